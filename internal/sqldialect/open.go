@@ -1,0 +1,160 @@
+// Package sqldialect is the only place that knows which database runs. It opens SQLite and Postgres, classifies their
+// errors, and holds the statements for which the two need different words; elsewhere bun builds SQL that both accept.
+package sqldialect
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/dialect/pgdialect"
+	"github.com/uptrace/bun/dialect/sqlitedialect"
+	_ "modernc.org/sqlite" // registers the database/sql driver "sqlite"; the pure Go one, so no cgo
+
+	"github.com/pulpgo/pulpcore/pulperr"
+)
+
+// Kind is one of the two databases.
+type Kind uint8
+
+// The supported databases.
+const (
+	SQLite Kind = iota + 1
+	Postgres
+)
+
+// String returns "sqlite" or "postgres".
+func (k Kind) String() string {
+	if k == SQLite {
+		return "sqlite"
+	}
+	return "postgres"
+}
+
+// Conn is an open database with its pool. It is safe for concurrent use.
+type Conn struct {
+	Bun  *bun.DB
+	Kind Kind
+	pool *pgxpool.Pool // nil on SQLite
+
+	// writer is held by the one write transaction that SQLite allows, so that writers of this process queue up here
+	// in order instead of polling for the file lock. Nil on Postgres.
+	writer chan struct{}
+}
+
+const defaultPoolSize = 16
+
+// Open connects to the database at rawURL: "sqlite:<path>[?_pragma=…]" or "postgres://…". A SQLite file and its folder
+// are created if they do not exist.
+//
+// Errors: Invalid for a URL of another form, Unavailable if the database does not answer.
+func Open(ctx context.Context, rawURL string) (*Conn, error) {
+	scheme, _, _ := strings.Cut(rawURL, ":")
+	var c *Conn
+	var err error
+	switch scheme {
+	case "sqlite":
+		c, err = openSQLite(strings.TrimPrefix(rawURL, "sqlite:"))
+	case "postgres", "postgresql":
+		c, err = openPostgres(ctx, rawURL)
+	default:
+		return nil, pulperr.Public(pulperr.Invalid, "database URL: scheme %q is not sqlite or postgres", scheme)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := c.Bun.PingContext(ctx); err != nil {
+		_ = c.Close()
+		return nil, fmt.Errorf("database: connect to %s: %w: %w", c.Kind, pulperr.Unavailable, err)
+	}
+	return c, nil
+}
+
+// Close closes the pool.
+func (c *Conn) Close() error {
+	err := c.Bun.Close()
+	if c.pool != nil {
+		c.pool.Close()
+	}
+	return err
+}
+
+// Pool returns the Postgres pool behind the connection, or nil on SQLite.
+func (c *Conn) Pool() *pgxpool.Pool { return c.pool }
+
+// LockWriter waits for the right to open a write transaction. Postgres grants it at once.
+func (c *Conn) LockWriter(ctx context.Context) (unlock func(), err error) {
+	if c.writer == nil {
+		return func() {}, nil
+	}
+	select {
+	case c.writer <- struct{}{}:
+		return func() { <-c.writer }, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+func openSQLite(rest string) (*Conn, error) {
+	path, query, _ := strings.Cut(rest, "?")
+	path = strings.TrimPrefix(path, "//")
+	if path == "" {
+		return nil, pulperr.Public(pulperr.Invalid, "database URL: sqlite needs a file, as in sqlite:/var/lib/pulp/pulp.db")
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, fmt.Errorf("database: folder of %q: %w: %w", path, pulperr.Unavailable, err)
+	}
+	params, err := url.ParseQuery(query)
+	if err != nil {
+		return nil, fmt.Errorf("database: sqlite parameters: %w: %w", pulperr.Invalid, err)
+	}
+	given := strings.Join(params["_pragma"], " ")
+	for _, p := range []string{"journal_mode(WAL)", "synchronous(NORMAL)", "busy_timeout(10000)", "foreign_keys(1)"} {
+		if name, _, _ := strings.Cut(p, "("); !strings.Contains(given, name) {
+			params.Add("_pragma", p)
+		}
+	}
+	params.Set("_txlock", "immediate") // a read lock that is upgraded later fails at once under contention
+	dsn := (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: params.Encode()}).String()
+	db, err := sql.Open("sqlite", dsn)
+	if err != nil {
+		return nil, fmt.Errorf("database: open %q: %w: %w", path, pulperr.Unavailable, err)
+	}
+	db.SetMaxOpenConns(defaultPoolSize)
+	db.SetMaxIdleConns(defaultPoolSize)
+	return &Conn{
+		Bun:    bun.NewDB(db, sqlitedialect.New()),
+		Kind:   SQLite,
+		writer: make(chan struct{}, 1),
+	}, nil
+}
+
+func openPostgres(ctx context.Context, rawURL string) (*Conn, error) {
+	cfg, err := pgxpool.ParseConfig(rawURL)
+	if err != nil {
+		// The parser's message can quote the URL, which may hold a password.
+		return nil, pulperr.Public(pulperr.Invalid, "database URL: not a valid postgres URL")
+	}
+	// bun writes arguments into the text, so a statement cache would never hit.
+	cfg.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeSimpleProtocol
+	if !strings.Contains(rawURL, "pool_max_conns") {
+		cfg.MaxConns = defaultPoolSize
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("database: open pool: %w: %w", pulperr.Unavailable, err)
+	}
+	return &Conn{
+		Bun:  bun.NewDB(stdlib.OpenDBFromPool(pool), pgdialect.New()),
+		Kind: Postgres,
+		pool: pool,
+	}, nil
+}
