@@ -1,0 +1,163 @@
+package storage
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+
+	"gocloud.dev/blob"
+)
+
+const (
+	// holdBytes is how much is kept in memory before an upload begins. Smaller objects cost one request, even if
+	// their key is known only at the end.
+	holdBytes = 1 << 20
+	// copyLimit is the largest object that S3 copies in one request.
+	copyLimit = 5 << 30
+	// maxParts is how many parts S3 allows an upload to have; partBytes is gocloud's own size of a part.
+	maxParts  = 10_000
+	partBytes = 8 << 20
+)
+
+// upload is a sink: bytes on their way to a bucket.
+type upload struct {
+	backend *bucketBackend
+	ctx     context.Context
+	cancel  context.CancelFunc
+	key     string // "" as long as unknown
+	spool   string
+	size    int64 // expected, or -1
+	held    []byte
+	w       *blob.Writer // nil while all bytes are held
+	stored  bool         // there are bytes at spool
+}
+
+func (b *bucketBackend) create(ctx context.Context, key, spool string, size int64) (sink, error) {
+	if err := b.intercept(ctx, OpCreate, key); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	return &upload{backend: b, ctx: ctx, cancel: cancel, key: key, spool: spool, size: size}, nil
+}
+
+func (u *upload) Write(p []byte) (int, error) {
+	if err := u.backend.intercept(u.ctx, OpWrite, u.key); err != nil {
+		return 0, err
+	}
+	if u.w == nil {
+		if len(u.held)+len(p) <= holdBytes {
+			u.held = append(u.held, p...)
+			return len(p), nil
+		}
+		if err := u.begin(); err != nil {
+			return 0, err
+		}
+	}
+	return u.w.Write(p)
+}
+
+func (u *upload) begin() error {
+	key := u.key
+	if key == "" {
+		key = u.spool
+	}
+	w, err := u.backend.bucket.NewWriter(u.ctx, key, writerOptions(u.size))
+	if err != nil {
+		return err
+	}
+	u.w = w
+	_, err = w.Write(u.held)
+	u.held = nil
+	return err
+}
+
+func (u *upload) commit(ctx context.Context, key string) error {
+	if err := u.backend.intercept(ctx, OpCommit, key); err != nil {
+		return err
+	}
+	defer u.cancel()
+	if u.w == nil {
+		return u.backend.bucket.Upload(u.ctx, key, bytes.NewReader(u.held), writerOptions(u.size))
+	}
+	w := u.w
+	u.w = nil
+	if err := w.Close(); err != nil {
+		return err
+	}
+	if u.key != "" {
+		return nil
+	}
+	u.stored = true
+	if err := u.backend.link(ctx, u.spool, key, ""); err != nil {
+		return err
+	}
+	return u.abort()
+}
+
+// abort also cleans up after a commit by way of the spool.
+func (u *upload) abort() error {
+	u.cancel()
+	if u.w != nil {
+		_ = u.w.Close() // says that it was canceled
+		u.w = nil
+	}
+	u.held = nil
+	if !u.stored {
+		return nil
+	}
+	u.stored = false
+	ctx, cancel := cleanupContext(u.ctx)
+	defer cancel()
+	return u.backend.remove(ctx, u.spool)
+}
+
+// link copies inside the service, where that is possible.
+func (b *bucketBackend) link(ctx context.Context, from, to, _ string) error {
+	if err := b.intercept(ctx, OpLink, to); err != nil {
+		return err
+	}
+	err := b.bucket.Copy(ctx, to, from, nil)
+	if err == nil || isMissing(err) || ctx.Err() != nil {
+		return err
+	}
+	a, e := b.bucket.Attributes(ctx, from)
+	if e != nil || a.Size <= copyLimit {
+		return err
+	}
+	return b.copy(ctx, from, to, a.Size)
+}
+
+// copy moves the bytes through this process: for objects that are too large for the service's own copy.
+func (b *bucketBackend) copy(ctx context.Context, from, to string, size int64) (err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	r, err := b.bucket.NewReader(ctx, from, nil)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	w, err := b.bucket.NewWriter(ctx, to, writerOptions(size))
+	if err != nil {
+		return err
+	}
+	n, err := io.Copy(w, r)
+	if err == nil && n != size {
+		err = io.ErrUnexpectedEOF
+	}
+	if err != nil {
+		cancel() // or Close would commit the part
+		_ = w.Close()
+		return err
+	}
+	return w.Close()
+}
+
+// writerOptions avoids that gocloud sniffs the content type, and that a large object needs too many parts.
+func writerOptions(size int64) *blob.WriterOptions {
+	o := &blob.WriterOptions{ContentType: "application/octet-stream"}
+	if size > maxParts*partBytes {
+		o.BufferSize = int(size/maxParts) + 1
+	}
+	return o
+}

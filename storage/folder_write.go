@@ -1,0 +1,179 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+)
+
+// spoolFile is a sink: a file in the spool folder.
+type spoolFile struct {
+	folder *folder
+	ctx    context.Context
+	file   *os.File
+	name   string // "" once it is gone
+	key    string // as far as known, for intercept
+}
+
+func (f *folder) create(ctx context.Context, key, spool string, _ int64) (sink, error) {
+	if err := f.intercept(ctx, OpCreate, key); err != nil {
+		return nil, err
+	}
+	return f.spool(ctx, key, spool)
+}
+
+func (f *folder) spool(ctx context.Context, key, spool string) (*spoolFile, error) {
+	const flags = os.O_RDWR | os.O_CREATE | os.O_EXCL
+	file, err := f.root.OpenFile(spool, flags, fileMode)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err := f.root.MkdirAll(path.Dir(spool), dirMode); err != nil {
+			return nil, err
+		}
+		file, err = f.root.OpenFile(spool, flags, fileMode)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &spoolFile{folder: f, ctx: ctx, file: file, name: spool, key: key}, nil
+}
+
+func (s *spoolFile) Write(p []byte) (int, error) {
+	if err := s.folder.intercept(s.ctx, OpWrite, s.key); err != nil {
+		return 0, err
+	}
+	return s.file.Write(p)
+}
+
+func (s *spoolFile) commit(ctx context.Context, key string) error {
+	f := s.folder
+	if !f.relaxed {
+		if err := errors.Join(f.intercept(ctx, OpSync, key), s.file.Sync()); err != nil {
+			return err
+		}
+	}
+	if err := s.file.Close(); err != nil {
+		return err
+	}
+	if err := f.intercept(ctx, OpCommit, key); err != nil {
+		return err
+	}
+	err := f.place(key, func() error { return f.root.Rename(s.name, key) })
+	if err != nil {
+		return err
+	}
+	s.name = ""
+	return f.settle(ctx, path.Dir(key))
+}
+
+func (s *spoolFile) abort() error {
+	err := s.file.Close()
+	if errors.Is(err, os.ErrClosed) {
+		err = nil
+	}
+	if s.name == "" {
+		return err
+	}
+	gone := s.folder.root.Remove(s.name)
+	s.name = ""
+	return errors.Join(err, gone)
+}
+
+// place runs step, which gives a file its name key, and makes the directory if that is what it lacks.
+func (f *folder) place(key string, step func() error) error {
+	err := step()
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	dir := path.Dir(key)
+	if err := f.root.MkdirAll(dir, dirMode); err != nil {
+		return err
+	}
+	for ; dir != "."; dir = path.Dir(dir) {
+		f.known.Delete(dir) // they are new: their entries have to be flushed again
+	}
+	return step()
+}
+
+// link gives the file a second name, so that the bytes exist once; where hard links are not possible it copies them.
+func (f *folder) link(ctx context.Context, from, to, spool string) error {
+	if err := f.intercept(ctx, OpLink, to); err != nil {
+		return err
+	}
+	if _, err := f.root.Lstat(from); err != nil {
+		return err
+	}
+	err := f.place(to, func() error { return f.root.Link(from, to) })
+	switch {
+	case errors.Is(err, fs.ErrExist): // by another process, or damaged
+		return f.relink(ctx, from, to, spool)
+	case err != nil:
+		return f.copy(ctx, from, to, spool)
+	}
+	return f.settle(ctx, path.Dir(to))
+}
+
+// relink replaces what is at to, in one step.
+func (f *folder) relink(ctx context.Context, from, to, spool string) error {
+	if err := f.place(spool, func() error { return f.root.Link(from, spool) }); err != nil {
+		return f.copy(ctx, from, to, spool)
+	}
+	if err := f.root.Rename(spool, to); err != nil {
+		return errors.Join(err, f.root.Remove(spool))
+	}
+	// Renaming onto another name of the same file does nothing, and leaves both names.
+	if err := f.root.Remove(spool); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return f.settle(ctx, path.Dir(to))
+}
+
+func (f *folder) copy(ctx context.Context, from, to, spool string) (err error) {
+	src, err := f.root.Open(from)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, src.Close()) }()
+	dst, err := f.spool(ctx, to, spool)
+	if err != nil {
+		return err
+	}
+	if _, err := io.Copy(dst.file, src); err != nil {
+		return errors.Join(err, dst.abort())
+	}
+	if err := dst.commit(ctx, to); err != nil {
+		return errors.Join(err, dst.abort())
+	}
+	return nil
+}
+
+// confirm makes sure that an object placed by somebody else survives a crash, though its writer may not have come to
+// that yet.
+func (f *folder) confirm(ctx context.Context, key string) error { return f.settle(ctx, path.Dir(key)) }
+
+// settle flushes a directory and, once per process, the entries of its parents.
+func (f *folder) settle(ctx context.Context, dir string) error {
+	if f.relaxed {
+		return nil
+	}
+	if err := f.intercept(ctx, OpSettle, dir); err != nil {
+		return err
+	}
+	if err := f.syncDir(dir); err != nil {
+		return err
+	}
+	for dir != "." {
+		if _, ok := f.known.Load(dir); ok {
+			return nil
+		}
+		parent := path.Dir(dir)
+		if err := f.syncDir(parent); err != nil {
+			return err
+		}
+		f.known.Store(dir, struct{}{})
+		dir = parent
+	}
+	return nil
+}

@@ -1,0 +1,93 @@
+package storage
+
+import (
+	"io/fs"
+	"path"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"github.com/pulpgo/pulpcore/hashlib"
+	"github.com/pulpgo/pulpcore/pulperr"
+)
+
+// The folders of a store.
+const (
+	artifactFolder = "artifact"
+	tempFolder     = "tmp"
+	spoolFolder    = "spool"
+)
+
+const (
+	maxKey  = 1024 // bytes, S3's limit
+	maxName = 255  // bytes of one path element, the limit of most file systems
+)
+
+// ArtifactKey returns the key of the artifact with that sha256, given as 64 lowercase hex characters. Anything else
+// gives "", a key that every method refuses with Invalid.
+func ArtifactKey(sha256 string) string {
+	if len(sha256) != hashlib.SHA256.HexLen() || strings.Trim(sha256, "0123456789abcdef") != "" {
+		return ""
+	}
+	return artifactFolder + "/" + sha256[:2] + "/" + sha256[2:]
+}
+
+// TempKey returns the key of a temporary file.
+func TempKey(id uuid.UUID) string { return tempFolder + "/" + id.String() }
+
+// full returns the key in the backend.
+func (s *Store) full(op, key string) (string, error) {
+	if s.fault != nil {
+		return "", s.fault
+	}
+	if first, _, _ := strings.Cut(key, "/"); first == spoolFolder {
+		return "", keyError(op, key, "the folder is reserved")
+	}
+	whole := path.Join(s.shared.prefix, s.prefix, key)
+	if why := keyFault(key, whole); why != "" {
+		return "", keyError(op, key, why)
+	}
+	return whole, nil
+}
+
+// spoolKey returns a fresh key in the one spool folder that all views share.
+func (s *shared) spoolKey() string { return path.Join(s.prefix, spoolFolder, uuid.NewString()) }
+
+// keyFault says what is wrong with key, or "".
+func keyFault(key, whole string) string {
+	switch {
+	case key == "" || key == ".":
+		return "it is empty"
+	case !fs.ValidPath(key):
+		return "it is no clean relative path"
+	case strings.ContainsFunc(key, func(r rune) bool { return r < ' ' || r == 0x7f || r == '\\' }):
+		return "it contains a control character or a backslash"
+	case len(whole) > maxKey:
+		return "it is too long"
+	}
+	for name := range strings.SplitSeq(key, "/") {
+		if len(name) > maxName {
+			return "a part of it is too long"
+		}
+	}
+	return ""
+}
+
+func keyError(op, key, why string) error {
+	return pulperr.Field("key", "%s %q: %s", op, key, why)
+}
+
+// checkPrefix refuses a prefix that is no path or that begins with one of the store's own folders.
+func checkPrefix(prefix string) error {
+	if prefix == "" {
+		return nil
+	}
+	if why := keyFault(prefix, prefix); why != "" {
+		return pulperr.Field("prefix", "%q: %s", prefix, why)
+	}
+	switch first, _, _ := strings.Cut(prefix, "/"); first {
+	case artifactFolder, tempFolder, spoolFolder:
+		return pulperr.Field("prefix", "%q: the folder is reserved", prefix)
+	}
+	return nil
+}

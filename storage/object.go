@@ -1,0 +1,167 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/pulpgo/pulpcore/hashlib"
+	"github.com/pulpgo/pulpcore/pulperr"
+)
+
+// Attributes describe a stored object.
+type Attributes struct {
+	Key     string
+	Size    int64 // bytes
+	ModTime time.Time
+}
+
+// Stat returns the attributes of the object at key.
+//
+// Errors: NotFound, Invalid, Unavailable.
+func (s *Store) Stat(ctx context.Context, key string) (Attributes, error) {
+	whole, err := s.full("stat", key)
+	if err != nil {
+		return Attributes{}, err
+	}
+	a, err := s.backend.stat(ctx, whole)
+	if err != nil {
+		return Attributes{}, wrap(ctx, "stat", key, err)
+	}
+	a.Key = key
+	return a, nil
+}
+
+// Exists reports whether there is an object at key.
+//
+// Errors: Invalid, Unavailable.
+func (s *Store) Exists(ctx context.Context, key string) (bool, error) {
+	_, err := s.Stat(ctx, key)
+	if errors.Is(err, pulperr.NotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// Delete removes the object at key. That there is none is a success.
+//
+// Errors: Invalid, Unavailable.
+func (s *Store) Delete(ctx context.Context, key string) error {
+	whole, err := s.full("delete", key)
+	if err != nil {
+		return err
+	}
+	if err := s.backend.remove(ctx, whole); err != nil && !isMissing(err) {
+		return wrap(ctx, "delete", key, err)
+	}
+	return nil
+}
+
+// Promote makes a temporary file an artifact without reading its bytes: by a hard link in a local folder, by a
+// server-side copy elsewhere. temp is what PutTemp returned. The temporary file stays, so that a transaction which
+// fails afterwards loses nothing; Delete it once the artifact's row is committed. That the artifact is stored already
+// is a success, also if the temporary file is gone then.
+//
+// Errors: NotFound if there is no such file; Conflict if it does not have temp.Size bytes; Invalid without a sha256;
+// Unavailable.
+func (s *Store) Promote(ctx context.Context, temp Object) (Object, error) {
+	art := Object{Key: ArtifactKey(temp.Digests.SHA256), Size: temp.Size, Digests: temp.Digests}
+	from, err := s.full("promote", temp.Key)
+	if err != nil {
+		return Object{}, err
+	}
+	to, err := s.full("promote", art.Key)
+	if err != nil {
+		return Object{}, err
+	}
+	there, err := s.stored(ctx, to, art.Size)
+	if err != nil {
+		return Object{}, wrap(ctx, "promote", temp.Key, err)
+	}
+	if there {
+		return art, nil
+	}
+	a, err := s.backend.stat(ctx, from)
+	if err == nil && a.Size != temp.Size {
+		err = fmt.Errorf("%w: it has %d bytes, not %d", pulperr.Conflict, a.Size, temp.Size)
+	}
+	if err == nil {
+		err = s.backend.link(ctx, from, to, s.spoolKey())
+	}
+	if err != nil {
+		return Object{}, wrap(ctx, "promote", temp.Key, err)
+	}
+	return art, nil
+}
+
+// Digest reads the object at key and computes its digests anew: to verify it, or to fill in missing checksums.
+//
+// Errors: NotFound, Invalid, Unavailable.
+func (s *Store) Digest(ctx context.Context, key string) (Object, error) {
+	r, err := s.Open(ctx, key)
+	if err != nil {
+		return Object{}, err
+	}
+	h := s.checksums.Writer()
+	buf := s.buffers.Get().(*[bufferSize]byte)
+	defer s.buffers.Put(buf)
+	_, err = io.CopyBuffer(h, onlyReader{r}, buf[:])
+	if err = errors.Join(err, r.Close()); err != nil {
+		return Object{}, err
+	}
+	return Object{Key: key, Size: h.Size(), Digests: h.Digests()}, nil
+}
+
+// List yields what is below a folder of the store, such as "artifact" or "tmp", or everything for "". It serves to
+// find bytes without a row; a request must never wait for it. In a local folder it reads one directory at a time.
+// The order is not defined. After an error the sequence ends.
+//
+// Errors: Invalid for a malformed folder; Unavailable.
+func (s *Store) List(ctx context.Context, dir string) iter.Seq2[Attributes, error] {
+	return func(yield func(Attributes, error) bool) {
+		base, err := path.Join(s.shared.prefix, s.prefix), s.fault
+		whole := base
+		if dir != "" && err == nil {
+			whole, err = s.full("list", dir)
+		}
+		if err != nil {
+			yield(Attributes{}, err)
+			return
+		}
+		s.list(ctx, base, whole, yield)
+	}
+}
+
+func (s *Store) list(ctx context.Context, base, whole string, yield func(Attributes, error) bool) {
+	spool := path.Join(s.shared.prefix, spoolFolder) + "/"
+	for a, err := range s.backend.list(ctx, slashed(whole)) {
+		if err != nil {
+			yield(Attributes{}, wrap(ctx, "list", whole, err))
+			return
+		}
+		if strings.HasPrefix(a.Key, spool) {
+			continue
+		}
+		a.Key = strings.TrimPrefix(a.Key, slashed(base))
+		if !yield(a, nil) {
+			return
+		}
+	}
+}
+
+func slashed(dir string) string {
+	if dir == "" {
+		return ""
+	}
+	return dir + "/"
+}
+
+// Expectation returns what o's bytes are expected to be when they are stored again, for example in another Store.
+func (o Object) Expectation() *hashlib.Expect {
+	return &hashlib.Expect{Digests: o.Digests, Size: hashlib.Size(o.Size)}
+}

@@ -1,0 +1,94 @@
+package storage
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"gocloud.dev/blob/memblob"
+
+	"github.com/pulpgo/pulpcore/pulperr"
+)
+
+// Open returns the Store at rawURL:
+//
+//	file:///var/lib/pulp/media   a folder, made if it is missing
+//	file://./media, ./media      a folder, relative to the working directory at the time of the call
+//	mem://                       in memory, gone when the Store is; for tests
+//	s3://bucket?region=…         any URL of a gocloud driver that the host has imported
+//
+// A parameter prefix=a/b, allowed on all of them, is added to Options.Prefix. On a folder the parameters metadata,
+// no_tmp_dir and create_dir of gocloud's fileblob are accepted; what they ask for is done in any case.
+//
+// Errors: Invalid for a malformed or unknown URL; Unavailable if the folder or bucket cannot be opened.
+func Open(ctx context.Context, rawURL string, opts *Options) (*Store, error) {
+	o := opts.orDefault()
+	if !strings.Contains(rawURL, ":") || filepath.VolumeName(rawURL) != "" {
+		return openLocal(ctx, rawURL, o)
+	}
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		return nil, pulperr.Field("url", "the storage URL cannot be parsed")
+	}
+	switch u.Scheme {
+	case "file":
+		dir, err := folderOf(u, &o)
+		if err != nil {
+			return nil, err
+		}
+		return openLocal(ctx, dir, o)
+	case "mem":
+		o.Prefix = path.Join(o.Prefix, u.Query().Get("prefix"))
+		return newStore(newBucketBackend(memblob.OpenBucket(&memblob.Options{NoMD5: true}), o), o)
+	}
+	if !o.Mux.ValidBucketScheme(u.Scheme) {
+		return nil, pulperr.Field("url", "no driver for %q; the program has to import one, such as "+
+			"gocloud.dev/blob/s3blob", u.Scheme)
+	}
+	b, err := o.Mux.OpenBucketURL(ctx, u)
+	if err != nil {
+		return nil, wrapWrite(ctx, "open", u.Scheme+"://"+u.Host+u.Path, err)
+	}
+	return newStore(newBucketBackend(b, o), o)
+}
+
+func openLocal(ctx context.Context, dir string, o Options) (*Store, error) {
+	if dir == "" {
+		return nil, pulperr.Field("url", "the storage URL is empty")
+	}
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, fmt.Errorf("storage: open %q: %w: %w", dir, pulperr.Unavailable, err)
+	}
+	f, err := openFolder(abs, o)
+	if err != nil {
+		return nil, wrapWrite(ctx, "open", dir, err)
+	}
+	return newStore(f, o)
+}
+
+// folderOf returns the folder that a file URL names.
+func folderOf(u *url.URL, o *Options) (string, error) {
+	for name, v := range u.Query() {
+		switch name {
+		case "prefix":
+			o.Prefix = path.Join(o.Prefix, v[0])
+		case "create_dir", "metadata", "no_tmp_dir":
+		default:
+			return "", pulperr.Field("url", "unknown parameter %q of a file URL", name)
+		}
+	}
+	dir := u.Path
+	switch {
+	case u.Opaque != "": // file:media
+		dir = u.Opaque
+	case u.Host == ".":
+		dir = "." + u.Path
+	case u.Host != "" && u.Host != "localhost":
+		return "", pulperr.Field("url", "a file URL has three slashes before an absolute path, or starts with file://./")
+	}
+	return filepath.FromSlash(dir), nil
+}

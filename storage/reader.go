@@ -1,0 +1,132 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/pulpgo/pulpcore/pulperr"
+)
+
+// Reader reads a stored object or a part of it. It is an io.ReadSeekCloser and an io.WriterTo, fit for
+// http.ServeContent. The end of its data is io.EOF only if all bytes were read; a cut stream is an error of kind
+// Unavailable. It is not safe for concurrent use, and the context given to Open must live as long as it does.
+type Reader struct {
+	ctx context.Context
+	key string
+	src source
+	pos int64 // from the start of the part
+}
+
+// Open returns the bytes at key. The caller closes the reader.
+//
+// Errors: NotFound if there is none; Invalid for a malformed key; Unavailable if the backend did not answer.
+// Mirrors django-storages' Storage.open.
+func (s *Store) Open(ctx context.Context, key string) (*Reader, error) {
+	return s.OpenRange(ctx, key, 0, -1)
+}
+
+// OpenRange returns length bytes at key from offset on, fewer if the object ends before; a negative length means all
+// the rest. Seeking stays inside that range, whose first byte is position 0. The caller closes the reader.
+//
+// Errors: as Open, and Invalid for an offset that is negative or behind the end.
+func (s *Store) OpenRange(ctx context.Context, key string, offset, length int64) (*Reader, error) {
+	whole, err := s.full("open", key)
+	if err != nil {
+		return nil, err
+	}
+	if offset < 0 {
+		return nil, pulperr.Field("offset", "%d is negative", offset)
+	}
+	src, err := s.backend.open(ctx, whole, offset, length)
+	if err != nil {
+		return nil, wrap(ctx, "open", key, err)
+	}
+	return &Reader{ctx: ctx, key: key, src: src}, nil
+}
+
+// Size returns the number of bytes of the whole object, whatever part of it is read.
+func (r *Reader) Size() int64 { return r.src.size }
+
+// Len returns the number of bytes of the part that is read; without a range that is Size.
+func (r *Reader) Len() int64 { return r.src.length }
+
+// ModTime returns when the object was stored, or the zero time if that is not known.
+func (r *Reader) ModTime() time.Time { return r.src.modTime }
+
+// File returns the open file at the current position if the bytes are in a local folder, else nil. It allows sendfile.
+// Only the next Len bytes belong to the part. The file is closed with the reader; using both mixes up their positions.
+func (r *Reader) File() *os.File { return r.src.file }
+
+// Read reads the next bytes.
+func (r *Reader) Read(p []byte) (int, error) {
+	if err := context.Cause(r.ctx); err != nil {
+		return 0, wrap(r.ctx, "read", r.key, err)
+	}
+	n, err := r.src.Read(p)
+	r.pos += int64(n)
+	return n, r.end(err)
+}
+
+// Seek sets the position of the next Read, inside the part.
+func (r *Reader) Seek(offset int64, whence int) (int64, error) {
+	switch whence {
+	case io.SeekCurrent:
+		offset += r.pos
+	case io.SeekEnd:
+		offset += r.src.length
+	}
+	if offset < 0 || offset > r.src.length {
+		return 0, pulperr.Field("offset", "%d is outside of %d bytes", offset, r.src.length)
+	}
+	pos, err := r.src.Seek(offset, io.SeekStart)
+	if err != nil {
+		return 0, wrap(r.ctx, "seek", r.key, err)
+	}
+	r.pos = pos
+	return pos, nil
+}
+
+// WriteTo writes the remaining bytes to w. From a local folder to a network connection the kernel copies them.
+func (r *Reader) WriteTo(w io.Writer) (int64, error) {
+	if r.src.file == nil {
+		return io.Copy(w, onlyReader{r})
+	}
+	if err := context.Cause(r.ctx); err != nil {
+		return 0, wrap(r.ctx, "read", r.key, err)
+	}
+	n, err := io.Copy(w, &io.LimitedReader{R: r.src.file, N: r.src.length - r.pos})
+	r.pos += n
+	if err == nil && r.pos < r.src.length {
+		return n, r.end(io.EOF)
+	}
+	return n, err // most likely w's
+}
+
+// Close releases the reader. It is idempotent.
+func (r *Reader) Close() error {
+	if err := r.src.Close(); err != nil && !errors.Is(err, os.ErrClosed) {
+		return wrap(r.ctx, "close", r.key, err)
+	}
+	return nil
+}
+
+// end tells the end of the data from the end of the stream.
+func (r *Reader) end(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case err != io.EOF: //nolint:errorlint // readers return it bare
+		return wrap(r.ctx, "read", r.key, err)
+	case r.pos < r.src.length:
+		return fmt.Errorf("storage: read %q: %w: only %d of %d bytes: %w",
+			r.key, pulperr.Unavailable, r.pos, r.src.length, io.ErrUnexpectedEOF)
+	}
+	return io.EOF
+}
+
+// onlyReader hides WriteTo from io.Copy.
+type onlyReader struct{ io.Reader }

@@ -1,0 +1,95 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"gocloud.dev/blob"
+
+	"github.com/pulpgo/pulpcore/pulperr"
+)
+
+// SignOptions refine [Store.SignedURL]. nil and the zero value are the defaults.
+type SignOptions struct {
+	// Method is what the URL allows: GET (default), PUT or DELETE. A URL for GET refuses HEAD, so answer HEAD
+	// requests yourself.
+	Method string
+
+	// Expiry is how long the URL is valid. Default 1 hour.
+	Expiry time.Duration
+
+	// Filename is the name under which a browser saves the bytes, by Content-Disposition. Only for GET.
+	Filename string
+
+	// ContentType is what the answer to a GET claims, or what a PUT has to send. Default: application/octet-stream,
+	// and anything.
+	ContentType string
+}
+
+// CanSign reports whether SignedURL works, so that clients can be redirected to the bytes.
+func (s *Store) CanSign() bool { return s.canSign() }
+
+// SignedURL returns a URL by which anyone who has it may reach the object at key without further authentication,
+// until it expires. Whether the object exists is not asked.
+//
+// Errors: Unsupported on a local folder or in memory, and for a Filename or ContentType without Options.BeforeSign;
+// Invalid, Unavailable.
+func (s *Store) SignedURL(ctx context.Context, key string, opts *SignOptions) (string, error) {
+	whole, err := s.full("sign", key)
+	if err != nil {
+		return "", err
+	}
+	var o SignOptions
+	if opts != nil {
+		o = *opts
+	}
+	if o.Method == "" {
+		o.Method = http.MethodGet
+	}
+	if o.Expiry == 0 {
+		o.Expiry = time.Hour
+	}
+	b, ok := s.backend.(signer)
+	if !ok {
+		return "", wrap(ctx, "sign", key, errNoURLs)
+	}
+	u, err := b.sign(ctx, whole, o)
+	return u, wrap(ctx, "sign", key, err)
+}
+
+var errNoURLs = fmt.Errorf("%w: a local folder has no URLs", pulperr.Unsupported)
+
+func (b *bucketBackend) sign(ctx context.Context, key string, o SignOptions) (string, error) {
+	if err := b.intercept(ctx, OpSign, key); err != nil {
+		return "", err
+	}
+	so := &blob.SignedURLOptions{Method: o.Method, Expiry: o.Expiry}
+	if o.Method == http.MethodPut {
+		so.ContentType = o.ContentType
+	}
+	dressed := o.Filename != "" || o.ContentType != "" && o.Method == http.MethodGet
+	switch {
+	case b.beforeSign != nil:
+		so.BeforeSign = func(as func(any) bool) error { return b.beforeSign(as, o) }
+	case dressed:
+		return "", fmt.Errorf("%w: a file name or content type needs Options.BeforeSign", pulperr.Unsupported)
+	}
+	return b.bucket.SignedURL(ctx, key, so)
+}
+
+// probeSigning asks the driver for a URL that nobody uses; drivers make them without asking the service.
+func probeSigning(b backend) bool {
+	s, ok := b.(signer)
+	if !ok {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), cleanupTime)
+	defer cancel()
+	_, err := s.sign(ctx, ArtifactKey(emptySHA256), SignOptions{Method: http.MethodGet, Expiry: time.Minute})
+	return !errors.Is(wrap(ctx, "sign", "", err), pulperr.Unsupported)
+}
+
+const emptySHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"

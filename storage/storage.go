@@ -1,0 +1,156 @@
+// Package storage keeps the bytes that database rows point to: artifacts, addressed by their sha256, and temporary
+// files, addressed by a UUID.
+//
+// A [Store] hashes bytes once, while they are written, and checks them against what was promised before they appear
+// under their key. A key therefore holds either nothing or the complete, verified bytes, whatever happens: a failed
+// check, a cut connection, a canceled context, a full disk, a killed process.
+//
+// [Open] takes a URL. A folder (file:///var/lib/pulp/media, or a plain path) is written by this package itself,
+// because the bytes have to survive a power cut. Everything else is a gocloud.dev bucket; only mem:// is built in, the
+// drivers of S3, GCS and Azure are imported by the host. Package storage/s3storage is the host's import for S3.
+//
+// # Layout
+//
+//	artifact/<2 hex>/<62 hex>   artifacts, by sha256
+//	tmp/<uuid>                  temporary files; a row points to each
+//	spool/<uuid>                bytes on their way to one of the above; see [Store.Sweep]
+//
+// # Errors
+//
+// Every error is of one of these kinds: NotFound; Invalid (a malformed key, or bytes that are not what was promised,
+// as [hashlib.SizeMismatchError] or [hashlib.DigestMismatchError]); Unsupported; Canceled; Unavailable (everything the
+// backend is to blame for: no answer, no permission, a full disk), with the cause wrapped.
+package storage
+
+import (
+	"context"
+	"log/slog"
+	"path"
+	"sync"
+	"time"
+
+	"gocloud.dev/blob"
+
+	"github.com/pulpgo/pulpcore/hashlib"
+)
+
+// Store holds artifacts and temporary files. Make one with [Open] or [New]. It is safe for concurrent use, also by
+// many processes on the same folder or bucket.
+type Store struct {
+	*shared
+	prefix string // of the view, below shared.prefix
+	fault  error  // why every key of this view is refused, or nil
+}
+
+// shared is what all views of a store have in common.
+type shared struct {
+	backend   backend
+	checksums *hashlib.Checksums
+	prefix    string
+	log       *slog.Logger
+	buffers   sync.Pool
+	canSign   func() bool
+	close     func() error
+}
+
+// Options refine [Open] and [New]. A nil *Options and the zero value of each field are the defaults.
+type Options struct {
+	// Checksums are computed of everything written. Default hashlib.Default().
+	Checksums *hashlib.Checksums
+
+	// Prefix is put before every key, for installations that share a folder or bucket: "team/pulp".
+	Prefix string
+
+	// Log receives what is not worth failing for, such as a spool file that could not be removed. Default: nowhere.
+	Log *slog.Logger
+
+	// Mux opens URLs other than folders and mem://. Default blob.DefaultURLMux().
+	Mux *blob.URLMux
+
+	// BeforeSign tells the bucket's driver what a signed URL shall answer with. [Store.SignedURL] needs it for
+	// SignOptions.Filename and ContentType. Package s3storage has the one for S3.
+	BeforeSign func(as func(any) bool, o SignOptions) error
+
+	// Relaxed leaves out fsync on a local folder. Bytes may then be lost in a power cut though Commit succeeded:
+	// for tests and for caches.
+	Relaxed bool
+
+	// Intercept is called before every operation on the backend with the full key; an error fails the operation as
+	// if the backend had. Use it to trace, to limit or to refuse; package storagetest injects faults with it. It must
+	// be safe for concurrent use.
+	Intercept func(ctx context.Context, op Op, key string) error
+}
+
+// New returns a Store on bucket, which it closes with itself. For a local folder use [Open]: gocloud's fileblob
+// neither syncs what it writes nor keeps its temporary files beside the target.
+//
+// Errors: Invalid for a malformed prefix.
+func New(bucket *blob.Bucket, opts *Options) (*Store, error) {
+	o := opts.orDefault()
+	return newStore(newBucketBackend(bucket, o), o)
+}
+
+func newStore(b backend, o Options) (*Store, error) {
+	if err := checkPrefix(o.Prefix); err != nil {
+		return nil, err
+	}
+	sh := &shared{
+		backend:   b,
+		checksums: o.Checksums,
+		prefix:    o.Prefix,
+		log:       o.Log,
+		buffers:   sync.Pool{New: func() any { return new([bufferSize]byte) }},
+		close:     sync.OnceValue(b.close),
+	}
+	sh.canSign = sync.OnceValue(func() bool { return probeSigning(b) })
+	return &Store{shared: sh}, nil
+}
+
+func (o *Options) orDefault() Options {
+	var d Options
+	if o != nil {
+		d = *o
+	}
+	if d.Checksums == nil {
+		d.Checksums = hashlib.Default()
+	}
+	if d.Log == nil {
+		d.Log = slog.New(slog.DiscardHandler)
+	}
+	if d.Mux == nil {
+		d.Mux = blob.DefaultURLMux()
+	}
+	if d.Intercept == nil {
+		d.Intercept = func(context.Context, Op, string) error { return nil }
+	}
+	return d
+}
+
+// InPrefix returns a view of s in which every key starts with prefix, such as a domain's. Keys that the view takes and
+// returns are without it. Views share the backend: closing a view does nothing.
+//
+// A malformed prefix makes every method of the view fail with Invalid.
+func (s *Store) InPrefix(prefix string) *Store {
+	return &Store{shared: s.shared, prefix: path.Join(s.prefix, prefix), fault: checkPrefix(prefix)}
+}
+
+// Checksums returns the checksums that the store computes of everything written.
+func (s *Store) Checksums() *hashlib.Checksums { return s.checksums }
+
+// Close releases the backend. Readers and writers must be closed before. It is idempotent; on a view it does nothing.
+func (s *Store) Close() error {
+	if s.prefix != "" || s.fault != nil {
+		return nil
+	}
+	return s.shared.close()
+}
+
+// bufferSize is the chunk in which bytes are moved, in bytes.
+const bufferSize = 128 << 10
+
+// cleanupTime bounds the removal of what an interrupted write left, which must also work after ctx was canceled.
+const cleanupTime = 30 * time.Second
+
+func cleanupContext(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
+}

@@ -1,0 +1,319 @@
+package storage
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/google/uuid"
+
+	"github.com/pulpgo/pulpcore/hashlib"
+	"github.com/pulpgo/pulpcore/pulperr"
+)
+
+// Object is what was stored: the key to find it again, and the digests and size computed while writing.
+type Object struct {
+	Key     string
+	Size    int64 // bytes
+	Digests hashlib.Digests
+}
+
+// Writer receives the bytes of one object. Nothing can be seen under its key before Commit, and nothing is left after
+// Abort. Always end with one of them; Abort after Commit does nothing, so it may be deferred. A Writer is not safe for
+// concurrent use, and the context it was made with must live as long as it does.
+type Writer struct {
+	ctx    context.Context
+	store  *Store
+	expect *hashlib.Expect
+	temp   string // the key of a temporary file; "" for an artifact
+	hash   *hashlib.Writer
+	sink   sink // nil if the bytes are stored already and need only be checked, or after a failure
+	asked  bool // the backend said that the artifact is not stored
+	err    error
+	state  writerState
+}
+
+type writerState uint8
+
+const (
+	writing writerState = iota
+	failed              // the sink is gone, Reset may begin anew
+	finished
+)
+
+// NewArtifactWriter begins to write an artifact. What expect promises is checked: the size as soon as there are too
+// many bytes, everything else in Commit. nil promises nothing. With a sha256 in expect the bytes go straight to their
+// key and, if the size is known too and the artifact is stored already, nowhere at all.
+//
+// Errors: Invalid or Unsupported for an expectation that cannot be fulfilled; Unavailable.
+func (s *Store) NewArtifactWriter(ctx context.Context, expect *hashlib.Expect) (*Writer, error) {
+	return s.newWriter(ctx, "", expect)
+}
+
+// NewTempWriter begins to write the temporary file id. It differs from NewArtifactWriter only in the key.
+func (s *Store) NewTempWriter(ctx context.Context, id uuid.UUID, expect *hashlib.Expect) (*Writer, error) {
+	return s.newWriter(ctx, TempKey(id), expect)
+}
+
+func (s *Store) newWriter(ctx context.Context, temp string, expect *hashlib.Expect) (*Writer, error) {
+	if err := expect.Validate(s.checksums); err != nil {
+		return nil, fmt.Errorf("storage: write: %w", err)
+	}
+	if expect == nil {
+		expect = &hashlib.Expect{}
+	}
+	w := &Writer{ctx: ctx, store: s, temp: temp, expect: expect, hash: s.checksums.Writer()}
+	if err := w.begin(); err != nil {
+		return nil, err
+	}
+	return w, nil
+}
+
+// PutArtifact stores the bytes of r as an artifact, like a Writer that is written to and committed. Bytes that are
+// stored already are a success.
+//
+// Errors: Invalid if r does not yield what expect promises; Unavailable, Canceled; an error of r as it is. After an
+// error nothing is stored.
+func (s *Store) PutArtifact(ctx context.Context, r io.Reader, expect *hashlib.Expect) (Object, error) {
+	w, err := s.NewArtifactWriter(ctx, expect)
+	if err != nil {
+		return Object{}, err
+	}
+	return w.put(r)
+}
+
+// PutTemp stores the bytes of r as the temporary file id. Errors: as PutArtifact.
+func (s *Store) PutTemp(ctx context.Context, id uuid.UUID, r io.Reader, expect *hashlib.Expect) (Object, error) {
+	w, err := s.NewTempWriter(ctx, id, expect)
+	if err != nil {
+		return Object{}, err
+	}
+	return w.put(r)
+}
+
+func (w *Writer) put(r io.Reader) (Object, error) {
+	defer w.Abort()
+	if _, err := w.ReadFrom(r); err != nil {
+		return Object{}, err
+	}
+	return w.Commit()
+}
+
+// Write adds p.
+//
+// Errors: hashlib.SizeMismatchError if there are more bytes than promised; Unavailable, Canceled. After an error
+// every further Write and Commit fails, until Reset.
+func (w *Writer) Write(p []byte) (int, error) {
+	if err := w.usable(); err != nil {
+		return 0, err
+	}
+	if err := context.Cause(w.ctx); err != nil {
+		return 0, w.fail(wrapWrite(w.ctx, "write", w.key(), err))
+	}
+	size := w.hash.Size() + int64(len(p))
+	if w.expect.Size != nil && size > *w.expect.Size {
+		return 0, w.fail(fmt.Errorf("storage: write %q: %w", w.key(),
+			&hashlib.SizeMismatchError{Want: *w.expect.Size, Got: size}))
+	}
+	if w.sink != nil {
+		if _, err := w.sink.Write(p); err != nil {
+			return 0, w.fail(wrapWrite(w.ctx, "write", w.key(), err))
+		}
+	}
+	return w.hash.Write(p)
+}
+
+// ReadFrom adds everything that r yields. An error of r is returned as it is; the bytes before it are kept, so that
+// the rest may follow.
+func (w *Writer) ReadFrom(r io.Reader) (int64, error) {
+	buf := w.store.buffers.Get().(*[bufferSize]byte)
+	defer w.store.buffers.Put(buf)
+	var total int64
+	for {
+		n, err := r.Read(buf[:])
+		if n > 0 {
+			if _, err := w.Write(buf[:n]); err != nil {
+				return total, err
+			}
+			total += int64(n)
+		}
+		switch {
+		case err == io.EOF: //nolint:errorlint // readers return it bare; a wrapped one is another error
+			return total, nil
+		case err != nil:
+			return total, err
+		}
+	}
+}
+
+// Size returns the number of bytes written since the beginning or the last Reset.
+func (w *Writer) Size() int64 { return w.hash.Size() }
+
+// Reset forgets everything written and any error, and begins again at byte 0: for a download that starts anew. A
+// committed or aborted writer cannot be reset.
+func (w *Writer) Reset() error {
+	if w.state == finished {
+		return errFinished
+	}
+	if err := w.drop(); err != nil {
+		w.store.log.WarnContext(w.ctx, "spooled bytes were left behind", "err", err)
+	}
+	w.hash.Reset()
+	w.err, w.state, w.asked = nil, writing, false
+	return w.begin()
+}
+
+// Commit checks the bytes against the expectation and makes them appear under their key. On a local folder they are
+// on the disk when it returns.
+//
+// Errors: hashlib.SizeMismatchError and hashlib.DigestMismatchError of kind Invalid; Unavailable; Canceled. After an
+// error nothing is stored, and only Reset or Abort make sense.
+func (w *Writer) Commit() (Object, error) {
+	if err := w.usable(); err != nil {
+		return Object{}, err
+	}
+	if err := context.Cause(w.ctx); err != nil {
+		return Object{}, w.fail(wrapWrite(w.ctx, "commit", w.key(), err))
+	}
+	o := Object{Size: w.hash.Size(), Digests: w.hash.Digests()}
+	o.Key = w.keyFor(o.Digests)
+	if err := w.expect.Check(o.Digests, o.Size); err != nil {
+		return Object{}, w.fail(fmt.Errorf("storage: commit %q: %w", w.key(), err))
+	}
+	if err := w.commit(o); err != nil {
+		return Object{}, w.fail(err)
+	}
+	w.state = finished
+	return o, nil
+}
+
+// Abort drops everything written. It is idempotent and does nothing after Commit.
+//
+// Errors: Unavailable if spooled bytes could not be removed; [Store.Sweep] will.
+func (w *Writer) Abort() error {
+	err := w.drop()
+	w.state = finished
+	return err
+}
+
+// begin opens a sink, unless the promised bytes are stored already.
+func (w *Writer) begin() error {
+	key, err := w.target()
+	if err != nil {
+		return err
+	}
+	size := int64(-1)
+	if w.expect.Size != nil {
+		size = *w.expect.Size
+		if key != "" && w.temp == "" {
+			there, err := w.store.stored(w.ctx, key, size)
+			if err != nil {
+				return w.fail(wrap(w.ctx, "write", w.key(), err))
+			}
+			if there {
+				return nil
+			}
+			w.asked = true
+		}
+	}
+	w.sink, err = w.store.backend.create(w.ctx, key, w.store.spoolKey(), size)
+	if err != nil {
+		return w.fail(wrapWrite(w.ctx, "write", w.key(), err))
+	}
+	return nil
+}
+
+// commit moves the checked bytes to their key.
+func (w *Writer) commit(o Object) error {
+	key, err := w.store.full("commit", o.Key)
+	if err != nil {
+		return err
+	}
+	if w.temp == "" && !w.asked {
+		there, err := w.store.stored(w.ctx, key, o.Size)
+		if err != nil {
+			return wrap(w.ctx, "commit", o.Key, err)
+		}
+		if there {
+			return w.drop()
+		}
+	}
+	if w.sink == nil { // it was stored when the write began
+		return fmt.Errorf("storage: commit %q: %w: the stored artifact was deleted meanwhile",
+			o.Key, pulperr.Unavailable)
+	}
+	if err := w.sink.commit(w.ctx, key); err != nil {
+		return wrapWrite(w.ctx, "commit", o.Key, err)
+	}
+	w.sink = nil
+	return nil
+}
+
+// stored reports whether the bytes of an artifact are at the full key, safe from a crash. An object of another size
+// is damaged; it is written again.
+func (s *shared) stored(ctx context.Context, key string, size int64) (bool, error) {
+	a, err := s.backend.stat(ctx, key)
+	switch {
+	case err != nil && isMissing(err):
+		return false, nil
+	case err != nil:
+		return false, err
+	case a.Size != size:
+		s.log.WarnContext(ctx, "a stored artifact has a wrong size and is replaced",
+			"key", key, "size_bytes", a.Size, "want_bytes", size)
+		return false, nil
+	}
+	if c, ok := s.backend.(confirmer); ok {
+		return true, c.confirm(ctx, key)
+	}
+	return true, nil
+}
+
+// key returns the key as far as it is known, for messages.
+func (w *Writer) key() string { return w.keyFor(w.expect.Digests) }
+
+func (w *Writer) keyFor(d hashlib.Digests) string {
+	if w.temp != "" {
+		return w.temp
+	}
+	return ArtifactKey(d.SHA256)
+}
+
+// target returns the full key, or "" as long as it is unknown.
+func (w *Writer) target() (string, error) {
+	if key := w.key(); key != "" {
+		return w.store.full("write", key)
+	}
+	return "", w.store.fault
+}
+
+func (w *Writer) usable() error {
+	if w.state == finished {
+		return errFinished
+	}
+	return w.err
+}
+
+// fail remembers err and drops what was written.
+func (w *Writer) fail(err error) error {
+	w.err, w.state = err, failed
+	if left := w.drop(); left != nil {
+		w.store.log.WarnContext(w.ctx, "spooled bytes were left behind", "err", left)
+	}
+	return err
+}
+
+func (w *Writer) drop() error {
+	s := w.sink
+	w.sink = nil
+	if s == nil {
+		return nil
+	}
+	if err := s.abort(); err != nil {
+		return wrap(context.WithoutCancel(w.ctx), "abort", w.key(), err)
+	}
+	return nil
+}
+
+var errFinished = fmt.Errorf("storage: %w: the writer was committed or aborted: %w", pulperr.Internal, os.ErrClosed)
