@@ -1,0 +1,164 @@
+// Package download fetches files over http, https and from allowed local directories, for remotes as Pulp describes
+// them: each with its own TLS settings, proxy, credentials, headers, concurrency and rate limit.
+//
+// A [Client] is one remote's side of the network: one transport, one limit. [Client.Fetch] downloads to a file,
+// [Client.Stream] to any [Sink]. Both hash while the bytes pass by, stop at the first byte that is too many, and hand
+// over nothing as finished that was cut or is not what was expected. A cut body is continued where it ended if the
+// source can prove that the file is still the same; otherwise the download starts over. A [Pool] keeps one Client per
+// remote and process, so that limits hold however many tasks use the remote.
+//
+// Errors carry a [pulperr.Kind]: NotFound (404, 410), Unauthorized, Forbidden, Invalid (the bytes are not what was
+// expected, or the request cannot be made), Unavailable (all other answers, cut bodies, timeouts), Canceled. No
+// error contains a password, a query value or a header.
+package download
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/time/rate"
+)
+
+// Client downloads with the settings of one remote. It is safe for concurrent use. It has no goroutines of its own.
+type Client struct {
+	cfg       Config
+	trusted   *http.Transport // for the hosts that the caller names
+	anonymous *http.Transport // for hosts that a redirect names; the same one unless there is a client certificate
+	headers   http.Header     // with credentials
+	neutral   http.Header     // without
+	host      string          // the Host header if the configuration has one
+	slots     chan struct{}
+	limiter   *rate.Limiter // nil means no limit
+	buffers   sync.Pool
+	active    atomic.Int64
+	closed    atomic.Bool
+}
+
+// New returns a client. A nil cfg means all defaults. The caller closes the client.
+//
+// Errors: those of [Config.Validate].
+func New(cfg *Config) (*Client, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("download: new client: %w", err)
+	}
+	c := &Client{cfg: cfg.filled()}
+	var err, err2 error
+	c.trusted, err = c.cfg.transport(true)
+	c.anonymous = c.trusted
+	if c.cfg.ClientCert != "" {
+		c.anonymous, err2 = c.cfg.transport(false)
+	}
+	if err := errors.Join(err, err2); err != nil {
+		return nil, fmt.Errorf("download: new client: %w", err)
+	}
+	c.setHeaders()
+	c.slots = make(chan struct{}, c.cfg.Concurrency)
+	if c.cfg.RateLimit > 0 {
+		c.limiter = rate.NewLimiter(rate.Limit(c.cfg.RateLimit), 1)
+	}
+	c.buffers.New = func() any { b := make([]byte, 64<<10); return &b }
+	return c, nil
+}
+
+func (c *Client) setHeaders() {
+	c.headers = http.Header{}
+	addHeaders(c.headers, c.cfg.Headers)
+	agent := c.cfg.UserAgent
+	if own := strings.Join(c.headers.Values("User-Agent"), ", "); own != "" {
+		agent += ", " + own
+	}
+	c.host = c.headers.Get("Host")
+	c.headers.Del("Host")
+	c.headers.Set("User-Agent", agent)
+	if c.cfg.Username != "" {
+		pair := base64.StdEncoding.EncodeToString([]byte(c.cfg.Username + ":" + c.cfg.Password))
+		c.headers.Set("Authorization", "Basic "+pair)
+	}
+	c.neutral = http.Header{}
+	addHeaders(c.neutral, onlyNeutral(c.headers))
+}
+
+// Close closes connections that are idle, now or at the end of the last running download. Downloads may still be
+// started, but leave no idle connections behind. It may be called more than once and returns nil.
+func (c *Client) Close() error {
+	c.closed.Store(true)
+	if c.active.Load() == 0 {
+		c.closeIdle()
+	}
+	return nil
+}
+
+func (c *Client) closeIdle() {
+	c.trusted.CloseIdleConnections()
+	c.anonymous.CloseIdleConnections()
+}
+
+// Stream downloads to sink. It retries as configured: a cut body is continued, everything else starts over with
+// Sink.Reset. After an error the sink may hold the beginning of the file. See [Once] for a sink that cannot start
+// over.
+//
+// Errors: the package comment lists the kinds. Types to look for: [StatusError], [SourceError],
+// [hashlib.DigestMismatchError], [hashlib.SizeMismatchError], [hashlib.UnsupportedError].
+// Mirrors pulpcore.plugin.download.BaseDownloader.run.
+func (c *Client) Stream(ctx context.Context, req *Request, sink Sink) (*Result, error) {
+	u, err := parseURL(req.URL, c.cfg.AllowedImportPaths)
+	if err != nil {
+		return nil, fmt.Errorf("download: %w", err)
+	}
+	if err := errors.Join(req.Expect.Validate(c.cfg.Checksums), validHeader(req.Header)); err != nil {
+		return nil, fmt.Errorf("download: %s: %w", redact(u), err)
+	}
+	c.active.Add(1)
+	defer func() {
+		if c.active.Add(-1) == 0 && c.closed.Load() {
+			c.closeIdle()
+		}
+	}()
+	t := newTransfer(c, u, req, sink)
+	if err := t.run(ctx); err != nil {
+		return nil, t.describe(err)
+	}
+	return &Result{URL: t.final, Size: t.size, Digests: t.got, Header: t.header, Attempts: t.attempts}, nil
+}
+
+// acquire waits for one of the client's slots.
+func (c *Client) acquire(ctx context.Context) error {
+	select {
+	case c.slots <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (c *Client) release() { <-c.slots }
+
+// addHeaders copies src in dst; a name in src replaces the one in dst.
+func addHeaders(dst, src http.Header) {
+	fresh := http.Header{}
+	for name, values := range src {
+		name = http.CanonicalHeaderKey(name)
+		fresh[name] = append(fresh[name], values...)
+	}
+	for name, values := range fresh {
+		dst[name] = values
+	}
+}
+
+// onlyNeutral keeps the headers that are no secrets and that any host may see.
+func onlyNeutral(h http.Header) http.Header {
+	n := http.Header{}
+	for name, values := range h {
+		switch http.CanonicalHeaderKey(name) {
+		case "Accept", "Accept-Language", "User-Agent":
+			n[name] = values
+		}
+	}
+	return n
+}

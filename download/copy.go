@@ -1,0 +1,137 @@
+package download
+
+import (
+	"errors"
+	"io"
+	"net/http"
+
+	"github.com/pulpgo/pulpcore/hashlib"
+)
+
+// copy moves a body to the sink, which stands where the body begins.
+func (t *transfer) copy(resp *http.Response, body io.Reader) error {
+	buf := t.c.buffers.Get().(*[]byte)
+	defer t.c.buffers.Put(buf)
+	end := t.end()
+	for {
+		n, err := body.Read(*buf)
+		p := (*buf)[:n]
+		if n > 0 && end >= 0 && t.size+int64(n) >= end {
+			if t.size+int64(n) > end {
+				return t.excess(end)
+			}
+			return t.last(p, body, err)
+		}
+		if n > 0 {
+			if t.hash != nil {
+				t.hash.Write(p)
+			}
+			if err := t.write(p); err != nil {
+				return err
+			}
+		}
+		switch {
+		case errors.Is(err, io.EOF):
+			return t.finish(resp)
+		case err != nil:
+			return t.fault(err)
+		}
+	}
+}
+
+// last takes the bytes that complete a file of known size. The sink gets them when all are found right, because
+// whoever reads from the sink may count, and would take the file for whole.
+func (t *transfer) last(p []byte, body io.Reader, readErr error) error {
+	if readErr == nil {
+		var one [1]byte
+		var n int
+		if n, readErr = io.ReadFull(body, one[:]); n > 0 {
+			return t.excess(t.end())
+		}
+	}
+	if t.hash != nil {
+		t.hash.Write(p)
+		t.size += int64(len(p))
+		err := t.verify()
+		t.size -= int64(len(p))
+		if err != nil {
+			return err
+		}
+	}
+	if err := t.write(p); err != nil {
+		return err
+	}
+	if t.hash == nil {
+		if err := t.verify(); err != nil {
+			return err
+		}
+	}
+	if !errors.Is(readErr, io.EOF) && !t.proven() {
+		return t.fault(readErr) // all bytes are here, but the source did not say so
+	}
+	return nil
+}
+
+// finish is called at the end of a body of unknown size, or of one that ended early.
+func (t *transfer) finish(resp *http.Response) error {
+	end := t.total
+	if end < 0 && untilClose(resp) {
+		end = t.expectedSize() // then the end of the connection proves nothing
+	}
+	if t.size < end {
+		return t.fault(errCut)
+	}
+	return t.verify()
+}
+
+// untilClose reports whether nothing but the end of the connection marks the end of the body.
+func untilClose(resp *http.Response) bool {
+	return resp.ProtoMajor == 1 && resp.ContentLength < 0 && len(resp.TransferEncoding) == 0
+}
+
+func (t *transfer) write(p []byte) error {
+	t.started = true
+	n, err := t.sink.Write(p)
+	t.size += int64(n)
+	if err == nil && n < len(p) {
+		err = io.ErrShortWrite
+	}
+	if err != nil {
+		return &callerError{"write", err}
+	}
+	return nil
+}
+
+// verify compares all bytes with the expectation.
+func (t *transfer) verify() error {
+	if t.hash != nil {
+		t.got = t.hash.Digests()
+	} else {
+		t.got = t.sink.(Hasher).Digests()
+	}
+	err := t.req.Expect.Check(t.got, t.size)
+	t.spoiled = err != nil
+	return err
+}
+
+// proven reports whether a digest was expected and compared: then the bytes are right, whatever the source says.
+func (t *transfer) proven() bool {
+	if t.req.Expect == nil {
+		return false
+	}
+	for a := range t.req.Expect.Digests.All() {
+		if t.got.Get(a) != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// excess is the fault of a body that goes on after the size at which the file is complete.
+func (t *transfer) excess(end int64) error {
+	t.spoiled = true
+	if t.expectedSize() >= 0 {
+		return &hashlib.SizeMismatchError{Want: end, Got: end + 1}
+	}
+	return t.fault(errRange)
+}

@@ -1,0 +1,229 @@
+package download
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/pulpgo/pulpcore/hashlib"
+)
+
+// transfer is one download with its retries: what the sink has so far and how the next attempt can continue it.
+type transfer struct {
+	c    *Client
+	req  *Request
+	url  *url.URL
+	sink Sink
+	hash *hashlib.Writer // nil if the sink hashes
+
+	size      int64  // bytes that the sink has
+	total     int64  // size of the whole file as the source said; -1 if it did not
+	validator string // for If-Range; empty if the source cannot prove that the file is the same
+	started   bool   // the sink has bytes or OnHeader was called
+	spoiled   bool   // what the sink has cannot be continued
+	attempts  int
+
+	final  string // URL that answered
+	header http.Header
+	got    hashlib.Digests
+}
+
+func newTransfer(c *Client, u *url.URL, req *Request, sink Sink) *transfer {
+	t := &transfer{c: c, req: req, url: u, sink: sink, total: -1, final: u.String()}
+	if _, ok := sink.(Hasher); !ok {
+		t.hash = c.cfg.Checksums.Writer()
+	}
+	return t
+}
+
+// run makes attempts until one succeeds, the fault is final, or there were enough.
+func (t *transfer) run(ctx context.Context) error {
+	if t.url.Scheme == "file" {
+		t.attempts = 1
+		return t.once(ctx, t.readFile)
+	}
+	retries := *t.c.cfg.MaxRetries
+	if t.req.MaxRetries != nil {
+		retries = *t.req.MaxRetries
+	}
+	for {
+		t.attempts++
+		err := t.once(ctx, t.attempt)
+		if err == nil || t.attempts > retries || !retryable(err) {
+			return err
+		}
+		if err := t.prepareRetry(err); err != nil {
+			return err
+		}
+		wait := retryDelay(t.c.cfg.RetryDelay, t.attempts, err)
+		t.c.cfg.Log.WarnContext(ctx, "download is retried", "url", redact(t.url), "attempt", t.attempts,
+			"have_bytes", t.size, "wait", wait, "err", err)
+		if err := sleep(ctx, wait); err != nil {
+			return err
+		}
+	}
+}
+
+// once runs fn in one of the client's slots. A done ctx is the reason for whatever went wrong.
+func (t *transfer) once(ctx context.Context, fn func(context.Context) error) error {
+	if err := t.c.acquire(ctx); err != nil {
+		return stopped(ctx)
+	}
+	defer t.c.release()
+	err := fn(ctx)
+	if err != nil && ctx.Err() != nil {
+		return stopped(ctx)
+	}
+	return err
+}
+
+// attempt makes one request, for the whole file or for the rest of it.
+func (t *transfer) attempt(ctx context.Context) error {
+	w := t.c.watch(ctx)
+	defer w.stop()
+	resp, err := t.get(ctx, w)
+	if err != nil {
+		return err
+	}
+	body := &watchedBody{w: w, body: resp.Body}
+	defer resp.Body.Close()
+	done, err := t.accept(resp)
+	if err != nil {
+		discard(body)
+		return err
+	}
+	if done {
+		return nil
+	}
+	return t.copy(resp, body)
+}
+
+// accept looks at the header of an answer and prepares for its body. It reports done if there is nothing left to read.
+func (t *transfer) accept(resp *http.Response) (done bool, err error) {
+	asked := t.started // then the request was for the rest
+	switch resp.StatusCode {
+	case http.StatusOK, http.StatusNonAuthoritativeInfo:
+		if asked {
+			// The file changed, or the source does not know ranges. This answer is the file from its beginning.
+			if err := t.startOver(t.fault(errRange)); err != nil {
+				return false, err
+			}
+		}
+		return false, t.begin(resp)
+	case http.StatusPartialContent:
+		if asked && t.continues(resp) {
+			return false, nil
+		}
+		t.spoiled = true
+		return false, t.fault(errRange)
+	case http.StatusRequestedRangeNotSatisfiable:
+		if asked {
+			// The body was cut between its last byte and its end.
+			if r, ok := parseContentRange(resp.Header.Get("Content-Range")); ok && r.start < 0 && r.total == t.size {
+				return true, t.verify()
+			}
+			t.spoiled = true
+			return false, t.fault(errRange)
+		}
+	}
+	return false, &StatusError{
+		Status: resp.StatusCode, URL: t.redacted(),
+		RetryAfter: parseRetryAfter(resp.Header.Get("Retry-After"), time.Now()),
+	}
+}
+
+// begin takes the header of an answer that holds the whole file.
+func (t *transfer) begin(resp *http.Response) error {
+	t.header, t.total = resp.Header, resp.ContentLength
+	if want := t.expectedSize(); want >= 0 && t.total >= 0 && t.total != want {
+		t.spoiled = true
+		return &hashlib.SizeMismatchError{Want: want, Got: t.total}
+	}
+	t.validator = validator(resp.Header)
+	if t.req.OnHeader == nil {
+		return nil
+	}
+	t.started = true
+	shown := *resp
+	shown.Body = http.NoBody
+	if err := t.req.OnHeader(&shown); err != nil {
+		return &callerError{"header refused", err}
+	}
+	return nil
+}
+
+// continues reports whether a partial answer goes on exactly where the sink stands, in the same file.
+func (t *transfer) continues(resp *http.Response) bool {
+	r, ok := parseContentRange(resp.Header.Get("Content-Range"))
+	if !ok || r.start != t.size || r.total >= 0 && t.total >= 0 && r.total != t.total {
+		return false
+	}
+	if tag := resp.Header.Get("ETag"); tag != "" && tag != t.header.Get("ETag") {
+		return false
+	}
+	if t.total < 0 {
+		t.total = r.total
+	}
+	return true
+}
+
+// end returns the size at which the file is complete, or -1 if that is not known in advance.
+func (t *transfer) end() int64 {
+	if want := t.expectedSize(); want >= 0 {
+		return want
+	}
+	return t.total
+}
+
+func (t *transfer) expectedSize() int64 {
+	if t.req.Expect == nil || t.req.Expect.Size == nil {
+		return -1
+	}
+	return *t.req.Expect.Size
+}
+
+// prepareRetry decides between continuing and starting over.
+func (t *transfer) prepareRetry(cause error) error {
+	if !t.started || t.validator != "" && !t.spoiled {
+		t.spoiled = false
+		return nil
+	}
+	return t.startOver(cause)
+}
+
+func (t *transfer) startOver(cause error) error {
+	if err := t.sink.Reset(); err != nil {
+		return fmt.Errorf("%w; starting over: %w", cause, &callerError{"reset", err})
+	}
+	if t.hash != nil {
+		t.hash.Reset()
+	}
+	t.size, t.total, t.validator = 0, -1, ""
+	t.started, t.spoiled = false, false
+	return nil
+}
+
+func (t *transfer) redacted() string { return Redact(t.final) }
+
+func (t *transfer) fault(err error) error { return &SourceError{URL: t.redacted(), Err: err} }
+
+// describe adds to err what it does not say yet: where, and after how many attempts.
+func (t *transfer) describe(err error) error {
+	where := redact(t.url)
+	_, status := errors.AsType[*StatusError](err)
+	_, source := errors.AsType[*SourceError](err)
+	switch {
+	case t.attempts > 1:
+		return fmt.Errorf("download: %s: attempt %d: %w", where, t.attempts, err)
+	case status || source:
+		return fmt.Errorf("download: %w", err)
+	}
+	return fmt.Errorf("download: %s: %w", where, err)
+}
+
+// discard reads the little that is left of an answer nobody wants, so that its connection can be used again.
+func discard(body io.Reader) { _, _ = io.CopyN(io.Discard, body, 16<<10) }

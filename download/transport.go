@@ -1,0 +1,140 @@
+package download
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/pulpgo/pulpcore/pulperr"
+)
+
+// transport returns the one transport of a remote. Without identity it shows no client certificate: that is the one
+// for hosts to which a redirect led.
+func (c *Config) transport(identity bool) (*http.Transport, error) {
+	conf, tlsErr := c.tls(identity)
+	proxy, proxyErr := c.proxy()
+	if err := errors.Join(tlsErr, proxyErr); err != nil {
+		return nil, err
+	}
+	t := &http.Transport{
+		DialContext:            c.dialer(),
+		TLSClientConfig:        conf,
+		TLSHandshakeTimeout:    c.SockConnectTimeout,
+		ResponseHeaderTimeout:  c.SockReadTimeout,
+		MaxResponseHeaderBytes: 1 << 20,
+		MaxConnsPerHost:        c.Concurrency,
+		MaxIdleConnsPerHost:    c.Concurrency,
+		MaxIdleConns:           2 * c.Concurrency,
+		IdleConnTimeout:        90 * time.Second,
+		// A transparently unpacked body has another digest and size than the artifact.
+		DisableCompression: true,
+		ForceAttemptHTTP2:  true, // otherwise off because TLSClientConfig and DialContext are set
+		// A dead HTTP/2 connection stays in the pool until somebody notices; its streams just time out.
+		HTTP2: &http.HTTP2Config{SendPingTimeout: c.SockReadTimeout / 2, PingTimeout: c.SockReadTimeout / 2},
+		OnProxyConnectResponse: func(_ context.Context, _ *url.URL, _ *http.Request, resp *http.Response) error {
+			if resp.StatusCode == http.StatusProxyAuthRequired {
+				return errProxyAuth
+			}
+			return nil
+		},
+	}
+	if proxy != nil {
+		t.Proxy = http.ProxyURL(proxy)
+	}
+	return t, nil
+}
+
+func (c *Config) dialer() func(ctx context.Context, network, address string) (net.Conn, error) {
+	if c.DialContext == nil {
+		d := &net.Dialer{Timeout: c.SockConnectTimeout, KeepAlive: 30 * time.Second}
+		return d.DialContext
+	}
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		ctx, cancel := context.WithTimeout(ctx, c.SockConnectTimeout)
+		defer cancel()
+		return c.DialContext(ctx, network, address)
+	}
+}
+
+func (c *Config) tls(identity bool) (*tls.Config, error) {
+	conf := &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: c.SkipTLSVerify} //nolint:gosec // on request
+	var faults []error
+	if c.CACert != "" {
+		pool, err := trust(c.CACert)
+		conf.RootCAs = pool
+		faults = append(faults, err)
+	}
+	switch {
+	case c.ClientCert == "" && c.ClientKey == "":
+	case c.ClientKey == "":
+		faults = append(faults, pulperr.Field("client_key", "is needed with client_cert"))
+	case c.ClientCert == "":
+		faults = append(faults, pulperr.Field("client_cert", "is needed with client_key"))
+	default:
+		pair, err := tls.X509KeyPair([]byte(c.ClientCert), []byte(c.ClientKey))
+		if err != nil {
+			// The cause is not quoted: nothing that was computed from a private key goes into a text.
+			faults = append(faults, pulperr.Field("client_cert", "and client_key are no matching PEM pair"))
+		} else if identity {
+			// Not Certificates: that would withhold the certificate if the server names other authorities.
+			conf.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &pair, nil }
+		}
+	}
+	return conf, errors.Join(faults...)
+}
+
+// trust adds the certificates to the system's. Text between PEM blocks is passed over; every block must parse.
+func trust(pemText string) (*x509.CertPool, error) {
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		pool = x509.NewCertPool()
+	}
+	found := false
+	for block, rest := pem.Decode([]byte(pemText)); block != nil; block, rest = pem.Decode(rest) {
+		cert, err := x509.ParseCertificate(block.Bytes)
+		if err != nil || block.Type != "CERTIFICATE" {
+			return nil, pulperr.Field("ca_cert", "contains a PEM block that is no certificate")
+		}
+		pool.AddCert(cert)
+		found = true
+	}
+	if !found {
+		return nil, pulperr.Field("ca_cert", "contains no certificate in PEM form")
+	}
+	return pool, nil
+}
+
+func (c *Config) proxy() (*url.URL, error) {
+	var faults []error
+	fault := func(field, reason string) { faults = append(faults, pulperr.Field(field, "%s", reason)) }
+	if (c.ProxyUsername == "") != (c.ProxyPassword == "") {
+		fault("proxy_username", "and proxy_password are only valid together")
+	}
+	if c.ProxyURL == "" {
+		if c.ProxyUsername != "" || c.ProxyPassword != "" {
+			fault("proxy_url", "is needed with proxy_username and proxy_password")
+		}
+		return nil, errors.Join(faults...)
+	}
+	u, err := url.Parse(c.ProxyURL)
+	switch {
+	case err != nil || u.Host == "":
+		fault("proxy_url", "is not a URL with a host")
+	case u.User != nil:
+		fault("proxy_url", "must not contain credentials; use proxy_username and proxy_password")
+	case u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "socks5" && u.Scheme != "socks5h":
+		fault("proxy_url", "must start with http, https, socks5 or socks5h")
+	case c.ProxyUsername != "":
+		u.User = url.UserPassword(c.ProxyUsername, c.ProxyPassword)
+	}
+	if len(faults) > 0 {
+		return nil, errors.Join(faults...)
+	}
+	return u, nil
+}

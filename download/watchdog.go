@@ -1,0 +1,75 @@
+package download
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http/httptrace"
+	"time"
+)
+
+// watchdog cancels one attempt that takes too long or hears nothing for too long.
+type watchdog struct {
+	ctx     context.Context
+	cancel  context.CancelCauseFunc
+	stops   []context.CancelFunc
+	silence *time.Timer
+	limit   time.Duration
+}
+
+func (c *Client) watch(ctx context.Context) *watchdog {
+	w := &watchdog{limit: c.cfg.SockReadTimeout}
+	if total := c.cfg.TotalTimeout; total > 0 {
+		var stop context.CancelFunc
+		ctx, stop = context.WithTimeoutCause(ctx, total, &timeoutError{"not finished", total})
+		w.stops = append(w.stops, stop)
+	}
+	w.ctx, w.cancel = context.WithCancelCause(ctx)
+	w.silence = time.AfterFunc(w.limit, func() { w.cancel(&timeoutError{"no data", w.limit}) })
+	w.silence.Stop() // it runs while a read waits
+	return w
+}
+
+func (w *watchdog) stop() {
+	w.silence.Stop()
+	w.cancel(nil)
+	for _, stop := range w.stops {
+		stop()
+	}
+}
+
+// connecting returns the context for one request, which ends if there is no connection in time. The caller calls
+// done when the request has an answer.
+func (w *watchdog) connecting(limit time.Duration) (ctx context.Context, done func()) {
+	if limit <= 0 {
+		return w.ctx, func() {}
+	}
+	timer := time.AfterFunc(limit, func() { w.cancel(&timeoutError{"no connection", limit}) })
+	trace := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { timer.Stop() }}
+	return httptrace.WithClientTrace(w.ctx, trace), func() { timer.Stop() }
+}
+
+// reason returns why an operation under w failed: the watchdog's reason if it was that, else err.
+func (w *watchdog) reason(err error) error {
+	if cause := context.Cause(w.ctx); cause != nil {
+		return cause
+	}
+	return err
+}
+
+// watchedBody is a body whose reads end when the server is silent for too long. A sink that is slow to take the bytes
+// is not the server's fault and not counted.
+type watchedBody struct {
+	w    *watchdog
+	body io.Reader
+}
+
+func (b *watchedBody) Read(p []byte) (int, error) {
+	b.w.silence.Reset(b.w.limit)
+	n, err := b.body.Read(p)
+	b.w.silence.Stop()
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = b.w.reason(err)
+	}
+	return n, err
+}
