@@ -1,0 +1,110 @@
+package models
+
+import (
+	"reflect"
+	"unicode/utf8"
+
+	"github.com/pulpgo/pulpcore/pulperr"
+)
+
+// maxString is the longest text that any column of a key or a name takes, in bytes; Pulp's models allow 255 for
+// names and Postgres cannot index much more than 2,700.
+const maxKey = 2000
+
+// checkStrings validates all text of a row: no NUL byte, valid UTF-8, the exact length that a tag asks for, and keys
+// that an index can hold.
+func (s *schema) checkStrings(row Row) error {
+	v := reflect.ValueOf(row).Elem()
+	for _, f := range s.fields {
+		fv := v.FieldByIndex(f.Index)
+		if fv.Kind() == reflect.Pointer && !fv.IsNil() {
+			fv = fv.Elem()
+		}
+		if fv.Kind() != reflect.String {
+			continue
+		}
+		text := fv.String()
+		switch {
+		case !utf8.ValidString(text) || HasNUL(text):
+			return pulperr.Field(f.JSON, "Null characters are not allowed.")
+		case f.Len > 0 && len(text) != f.Len:
+			return pulperr.Field(f.JSON, "Ensure this field has exactly %d characters.", f.Len)
+		case (f.Natural || f.Repo) && len(text) > maxKey:
+			return pulperr.Field(f.JSON, "Ensure this field has no more than %d characters.", maxKey)
+		case f.Column == "name" && utf8.RuneCountInString(text) > maxName:
+			return pulperr.Field(f.JSON, "Ensure this field has no more than %d characters.", maxName)
+		case f.Column == "name" && text == "":
+			return pulperr.Field(f.JSON, "This field may not be blank.")
+		}
+	}
+	return nil
+}
+
+// maxName is the longest name of a repository, remote, distribution or guard, in characters.
+const maxName = 255
+
+// defaults fills in the values that a column needs and a literal leaves out.
+func defaults(row Row) error {
+	switch r := row.(type) {
+	case AnyContent:
+		setLabels(&r.AsContent().Labels)
+	case AnyRepository:
+		c := r.AsRepository()
+		setLabels(&c.Labels)
+		if c.RetainRepoVersions != nil && *c.RetainRepoVersions < 1 {
+			return pulperr.Field("retain_repo_versions", "Ensure this value is greater than or equal to 1.")
+		}
+		if c.RetainCheckpoints != nil && *c.RetainCheckpoints < 1 {
+			return pulperr.Field("retain_checkpoints", "Ensure this value is greater than or equal to 1.")
+		}
+	case AnyRemote:
+		return r.AsRemote().check()
+	case AnyDistribution:
+		d := r.AsDistribution()
+		setLabels(&d.Labels)
+		return d.check()
+	}
+	return nil
+}
+
+func setLabels(l *Labels) {
+	if *l == nil {
+		*l = Labels{}
+	}
+}
+
+// check fills in defaults and validates what holds for every remote.
+func (r *Remote) check() error {
+	setLabels(&r.Labels)
+	if r.TLSValidation == nil {
+		r.TLSValidation = new(true)
+	}
+	switch r.Policy {
+	case "":
+		r.Policy = Immediate
+	case Immediate, OnDemand, Streamed:
+	default:
+		return pulperr.Field("policy", "%q is not a valid choice.", string(r.Policy))
+	}
+	if hasUserinfo(r.URL) {
+		return pulperr.Field("url", "The remote url contains username or password. Use the username and password fields.")
+	}
+	return nil
+}
+
+// check validates what holds for every distribution.
+func (d *Distribution) check() error {
+	if !ValidPath(d.BasePath) {
+		return pulperr.Field("base_path", "Relative path is not in canonical form. %s", d.BasePath)
+	}
+	sources := 0
+	for _, set := range []bool{d.PublicationID != nil, d.RepositoryID != nil, d.RepositoryVersionID != nil} {
+		if set {
+			sources++
+		}
+	}
+	if sources > 1 {
+		return pulperr.Field("", "Only one of the attributes 'repository', 'repository_version' and 'publication' may be used.")
+	}
+	return nil
+}

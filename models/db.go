@@ -1,0 +1,220 @@
+package models
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"github.com/pulpgo/pulpcore/hashlib"
+	"github.com/pulpgo/pulpcore/internal/sqldialect"
+	"github.com/pulpgo/pulpcore/pulperr"
+)
+
+// DB is a handle on the database that is bound to one domain: whatever is read through it belongs to that domain, and
+// whatever is written through it will. Make other handles with [DB.InDomain]. It is safe for concurrent use.
+type DB struct {
+	*shared
+	q      bun.IDB // the pool, or the transaction of a Tx
+	tx     *Tx     // nil outside a transaction
+	domain *Domain // nil only before the schema exists
+	task   *TaskScope
+}
+
+// shared is what all handles of one Open have in common.
+type shared struct {
+	conn      *sqldialect.Conn
+	registry  *Registry
+	keys      *Keyring
+	checksums *hashlib.Checksums
+	log       *slog.Logger
+}
+
+// DBOptions are the parts of a database handle that have defaults.
+type DBOptions struct {
+	Registry  *Registry          // nil knows no plugin
+	Keys      *Keyring           // nil: rows with secrets can be neither written nor read
+	Checksums *hashlib.Checksums // nil is hashlib.Default
+	Log       *slog.Logger       // nil discards
+}
+
+// TaskScope ties a handle to the task that uses it.
+type TaskScope struct {
+	TaskID uuid.UUID
+	// Fence runs as the last statement of every transaction of the task; an error rolls back. It makes sure that a
+	// task that was given up for dead cannot write any more.
+	Fence func(ctx context.Context, q bun.IDB) error
+}
+
+// OpenDB connects to "sqlite:<path>" or "postgres://…". The handle has no domain yet: bring the schema up with
+// [DB.Migrate] or check it with [DB.CheckSchema], then use [DB.InDomain]. The caller closes it.
+//
+// Errors: Invalid for a URL of another form, Unavailable if the database does not answer.
+func OpenDB(ctx context.Context, url string, opts *DBOptions) (*DB, error) {
+	if opts == nil {
+		opts = &DBOptions{}
+	}
+	sh := &shared{registry: opts.Registry, keys: opts.Keys, checksums: opts.Checksums, log: opts.Log}
+	if sh.registry == nil {
+		sh.registry, _ = NewRegistry()
+	}
+	if sh.checksums == nil {
+		sh.checksums = hashlib.Default()
+	}
+	if sh.log == nil {
+		sh.log = slog.New(slog.DiscardHandler)
+	}
+	conn, err := sqldialect.Open(ctx, url)
+	if err != nil {
+		return nil, fmt.Errorf("models: %w", err)
+	}
+	sh.conn = conn
+	return &DB{shared: sh, q: conn.Bun}, nil
+}
+
+// Close closes the connection pool and with it every handle. It may be called twice.
+func (db *DB) Close() error { return db.conn.Close() }
+
+// InDomain returns a handle bound to the named domain.
+//
+// Errors: NotFound.
+func (db *DB) InDomain(ctx context.Context, name string) (*DB, error) {
+	d := new(Domain)
+	err := db.q.NewSelect().Model(d).Where("name = ?", name).Scan(ctx)
+	if err != nil {
+		return nil, rowError(err, "domain", name)
+	}
+	h := *db
+	h.domain = d
+	return &h, nil
+}
+
+// InDomainID is [DB.InDomain] for a domain known by its key.
+//
+// Errors: NotFound.
+func (db *DB) InDomainID(ctx context.Context, id uuid.UUID) (*DB, error) {
+	d := new(Domain)
+	if err := db.q.NewSelect().Model(d).Where("pulp_id = ?", id).Scan(ctx); err != nil {
+		return nil, rowError(err, "domain", id.String())
+	}
+	h := *db
+	h.domain = d
+	return &h, nil
+}
+
+// Domain returns the domain the handle is bound to.
+func (db *DB) Domain() *Domain { return db.domain }
+
+// ForTask returns a handle whose transactions are fenced and whose creations are recorded for the task.
+func (db *DB) ForTask(s *TaskScope) *DB {
+	h := *db
+	h.task = s
+	return &h
+}
+
+// Bun returns bun's query builder on the pool, or on the transaction if db belongs to a [Tx]. Queries built with it do
+// their own domain filtering.
+func (db *DB) Bun() bun.IDB { return db.q }
+
+// Conn returns the connection below, for packages that hold statements of their own in internal/sqldialect.
+func (db *DB) Conn() *sqldialect.Conn { return db.conn }
+
+// Registry returns the types the handle knows.
+func (db *DB) Registry() *Registry { return db.registry }
+
+// Keys returns the keys that protect secrets at rest; nil if there are none.
+func (db *DB) Keys() *Keyring { return db.keys }
+
+// Checksums returns the allowed checksums.
+func (db *DB) Checksums() *hashlib.Checksums { return db.checksums }
+
+// Tx is a transaction. Its embedded DB works inside it: pass tx.DB wherever a *DB is wanted.
+type Tx struct {
+	*DB
+	afterCommit []func()
+}
+
+// AfterCommit registers fn to run once the outermost transaction has committed. It does not run after a rollback.
+func (tx *Tx) AfterCommit(fn func()) { tx.afterCommit = append(tx.afterCommit, fn) }
+
+// writerPatience is how long a transaction waits for the one that SQLite allows at a time. It is long for a busy
+// database and short for code that, inside a transaction, opens another on the outer handle and so waits for itself.
+const writerPatience = time.Minute
+
+var errWriterBusy = pulperr.Public(pulperr.Locked,
+	"the database is busy with another transaction (inside db.Tx use tx.DB, not db)")
+
+// Tx runs fn in a transaction and commits if it returns nil. Inside fn use tx.DB; on a handle that is already in a
+// transaction, Tx makes a savepoint. fn must not keep tx.
+//
+// Errors: what fn returns; Locked if SQLite's single writer stays busy for a minute.
+func (db *DB) Tx(ctx context.Context, fn func(tx *Tx) error) error {
+	outer := db.tx == nil
+	if outer {
+		wait, cancel := context.WithTimeoutCause(ctx, writerPatience, errWriterBusy)
+		unlock, err := db.conn.LockWriter(wait)
+		cancel()
+		if err != nil {
+			return fmt.Errorf("models: begin transaction: %w", err)
+		}
+		defer unlock()
+	}
+	tx := &Tx{}
+	err := db.q.RunInTx(ctx, nil, func(ctx context.Context, btx bun.Tx) error {
+		h := *db
+		h.q, h.tx = btx, tx
+		tx.DB = &h
+		if err := fn(tx); err != nil {
+			return err
+		}
+		if outer && db.task != nil && db.task.Fence != nil {
+			return db.task.Fence(ctx, btx)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if !outer {
+		db.tx.afterCommit = append(db.tx.afterCommit, tx.afterCommit...)
+		return nil
+	}
+	for _, hook := range tx.afterCommit {
+		hook()
+	}
+	return nil
+}
+
+// retryTx is Tx for closures that may run again from their start: after a deadlock or a lock that was not granted
+// they do, a few times. Inside a transaction it does not retry, since the outer one must start again as a whole.
+func (db *DB) retryTx(ctx context.Context, fn func(tx *Tx) error) error {
+	const attempts = 5
+	for i := 1; ; i++ {
+		err := db.Tx(ctx, fn)
+		if err == nil || db.tx != nil || i == attempts || !sqldialect.IsRetryable(err) || ctx.Err() != nil {
+			return err
+		}
+		db.log.DebugContext(ctx, "transaction is run again", "attempt", i, "err", err)
+	}
+}
+
+// rowError gives a database error its kind and says which row it was about.
+func rowError(err error, what, key string) error {
+	switch {
+	case err == nil:
+		return nil
+	case isNoRows(err):
+		return fmt.Errorf("models: %s %q: %w", what, key, pulperr.NotFound)
+	case sqldialect.IsUniqueViolation(err):
+		return fmt.Errorf("models: %s %q: %w: %w", what, key, pulperr.Exists, err)
+	case sqldialect.IsReferenced(err):
+		return fmt.Errorf("models: %s %q is in use: %w: %w", what, key, pulperr.Conflict, err)
+	case errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded):
+		return err
+	}
+	return fmt.Errorf("models: %s %q: %w", what, key, err)
+}

@@ -1,0 +1,103 @@
+package models
+
+import (
+	"reflect"
+)
+
+// AnyType is a [Type] of any Go type: what a plugin lists, and what code that works on all types takes. Only [Define]
+// makes one.
+type AnyType interface {
+	// Name returns "<plugin>.<type>", as in pulp_type.
+	Name() string
+	// Master returns which master the type specialises.
+	Master() Master
+	// New returns a pointer to a zero row of the type.
+	New() Row
+	definition() *definition
+}
+
+// Type ties a name to the Go struct of a plugin's model. It is immutable, so it can be a package variable that two
+// Apps share; every operation takes the [DB] it works on.
+type Type[T any] struct {
+	def *definition
+}
+
+// definition is what Define was told; a [Registry] checks it and derives the rest.
+type definition struct {
+	name     string
+	goType   reflect.Type
+	master   Master
+	newRow   func() Row
+	accepts  []*definition // content types that a repository may hold
+	remotes  []*definition // remote types that a repository syncs from
+	fallible []string      // faults noted by options, reported at Open
+}
+
+// Option adds a fact to a definition. Options are given once, in a plugin's package variables.
+type Option func(*definition)
+
+// Define declares that T, a struct that embeds one of the masters, is the model named "<plugin>.<type>". It never
+// fails; Open reports every fault of every definition at once.
+//
+// Fields may carry these tags:
+//
+//	json:"relative_path"     name on the wire
+//	bun:"column,…"           column, if its name shall differ from the snake-case field name
+//	pulp:"natural,repo,len=64"
+//	doc:"…"                  description in the API document
+//
+// "natural" fields together identify a unit within a domain (Django's unique_together); "repo" fields together
+// identify the slot it takes in a repository version (Pulp's repo_key_fields); "len" fixes the length of a string.
+func Define[T any, P Entity[T]](name string, opts ...Option) *Type[T] {
+	d := &definition{
+		name:   name,
+		goType: reflect.TypeFor[T](),
+		master: P(new(T)).master(),
+		newRow: func() Row { return P(new(T)) },
+	}
+	for _, o := range opts {
+		o(d)
+	}
+	return &Type[T]{def: d}
+}
+
+// Accepts names the content types that a repository may hold.
+func Accepts(types ...AnyType) Option {
+	return func(d *definition) {
+		if d.master != RepositoryMaster {
+			d.fallible = append(d.fallible, "Accepts is for repositories")
+		}
+		for _, t := range types {
+			if t.Master() != ContentMaster {
+				d.fallible = append(d.fallible, "Accepts: "+t.Name()+" is no content type")
+			}
+			d.accepts = append(d.accepts, t.definition())
+		}
+	}
+}
+
+// SyncsFrom names the remote types that a repository can sync from.
+func SyncsFrom(types ...AnyType) Option {
+	return func(d *definition) {
+		if d.master != RepositoryMaster {
+			d.fallible = append(d.fallible, "SyncsFrom is for repositories")
+		}
+		for _, t := range types {
+			if t.Master() != RemoteMaster {
+				d.fallible = append(d.fallible, "SyncsFrom: "+t.Name()+" is no remote type")
+			}
+			d.remotes = append(d.remotes, t.definition())
+		}
+	}
+}
+
+// Name returns "<plugin>.<type>".
+func (t *Type[T]) Name() string { return t.def.name }
+
+// Master returns which master T specialises.
+func (t *Type[T]) Master() Master { return t.def.master }
+
+// New returns a pointer to a zero T.
+func (t *Type[T]) New() Row { return t.def.newRow() }
+
+func (t *Type[T]) definition() *definition { return t.def }

@@ -1,0 +1,136 @@
+package models
+
+import (
+	"bufio"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/pulpgo/pulpcore/pulperr"
+)
+
+// Keyring encrypts secrets at rest with AES-256-GCM. The first key encrypts; every key decrypts, so that a new key
+// can be put in front of the old ones. It is safe for concurrent use and never prints its keys.
+type Keyring struct {
+	keys []cipher.AEAD
+}
+
+const keySize = 32
+
+// NewKeyring returns a keyring of 32-byte keys, the encrypting one first.
+//
+// Errors: Invalid if there is no key or one has another length.
+func NewKeyring(keys ...[]byte) (*Keyring, error) {
+	if len(keys) == 0 {
+		return nil, pulperr.Public(pulperr.Invalid, "encryption: there is no key")
+	}
+	k := &Keyring{}
+	for i, raw := range keys {
+		if len(raw) != keySize {
+			return nil, pulperr.Public(pulperr.Invalid, "encryption: key %d has %d bytes, not %d", i+1, len(raw), keySize)
+		}
+		block, err := aes.NewCipher(raw)
+		if err != nil {
+			return nil, fmt.Errorf("models: keyring: %w", err)
+		}
+		aead, err := cipher.NewGCMWithRandomNonce(block)
+		if err != nil {
+			return nil, fmt.Errorf("models: keyring: %w", err)
+		}
+		k.keys = append(k.keys, aead)
+	}
+	return k, nil
+}
+
+// LoadKeyring reads a key file: one URL-safe base64 key of 32 bytes per line, the encrypting one first; empty lines
+// and lines that start with # are passed over. It is the format of Pulp's DB_ENCRYPTION_KEY file. If the file does not
+// exist and create is true, it is made with one random key and mode 0600.
+//
+// Errors: Invalid for a malformed file, NotFound, Unavailable.
+func LoadKeyring(path string, create bool) (*Keyring, error) {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) && create {
+		if err = writeKeyFile(path); err == nil {
+			f, err = os.Open(path)
+		}
+	}
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("models: encryption key file %q: %w: %w", path, pulperr.NotFound, err)
+	case err != nil:
+		return nil, fmt.Errorf("models: encryption key file %q: %w: %w", path, pulperr.Unavailable, err)
+	}
+	defer f.Close()
+	var keys [][]byte
+	lines := bufio.NewScanner(f)
+	for n := 1; lines.Scan(); n++ {
+		line := strings.TrimSpace(lines.Text())
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		raw, err := base64.URLEncoding.DecodeString(line)
+		if err != nil {
+			return nil, pulperr.Public(pulperr.Invalid, "encryption key file %q: line %d is not URL-safe base64", path, n)
+		}
+		keys = append(keys, raw)
+	}
+	if err := lines.Err(); err != nil {
+		return nil, fmt.Errorf("models: encryption key file %q: %w: %w", path, pulperr.Unavailable, err)
+	}
+	return NewKeyring(keys...)
+}
+
+// writeKeyFile makes a key file that only its owner can read. Two processes that start at once both end up with the
+// file of the one that linked it first.
+func writeKeyFile(path string) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	key := make([]byte, keySize)
+	_, _ = rand.Read(key) // never fails
+	tmp, err := os.CreateTemp(filepath.Dir(path), ".key-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(tmp.Name())
+	_, err = tmp.WriteString(base64.URLEncoding.EncodeToString(key) + "\n")
+	if err == nil {
+		err = tmp.Sync()
+	}
+	if err = errors.Join(err, tmp.Close()); err != nil {
+		return err
+	}
+	if err = os.Link(tmp.Name(), path); errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	return err
+}
+
+// Seal encrypts.
+func (k *Keyring) Seal(plain []byte) ([]byte, error) {
+	if k == nil {
+		return nil, pulperr.Public(pulperr.Unavailable, "there is no encryption key to protect a secret with")
+	}
+	return k.keys[0].Seal(nil, nil, plain, nil), nil
+}
+
+// Open decrypts.
+//
+// Errors: Unavailable if no key of the ring fits.
+func (k *Keyring) Open(sealed []byte) ([]byte, error) {
+	if k != nil {
+		for _, key := range k.keys {
+			if plain, err := key.Open(nil, nil, sealed, nil); err == nil {
+				return plain, nil
+			}
+		}
+	}
+	return nil, pulperr.Public(pulperr.Unavailable, "a secret cannot be decrypted: its encryption key is not there")
+}

@@ -1,0 +1,286 @@
+package models
+
+import (
+	"context"
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"fmt"
+	"io/fs"
+	"regexp"
+	"slices"
+	"strings"
+	"text/template"
+	"time"
+
+	"github.com/uptrace/bun"
+
+	"github.com/pulpgo/pulpcore/pulperr"
+)
+
+//go:embed migrations/*.sql
+var coreMigrations embed.FS
+
+// migration is one numbered step of one plugin's schema.
+type migration struct {
+	plugin, id string
+	up, down   string // templates; statements are separated by lines of "--;;"
+}
+
+// applied is a row of the table that remembers migrations.
+type applied struct {
+	bun.BaseModel `bun:"table:core_migration"`
+
+	Plugin    string    `bun:"plugin,pk"`
+	ID        string    `bun:"id,pk"`
+	Checksum  string    `bun:"checksum"`
+	AppliedAt time.Time `bun:"applied_at"`
+}
+
+const createMigrationTable = `CREATE TABLE IF NOT EXISTS core_migration (plugin TEXT NOT NULL, id TEXT NOT NULL,
+	checksum TEXT NOT NULL, applied_at %s NOT NULL, PRIMARY KEY (plugin, id))`
+
+var migrationFile = regexp.MustCompile(`^([0-9]{4}_[a-z0-9_]+)\.(up|down)\.sql$`)
+
+// Migrate brings the schema up to what the registry's plugins need and makes the default domain. It holds a lock that
+// dies with the process, so any number of servers may start at once: one migrates, the others wait and find it done.
+// Each migration commits together with its record.
+//
+// A migration is a pair of files, 0002_colour.up.sql and 0002_colour.down.sql: text templates over the dialect's words
+// ({{.uuid}}, {{.json}}, {{.time}}, {{.bytes}}, {{if .postgres}}, {{if .sqlite}}) whose statements are separated by
+// lines that read "--;;".
+//
+// Errors: Conflict if the database is newer than the code or an applied migration has been changed since.
+func (db *DB) Migrate(ctx context.Context) error {
+	plan, err := db.registry.migrations(db.conn.Kind.TemplateData())
+	if err != nil {
+		return err
+	}
+	return db.Tx(ctx, func(tx *Tx) error {
+		if err := db.conn.Kind.LockMigrations(ctx, tx.q); err != nil {
+			return fmt.Errorf("models: lock migrations: %w", err)
+		}
+		create := fmt.Sprintf(createMigrationTable, db.conn.Kind.TemplateData()["time"])
+		if _, err := tx.q.ExecContext(ctx, create); err != nil {
+			return fmt.Errorf("models: migrate: %w", err)
+		}
+		missing, err := tx.missing(ctx, plan)
+		if err != nil {
+			return err
+		}
+		for _, m := range missing {
+			if err := tx.apply(ctx, m); err != nil {
+				return err
+			}
+		}
+		return tx.ensureDefaultDomain(ctx)
+	})
+}
+
+// CheckSchema reports whether the schema is exactly what the registry's plugins need.
+//
+// Errors: Conflict if it is older (run Migrate) or newer than the code.
+func (db *DB) CheckSchema(ctx context.Context) error {
+	plan, err := db.registry.migrations(db.conn.Kind.TemplateData())
+	if err != nil {
+		return err
+	}
+	missing, err := db.missing(ctx, plan)
+	if err != nil {
+		return err
+	}
+	if len(missing) > 0 {
+		m := missing[0]
+		return pulperr.Public(pulperr.Conflict, "the database schema is older than this program: migration %s of %s (and %d more) "+
+			"has not been applied; run the migrations first", m.id, m.plugin, len(missing)-1)
+	}
+	return nil
+}
+
+// Rollback undoes the newest migration of a plugin ("core" for the library's own) and returns its name, or "" if
+// none is left. It destroys data.
+func (db *DB) Rollback(ctx context.Context, plugin string) (string, error) {
+	plan, err := db.registry.migrations(db.conn.Kind.TemplateData())
+	if err != nil {
+		return "", err
+	}
+	var id string
+	err = db.Tx(ctx, func(tx *Tx) error {
+		if err := db.conn.Kind.LockMigrations(ctx, tx.q); err != nil {
+			return fmt.Errorf("models: lock migrations: %w", err)
+		}
+		done, err := tx.applied(ctx)
+		if err != nil {
+			return err
+		}
+		for _, m := range slices.Backward(plan) {
+			if _, ok := done[m.plugin+" "+m.id]; !ok || m.plugin != plugin {
+				continue
+			}
+			id = m.id
+			if err := tx.execAll(ctx, m.down); err != nil {
+				return fmt.Errorf("models: undo migration %s of %s: %w", m.id, m.plugin, err)
+			}
+			_, err := tx.q.NewDelete().Model((*applied)(nil)).Where("plugin = ? AND id = ?", m.plugin, m.id).Exec(ctx)
+			return err
+		}
+		return nil
+	})
+	return id, err
+}
+
+func (db *DB) applied(ctx context.Context) (map[string]applied, error) {
+	var rows []applied
+	if err := db.q.NewSelect().Model(&rows).Scan(ctx); err != nil {
+		return nil, fmt.Errorf("models: read applied migrations: %w", err)
+	}
+	done := make(map[string]applied, len(rows))
+	for _, r := range rows {
+		done[r.Plugin+" "+r.ID] = r
+	}
+	return done, nil
+}
+
+// missing returns the steps of plan that have not been applied.
+func (db *DB) missing(ctx context.Context, plan []migration) ([]migration, error) {
+	done, err := db.applied(ctx)
+	if err != nil {
+		if db.tx != nil {
+			return nil, err
+		}
+		return plan, nil // there is no table yet, or no database: what comes next will tell
+	}
+	var todo []migration
+	known := map[string]bool{}
+	for _, m := range plan {
+		known[m.plugin+" "+m.id], known[m.plugin] = true, true
+		if a, ok := done[m.plugin+" "+m.id]; !ok {
+			todo = append(todo, m)
+		} else if a.Checksum != m.checksum() {
+			return nil, pulperr.Public(pulperr.Conflict, "migration %s of %s has been changed since it was applied; "+
+				"undo the change and put it into a new migration", m.id, m.plugin)
+		}
+	}
+	for key, a := range done {
+		if known[a.Plugin] && !known[key] {
+			return nil, pulperr.Public(pulperr.Conflict, "the database schema is newer than this program: "+
+				"it has migration %s of %s", a.ID, a.Plugin)
+		}
+	}
+	return todo, nil
+}
+
+func (db *DB) apply(ctx context.Context, m migration) error {
+	if err := db.execAll(ctx, m.up); err != nil {
+		return fmt.Errorf("models: migration %s of %s: %w", m.id, m.plugin, err)
+	}
+	row := &applied{Plugin: m.plugin, ID: m.id, Checksum: m.checksum(), AppliedAt: Now()}
+	if _, err := db.q.NewInsert().Model(row).Exec(ctx); err != nil {
+		return fmt.Errorf("models: record migration %s of %s: %w", m.id, m.plugin, err)
+	}
+	db.log.InfoContext(ctx, "migration applied", "plugin", m.plugin, "migration", m.id)
+	return nil
+}
+
+func (db *DB) execAll(ctx context.Context, script string) error {
+	for _, stmt := range strings.Split(script, "--;;\n") {
+		if strings.TrimSpace(stmt) == "" {
+			continue
+		}
+		// Through the raw connection: bun would read question marks as placeholders.
+		if _, err := db.q.NewRaw(strings.ReplaceAll(stmt, "?", "\\?")).Exec(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (db *DB) ensureDefaultDomain(ctx context.Context) error {
+	d := &Domain{Name: DefaultDomain, Labels: Labels{}}
+	d.stamp(Now())
+	_, err := db.q.NewInsert().Model(d).On("CONFLICT (name) DO NOTHING").Exec(ctx)
+	return rowError(err, "domain", DefaultDomain)
+}
+
+func (m migration) checksum() string {
+	sum := sha256.Sum256([]byte(m.up))
+	return hex.EncodeToString(sum[:8])
+}
+
+// migrations returns every step in the order of application: the core's, then each plugin's, by number.
+func (r *Registry) migrations(words map[string]any) ([]migration, error) {
+	sub, err := fs.Sub(coreMigrations, "migrations")
+	if err != nil {
+		return nil, fmt.Errorf("models: %w", err)
+	}
+	plan, err := readMigrations("core", sub, words)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range r.sets {
+		if s.Migrations == nil {
+			plan = append(plan, r.derive(s, words)...)
+			continue
+		}
+		own, err := readMigrations(s.Plugin, s.Migrations, words)
+		if err != nil {
+			return nil, err
+		}
+		plan = append(plan, own...)
+	}
+	return plan, nil
+}
+
+func readMigrations(plugin string, fsys fs.FS, words map[string]any) ([]migration, error) {
+	names, err := fs.Glob(fsys, "*.sql")
+	if err != nil {
+		return nil, fmt.Errorf("models: migrations of %s: %w", plugin, err)
+	}
+	byID := map[string]*migration{}
+	var ids []string
+	for _, name := range names {
+		parts := migrationFile.FindStringSubmatch(name)
+		if parts == nil {
+			return nil, fmt.Errorf("models: migrations of %s: %q is not named NNNN_name.up.sql or .down.sql: %w",
+				plugin, name, pulperr.Invalid)
+		}
+		text, err := fs.ReadFile(fsys, name)
+		if err != nil {
+			return nil, fmt.Errorf("models: migrations of %s: %w", plugin, err)
+		}
+		script, err := render(string(text), words)
+		if err != nil {
+			return nil, fmt.Errorf("models: migration %s of %s: %w: %w", name, plugin, pulperr.Invalid, err)
+		}
+		m := byID[parts[1]]
+		if m == nil {
+			m = &migration{plugin: plugin, id: parts[1]}
+			byID[parts[1]] = m
+			ids = append(ids, parts[1])
+		}
+		if parts[2] == "up" {
+			m.up = script
+		} else {
+			m.down = script
+		}
+	}
+	slices.Sort(ids)
+	var plan []migration
+	for _, id := range ids {
+		if m := byID[id]; m.up == "" || m.down == "" {
+			return nil, fmt.Errorf("models: migration %s of %s lacks its up or its down file: %w", id, plugin, pulperr.Invalid)
+		}
+		plan = append(plan, *byID[id])
+	}
+	return plan, nil
+}
+
+func render(text string, words map[string]any) (string, error) {
+	t, err := template.New("migration").Option("missingkey=error").Parse(text)
+	if err != nil {
+		return "", err
+	}
+	var b strings.Builder
+	err = t.Execute(&b, words)
+	return b.String(), err
+}

@@ -1,0 +1,79 @@
+package models
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"github.com/pulpgo/pulpcore/pulperr"
+)
+
+// PRN is a Pulp Resource Name: "prn:<plugin>.<model>:<uuid>", for example
+// "prn:file.filerepository:0198f6c2-…". It names any row, across types and for ever.
+type PRN struct {
+	Plugin string // "file"
+	Model  string // "filerepository"
+	ID     uuid.UUID
+}
+
+var prnForm = regexp.MustCompile(`^prn:([a-z][a-z0-9_-]*)\.([a-z][a-z0-9_]*):([0-9a-f-]{36})$`)
+
+// ParsePRN reads a PRN.
+//
+// Errors: Invalid.
+func ParsePRN(s string) (PRN, error) {
+	m := prnForm.FindStringSubmatch(s)
+	if m == nil {
+		return PRN{}, pulperr.Public(pulperr.Invalid, "%q is not a PRN", s)
+	}
+	id, err := uuid.Parse(m[3])
+	if err != nil {
+		return PRN{}, pulperr.Public(pulperr.Invalid, "%q is not a PRN", s)
+	}
+	return PRN{Plugin: m[1], Model: m[2], ID: id}, nil
+}
+
+// String returns the name in its written form.
+func (p PRN) String() string { return "prn:" + p.Plugin + "." + p.Model + ":" + p.ID.String() }
+
+// PRNOf returns the name of a row that was saved or read.
+func PRNOf(row Row) string { return PRN{prnPlugin(row.PulpType()), prnModel(row.PulpType(), row.master()), row.PulpID()}.String() }
+
+// CorePRN returns the name of a row that has no plugin: CorePRN("repositoryversion", v.ID).
+func CorePRN(model string, id uuid.UUID) string { return PRN{"core", model, id}.String() }
+
+// PRNModel returns the model part of the PRNs of a type: "filerepository" for the repository type "file.file".
+func PRNModel(t AnyType) string { return prnModel(t.Name(), t.Master()) }
+
+func (s *schema) prn(id uuid.UUID) string {
+	return PRN{prnPlugin(s.name), prnModel(s.name, s.master), id}.String()
+}
+
+func prnPlugin(pulpType string) string {
+	plugin, _, _ := strings.Cut(pulpType, ".")
+	return plugin
+}
+
+func prnModel(pulpType string, m Master) string {
+	plugin, typ, _ := strings.Cut(pulpType, ".")
+	if plugin == "core" {
+		return typ
+	}
+	return strings.ReplaceAll(typ, "_", "") + string(m)
+}
+
+// ByPRN returns the row of a plugin's type that a PRN names.
+//
+// Errors: NotFound.
+func (p PRN) lookup(r *Registry) (*schema, error) {
+	for _, byName := range r.byType {
+		for name, s := range byName {
+			if prnPlugin(name) == p.Plugin && prnModel(name, s.master) == p.Model {
+				return s, nil
+			}
+		}
+	}
+	return nil, fmt.Errorf("models: %s: no plugin has such a model: %w", p, pulperr.NotFound)
+}

@@ -1,0 +1,42 @@
+package models
+
+import (
+	"fmt"
+
+	"github.com/google/uuid"
+)
+
+// Ref is the identity of a row of type T. Two refs of different types cannot be mixed up: the compiler rejects it.
+// In JSON and text it is the lowercase UUID. The zero Ref refers to nothing.
+type Ref[T any] struct {
+	ID uuid.UUID
+}
+
+// RefOf returns the identity of a row.
+func RefOf[T any, P Entity[T]](row P) Ref[T] { return Ref[T]{ID: row.base().ID} }
+
+// IsZero reports whether r refers to nothing.
+func (r Ref[T]) IsZero() bool { return r.ID == uuid.Nil }
+
+// String returns the lowercase UUID.
+func (r Ref[T]) String() string { return r.ID.String() }
+
+// MarshalText returns the lowercase UUID, or nothing for the zero Ref.
+func (r Ref[T]) MarshalText() ([]byte, error) {
+	if r.IsZero() {
+		return []byte{}, nil
+	}
+	return r.ID.MarshalText()
+}
+
+// UnmarshalText reads a UUID; empty text gives the zero Ref.
+func (r *Ref[T]) UnmarshalText(text []byte) error {
+	if len(text) == 0 {
+		r.ID = uuid.Nil
+		return nil
+	}
+	if err := r.ID.UnmarshalText(text); err != nil {
+		return fmt.Errorf("models: ref %q: %w", text, err)
+	}
+	return nil
+}

@@ -1,0 +1,210 @@
+package models
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"reflect"
+	"slices"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"github.com/pulpgo/pulpcore/pulperr"
+)
+
+// pageSize is how many rows a query reads at a time when it walks over many.
+const pageSize = 500
+
+// Get returns the row with a key.
+//
+// Errors: NotFound.
+func (t *Type[T]) Get(ctx context.Context, db *DB, r Ref[T]) (*T, error) {
+	return t.One(ctx, db, Eq("pulp_id", r.ID))
+}
+
+// One returns the first row that fulfils all conditions.
+//
+// Errors: NotFound.
+func (t *Type[T]) One(ctx context.Context, db *DB, where ...Cond) (*T, error) {
+	rows, err := t.List(ctx, db, append(slices.Clone(where), Limit(1))...)
+	if err != nil {
+		return nil, err
+	}
+	if len(rows) == 0 {
+		return nil, fmt.Errorf("models: no %s %s matches: %w", t.def.name, t.def.master, pulperr.NotFound)
+	}
+	return rows[0], nil
+}
+
+// List returns the rows that fulfil all conditions, by key unless ordered otherwise. Use [Type.All] where their number
+// has no bound.
+func (t *Type[T]) List(ctx context.Context, db *DB, where ...Cond) ([]*T, error) {
+	s, err := db.schema(t.def)
+	if err != nil {
+		return nil, err
+	}
+	var rows []*T
+	q := db.selectRows(s, &rows)
+	for _, c := range where {
+		q = c.apply(q, s.column)
+	}
+	if err := q.OrderExpr("m.pulp_id").Scan(ctx); err != nil && !isNoRows(err) {
+		return nil, rowError(err, s.name, string(s.master))
+	}
+	for _, row := range rows {
+		if err := db.unseal(s, row); err != nil {
+			return nil, err
+		}
+	}
+	return rows, nil
+}
+
+// All walks over the rows that fulfil all conditions, in key order unless ordered otherwise, holding one page in
+// memory and no cursor in the database. The error, if any, comes last.
+func (t *Type[T]) All(ctx context.Context, db *DB, where ...Cond) iter.Seq2[*T, error] {
+	return func(yield func(*T, error) bool) {
+		ordered := slices.ContainsFunc(where, func(c Cond) bool { return c.order || c.limit > 0 })
+		var last uuid.UUID
+		for n := 0; ; n += pageSize {
+			page := slices.Clone(where)
+			switch {
+			case ordered && slices.ContainsFunc(where, func(c Cond) bool { return c.limit > 0 }):
+			case ordered:
+				page = append(page, Limit(pageSize), Offset(n))
+			default:
+				page = append(page, Limit(pageSize), Where("m.pulp_id > ?", last))
+			}
+			rows, err := t.List(ctx, db, page...)
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			for _, row := range rows {
+				if !yield(row, nil) {
+					return
+				}
+			}
+			if len(rows) < pageSize || len(page) == len(where) {
+				return
+			}
+			last = any(rows[len(rows)-1]).(Row).PulpID()
+		}
+	}
+}
+
+// Count returns how many rows fulfil all conditions.
+func (t *Type[T]) Count(ctx context.Context, db *DB, where ...Cond) (int64, error) {
+	s, err := db.schema(t.def)
+	if err != nil {
+		return 0, err
+	}
+	q := db.selectRows(s, (*[]*T)(nil))
+	for _, c := range where {
+		q = c.apply(q, s.column)
+	}
+	n, err := q.Count(ctx)
+	return n, rowError(err, s.name, "count")
+}
+
+// Create inserts a row in the handle's domain, making its key and times. A repository gets its empty version 0.
+//
+// Errors: Exists if a unique column is taken; Invalid from the row's Validate method.
+func (t *Type[T]) Create(ctx context.Context, db *DB, row *T) error {
+	return db.Create(ctx, any(row).(Row))
+}
+
+// Update writes the named columns of a row, or all of them if none is named.
+//
+// Errors: NotFound, Exists; Invalid from the row's Validate method.
+func (t *Type[T]) Update(ctx context.Context, db *DB, row *T, columns ...string) error {
+	return db.Update(ctx, any(row).(Row), columns...)
+}
+
+// Delete removes a row.
+//
+// Errors: NotFound; Conflict if something that must not disappear still refers to it.
+func (t *Type[T]) Delete(ctx context.Context, db *DB, r Ref[T]) error {
+	s, err := db.schema(t.def)
+	if err != nil {
+		return err
+	}
+	return db.deleteRow(ctx, s, r.ID)
+}
+
+// Cast returns the row of a master in its most derived form, as its plugin defined it.
+//
+// Errors: NotFound, also if its plugin is not part of this App.
+func (db *DB) Cast(ctx context.Context, m Master, id uuid.UUID) (Row, error) {
+	var pulpType string
+	err := db.q.NewSelect().TableExpr("?", bun.Ident(m.Table())).Column("pulp_type").
+		Where("pulp_id = ?", id).Where("pulp_domain_id = ?", db.domain.ID).Scan(ctx, &pulpType)
+	if err != nil {
+		return nil, rowError(err, string(m), id.String())
+	}
+	return db.get(ctx, m, pulpType, id)
+}
+
+// get reads one row whose type is known by name.
+func (db *DB) get(ctx context.Context, m Master, pulpType string, id uuid.UUID) (Row, error) {
+	s := db.registry.byType[m][pulpType]
+	if s == nil {
+		return nil, fmt.Errorf("models: %s type %q is of no plugin here: %w", m, pulpType, pulperr.NotFound)
+	}
+	row := s.newRow()
+	if err := db.selectRows(s, row).Where("m.pulp_id = ?", id).Scan(ctx); err != nil {
+		return nil, rowError(err, string(m), id.String())
+	}
+	return row, db.unseal(s, row)
+}
+
+func (db *DB) schema(d *definition) (*schema, error) {
+	if s := db.registry.byDef[d]; s != nil {
+		return s, nil
+	}
+	return nil, fmt.Errorf("models: type %q belongs to no plugin of this App: %w", d.name, pulperr.Unsupported)
+}
+
+// selectRows starts a query for rows of one type: the master's table is m, the detail table d.
+func (db *DB) selectRows(s *schema, dest any) *bun.SelectQuery {
+	q := db.q.NewSelect().Model(dest).ModelTableExpr("? AS m", bun.Ident(s.master.Table()))
+	for _, c := range s.masterCols {
+		q = q.ColumnExpr("m.?", bun.Ident(c))
+	}
+	if s.detail != "" {
+		q = q.Join("JOIN ? AS d ON d.pulp_id = m.pulp_id", bun.Ident(s.detail))
+		for _, c := range s.detailCols[2:] {
+			q = q.ColumnExpr("d.?", bun.Ident(c))
+		}
+	}
+	return q.Where("m.pulp_domain_id = ?", db.domain.ID).Where("m.pulp_type = ?", s.name)
+}
+
+// column qualifies a column's name.
+func (s *schema) column(name string) bun.Safe {
+	if slices.Contains(s.masterCols, name) {
+		return bun.Safe(`m."` + name + `"`)
+	}
+	if slices.Contains(s.detailCols, name) {
+		return bun.Safe(`d."` + name + `"`)
+	}
+	return bun.Safe(`m."no such column"`) // the database's error names it
+}
+
+// secretsOf calls fn for every secret of a row.
+func (s *schema) secretsOf(row any, fn func(*EncryptedText) error) error {
+	if s.secrets == nil {
+		return nil
+	}
+	v := reflect.ValueOf(row).Elem()
+	for _, index := range s.secrets {
+		if err := fn(v.FieldByIndex(index).Addr().Interface().(*EncryptedText)); err != nil {
+			return fmt.Errorf("models: %s %s: %w", s.name, s.master, err)
+		}
+	}
+	return nil
+}
+
+func (db *DB) unseal(s *schema, row any) error {
+	return s.secretsOf(row, func(e *EncryptedText) error { return e.unseal(db.keys) })
+}
