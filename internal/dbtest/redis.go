@@ -1,0 +1,154 @@
+package dbtest
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+)
+
+// RedisURL returns the URL of an empty Redis database that no other test uses until this one ends.
+//
+// If PULP_TEST_REDIS_URL is set, that is one of its databases 1 to 15, held by a lock key in database 0; it waits for one to
+// be free. Publish and subscribe are not separated by database. Else it starts a redis-server for this test alone, and
+// where none is installed it skips the test, loudly.
+func RedisURL(tb testing.TB) string {
+	tb.Helper()
+	server := os.Getenv(RedisEnv)
+	if server == "" {
+		return StartRedis(tb).URL()
+	}
+	opts, err := redis.ParseURL(server)
+	if err != nil {
+		tb.Fatalf("dbtest: %s is not a redis:// URL", RedisEnv) // err could quote a password
+	}
+	opts.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+	lease := &redisLease{opts: opts, token: rand.Text()}
+	if err := lease.take(tb.Context()); err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		if err := lease.release(context.Background()); err != nil {
+			tb.Error(err)
+		}
+	})
+	own, err := redisDatabaseURL(server, lease.number)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return own
+}
+
+// Redis is a redis-server process of one test, without persistence: stopping it loses everything, as a crash does.
+type Redis struct {
+	tb     testing.TB
+	binary string
+	dir    string
+	port   int
+	cmd    *exec.Cmd // nil while stopped
+}
+
+// StartRedis starts a redis-server for this test alone and stops it when the test ends. Where none is installed it skips
+// the test, loudly.
+func StartRedis(tb testing.TB) *Redis {
+	tb.Helper()
+	binary, err := exec.LookPath("redis-server")
+	if err != nil {
+		redisLeftOut()
+		tb.Skip(redisNotice)
+	}
+	r := &Redis{tb: tb, binary: binary, dir: tb.TempDir()}
+	tb.Cleanup(r.Stop)
+	for range 5 { // another process may take the port between its choice and its use
+		r.port = freePort(tb)
+		if err = r.start(); err == nil {
+			return r
+		}
+	}
+	tb.Fatal(err)
+	return nil
+}
+
+// URL returns the URL of database 0.
+func (r *Redis) URL() string { return fmt.Sprintf("redis://127.0.0.1:%d/0", r.port) }
+
+// Stop kills the server, as a crash would. Stopping a stopped server does nothing.
+func (r *Redis) Stop() {
+	if r.cmd == nil {
+		return
+	}
+	_ = r.cmd.Process.Kill()
+	_ = r.cmd.Wait() // killed, so never nil
+	r.cmd = nil
+}
+
+// Restart starts the server again, empty and at the same URL, stopping it first if it runs.
+func (r *Redis) Restart() {
+	r.tb.Helper()
+	r.Stop()
+	if err := r.start(); err != nil {
+		r.tb.Fatal(err)
+	}
+}
+
+func (r *Redis) start() error {
+	//nolint:gosec,noctx // the program comes from PATH, and Stop ends it
+	cmd := exec.Command(r.binary, "--bind", "127.0.0.1", "--port", strconv.Itoa(r.port), "--dir", r.dir,
+		"--save", "", "--appendonly", "no", "--maxmemory-policy", "noeviction", "--databases", "16")
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("dbtest: start redis-server: %w", err)
+	}
+	r.cmd = cmd
+	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
+	defer cancel()
+	if err := r.awaitReady(ctx); err != nil {
+		r.Stop()
+		return err
+	}
+	return nil
+}
+
+// awaitReady waits for the answer of this very process: another one may have the port.
+func (r *Redis) awaitReady(ctx context.Context) error {
+	client := redis.NewClient(&redis.Options{
+		Addr:                     fmt.Sprintf("127.0.0.1:%d", r.port),
+		MaxRetries:               -1,
+		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
+	})
+	defer client.Close()
+	want := fmt.Sprintf("process_id:%d\r\n", r.cmd.Process.Pid)
+	return poll(ctx, 10*time.Millisecond, func() (bool, error) {
+		info, err := client.Info(ctx, "server").Result()
+		if err != nil {
+			return false, nil //nolint:nilerr // not up yet
+		}
+		if !strings.Contains(info, want) {
+			return false, fmt.Errorf("dbtest: port %d is another redis-server's", r.port)
+		}
+		return true, nil
+	})
+}
+
+const redisNotice = "LEFT OUT: Redis (" + RedisEnv + " is not set and redis-server is not installed; see make services)"
+
+var redisLeftOut = sync.OnceFunc(func() { fmt.Fprintln(os.Stderr, "!!!! "+redisNotice) })
+
+func freePort(tb testing.TB) int {
+	tb.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
