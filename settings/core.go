@@ -1,0 +1,184 @@
+package settings
+
+import (
+	"time"
+
+	"github.com/pulpgo/pulpcore/hashlib"
+)
+
+// Core is pulpcore's own settings. A field's tag is the name of the setting in files; prefix it with PULP_ in the
+// environment. Paths are absolute once loaded; relative ones count from the directory in which Load was called.
+// Durations are written as numbers of the unit that Pulp uses, seconds unless said otherwise, or as "90s".
+type Core struct {
+	// DeployRoot is the folder below which everything else lives unless told otherwise. Default "pulp".
+	DeployRoot string `setting:"DEPLOY_ROOT"`
+	// MediaRoot is the folder of artifacts when they are kept in files. Default DEPLOY_ROOT/media.
+	MediaRoot string `setting:"MEDIA_ROOT"`
+	// WorkingDirectory is where tasks get their work directories. Default DEPLOY_ROOT/tmp.
+	WorkingDirectory string `setting:"WORKING_DIRECTORY"`
+	// FileUploadTempDir is where request bodies are spooled. Default WORKING_DIRECTORY.
+	FileUploadTempDir string `setting:"FILE_UPLOAD_TEMP_DIR"`
+	// ChunkedUploadDir is the storage prefix of upload chunks. Default "upload".
+	ChunkedUploadDir string `setting:"CHUNKED_UPLOAD_DIR"`
+	// DBEncryptionKey is the file of keys for secrets in the database, one per line, the first encrypts, all decrypt.
+	// If it is not set, it is DEPLOY_ROOT/database_fields.symmetric.key, which need not exist yet.
+	DBEncryptionKey string `setting:"DB_ENCRYPTION_KEY"`
+	// SecretKey signs what clients hand back, such as redirects to guarded content. All processes need the same one.
+	// Empty means that the App makes one and keeps it in the database.
+	SecretKey Secret `setting:"SECRET_KEY"`
+
+	// APIRoot is the path below which the API is mounted; begins and ends with a slash. Default "/pulp/".
+	APIRoot string `setting:"API_ROOT"`
+	// APIRootRewriteHeader names a request header that may give another API root; empty means none may.
+	APIRootRewriteHeader string `setting:"API_ROOT_REWRITE_HEADER"`
+	// ContentOrigin is scheme and host of the content app as clients see it, without a trailing slash; empty makes
+	// base_url a path only.
+	ContentOrigin string `setting:"CONTENT_ORIGIN"`
+	// ContentPathPrefix is the path below which content is served. Default "/pulp/content/".
+	ContentPathPrefix string `setting:"CONTENT_PATH_PREFIX"`
+	// AllowedHosts lists the Host headers that the API accepts: names, ".example.com" for subdomains, or "*".
+	AllowedHosts []string `setting:"ALLOWED_HOSTS"`
+	// PageSize is the number of entries of a page of the API if the client does not say. Default 100.
+	PageSize int `setting:"PAGE_SIZE"`
+	// HideGuardedDistributions leaves guarded distributions out of the content app's listing.
+	HideGuardedDistributions bool `setting:"HIDE_GUARDED_DISTRIBUTIONS"`
+
+	// DatabaseURL is "sqlite:<path>" or "postgres://…". Default sqlite:DEPLOY_ROOT/pulp.db, or what DATABASES says.
+	DatabaseURL URL `setting:"DATABASE_URL"`
+	// StorageURL is a gocloud bucket URL. Default file://MEDIA_ROOT, or what STORAGES says. It never has credentials.
+	StorageURL URL `setting:"STORAGE_URL"`
+	// StorageCredentials belong to StorageURL. All empty means that the driver finds its own, as gocloud's do.
+	StorageCredentials StorageCredentials `setting:"STORAGE_CREDENTIALS"`
+	// RedirectToObjectStorage sends clients to signed URLs where the storage can make them. Default true.
+	RedirectToObjectStorage bool `setting:"REDIRECT_TO_OBJECT_STORAGE"`
+
+	// RedisURL is redis://, rediss:// or unix://; empty means an in-process one. REDIS_HOST and its kin are turned
+	// into it.
+	RedisURL URL `setting:"REDIS_URL"`
+	// RedisCACerts is a file of CA certificates for rediss; empty means the system's.
+	RedisCACerts string `setting:"REDIS_SSL_CA_CERTS"`
+	// CacheEnabled switches the content app's response cache on.
+	CacheEnabled bool `setting:"CACHE_ENABLED"`
+	// CacheSettings tunes the response cache.
+	CacheSettings CacheSettings `setting:"CACHE_SETTINGS"`
+
+	// APIAppTTL, ContentAppTTL and WorkerTTL are how long a process counts as alive after its last heartbeat.
+	APIAppTTL     time.Duration `setting:"API_APP_TTL"`
+	ContentAppTTL time.Duration `setting:"CONTENT_APP_TTL"`
+	WorkerTTL     time.Duration `setting:"WORKER_TTL"`
+	// TaskGraceInterval is how long a running task may go on when its worker was asked to stop.
+	TaskGraceInterval time.Duration `setting:"TASK_GRACE_INTERVAL"`
+	// TaskPreferDefer leaves even immediate tasks to the workers.
+	TaskPreferDefer bool `setting:"TASK_PREFER_DEFER"`
+	// TaskDiagnostics names the profiles to record for every task.
+	TaskDiagnostics []string `setting:"TASK_DIAGNOSTICS"`
+	// WorkerNameTemplate makes worker names from {pid}, {hostname} and {fqdn}. Default "{pid}@{hostname}".
+	WorkerNameTemplate string `setting:"WORKER_NAME_TEMPLATE"`
+	// RedactUnsafeExceptions keeps the text of unforeseen errors out of a task's error. Default false, as in Pulp.
+	RedactUnsafeExceptions bool `setting:"REDACT_UNSAFE_EXCEPTIONS"`
+
+	// MaxConcurrentContent bounds the units in a sync's downloader if SyncMaxInFlightItems is 0. Default 200.
+	//
+	// Deprecated: as in Pulp; set SYNC_MAX_IN_FLIGHT_ITEMS.
+	MaxConcurrentContent int `setting:"MAX_CONCURRENT_CONTENT"`
+	// SyncMaxInFlightBytes bounds the bytes that a sync downloaded and did not save yet. SYNC_MAX_IN_FLIGHT_MB
+	// counts MiB; here it is bytes. Default 5 GiB.
+	SyncMaxInFlightBytes int64 `setting:"SYNC_MAX_IN_FLIGHT_MB,unit=MiB"`
+	// SyncMaxInFlightItems bounds the units between a sync's downloader and saver. Default MaxConcurrentContent.
+	SyncMaxInFlightItems int `setting:"SYNC_MAX_IN_FLIGHT_ITEMS"`
+	// RemoteContentFetchFailureCooldown is how long a remote that failed to deliver on demand is not asked again.
+	RemoteContentFetchFailureCooldown time.Duration `setting:"REMOTE_CONTENT_FETCH_FAILURE_COOLDOWN"`
+
+	// OrphanProtectionTime and its kin are how long things without an owner are kept. Numbers count minutes; 0 turns
+	// the scheduled clean-up off.
+	OrphanProtectionTime time.Duration `setting:"ORPHAN_PROTECTION_TIME,unit=m"`
+	UploadProtectionTime time.Duration `setting:"UPLOAD_PROTECTION_TIME,unit=m"`
+	TaskProtectionTime   time.Duration `setting:"TASK_PROTECTION_TIME,unit=m"`
+	TmpfileProtection    time.Duration `setting:"TMPFILE_PROTECTION_TIME,unit=m"`
+	// PublicationRetention is how long content of a replaced publication stays available. Numbers count seconds.
+	PublicationRetention time.Duration `setting:"DISTRIBUTED_PUBLICATION_RETENTION_PERIOD"`
+
+	// AllowedContentChecksums is the list behind Checksums.
+	AllowedContentChecksums []string `setting:"ALLOWED_CONTENT_CHECKSUMS"`
+	// Checksums is the algorithms that may be used. Never nil.
+	Checksums *hashlib.Checksums `setting:"-"`
+
+	// AllowedImportPaths and AllowedExportPaths are the folders that imports and file:// remotes may read, and
+	// exports may write. Empty means none.
+	AllowedImportPaths []string `setting:"ALLOWED_IMPORT_PATHS"`
+	AllowedExportPaths []string `setting:"ALLOWED_EXPORT_PATHS"`
+	// ImportWorkersPercent is the share of workers that one import may occupy, 1 to 100.
+	ImportWorkersPercent int `setting:"IMPORT_WORKERS_PERCENT"`
+
+	// RemoteUserEnvironName names, as in CGI, where a trusted proxy puts the user: HTTP_X_USER is the header X-User.
+	RemoteUserEnvironName string `setting:"REMOTE_USER_ENVIRON_NAME"`
+	// AuthenticationJSONHeader is a header, written HTTP_X_…, that holds base64 of JSON in which the jq filter finds
+	// the user. Both or neither are set.
+	AuthenticationJSONHeader         string `setting:"AUTHENTICATION_JSON_HEADER"`
+	AuthenticationJSONHeaderJQFilter string `setting:"AUTHENTICATION_JSON_HEADER_JQ_FILTER"`
+	// AccessPolicies replaces access policies by viewset pattern, in Pulp's form.
+	AccessPolicies map[string]any `setting:"ACCESS_POLICIES"`
+	// RemoteUserSecurityScheme and AuthenticationJSONHeaderSecurityScheme are put into the OpenAPI document as they
+	// are; nil means none.
+	RemoteUserSecurityScheme               map[string]any `setting:"REMOTE_USER_OPENAPI_SECURITY_SCHEME"`
+	AuthenticationJSONHeaderSecurityScheme map[string]any `setting:"AUTHENTICATION_JSON_HEADER_OPENAPI_SECURITY_SCHEME"`
+
+	// DomainEnabled turns multi-tenancy on.
+	DomainEnabled bool `setting:"DOMAIN_ENABLED"`
+	// EnabledPlugins names the plugins of the program that are to be used; nil means all.
+	EnabledPlugins []string `setting:"ENABLED_PLUGINS"`
+	// VulnReportTaskLimiter bounds the concurrent requests of a vulnerability report.
+	VulnReportTaskLimiter int `setting:"VULN_REPORT_TASK_LIMITER"`
+
+	// OtelEnabled turns metrics and traces on; the host brings the exporter.
+	OtelEnabled bool `setting:"OTEL_ENABLED"`
+	// OtelMetricsDispatchInterval is the pause between metrics of domains. Numbers count minutes.
+	OtelMetricsDispatchInterval time.Duration `setting:"OTEL_METRICS_DISPATCH_INTERVAL_MINUTES,unit=m"`
+	// OtelAPIHistogramBuckets are the upper bounds of request durations, in milliseconds, ascending; empty means
+	// OpenTelemetry's own.
+	OtelAPIHistogramBuckets []float64 `setting:"OTEL_PULP_API_HISTOGRAM_BUCKETS"`
+
+	// Logging is which records are written and how; see [Set.Logger].
+	Logging Logging `setting:"LOGGING"`
+}
+
+// StorageCredentials are static credentials of an object storage.
+type StorageCredentials struct {
+	AccessKey    Secret // S3
+	SecretKey    Secret // S3
+	SessionToken Secret // S3
+	AccountKey   Secret // Azure
+}
+
+// CacheSettings tunes the response cache.
+type CacheSettings struct {
+	ExpiresTTL time.Duration `setting:"EXPIRES_TTL"` // of an entry; Default 600 s
+}
+
+// coreSection is an immutable definition, like a plugin's.
+var coreSection = Define("", Core{
+	DeployRoot:                        "pulp",
+	ChunkedUploadDir:                  "upload",
+	APIRoot:                           "/pulp/",
+	ContentPathPrefix:                 "/pulp/content/",
+	AllowedHosts:                      []string{"*"},
+	PageSize:                          100,
+	RedirectToObjectStorage:           true,
+	CacheSettings:                     CacheSettings{ExpiresTTL: 600 * time.Second},
+	APIAppTTL:                         120 * time.Second,
+	ContentAppTTL:                     30 * time.Second,
+	WorkerTTL:                         30 * time.Second,
+	TaskGraceInterval:                 600 * time.Second,
+	WorkerNameTemplate:                "{pid}@{hostname}",
+	MaxConcurrentContent:              200,
+	SyncMaxInFlightBytes:              5120 << 20,
+	RemoteContentFetchFailureCooldown: 300 * time.Second,
+	OrphanProtectionTime:              1440 * time.Minute,
+	PublicationRetention:              259200 * time.Second,
+	AllowedContentChecksums:           []string{"sha224", "sha256", "sha384", "sha512"},
+	ImportWorkersPercent:              100,
+	RemoteUserEnvironName:             "REMOTE_USER",
+	VulnReportTaskLimiter:             10,
+	OtelMetricsDispatchInterval:       5 * time.Minute,
+	Logging:                           Logging{Format: "text", Root: Logger{Level: new(LevelInfo)}},
+})

@@ -1,0 +1,132 @@
+package settings
+
+import (
+	"errors"
+	"net"
+	"net/url"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// pulpDatabase is an entry of Django's DATABASES.
+type pulpDatabase struct {
+	Engine   string         `setting:"ENGINE"`
+	Name     string         `setting:"NAME"`
+	User     string         `setting:"USER"`
+	Password Secret         `setting:"PASSWORD"`
+	Host     string         `setting:"HOST"`
+	Port     string         `setting:"PORT"`
+	Options  map[string]any `setting:"OPTIONS"`
+	_        struct{}       `setting:",ignore=CONN_MAX_AGE CONN_HEALTH_CHECKS ATOMIC_REQUESTS AUTOCOMMIT TIME_ZONE TEST DISABLE_SERVER_SIDE_CURSORS"` //nolint:lll // one tag
+}
+
+// fromDatabases gives DATABASE_URL what DATABASES says, or the embedded database. DATABASE_URL itself wins.
+func fromDatabases(core Core, pulp pulpKeys) ([]derivation, error) {
+	if !core.DatabaseURL.IsZero() {
+		return nil, nil
+	}
+	db, ok := pulp.Databases["default"]
+	if !ok {
+		if len(pulp.Databases) > 0 {
+			return nil, wrongKey("DATABASES", "has no entry \"default\"")
+		}
+		path := filepath.Join(core.DeployRoot, "pulp.db")
+		return []derivation{{"DATABASE_URL", "DEPLOY_ROOT", NewURL("sqlite:" + escapePath(path))}}, nil
+	}
+	u, err := db.url()
+	if err != nil {
+		return nil, err
+	}
+	return []derivation{{"DATABASE_URL", "DATABASES", u}}, nil
+}
+
+func (db pulpDatabase) url() (URL, error) {
+	switch engine := db.Engine[strings.LastIndexByte(db.Engine, '.')+1:]; engine {
+	case "", "postgresql", "postgresql_psycopg2":
+		return db.postgres()
+	case "sqlite3":
+		if db.Name == "" {
+			return URL{}, wrongKey("DATABASES__default__NAME", "is missing")
+		}
+		return NewURL("sqlite:" + escapePath(db.Name)), nil
+	default:
+		return URL{}, wrongKey("DATABASES__default__ENGINE", "%q is neither postgresql nor sqlite3", db.Engine)
+	}
+}
+
+func (db pulpDatabase) postgres() (URL, error) {
+	name, user := db.Name, db.User
+	if name == "" {
+		name = "pulp" // Pulp's own defaults
+	}
+	if user == "" {
+		user = "pulp"
+	}
+	u := url.URL{Scheme: "postgres", User: url.User(user), Path: "/" + name}
+	if !db.Password.IsZero() {
+		u.User = url.UserPassword(user, db.Password.Reveal())
+	}
+	var faults []error
+	q := url.Values{}
+	switch port, err := strconv.ParseUint(db.Port, 10, 16); {
+	case strings.HasPrefix(db.Host, "/"): // the folder of a Unix socket
+		q.Set("host", db.Host)
+		if db.Port != "" {
+			q.Set("port", db.Port)
+		}
+	case db.Port != "" && (err != nil || port == 0):
+		faults = append(faults, wrongKey("DATABASES__default__PORT", "is not a port"))
+	case db.Host == "" && db.Port == "":
+		u.Host = "localhost"
+	default:
+		u.Host = hostPort(db.Host, db.Port)
+	}
+	for _, k := range sortedKeys(db.Options) {
+		v, ok := asText(db.Options[k])
+		if !ok {
+			faults = append(faults, wrongKey("DATABASES__default__OPTIONS__"+k, "is not a text or number"))
+			continue
+		}
+		q.Set(k, v)
+	}
+	u.RawQuery = q.Encode()
+	return NewURL(u.String()), errors.Join(faults...)
+}
+
+// hostPort joins host and port; either may be empty.
+func hostPort(host, port string) string {
+	if host == "" {
+		host = "localhost"
+	}
+	if port != "" {
+		return net.JoinHostPort(host, port)
+	}
+	if strings.Contains(host, ":") && !strings.HasPrefix(host, "[") {
+		return "[" + host + "]"
+	}
+	return host
+}
+
+// fromRedis gives REDIS_URL what REDIS_HOST and its kin say. REDIS_URL itself wins.
+func fromRedis(core Core, pulp pulpKeys) ([]derivation, error) {
+	if !core.RedisURL.IsZero() || pulp.RedisHost == "" {
+		return nil, nil
+	}
+	if pulp.RedisPort < 0 || pulp.RedisPort > 65535 {
+		return nil, wrongKey("REDIS_PORT", "is not a port")
+	}
+	u := url.URL{Scheme: "redis", Path: "/" + strconv.Itoa(pulp.RedisDB)}
+	if pulp.RedisSSL {
+		u.Scheme = "rediss"
+	}
+	if !pulp.RedisPassword.IsZero() {
+		u.User = url.UserPassword("", pulp.RedisPassword.Reveal())
+	}
+	port := "6379"
+	if pulp.RedisPort != 0 {
+		port = strconv.Itoa(pulp.RedisPort)
+	}
+	u.Host = hostPort(pulp.RedisHost, port)
+	return []derivation{{"REDIS_URL", "REDIS_HOST", NewURL(u.String())}}, nil
+}

@@ -1,0 +1,117 @@
+package settings
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+)
+
+// pulpKeys is the settings whose Pulp spelling says the same as one of Core in more words.
+type pulpKeys struct {
+	Databases     map[string]pulpDatabase `setting:"DATABASES"`
+	Storages      map[string]pulpStorage  `setting:"STORAGES"`
+	RedisHost     string                  `setting:"REDIS_HOST"`
+	RedisPort     int                     `setting:"REDIS_PORT"`
+	RedisDB       int                     `setting:"REDIS_DB"`
+	RedisPassword Secret                  `setting:"REDIS_PASSWORD"`
+	RedisSSL      bool                    `setting:"REDIS_SSL"`
+	RestFramework restFramework           `setting:"REST_FRAMEWORK"`
+}
+
+type restFramework struct {
+	PageSize int      `setting:"PAGE_SIZE"`
+	_        struct{} `setting:",ignore=DEFAULT_FILTER_BACKENDS DEFAULT_PAGINATION_CLASS DEFAULT_PERMISSION_CLASSES DEFAULT_AUTHENTICATION_CLASSES UPLOADED_FILES_USE_URL DEFAULT_VERSIONING_CLASS DEFAULT_SCHEMA_CLASS EXCEPTION_HANDLER DEFAULT_RENDERER_CLASSES DEFAULT_PARSER_CLASSES"` //nolint:lll // one tag
+}
+
+// pulpSection has no defaults: what is not given is not turned into anything.
+var pulpSection = Define("", pulpKeys{})
+
+// derivation gives one key a value that follows from others.
+type derivation struct {
+	key, from string
+	value     any
+}
+
+// derive adds a topmost layer with what follows from the others: default paths, absolute paths, and URLs from Pulp's
+// wordier settings.
+func (s *Set) derive() []error {
+	d := &decoder{source: s.source}
+	pulp := pulpSection.decode(d, s.tree).(pulpKeys)
+	faults := d.faults
+	ds, err := s.paths()
+	if err != nil {
+		faults = append(faults, err)
+	}
+	s.apply(ds)
+	core := coreSection.decode(&decoder{source: s.source}, s.tree).(Core) // its faults are found again by build
+	for _, from := range []func(Core, pulpKeys) ([]derivation, error){fromDatabases, fromStorages, fromRedis, fromREST} {
+		ds, err := from(core, pulp)
+		if err != nil {
+			faults = append(faults, err)
+		}
+		s.apply(ds)
+	}
+	return faults
+}
+
+func (s *Set) apply(ds []derivation) {
+	for _, d := range ds {
+		l := &layer{rank: rankDerived, name: "derived from " + d.from}
+		a := Assignment{path: splitKey(d.key), value: d.value}
+		l.sets = []Assignment{a}
+		s.all = append(s.all, applied{Assignment: a, layer: l})
+		s.tree = tree(put(map[string]any(s.tree), a.path, a.value, false).(map[string]any))
+	}
+}
+
+// paths derives the paths that are not set and makes all of them absolute.
+func (s *Set) paths() ([]derivation, error) {
+	var ds []derivation
+	known := map[string]string{}
+	var faults []error
+	for _, p := range []struct{ key, parent, name string }{
+		{"DEPLOY_ROOT", "", ""},
+		{"MEDIA_ROOT", "DEPLOY_ROOT", "media"},
+		{"WORKING_DIRECTORY", "DEPLOY_ROOT", "tmp"},
+		{"FILE_UPLOAD_TEMP_DIR", "WORKING_DIRECTORY", ""},
+		{"DB_ENCRYPTION_KEY", "DEPLOY_ROOT", "database_fields.symmetric.key"},
+	} {
+		given, ok := asText(s.tree[p.key])
+		if !ok {
+			continue // a fault that decoding reports
+		}
+		from := "a relative " + p.key
+		path := given
+		if path == "" {
+			path, from = filepath.Join(known[p.parent], p.name), p.parent
+		}
+		if path == "" || strings.ContainsRune(path, 0) {
+			faults = append(faults, &Fault{Key: p.key, Layer: s.source([]string{p.key}), Reason: "is not a path"})
+			continue
+		}
+		abs, err := filepath.Abs(path)
+		if err != nil {
+			faults = append(faults, &Fault{Key: p.key, Reason: "cannot be made absolute: " + err.Error()})
+		}
+		if known[p.key] = abs; abs != given {
+			ds = append(ds, derivation{p.key, from, abs})
+		}
+	}
+	return ds, errors.Join(faults...)
+}
+
+func fromREST(_ Core, pulp pulpKeys) ([]derivation, error) {
+	if pulp.RestFramework.PageSize == 0 {
+		return nil, nil
+	}
+	return []derivation{{"PAGE_SIZE", "REST_FRAMEWORK", int64(pulp.RestFramework.PageSize)}}, nil
+}
+
+func escapePath(p string) string {
+	return strings.NewReplacer("%", "%25", "?", "%3F", "#", "%23").Replace(filepath.ToSlash(p))
+}
+
+func wrongKey(key, format string, args ...any) error {
+	return &Fault{Key: key, Reason: fmt.Sprintf(format, args...)}
+}

@@ -1,0 +1,185 @@
+package settings
+
+import (
+	"fmt"
+	"net/url"
+	"reflect"
+	"strings"
+)
+
+// Explanation tells how a key got its value.
+type Explanation struct {
+	Key   string
+	Value any    // the outcome, with secrets as [Secret] or [URL]; nil if no layer has the key
+	Steps []Step // every layer that had a word on the key, weakest first
+}
+
+// Step is one layer's word on a key.
+type Step struct {
+	Layer  string // "defaults", "file /etc/pulp/settings.toml", "environment variable PULP_PAGE_SIZE", …
+	Value  any    // what the key was after this layer, with secrets as [Secret] or [URL]
+	Merged bool   // true if the layer added to the value of lower layers instead of replacing it
+}
+
+// Explain tells which layers gave a key its value. A part of a map is named as in the environment:
+// "DATABASES__default__HOST".
+func (s *Set) Explain(key string) Explanation {
+	path := splitKey(key)
+	e := Explanation{Key: strings.Join(path, separator)}
+	var t any = map[string]any{}
+	secrets := s.secretKeys()
+	for _, a := range s.all {
+		old, had := at(t, path)
+		t = put(t, a.path, a.value, a.merge)
+		v, has := at(t, path)
+		if !touches(a.path, path) || !has && !had {
+			continue
+		}
+		within := len(a.path) > len(path) // only a part of the value was set
+		e.Value = conceal(path, untag(v), secrets)
+		e.Steps = append(e.Steps, Step{
+			Layer:  a.source(),
+			Value:  e.Value,
+			Merged: had && (within || keeps(v, old, a, path)),
+		})
+	}
+	return e
+}
+
+// Layers returns the names of the layers that the outcome is made of: the last one that replaced the value, and those
+// that added to it since.
+func (e Explanation) Layers() []string {
+	var names []string
+	for _, s := range e.Steps {
+		if !s.Merged {
+			names = nil
+		}
+		names = append(names, s.Layer)
+	}
+	return names
+}
+
+// String returns the outcome and the steps, one per line.
+func (e Explanation) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s = %v\n", e.Key, e.Value)
+	for _, s := range e.Steps {
+		verb := "set by"
+		if s.Merged {
+			verb = "extended by"
+		}
+		fmt.Fprintf(&b, "  %s %s: %v\n", verb, s.Layer, s.Value)
+	}
+	return b.String()
+}
+
+// source names where an assignment came from, to the variable.
+func (a applied) source() string {
+	if a.layer.variables == "" {
+		return a.layer.name
+	}
+	return "environment variable " + a.layer.variables + a.Key()
+}
+
+// touches reports whether one path is the beginning of the other.
+func touches(a, b []string) bool {
+	for i := range min(len(a), len(b)) {
+		if !strings.EqualFold(a[i], b[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+// keeps reports whether the value at path is old plus something, rather than something else: the assignment merges,
+// by itself or by a marker, and the value is of a sort that can be added to.
+func keeps(v, old any, a applied, path []string) bool {
+	bare := put(nil, a.path, a.value, a.merge)
+	alone, ok := at(bare, path)
+	if !ok {
+		return true // the layer says nothing on this part, and it survived
+	}
+	switch v.(type) {
+	case map[string]any, []any:
+		return !reflect.DeepEqual(v, alone) && old != nil
+	}
+	return false
+}
+
+// secretKeys returns the top-level keys that are secrets by type: "SECRET_KEY".
+func (s *Set) secretKeys() map[string]reflect.Type {
+	keys := map[string]reflect.Type{}
+	sections, _ := s.allSections()
+	for _, sec := range append(sections, AnySection(pulpSection)) {
+		sec.secrets(keys)
+	}
+	return keys
+}
+
+// secrets enters the section's fields of type Secret and URL.
+func (s *Section[T]) secrets(keys map[string]reflect.Type) {
+	sc, err := s.schema()
+	if err != nil {
+		return
+	}
+	secretFields(reflect.TypeFor[T](), sc, "", keys)
+}
+
+func secretFields(t reflect.Type, sc schema, prefix string, keys map[string]reflect.Type) {
+	for _, f := range sc.fields {
+		ft := t.Field(f.index).Type
+		for ft.Kind() == reflect.Pointer {
+			ft = ft.Elem()
+		}
+		key := prefix + f.key
+		switch {
+		case ft == secretType || ft == urlType:
+			keys[key] = ft
+		case ft.Kind() == reflect.Struct:
+			if sub, err := schemaOf(ft, ""); err == nil {
+				secretFields(ft, sub, key+separator, keys)
+			}
+		case ft.Kind() == reflect.Map || ft.Kind() == reflect.Slice:
+			if e := ft.Elem(); e == secretType || e == urlType {
+				keys[key] = e
+			}
+		}
+	}
+}
+
+// conceal wraps what must not be printed: values that are secrets by type, by their name, or addresses with passwords.
+func conceal(path []string, v any, secrets map[string]reflect.Type) any {
+	switch x := v.(type) {
+	case map[string]any:
+		out := make(map[string]any, len(x))
+		for k, e := range x {
+			out[k] = conceal(append(path[:len(path):len(path)], k), e, secrets)
+		}
+		return out
+	case []any:
+		out := make([]any, len(x))
+		for i, e := range x {
+			out[i] = conceal(path, e, secrets)
+		}
+		return out
+	}
+	s, ok := asText(v)
+	if !ok {
+		return v
+	}
+	for n := range path {
+		switch secrets[strings.Join(path[:n+1], separator)] {
+		case secretType:
+			return NewSecret(s)
+		case urlType:
+			return NewURL(s)
+		}
+	}
+	if secretName.MatchString(path[len(path)-1]) {
+		return NewSecret(s)
+	}
+	if u, err := url.Parse(s); err == nil && u.User != nil {
+		return NewURL(s)
+	}
+	return v
+}

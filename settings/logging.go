@@ -1,0 +1,203 @@
+package settings
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"math"
+	"strings"
+)
+
+// Logging says which log records are written and how. It reads the parts of Django's LOGGING that have a meaning here;
+// handlers, formatters and filters are the host's [slog.Handler].
+type Logging struct {
+	// Format is "text" or "json". Default "text".
+	Format string `setting:"format"`
+	// Root is the level of every logger that has none of its own. Default INFO.
+	Root Logger `setting:"root"`
+	// Loggers has levels by name. A name with dots inherits from the name before its last dot; "" is the root.
+	Loggers map[string]Logger `setting:"loggers"`
+
+	_ struct{} `setting:",ignore=version disable_existing_loggers incremental formatters filters handlers"`
+}
+
+// Logger is what is said about one logger.
+type Logger struct {
+	// Level is the lowest level that is written; nil means that of the parent.
+	Level *Level `setting:"level"`
+
+	_ struct{} `setting:",ignore=handlers filters propagate"`
+}
+
+// Level is a slog.Level that also knows Python's names: WARNING, CRITICAL, NOTSET.
+type Level slog.Level
+
+// LevelInfo is the default level.
+const LevelInfo = Level(slog.LevelInfo)
+
+// levelInherit is Python's NOTSET: what the parent says.
+const levelInherit = Level(math.MinInt32)
+
+// UnmarshalText reads DEBUG, INFO, WARNING, ERROR, CRITICAL, NOTSET in any case, or what slog.Level reads.
+func (l *Level) UnmarshalText(text []byte) error {
+	switch strings.ToUpper(string(text)) {
+	case "WARNING":
+		*l = Level(slog.LevelWarn)
+	case "CRITICAL", "FATAL":
+		*l = Level(slog.LevelError + 4)
+	case "NOTSET":
+		*l = levelInherit
+	default:
+		return (*slog.Level)(l).UnmarshalText(text)
+	}
+	return nil
+}
+
+// MarshalText returns slog's name of the level.
+func (l Level) MarshalText() ([]byte, error) {
+	if l == levelInherit {
+		return []byte("NOTSET"), nil
+	}
+	return slog.Level(l).MarshalText()
+}
+
+func (l *Logging) check(ck *checker) {
+	ck.want(l.Format == "text" || l.Format == "json", "LOGGING__format", "is neither text nor json")
+}
+
+// LoggerKey is the attribute that names a record's logger: logger.With(settings.LoggerKey, "pulpcore.deprecation").
+const LoggerKey = "logger"
+
+// Logger returns a logger that writes to w in the format and from the levels that LOGGING says. Passwords within
+// addresses are scrubbed from texts and errors; a [Secret] cannot be printed anyway. Safe for concurrent use.
+//
+// Give it to slog.SetDefault to let LOGGING rule over the deprecation log, too.
+func (s *Set) Logger(w io.Writer) *slog.Logger {
+	opts := &slog.HandlerOptions{Level: slog.Level(math.MinInt32), ReplaceAttr: scrubAttr}
+	var h slog.Handler = slog.NewTextHandler(w, opts)
+	if s.core.Logging.Format == "json" {
+		h = slog.NewJSONHandler(w, opts)
+	}
+	return slog.New(s.Handler(h))
+}
+
+// Handler returns next behind the levels of LOGGING, for hosts with a handler of their own. The logger of a record is
+// named by the attribute [LoggerKey], given to the logger or to the record.
+func (s *Set) Handler(next slog.Handler) slog.Handler {
+	lv := levels{root: slog.LevelInfo, byName: map[string]slog.Level{}}
+	log := s.core.Logging
+	if l := log.Root.Level; l != nil && *l != levelInherit {
+		lv.root = slog.Level(*l)
+	}
+	for name, l := range log.Loggers {
+		switch {
+		case l.Level == nil || *l.Level == levelInherit:
+		case name == "" || name == "root":
+			lv.root = slog.Level(*l.Level)
+		default:
+			lv.byName[name] = slog.Level(*l.Level)
+		}
+	}
+	lv.lowest = lv.root
+	for _, l := range lv.byName {
+		lv.lowest = min(lv.lowest, l)
+	}
+	return &handler{next: next, levels: &lv}
+}
+
+// levels is immutable.
+type levels struct {
+	root   slog.Level
+	lowest slog.Level // of all
+	byName map[string]slog.Level
+}
+
+// of returns the level of a logger: its own, or that of the nearest parent which has one.
+func (lv *levels) of(name string) slog.Level {
+	for name != "" {
+		if l, ok := lv.byName[name]; ok {
+			return l
+		}
+		name = name[:max(strings.LastIndexByte(name, '.'), 0)]
+	}
+	return lv.root
+}
+
+// handler drops records below the level of their logger.
+type handler struct {
+	next   slog.Handler
+	levels *levels
+	name   string // of the logger, if WithAttrs gave one
+	groups int    // an attribute within a group does not name a logger
+}
+
+// Enabled may let through a record of an unnamed logger that Handle drops when it sees the record's attributes.
+func (h *handler) Enabled(ctx context.Context, level slog.Level) bool {
+	lowest := h.levels.lowest
+	if h.name != "" {
+		lowest = h.levels.of(h.name)
+	}
+	return level >= lowest && h.next.Enabled(ctx, level)
+}
+
+func (h *handler) Handle(ctx context.Context, r slog.Record) error {
+	name := h.name
+	if name == "" && h.groups == 0 {
+		r.Attrs(func(a slog.Attr) bool {
+			name = nameIn(a, name)
+			return true
+		})
+	}
+	if r.Level < h.levels.of(name) {
+		return nil
+	}
+	return h.next.Handle(ctx, r)
+}
+
+func (h *handler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	n := *h
+	n.next = h.next.WithAttrs(attrs)
+	if h.groups == 0 {
+		for _, a := range attrs {
+			n.name = nameIn(a, n.name)
+		}
+	}
+	return &n
+}
+
+func (h *handler) WithGroup(name string) slog.Handler {
+	n := *h
+	n.next = h.next.WithGroup(name)
+	if name != "" {
+		n.groups++
+	}
+	return &n
+}
+
+func nameIn(a slog.Attr, name string) string {
+	if a.Key == LoggerKey && a.Value.Kind() == slog.KindString {
+		return a.Value.String()
+	}
+	return name
+}
+
+// scrubAttr removes passwords from addresses in texts and errors.
+func scrubAttr(_ []string, a slog.Attr) slog.Attr {
+	switch a.Value.Kind() {
+	case slog.KindString:
+		if s := a.Value.String(); strings.Contains(s, "://") {
+			a.Value = slog.StringValue(scrub(s))
+		}
+	case slog.KindAny:
+		switch x := a.Value.Any().(type) {
+		case error:
+			a.Value = slog.StringValue(scrub(x.Error()))
+		case fmt.Stringer:
+			if s := x.String(); strings.Contains(s, "://") {
+				a.Value = slog.StringValue(scrub(s))
+			}
+		}
+	}
+	return a
+}

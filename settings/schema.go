@@ -1,0 +1,110 @@
+package settings
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+)
+
+// schema is what the tags of a settings struct say.
+type schema struct {
+	fields  []field
+	ignored []string // keys that are accepted and mean nothing
+}
+
+// field is one struct field that holds a setting.
+type field struct {
+	key   string
+	index int
+	unit  int64 // of a bare number: nanoseconds of a Duration, else a factor; 0 means none
+}
+
+var units = map[string]int64{
+	"ms": int64(time.Millisecond), "s": int64(time.Second), "m": int64(time.Minute), "h": int64(time.Hour),
+	"MiB": 1 << 20,
+}
+
+// schemaOf reads `setting:"KEY,unit=s"` tags. A field without one is called prefix + its name in SCREAMING_SNAKE case;
+// "-" leaves a field out; a blank field tagged ",ignore=a b" names keys to accept and ignore.
+func schemaOf(t reflect.Type, prefix string) (schema, error) {
+	var s schema
+	var faults []error
+	for i := range t.NumField() {
+		sf := t.Field(i)
+		tag := sf.Tag.Get("setting")
+		name, opts, _ := strings.Cut(tag, ",")
+		if sf.Name == "_" {
+			words, _ := strings.CutPrefix(opts, "ignore=")
+			s.ignored = append(s.ignored, strings.Fields(words)...)
+			continue
+		}
+		if name == "-" || !sf.IsExported() {
+			if !sf.IsExported() && tag != "" && name != "-" {
+				faults = append(faults, fmt.Errorf("field %s has a setting tag and is not exported", sf.Name))
+			}
+			continue
+		}
+		f := field{key: name, index: i}
+		if name == "" {
+			f.key = prefix + screamingSnake(sf.Name)
+		}
+		var err error
+		if f.unit, err = unitOf(sf, opts); err != nil {
+			faults = append(faults, err)
+		}
+		if slices.ContainsFunc(s.fields, func(o field) bool { return o.key == f.key }) {
+			faults = append(faults, fmt.Errorf("field %s: key %s is used twice", sf.Name, f.key))
+		}
+		s.fields = append(s.fields, f)
+	}
+	return s, errors.Join(faults...)
+}
+
+func unitOf(sf reflect.StructField, opts string) (int64, error) {
+	name, ok := strings.CutPrefix(opts, "unit=")
+	switch {
+	case ok && units[name] != 0:
+		return units[name], nil
+	case opts != "":
+		return 0, fmt.Errorf("field %s: setting tag option %q is not known", sf.Name, opts)
+	case sf.Type == durationType:
+		return int64(time.Second), nil
+	}
+	return 0, nil
+}
+
+// normalize returns the field's value in r in the form that a file would have.
+func (f field) normalize(r reflect.Value) (any, error) {
+	v, err := normalize(r.Field(f.index).Interface())
+	if n, ok := v.(int64); ok && f.unit != 0 && err == nil {
+		return n / f.unit, nil
+	}
+	return v, err
+}
+
+var (
+	durationType = reflect.TypeFor[time.Duration]()
+	secretType   = reflect.TypeFor[Secret]()
+	urlType      = reflect.TypeFor[URL]()
+)
+
+// screamingSnake turns SyncOptimization into SYNC_OPTIMIZATION and APIRoot into API_ROOT.
+func screamingSnake(name string) string {
+	rs := []rune(name)
+	var b strings.Builder
+	for i, r := range rs {
+		if i > 0 && unicode.IsUpper(r) {
+			afterLower := !unicode.IsUpper(rs[i-1]) && rs[i-1] != '_'
+			beforeLower := i+1 < len(rs) && unicode.IsLower(rs[i+1]) && unicode.IsUpper(rs[i-1])
+			if afterLower || beforeLower {
+				b.WriteByte('_')
+			}
+		}
+		b.WriteRune(unicode.ToUpper(r))
+	}
+	return b.String()
+}

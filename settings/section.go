@@ -1,0 +1,113 @@
+package settings
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+
+	"github.com/pulpgo/pulpcore/pulperr"
+)
+
+// Section is a plugin's typed settings: a struct T whose fields are top-level keys. Make one with [Define], list it in
+// the plugin's [Plugin], and read it with [Section.Get].
+//
+// The field SyncOptimization of the section "file" is the key FILE_SYNC_OPTIMIZATION; a tag `setting:"KEY"` names
+// another one, and `setting:"KEY,unit=m"` says what a bare number for a time.Duration counts (ms, s, m, h; default s).
+// Fields may be texts, numbers, booleans, time.Duration, [Secret], [URL], anything that implements
+// encoding.TextUnmarshaler, and lists, maps and structs of these.
+//
+// If T or *T has a method Validate() error, it is called on the merged values and its error becomes a fault.
+type Section[T any] struct {
+	plugin   string
+	defaults T
+}
+
+// Define returns the section of the plugin with the label given; defaults are the values that hold when no layer has
+// others. Unfit types are reported by [Set.With].
+func Define[T any](plugin string, defaults T) *Section[T] {
+	return &Section[T]{plugin: plugin, defaults: defaults}
+}
+
+// Get returns the section's values in set. The caller must not change maps and lists within.
+//
+// Errors: NotFound if set was not made [Set.With] this section.
+func (s *Section[T]) Get(set *Set) (T, error) {
+	v, ok := set.sections[s]
+	if !ok {
+		var zero T
+		return zero, fmt.Errorf("settings: section of plugin %q: %w", s.plugin, pulperr.NotFound)
+	}
+	return v.(T), nil
+}
+
+// AnySection is a [Section] of any type. Only this package implements it.
+type AnySection interface {
+	schema() (schema, error)
+	layer() (*layer, []error)
+	decode(d *decoder, t tree) any
+	secrets(keys map[string]reflect.Type)
+}
+
+func (s *Section[T]) schema() (schema, error) {
+	t := reflect.TypeFor[T]()
+	if t.Kind() != reflect.Struct {
+		return schema{}, s.fault(fmt.Errorf("%s is not a struct", t))
+	}
+	prefix := ""
+	if s.plugin != "" {
+		prefix = strings.ToUpper(strings.ReplaceAll(s.plugin, "-", "_")) + "_"
+	}
+	sc, err := schemaOf(t, prefix)
+	for _, f := range sc.fields {
+		if f.key != strings.ToUpper(f.key) || strings.Contains(f.key, separator) {
+			err = errors.Join(err, fmt.Errorf("key %q must be uppercase without %q", f.key, separator))
+		}
+	}
+	if err != nil {
+		return sc, s.fault(err)
+	}
+	return sc, nil
+}
+
+func (s *Section[T]) fault(err error) error {
+	return fmt.Errorf("section of plugin %q: %w: %w", s.plugin, pulperr.Invalid, err)
+}
+
+func (s *Section[T]) layer() (*layer, []error) {
+	l := &layer{rank: rankPlugin, name: "defaults of plugin " + s.plugin}
+	if s.plugin == "" {
+		l = &layer{rank: rankCore, name: "defaults"}
+	}
+	sc, err := s.schema()
+	if err != nil {
+		return l, []error{err}
+	}
+	var faults []error
+	for _, f := range sc.fields {
+		v, err := f.normalize(reflect.ValueOf(s.defaults))
+		if err != nil {
+			faults = append(faults, s.fault(fmt.Errorf("%s: %w", f.key, err)))
+			continue
+		}
+		l.sets = append(l.sets, Assignment{path: []string{f.key}, value: v})
+	}
+	return l, faults
+}
+
+// decode returns a T. Only call it if schema has no error.
+func (s *Section[T]) decode(d *decoder, t tree) any {
+	v := s.defaults
+	sc, _ := s.schema()
+	before := len(d.faults)
+	d.fields(t, reflect.ValueOf(&v).Elem(), sc, nil, false)
+	if len(d.faults) > before {
+		return v // a half-read value would only earn misleading words from Validate
+	}
+	if val, ok := any(&v).(interface{ Validate() error }); ok {
+		if err := val.Validate(); err != nil {
+			d.faults = append(d.faults, s.fault(err))
+		}
+	}
+	return v
+}

@@ -1,0 +1,165 @@
+package settings
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/knadh/koanf/parsers/json"
+	"github.com/knadh/koanf/parsers/toml/v2"
+	"github.com/knadh/koanf/parsers/yaml"
+	"github.com/knadh/koanf/providers/env/v2"
+	"github.com/knadh/koanf/v2"
+
+	"github.com/pulpgo/pulpcore/pulperr"
+)
+
+// Option is an argument of [Load]: a place to read settings from, or a setting itself. The order of options decides
+// only between options of one sort; files lie under the environment, and the environment under [Value], [Append] and
+// [Merge].
+type Option interface {
+	read() (*layer, []error)
+}
+
+// File reads a settings file: TOML, YAML or JSON by its ending (.toml, .yaml, .yml, .json). A later File overrides an
+// earlier one. A file that does not exist is an error of kind NotFound.
+func File(path string) Option { return file{path: path} }
+
+// OptionalFile is [File] for a file that need not exist.
+func OptionalFile(path string) Option { return file{path: path, optional: true} }
+
+// Env reads the process environment once: PULP_PAGE_SIZE sets PAGE_SIZE if the prefix is "PULP_", and
+// PULP_DATABASES__default__PASSWORD a part of DATABASES. Lists and maps are written as JSON; a number, a truth value
+// and a text need no quotes. dynaconf's tokens @json, @merge, @str and @none are known.
+func Env(prefix string) Option { return environment{prefix: prefix, environ: os.Environ} }
+
+// Environ is [Env] with an explicit environment in the form of os.Environ.
+func Environ(prefix string, environ []string) Option {
+	return environment{prefix: prefix, environ: func() []string { return environ }}
+}
+
+// From reads any koanf provider, such as one for Vault or S3, as a layer among the files. name is for people; parser
+// is nil for providers that need none.
+func From(name string, provider koanf.Provider, parser koanf.Parser) Option {
+	return foreign{name: name, provider: provider, parser: parser}
+}
+
+// maxFile bounds a settings file, in bytes.
+const maxFile = 4 << 20
+
+type file struct {
+	path     string
+	optional bool
+}
+
+func (f file) read() (*layer, []error) {
+	parser, err := parserFor(f.path)
+	if err != nil {
+		return nil, []error{err}
+	}
+	raw, err := os.ReadFile(f.path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && f.optional:
+		return nil, nil
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, []error{fmt.Errorf("file %q: %w", f.path, pulperr.NotFound)}
+	case err != nil:
+		return nil, []error{fmt.Errorf("file %q: %w: %w", f.path, pulperr.Invalid, err)}
+	case len(raw) > maxFile:
+		return nil, []error{fmt.Errorf("file %q: %w: more than %d bytes", f.path, pulperr.TooLarge, maxFile)}
+	}
+	m, err := parser.Unmarshal(raw)
+	if err != nil {
+		return nil, []error{fmt.Errorf("file %q: %w: %w", f.path, pulperr.Invalid, err)}
+	}
+	return newLayer(rankFile, "file "+f.path, m)
+}
+
+func parserFor(path string) (koanf.Parser, error) {
+	switch ext := strings.ToLower(filepath.Ext(path)); ext {
+	case ".toml":
+		return toml.Parser(), nil
+	case ".yaml", ".yml":
+		return yaml.Parser(), nil
+	case ".json":
+		return json.Parser(), nil
+	default:
+		return nil, fmt.Errorf("file %q: %w: the ending %q is none of .toml, .yaml, .yml, .json",
+			path, pulperr.Unsupported, ext)
+	}
+}
+
+type environment struct {
+	prefix  string
+	environ func() []string
+}
+
+func (e environment) read() (*layer, []error) {
+	// No delimiter: nesting is resolved when the layer is applied, for A and A__B may both be set.
+	p := env.Provider("", env.Opt{Prefix: e.prefix, EnvironFunc: e.environ})
+	m, err := p.Read()
+	if err != nil {
+		return nil, []error{fmt.Errorf("environment: %w: %w", pulperr.Invalid, err)}
+	}
+	var faults []error
+	values := make(map[string]any, len(m))
+	merging := map[string]bool{}
+	for name, v := range m {
+		key := strings.TrimPrefix(name, e.prefix)
+		if key == "" || strings.HasPrefix(key, "_") {
+			continue
+		}
+		val, merge, err := typed(v.(string))
+		if err != nil {
+			faults = append(faults, &Fault{Key: key, Layer: "environment variable " + name, Reason: err.Error()})
+			continue
+		}
+		values[key] = val
+		merging[strings.Join(splitKey(key), separator)] = merge
+	}
+	l, more := newLayer(rankEnv, "environment", values)
+	l.variables = e.prefix
+	for i := range l.sets {
+		l.sets[i].merge = merging[l.sets[i].Key()]
+	}
+	return l, append(faults, more...)
+}
+
+type foreign struct {
+	name     string
+	provider koanf.Provider
+	parser   koanf.Parser
+}
+
+func (f foreign) read() (*layer, []error) {
+	var m map[string]any
+	k := koanf.New(separator)
+	err := k.Load(f.provider, f.parser, koanf.WithMergeFunc(func(src, _ map[string]any) error {
+		m = src
+		return nil
+	}))
+	if err != nil {
+		return nil, []error{fmt.Errorf("%s: %w: %w", f.name, pulperr.Unavailable, err)}
+	}
+	return newLayer(rankFile, f.name, m)
+}
+
+func (a Assignment) read() (*layer, []error) {
+	if a.fault != nil {
+		return nil, []error{a.fault}
+	}
+	return &layer{rank: rankHost, name: "host option", sets: []Assignment{a}}, nil
+}
+
+func newLayer(r rank, name string, m map[string]any) (*layer, []error) {
+	sets, faults := assignments(m)
+	for _, f := range faults {
+		if f, ok := errors.AsType[*Fault](f); ok {
+			f.Layer = name
+		}
+	}
+	return &layer{rank: r, name: name, sets: sets}, faults
+}
