@@ -195,11 +195,15 @@ func (db *DB) retryTx(ctx context.Context, fn func(tx *Tx) error) error {
 	const attempts = 5
 	for i := 1; ; i++ {
 		err := db.Tx(ctx, fn)
-		if err == nil || db.tx != nil || i == attempts || !sqldialect.IsRetryable(err) || ctx.Err() != nil {
+		if err == nil || db.tx != nil || i == attempts || !retryable(err) || ctx.Err() != nil {
 			return err
 		}
 		db.log.DebugContext(ctx, "transaction is run again", "attempt", i, "err", err)
 	}
+}
+
+func retryable(err error) bool {
+	return sqldialect.IsRetryable(err) || errors.Is(err, errVanished)
 }
 
 // rowError gives a database error its kind and says which row it was about.

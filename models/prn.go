@@ -39,7 +39,9 @@ func ParsePRN(s string) (PRN, error) {
 func (p PRN) String() string { return "prn:" + p.Plugin + "." + p.Model + ":" + p.ID.String() }
 
 // PRNOf returns the name of a row that was saved or read.
-func PRNOf(row Row) string { return PRN{prnPlugin(row.PulpType()), prnModel(row.PulpType(), row.master()), row.PulpID()}.String() }
+func PRNOf(row Row) string {
+	return PRN{prnPlugin(row.PulpType()), prnModel(row.PulpType(), row.master()), row.PulpID()}.String()
+}
 
 // CorePRN returns the name of a row that has no plugin: CorePRN("repositoryversion", v.ID).
 func CorePRN(model string, id uuid.UUID) string { return PRN{"core", model, id}.String() }

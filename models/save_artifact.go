@@ -1,0 +1,126 @@
+package models
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/uptrace/bun"
+
+	"github.com/pulpgo/pulpcore/hashlib"
+	"github.com/pulpgo/pulpcore/pulperr"
+)
+
+// errVanished asks for another run of a bulk write.
+var errVanished = errors.New("models: a row vanished while it was read back")
+
+// SaveArtifacts inserts artifacts whose bytes are in the store, and for those that exist takes over the identity of
+// the existing row and marks it as wanted. Afterwards every artifact given has its key. The order of the slice stays.
+//
+// Errors: Unsupported (PLP0020) if an artifact has a digest that is not allowed, Invalid (PLP0019) if it lacks one
+// that is.
+func SaveArtifacts(ctx context.Context, db *DB, artifacts []*Artifact) error {
+	now := Now()
+	for _, a := range artifacts {
+		if err := checkDigests(db.checksums, a.Digests); err != nil {
+			return err
+		}
+		a.DomainID = db.domain.ID
+		if a.TimestampOfInterest.IsZero() {
+			a.TimestampOfInterest = now
+		}
+	}
+	u := &upsert[Artifact]{
+		what: "artifact",
+		key:  func(a *Artifact) string { return a.SHA256 },
+		base: func(a *Artifact) *Base { return &a.Base },
+		where: func(q *bun.SelectQuery, rows []*Artifact) *bun.SelectQuery {
+			return q.Where("pulp_domain_id = ?", db.domain.ID).Where("sha256 IN (?)", bun.In(sha256s(rows)))
+		},
+		adopt: func(mine, existing *Artifact) { *mine = *existing },
+	}
+	return db.inBatches(ctx, len(artifacts), func(tx *Tx, from, to int) error {
+		if err := u.run(ctx, tx.DB, artifacts[from:to]); err != nil {
+			return err
+		}
+		return touchArtifacts(ctx, tx.DB, artifacts[from:to], now)
+	})
+}
+
+// FindArtifacts returns the artifacts of the handle's domain that have any of the sha256 digests, by digest, and marks
+// them as wanted. Digests that no artifact has are missing from the map.
+func FindArtifacts(ctx context.Context, db *DB, sha256 []string) (map[string]*Artifact, error) {
+	found := make(map[string]*Artifact, len(sha256))
+	for chunk := range slices.Chunk(sha256, batchSize) {
+		var rows []*Artifact
+		err := db.q.NewSelect().Model(&rows).Where("pulp_domain_id = ?", db.domain.ID).
+			Where("sha256 IN (?)", bun.In(chunk)).Scan(ctx)
+		if err != nil {
+			return nil, rowError(err, "artifact", "by sha256")
+		}
+		if err := touchArtifacts(ctx, db, rows, Now()); err != nil {
+			return nil, err
+		}
+		for _, a := range rows {
+			found[a.SHA256] = a
+		}
+	}
+	return found, nil
+}
+
+// interestInterval is how old a time of interest must be before it is written anew, so that content that many want is
+// not written all the time.
+const interestInterval = 10 * time.Minute
+
+func touchArtifacts(ctx context.Context, db *DB, rows []*Artifact, now time.Time) error {
+	var stale []*Artifact
+	for _, a := range rows {
+		if now.Sub(a.TimestampOfInterest) > interestInterval {
+			stale = append(stale, a)
+		}
+	}
+	if stale == nil {
+		return nil
+	}
+	return db.Tx(ctx, func(tx *Tx) error {
+		_, err := tx.q.NewUpdate().Model((*Artifact)(nil)).Set("timestamp_of_interest = ?", now).
+			Where("pulp_domain_id = ?", db.domain.ID).Where("sha256 IN (?)", bun.In(sha256s(stale))).Exec(ctx)
+		return rowError(err, "artifact", "touch")
+	})
+}
+
+func sha256s(rows []*Artifact) []string {
+	out := make([]string, len(rows))
+	for i, a := range rows {
+		out[i] = a.SHA256
+	}
+	slices.Sort(out)
+	return out
+}
+
+// checkDigests makes sure that exactly the allowed digests are there.
+func checkDigests(c *hashlib.Checksums, d hashlib.Digests) error {
+	for _, a := range hashlib.Known() {
+		switch has := d.Get(a) != ""; {
+		case has && !c.Allowed(a):
+			return fmt.Errorf("models: artifact %s: %w", d.SHA256, &hashlib.UnsupportedError{Algorithm: a})
+		case !has && c.Allowed(a):
+			return pulperr.Coded("PLP0019", pulperr.Invalid, "the artifact lacks its %s digest", a)
+		}
+	}
+	return nil
+}
+
+// inBatches runs fn over n rows in short transactions of batchSize rows, each tried again after a deadlock.
+func (db *DB) inBatches(ctx context.Context, n int, fn func(tx *Tx, from, to int) error) error {
+	for from := 0; from < n; from += batchSize {
+		to := min(from+batchSize, n)
+		err := db.retryTx(ctx, func(tx *Tx) error { return fn(tx, from, to) })
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,313 @@
+package models
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+)
+
+// UnitFile is one file of a unit that is being saved.
+type UnitFile struct {
+	RelativePath string
+	ArtifactID   *uuid.UUID // nil while the bytes are at the remote
+	ID           uuid.UUID  // of the ContentArtifact; set by SaveUnits
+}
+
+// SavedUnit is a unit with its files, for [SaveUnits].
+type SavedUnit struct {
+	Content AnyContent
+	Files   []UnitFile
+}
+
+// SaveUnits inserts units and their content artifacts in bulk. A unit whose natural key exists takes over the identity
+// of the existing one; a file that so far was only at the remote gets its artifact. Afterwards every unit and file has
+// its key. Concurrent calls with overlapping units neither fail nor deadlock.
+//
+// Errors: Invalid from a unit's Validate method or for a path that is not canonical.
+func SaveUnits(ctx context.Context, db *DB, units []*SavedUnit) error {
+	byType := map[*schema][]*SavedUnit{}
+	var order []*schema
+	for _, u := range units {
+		s, err := db.registry.of(u.Content)
+		if err != nil {
+			return err
+		}
+		for _, f := range u.Files {
+			if !ValidPath(f.RelativePath) {
+				return invalidPath(f.RelativePath)
+			}
+		}
+		if byType[s] == nil {
+			order = append(order, s)
+		}
+		byType[s] = append(byType[s], u)
+	}
+	slices.SortFunc(order, func(a, b *schema) int { return strings.Compare(a.name, b.name) })
+	for _, s := range order {
+		list := byType[s]
+		err := db.inBatches(ctx, len(list), func(tx *Tx, from, to int) error {
+			contents := make([]AnyContent, 0, to-from)
+			for _, u := range list[from:to] {
+				contents = append(contents, u.Content)
+			}
+			if err := tx.saveContents(ctx, s, contents); err != nil {
+				return err
+			}
+			return tx.saveFiles(ctx, list[from:to])
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// FindContents looks for units by their natural keys and gives those that exist the identity of the existing row. It
+// returns for each unit whether it exists.
+func FindContents(ctx context.Context, db *DB, units []AnyContent) ([]bool, error) {
+	exists := make([]bool, len(units))
+	byType := map[*schema][]int{}
+	for i, u := range units {
+		s, err := db.registry.of(u)
+		if err != nil {
+			return nil, err
+		}
+		byType[s] = append(byType[s], i)
+	}
+	for s, indexes := range byType {
+		for chunk := range slices.Chunk(indexes, batchSize) {
+			batch := make([]AnyContent, len(chunk))
+			for i, at := range chunk {
+				batch[i] = units[at]
+			}
+			found, err := db.findContents(ctx, s, batch)
+			if err != nil {
+				return nil, err
+			}
+			for i, at := range chunk {
+				if f := found[s.naturalKey(batch[i])]; f != nil {
+					copyRow(units[at], f)
+					exists[at] = true
+				}
+			}
+		}
+	}
+	return exists, nil
+}
+
+// NaturalKey returns the values of a unit's natural key in struct order.
+func (db *DB) NaturalKey(c AnyContent) ([]any, error) {
+	s, err := db.registry.of(c)
+	if err != nil {
+		return nil, err
+	}
+	return s.naturalValues(c), nil
+}
+
+// saveContents is insert-or-get for units of one type. The detail row goes first, because it carries the natural key;
+// only the units it was new for get a master row. The foreign key between the two is checked at commit.
+func (tx *Tx) saveContents(ctx context.Context, s *schema, units []AnyContent) error {
+	now := Now()
+	first := make(map[string]AnyContent, len(units))
+	unique := make([]AnyContent, 0, len(units))
+	for _, u := range units {
+		if err := tx.prepare(s, u, now); err != nil {
+			return err
+		}
+		if k := s.naturalKey(u); first[k] == nil {
+			first[k] = u
+			unique = append(unique, u)
+		}
+	}
+	slices.SortFunc(unique, func(a, b AnyContent) int { return strings.Compare(s.naturalKey(a), s.naturalKey(b)) })
+	var inserted []uuid.UUID
+	_, err := tx.q.NewInsert().Model(s.slice(unique)).ModelTableExpr("?", bun.Ident(s.detail)).Column(s.detailCols...).
+		On("CONFLICT DO NOTHING").Returning("pulp_id").Exec(ctx, &inserted)
+	if err != nil {
+		return rowError(err, s.name, "bulk insert")
+	}
+	isNew := make(map[uuid.UUID]bool, len(inserted))
+	for _, id := range inserted {
+		isNew[id] = true
+	}
+	var fresh, old []AnyContent
+	for _, u := range unique {
+		if isNew[u.PulpID()] {
+			fresh = append(fresh, u)
+		} else {
+			old = append(old, u)
+		}
+	}
+	if fresh != nil {
+		if err := tx.insertMaster(ctx, s, s.slice(fresh)); err != nil {
+			return rowError(err, s.name, "bulk insert")
+		}
+	}
+	if err := tx.adoptExisting(ctx, s, old); err != nil {
+		return err
+	}
+	for _, u := range units {
+		if f := first[s.naturalKey(u)]; f != u {
+			copyRow(u, f)
+		}
+	}
+	return nil
+}
+
+func (tx *Tx) adoptExisting(ctx context.Context, s *schema, old []AnyContent) error {
+	if old == nil {
+		return nil
+	}
+	found, err := tx.findContents(ctx, s, old)
+	if err != nil {
+		return err
+	}
+	for _, u := range old {
+		f := found[s.naturalKey(u)]
+		if f == nil {
+			return errVanished
+		}
+		copyRow(u, f)
+	}
+	return nil
+}
+
+// findContents reads units of one type by natural key and marks them as wanted.
+func (db *DB) findContents(ctx context.Context, s *schema, units []AnyContent) (map[string]AnyContent, error) {
+	dest := reflect.New(reflect.SliceOf(reflect.PointerTo(s.goType)))
+	q := db.selectRows(s, dest.Interface()).WhereGroup(" AND ", func(q *bun.SelectQuery) *bun.SelectQuery {
+		for _, u := range units {
+			values := s.naturalValues(u)
+			q = q.WhereGroup(" OR ", func(q *bun.SelectQuery) *bun.SelectQuery {
+				for i, f := range s.natural {
+					q = q.Where("d.? = ?", bun.Ident(f.Column), values[i])
+				}
+				return q
+			})
+		}
+		return q
+	})
+	if err := q.Scan(ctx); err != nil {
+		return nil, rowError(err, s.name, "by natural key")
+	}
+	found := make(map[string]AnyContent, dest.Elem().Len())
+	var stale []uuid.UUID
+	now := Now()
+	for i := range dest.Elem().Len() {
+		u := dest.Elem().Index(i).Interface().(AnyContent)
+		found[s.naturalKey(u)] = u
+		if now.Sub(u.AsContent().TimestampOfInterest) > interestInterval {
+			stale = append(stale, u.PulpID())
+		}
+	}
+	return found, db.touchContents(ctx, stale)
+}
+
+func (db *DB) touchContents(ctx context.Context, ids []uuid.UUID) error {
+	if ids == nil {
+		return nil
+	}
+	slices.SortFunc(ids, func(a, b uuid.UUID) int { return strings.Compare(a.String(), b.String()) })
+	return db.Tx(ctx, func(tx *Tx) error {
+		_, err := tx.q.NewUpdate().TableExpr("core_content").Set("timestamp_of_interest = ?", Now()).
+			Where("pulp_id IN (?)", bun.In(ids)).Exec(ctx)
+		return rowError(err, "content", "touch")
+	})
+}
+
+// saveFiles is insert-or-get for content artifacts, and gives those that were only at the remote their artifact.
+func (tx *Tx) saveFiles(ctx context.Context, units []*SavedUnit) error {
+	var rows []*ContentArtifact
+	for _, u := range units {
+		for _, f := range u.Files {
+			rows = append(rows, &ContentArtifact{
+				ContentID: u.Content.PulpID(), ArtifactID: f.ArtifactID, RelativePath: f.RelativePath,
+			})
+		}
+	}
+	var arrived []*ContentArtifact
+	u := &upsert[ContentArtifact]{
+		what: "content artifact",
+		key:  func(ca *ContentArtifact) string { return ca.ContentID.String() + "/" + ca.RelativePath },
+		base: func(ca *ContentArtifact) *Base { return &ca.Base },
+		where: func(q *bun.SelectQuery, rows []*ContentArtifact) *bun.SelectQuery {
+			ids := make([]uuid.UUID, len(rows))
+			for i, r := range rows {
+				ids[i] = r.ContentID
+			}
+			return q.Where("content_id IN (?)", bun.In(ids))
+		},
+		adopt: func(mine, existing *ContentArtifact) {
+			want := mine.ArtifactID
+			*mine = *existing
+			if want != nil && (existing.ArtifactID == nil || *existing.ArtifactID != *want) {
+				mine.ArtifactID = want
+				arrived = append(arrived, mine)
+			}
+		},
+	}
+	for chunk := range slices.Chunk(rows, batchSize) {
+		if err := u.run(ctx, tx.DB, chunk); err != nil {
+			return err
+		}
+	}
+	for _, ca := range arrived {
+		_, err := tx.q.NewUpdate().Model(ca).Column("artifact_id").WherePK().Exec(ctx)
+		if err != nil {
+			return rowError(err, "content artifact", ca.RelativePath)
+		}
+	}
+	i := 0
+	for _, u := range units {
+		for j := range u.Files {
+			u.Files[j].ID = rows[i].ID
+			i++
+		}
+	}
+	return nil
+}
+
+// slice returns a pointer to a slice of the rows as their Go type, the form that bun wants.
+func (s *schema) slice(rows []AnyContent) any {
+	out := reflect.New(reflect.SliceOf(reflect.PointerTo(s.goType)))
+	list := reflect.MakeSlice(out.Elem().Type(), len(rows), len(rows))
+	for i, r := range rows {
+		list.Index(i).Set(reflect.ValueOf(r))
+	}
+	out.Elem().Set(list)
+	return out.Interface()
+}
+
+func (s *schema) naturalValues(c AnyContent) []any {
+	v := reflect.ValueOf(c).Elem()
+	values := make([]any, len(s.natural))
+	for i, f := range s.natural {
+		values[i] = v.FieldByIndex(f.Index).Interface()
+	}
+	return values
+}
+
+// naturalKey returns the natural key as one comparable text.
+func (s *schema) naturalKey(c AnyContent) string {
+	var b strings.Builder
+	v := reflect.ValueOf(c).Elem()
+	for _, f := range s.natural {
+		if fv := v.FieldByIndex(f.Index); fv.Kind() == reflect.String {
+			b.WriteString(fv.String())
+		} else {
+			fmt.Fprint(&b, fv.Interface())
+		}
+		b.WriteByte(0)
+	}
+	return b.String()
+}
+
+// copyRow makes dst a copy of src, a row of the same Go type.
+func copyRow(dst, src AnyContent) {
+	reflect.ValueOf(dst).Elem().Set(reflect.ValueOf(src).Elem())
+}
