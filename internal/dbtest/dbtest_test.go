@@ -3,6 +3,7 @@ package dbtest
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"os"
 	"strings"
 	"testing"
@@ -171,7 +172,7 @@ func TestRedisRestartLosesEverything(t *testing.T) {
 		t.Errorf("ping of a stopped server = nil, want an error")
 	}
 	server.Restart()
-	if err := client.Get(t.Context(), "key").Err(); err != redis.Nil {
+	if err := client.Get(t.Context(), "key").Err(); !errors.Is(err, redis.Nil) {
 		t.Errorf("get after the restart = %v, want %v", err, redis.Nil)
 	}
 }

@@ -51,8 +51,11 @@ func (l *redisLease) release(ctx context.Context) error {
 	locks := l.client(0)
 	defer locks.Close()
 	holder, err := locks.Get(ctx, lockKey(l.number)).Result()
-	if err != nil || holder != l.token {
-		return fmt.Errorf("dbtest: redis database %d is no longer ours (%v)", l.number, err)
+	if err != nil && !errors.Is(err, redis.Nil) {
+		return fmt.Errorf("dbtest: unlock redis database %d: %w", l.number, err)
+	}
+	if holder != l.token {
+		return fmt.Errorf("dbtest: redis database %d is no longer ours", l.number)
 	}
 	if err := l.empty(ctx); err != nil {
 		return err
