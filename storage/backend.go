@@ -63,7 +63,7 @@ type sink interface {
 
 // source is an open object: size is that of the whole object, whatever part is read.
 type source struct {
-	io.ReadSeekCloser          // of the part asked for; position 0 is its first byte
+	io.ReadSeekCloser          // position 0 is the first byte of the part asked for; Seek is only told SeekStart
 	size              int64    // bytes of the whole object
 	length            int64    // bytes of the part
 	file              *os.File // the same bytes as a file, from its current position on; nil if they are elsewhere

@@ -29,7 +29,7 @@ func (b *bucketBackend) open(ctx context.Context, key string, offset, length int
 	}
 	r, err := b.bucket.NewRangeReader(ctx, key, offset, length, nil)
 	if err != nil {
-		if isMissing(err) || offset == 0 && length != 0 {
+		if isMissing(err) || ctx.Err() != nil || offset == 0 && length < 0 {
 			return source{}, err
 		}
 		return b.openEnd(ctx, key, offset, length, err)

@@ -38,7 +38,11 @@ func (b *bucketBackend) create(ctx context.Context, key, spool string, size int6
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	return &upload{backend: b, ctx: ctx, cancel: cancel, key: key, spool: spool, size: size}, nil
+	u := &upload{backend: b, ctx: ctx, cancel: cancel, key: key, spool: spool, size: size}
+	if size <= holdBytes {
+		u.held = make([]byte, 0, max(size, 0))
+	}
+	return u, nil
 }
 
 func (u *upload) Write(p []byte) (int, error) {
@@ -92,7 +96,8 @@ func (u *upload) commit(ctx context.Context, key string) error {
 	if err := u.backend.link(ctx, u.spool, key, ""); err != nil {
 		return err
 	}
-	return u.abort()
+	_ = u.abort() // the artifact is stored; if its spool file remains, Sweep removes it
+	return nil
 }
 
 // abort also cleans up after a commit by way of the spool.

@@ -21,21 +21,21 @@ func wrap(ctx context.Context, op, key string, err error) error {
 		full := pulperr.Public(pulperr.Unavailable, "the storage is full")
 		return fmt.Errorf("storage: %s %q: %w: %w", op, key, full, err)
 	}
+	if _, ok := errors.AsType[pulperr.Kind](err); ok {
+		return fmt.Errorf("storage: %s %q: %w", op, key, err)
+	}
 	return fmt.Errorf("storage: %s %q: %w: %w", op, key, kindOf(ctx, err), err)
 }
 
 // wrapWrite is wrap for operations that create something: what is missing then is the folder or bucket itself.
 func wrapWrite(ctx context.Context, op, key string, err error) error {
-	if isMissing(err) {
+	if err != nil && isMissing(err) {
 		return fmt.Errorf("storage: %s %q: %w: the folder or bucket is gone: %w", op, key, pulperr.Unavailable, err)
 	}
 	return wrap(ctx, op, key, err)
 }
 
 func kindOf(ctx context.Context, err error) pulperr.Kind {
-	if k, ok := errors.AsType[pulperr.Kind](err); ok {
-		return k
-	}
 	switch {
 	case errors.Is(err, context.Canceled), errors.Is(ctx.Err(), context.Canceled):
 		return pulperr.Canceled

@@ -72,24 +72,15 @@ func (f *folder) section(file *os.File, offset, length int64) (source, error) {
 		}
 	}
 	return source{
-		ReadSeekCloser: &section{File: file, offset: offset, left: n},
+		ReadSeekCloser: &section{File: file, offset: offset},
 		size:           info.Size(), length: n, file: file, modTime: info.ModTime(),
 	}, nil
 }
 
-// section reads a part of a file.
+// section is a file whose position 0 is at offset. It does not end with the part; Reader does that.
 type section struct {
 	*os.File
-	offset, left int64
-}
-
-func (s *section) Read(p []byte) (int, error) {
-	if s.left <= 0 {
-		return 0, io.EOF
-	}
-	n, err := s.File.Read(p[:min(int64(len(p)), s.left)])
-	s.left -= int64(n)
-	return n, err
+	offset int64
 }
 
 func (s *section) Seek(pos int64, whence int) (int64, error) {
@@ -115,8 +106,12 @@ func (f *folder) remove(ctx context.Context, key string) error {
 	if err := f.intercept(ctx, OpDelete, key); err != nil {
 		return err
 	}
-	if info, err := f.root.Lstat(key); err != nil || info.IsDir() {
-		return errors.Join(err, fs.ErrNotExist)
+	info, err := f.root.Lstat(key)
+	if err != nil {
+		return err
+	}
+	if info.IsDir() {
+		return fs.ErrNotExist
 	}
 	return f.root.Remove(key)
 }
@@ -149,7 +144,7 @@ func (f *folder) walk(ctx context.Context, dir string, yield func(Attributes, er
 			}
 			continue
 		}
-		info, err := e.Info()
+		info, err := f.root.Lstat(key)
 		if isMissing(err) || err == nil && !info.Mode().IsRegular() {
 			continue
 		}

@@ -50,7 +50,10 @@ func (s *spoolFile) Write(p []byte) (int, error) {
 func (s *spoolFile) commit(ctx context.Context, key string) error {
 	f := s.folder
 	if !f.relaxed {
-		if err := errors.Join(f.intercept(ctx, OpSync, key), s.file.Sync()); err != nil {
+		if err := f.intercept(ctx, OpSync, key); err != nil {
+			return err
+		}
+		if err := s.file.Sync(); err != nil {
 			return err
 		}
 	}

@@ -66,7 +66,10 @@ func (r *Reader) Read(p []byte) (int, error) {
 	if err := context.Cause(r.ctx); err != nil {
 		return 0, wrap(r.ctx, "read", r.key, err)
 	}
-	n, err := r.src.Read(p)
+	if r.pos >= r.src.length {
+		return 0, io.EOF
+	}
+	n, err := r.src.Read(p[:min(int64(len(p)), r.src.length-r.pos)])
 	r.pos += int64(n)
 	return n, r.end(err)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"mime"
 	"net/http"
 	"time"
 
@@ -27,6 +28,14 @@ type SignOptions struct {
 	// ContentType is what the answer to a GET claims, or what a PUT has to send. Default: application/octet-stream,
 	// and anything.
 	ContentType string
+}
+
+// Disposition returns the Content-Disposition header for Filename, or "". It is meant for Options.BeforeSign.
+func (o SignOptions) Disposition() string {
+	if o.Filename == "" {
+		return ""
+	}
+	return mime.FormatMediaType("attachment", map[string]string{"filename": o.Filename})
 }
 
 // CanSign reports whether SignedURL works, so that clients can be redirected to the bytes.

@@ -39,7 +39,8 @@ import (
 type Store struct {
 	*shared
 	prefix string // of the view, below shared.prefix
-	fault  error  // why every key of this view is refused, or nil
+	view   bool
+	fault  error // why every key of this view is refused, or nil
 }
 
 // shared is what all views of a store have in common.
@@ -50,7 +51,7 @@ type shared struct {
 	log       *slog.Logger
 	buffers   sync.Pool
 	canSign   func() bool
-	close     func() error
+	release   func() error
 }
 
 // Options refine [Open] and [New]. A nil *Options and the zero value of each field are the defaults.
@@ -100,7 +101,7 @@ func newStore(b backend, o Options) (*Store, error) {
 		prefix:    o.Prefix,
 		log:       o.Log,
 		buffers:   sync.Pool{New: func() any { return new([bufferSize]byte) }},
-		close:     sync.OnceValue(b.close),
+		release:   sync.OnceValue(b.close),
 	}
 	sh.canSign = sync.OnceValue(func() bool { return probeSigning(b) })
 	return &Store{shared: sh}, nil
@@ -131,7 +132,11 @@ func (o *Options) orDefault() Options {
 //
 // A malformed prefix makes every method of the view fail with Invalid.
 func (s *Store) InPrefix(prefix string) *Store {
-	return &Store{shared: s.shared, prefix: path.Join(s.prefix, prefix), fault: checkPrefix(prefix)}
+	fault := s.fault
+	if fault == nil {
+		fault = checkPrefix(prefix)
+	}
+	return &Store{shared: s.shared, prefix: path.Join(s.prefix, prefix), view: true, fault: fault}
 }
 
 // Checksums returns the checksums that the store computes of everything written.
@@ -139,10 +144,10 @@ func (s *Store) Checksums() *hashlib.Checksums { return s.checksums }
 
 // Close releases the backend. Readers and writers must be closed before. It is idempotent; on a view it does nothing.
 func (s *Store) Close() error {
-	if s.prefix != "" || s.fault != nil {
+	if s.view {
 		return nil
 	}
-	return s.shared.close()
+	return s.release()
 }
 
 // bufferSize is the chunk in which bytes are moved, in bytes.

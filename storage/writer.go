@@ -168,7 +168,8 @@ func (w *Writer) Reset() error {
 // on the disk when it returns.
 //
 // Errors: hashlib.SizeMismatchError and hashlib.DigestMismatchError of kind Invalid; Unavailable; Canceled. After an
-// error nothing is stored, and only Reset or Abort make sense.
+// error nothing is stored, except that the last step may fail after the complete bytes of an artifact are in place;
+// and only Reset or Abort make sense.
 func (w *Writer) Commit() (Object, error) {
 	if err := w.usable(); err != nil {
 		return Object{}, err
@@ -244,10 +245,23 @@ func (w *Writer) commit(o Object) error {
 			o.Key, pulperr.Unavailable)
 	}
 	if err := w.sink.commit(w.ctx, key); err != nil {
+		if w.temp != "" {
+			w.store.clean(w.ctx, key)
+		}
 		return wrapWrite(w.ctx, "commit", o.Key, err)
 	}
 	w.sink = nil
 	return nil
+}
+
+// clean removes a temporary file whose commit failed late. An artifact stays in that case: its bytes are right, and
+// another writer's row may point to them.
+func (s *shared) clean(ctx context.Context, key string) {
+	cleanup, cancel := cleanupContext(ctx)
+	defer cancel()
+	if err := s.backend.remove(cleanup, key); err != nil && !isMissing(err) {
+		s.log.WarnContext(ctx, "a temporary file was left behind", "key", key, "err", err)
+	}
 }
 
 // stored reports whether the bytes of an artifact are at the full key, safe from a crash. An object of another size
