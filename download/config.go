@@ -82,13 +82,15 @@ func (c *Config) Validate() error {
 
 func (c *Config) validateAuth() error {
 	var faults []error
+	headers := http.Header{}
+	addHeaders(headers, c.Headers)
 	if strings.Contains(c.Username, ":") {
 		faults = append(faults, pulperr.Field("username", "must not contain a colon"))
 	}
 	if c.Password != "" && c.Username == "" {
 		faults = append(faults, pulperr.Field("password", "needs a username"))
 	}
-	if c.Username != "" && c.Headers.Get("Authorization") != "" {
+	if c.Username != "" && headers.Get("Authorization") != "" {
 		faults = append(faults, pulperr.Field("headers", "Authorization cannot be combined with a username"))
 	}
 	return errors.Join(faults...)

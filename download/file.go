@@ -88,8 +88,8 @@ func (t *transfer) readFile(ctx context.Context) error {
 	}
 	t.header = nil
 	err = t.copy(resp, &ctxReader{ctx: ctx, r: f})
-	if source, ok := errors.AsType[*SourceError](err); ok && errors.Is(source.Err, errCut) {
-		return fmt.Errorf("%q became shorter while it was read: %w", t.url.Path, pulperr.Conflict)
+	if errors.Is(err, errCut) || errors.Is(err, errRange) {
+		return pulperr.Public(pulperr.Conflict, "'%s' changed while it was read", t.url.Path)
 	}
 	return err
 }

@@ -65,6 +65,9 @@ type watchedBody struct {
 }
 
 func (b *watchedBody) Read(p []byte) (int, error) {
+	if b.w.ctx.Err() != nil {
+		return 0, context.Cause(b.w.ctx) // the rest may be here already, but nobody wants it
+	}
 	b.w.silence.Reset(b.w.limit)
 	n, err := b.body.Read(p)
 	b.w.silence.Stop()
