@@ -102,7 +102,6 @@ func (r *Redis) Restart() {
 }
 
 func (r *Redis) start() error {
-	//nolint:gosec,noctx // the program comes from PATH, and Stop ends it
 	cmd := exec.Command(r.binary, "--bind", "127.0.0.1", "--port", strconv.Itoa(r.port), "--dir", r.dir,
 		"--save", "", "--appendonly", "no", "--maxmemory-policy", "noeviction", "--databases", "16")
 	if err := cmd.Start(); err != nil {
@@ -130,7 +129,7 @@ func (r *Redis) awaitReady(ctx context.Context) error {
 	return poll(ctx, 10*time.Millisecond, func() (bool, error) {
 		info, err := client.Info(ctx, "server").Result()
 		if err != nil {
-			return false, nil //nolint:nilerr // not up yet
+			return false, nil // not up yet
 		}
 		if !strings.Contains(info, want) {
 			return false, fmt.Errorf("dbtest: port %d is another redis-server's", r.port)
