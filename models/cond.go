@@ -4,7 +4,6 @@ import (
 	"database/sql"
 	"errors"
 
-	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 )
 
@@ -28,7 +27,7 @@ func In[V any](column string, values []V) Cond {
 		if len(values) == 0 {
 			return q.Where("FALSE")
 		}
-		return q.Where("? IN (?)", col(column), bun.In(values))
+		return q.Where("? IN (?)", col(column), bun.List(values))
 	}}
 }
 
@@ -76,5 +75,3 @@ func InVersion(v *RepositoryVersion) Cond {
 }
 
 func isNoRows(err error) bool { return errors.Is(err, sql.ErrNoRows) }
-
-func uuidList(ids []uuid.UUID) any { return bun.In(ids) }

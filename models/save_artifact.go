@@ -37,7 +37,7 @@ func SaveArtifacts(ctx context.Context, db *DB, artifacts []*Artifact) error {
 		key:  func(a *Artifact) string { return a.SHA256 },
 		base: func(a *Artifact) *Base { return &a.Base },
 		where: func(q *bun.SelectQuery, rows []*Artifact) *bun.SelectQuery {
-			return q.Where("pulp_domain_id = ?", db.domain.ID).Where("sha256 IN (?)", bun.In(sha256s(rows)))
+			return q.Where("pulp_domain_id = ?", db.domain.ID).Where("sha256 IN (?)", bun.List(sha256s(rows)))
 		},
 		adopt: func(mine, existing *Artifact) { *mine = *existing },
 	}
@@ -49,22 +49,22 @@ func SaveArtifacts(ctx context.Context, db *DB, artifacts []*Artifact) error {
 	})
 }
 
-// FindArtifacts returns the artifacts of the handle's domain that have any of the sha256 digests, by digest, and marks
-// them as wanted. Digests that no artifact has are missing from the map.
-func FindArtifacts(ctx context.Context, db *DB, sha256 []string) (map[string]*Artifact, error) {
-	found := make(map[string]*Artifact, len(sha256))
-	for chunk := range slices.Chunk(sha256, batchSize) {
+// FindArtifacts returns the artifacts of the handle's domain that have any of the digests, by digest, and marks them as
+// wanted. Digests that no artifact has are missing from the map. Use a reliable algorithm: sha256, sha384 or sha512.
+func FindArtifacts(ctx context.Context, db *DB, alg hashlib.Algorithm, digests []string) (map[string]*Artifact, error) {
+	found := make(map[string]*Artifact, len(digests))
+	for chunk := range slices.Chunk(digests, batchSize) {
 		var rows []*Artifact
 		err := db.q.NewSelect().Model(&rows).Where("pulp_domain_id = ?", db.domain.ID).
-			Where("sha256 IN (?)", bun.In(chunk)).Scan(ctx)
+			Where("? IN (?)", bun.Ident(alg), bun.List(chunk)).Scan(ctx)
 		if err != nil {
-			return nil, rowError(err, "artifact", "by sha256")
+			return nil, rowError(err, "artifact", "by "+string(alg))
 		}
 		if err := touchArtifacts(ctx, db, rows, Now()); err != nil {
 			return nil, err
 		}
 		for _, a := range rows {
-			found[a.SHA256] = a
+			found[a.Get(alg)] = a
 		}
 	}
 	return found, nil
@@ -86,7 +86,7 @@ func touchArtifacts(ctx context.Context, db *DB, rows []*Artifact, now time.Time
 	}
 	return db.Tx(ctx, func(tx *Tx) error {
 		_, err := tx.q.NewUpdate().Model((*Artifact)(nil)).Set("timestamp_of_interest = ?", now).
-			Where("pulp_domain_id = ?", db.domain.ID).Where("sha256 IN (?)", bun.In(sha256s(stale))).Exec(ctx)
+			Where("pulp_domain_id = ?", db.domain.ID).Where("sha256 IN (?)", bun.List(sha256s(stale))).Exec(ctx)
 		return rowError(err, "artifact", "touch")
 	})
 }

@@ -22,6 +22,7 @@ type UnitFile struct {
 type SavedUnit struct {
 	Content AnyContent
 	Files   []UnitFile
+	Exists  bool // FindContents found it: only its files are saved
 }
 
 // SaveUnits inserts units and their content artifacts in bulk. A unit whose natural key exists takes over the identity
@@ -51,9 +52,11 @@ func SaveUnits(ctx context.Context, db *DB, units []*SavedUnit) error {
 	for _, s := range order {
 		list := byType[s]
 		err := db.inBatches(ctx, len(list), func(tx *Tx, from, to int) error {
-			contents := make([]AnyContent, 0, to-from)
+			var contents []AnyContent
 			for _, u := range list[from:to] {
-				contents = append(contents, u.Content)
+				if !u.Exists {
+					contents = append(contents, u.Content)
+				}
 			}
 			if err := tx.saveContents(ctx, s, contents); err != nil {
 				return err
@@ -112,6 +115,9 @@ func (db *DB) NaturalKey(c AnyContent) ([]any, error) {
 // saveContents is insert-or-get for units of one type. The detail row goes first, because it carries the natural key;
 // only the units it was new for get a master row. The foreign key between the two is checked at commit.
 func (tx *Tx) saveContents(ctx context.Context, s *schema, units []AnyContent) error {
+	if len(units) == 0 {
+		return nil
+	}
 	now := Now()
 	first := make(map[string]AnyContent, len(units))
 	unique := make([]AnyContent, 0, len(units))
@@ -215,7 +221,7 @@ func (db *DB) touchContents(ctx context.Context, ids []uuid.UUID) error {
 	slices.SortFunc(ids, func(a, b uuid.UUID) int { return strings.Compare(a.String(), b.String()) })
 	return db.Tx(ctx, func(tx *Tx) error {
 		_, err := tx.q.NewUpdate().TableExpr("core_content").Set("timestamp_of_interest = ?", Now()).
-			Where("pulp_id IN (?)", bun.In(ids)).Exec(ctx)
+			Where("pulp_id IN (?)", bun.List(ids)).Exec(ctx)
 		return rowError(err, "content", "touch")
 	})
 }
@@ -240,7 +246,7 @@ func (tx *Tx) saveFiles(ctx context.Context, units []*SavedUnit) error {
 			for i, r := range rows {
 				ids[i] = r.ContentID
 			}
-			return q.Where("content_id IN (?)", bun.In(ids))
+			return q.Where("content_id IN (?)", bun.List(ids))
 		},
 		adopt: func(mine, existing *ContentArtifact) {
 			want := mine.ArtifactID

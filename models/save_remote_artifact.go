@@ -34,7 +34,7 @@ func SaveRemoteArtifacts(ctx context.Context, db *DB, rows []*RemoteArtifact) er
 			for i, r := range rows {
 				ids[i] = r.ContentArtifactID
 			}
-			return q.Where("content_artifact_id IN (?)", bun.In(ids))
+			return q.Where("content_artifact_id IN (?)", bun.List(ids))
 		},
 		adopt: func(mine, existing *RemoteArtifact) {
 			same := mine.URL == existing.URL && mine.Digests == existing.Digests && sameSize(mine.Size, existing.Size)
@@ -76,7 +76,7 @@ func ContentArtifacts(ctx context.Context, db *DB, contentIDs []uuid.UUID) (map[
 	out := make(map[uuid.UUID][]*ContentArtifact, len(contentIDs))
 	for chunk := range slices.Chunk(contentIDs, batchSize) {
 		var rows []*ContentArtifact
-		err := db.q.NewSelect().Model(&rows).Where("content_id IN (?)", bun.In(chunk)).Order("relative_path").Scan(ctx)
+		err := db.q.NewSelect().Model(&rows).Where("content_id IN (?)", bun.List(chunk)).Order("relative_path").Scan(ctx)
 		if err != nil {
 			return nil, rowError(err, "content artifacts", "of units")
 		}

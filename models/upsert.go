@@ -25,6 +25,9 @@ type upsert[T any] struct {
 
 // run writes at most batchSize rows within a transaction. Rows that share a key end up with the same identity.
 func (u *upsert[T]) run(ctx context.Context, db *DB, rows []*T) error {
+	if len(rows) == 0 {
+		return nil
+	}
 	first := make(map[string]*T, len(rows))
 	unique := make([]*T, 0, len(rows))
 	now := Now()

@@ -1,0 +1,59 @@
+package models
+
+import (
+	"context"
+	"iter"
+
+	"github.com/google/uuid"
+
+	"github.com/pulpgo/pulpcore/hashlib"
+)
+
+// VersionFile is one file of a repository version, as far as it is known: a file that is still at the remote has what
+// the remote told.
+type VersionFile struct {
+	ContentID         uuid.UUID  `bun:"content_id"`
+	ContentArtifactID uuid.UUID  `bun:"content_artifact_id"`
+	ArtifactID        *uuid.UUID `bun:"artifact_id"` // nil if the bytes are at the remote
+	RelativePath      string     `bun:"relative_path"`
+	Size              *int64     `bun:"size"` // bytes; nil if unknown
+	hashlib.Digests
+}
+
+// Files walks over all files of a complete version, those of one unit together, holding one page in memory. The error,
+// if any, comes last.
+func (v *RepositoryVersion) Files(ctx context.Context, db *DB) iter.Seq2[*VersionFile, error] {
+	const query = `SELECT p.content_id, ca.pulp_id AS content_artifact_id, ca.artifact_id, ca.relative_path,
+  COALESCE(a.size, ra.size) AS size, COALESCE(a.md5, ra.md5) AS md5, COALESCE(a.sha1, ra.sha1) AS sha1,
+  COALESCE(a.sha224, ra.sha224) AS sha224, COALESCE(a.sha256, ra.sha256) AS sha256,
+  COALESCE(a.sha384, ra.sha384) AS sha384, COALESCE(a.sha512, ra.sha512) AS sha512
+FROM (SELECT rc.content_id FROM core_repositorycontent AS rc
+      WHERE rc.repository_id = ?0 AND rc.content_id > ?1 AND rc.version_added <= ?2
+        AND (rc.version_removed IS NULL OR rc.version_removed > ?2)
+      ORDER BY rc.content_id LIMIT ?3) AS p
+JOIN core_contentartifact AS ca ON ca.content_id = p.content_id
+LEFT JOIN core_artifact AS a ON a.pulp_id = ca.artifact_id
+LEFT JOIN core_remoteartifact AS ra ON ca.artifact_id IS NULL AND ra.pulp_id =
+  (SELECT x.pulp_id FROM core_remoteartifact AS x WHERE x.content_artifact_id = ca.pulp_id ORDER BY x.pulp_id LIMIT 1)
+ORDER BY p.content_id, ca.relative_path`
+	return func(yield func(*VersionFile, error) bool) {
+		var last uuid.UUID
+		for {
+			var rows []*VersionFile
+			err := db.q.NewRaw(query, v.RepositoryID, last, v.Number, pageSize).Scan(ctx, &rows)
+			if err != nil && !isNoRows(err) {
+				yield(nil, rowError(err, "files of version", v.ID.String()))
+				return
+			}
+			for _, f := range rows {
+				if !yield(f, nil) {
+					return
+				}
+			}
+			if len(rows) == 0 {
+				return
+			}
+			last = rows[len(rows)-1].ContentID
+		}
+	}
+}

@@ -1,0 +1,187 @@
+package stages
+
+import (
+	"context"
+	"iter"
+
+	"github.com/google/uuid"
+
+	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/tasking"
+)
+
+// QueryExistingContents gives declared units that exist the identity of the existing ones. It asks the database per
+// batch and keeps nothing in memory.
+type QueryExistingContents struct {
+	DB *models.DB
+}
+
+// Run implements [Stage].
+func (s *QueryExistingContents) Run(ctx context.Context, in *In, out *Out) error {
+	for batch, err := range in.Batches(ctx, 0) {
+		if err != nil {
+			return err
+		}
+		units := make([]models.AnyContent, len(batch))
+		for i, dc := range batch {
+			units[i] = dc.Content
+		}
+		found, err := models.FindContents(ctx, s.DB, units)
+		if err != nil {
+			return err
+		}
+		for i, dc := range batch {
+			dc.found = found[i]
+		}
+		if err := putAll(ctx, out, batch); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ContentSaver saves units and their content artifacts in bulk. Units that exist get the artifacts they lacked.
+type ContentSaver struct {
+	DB *models.DB
+
+	// After, if it is set, runs in the transaction that saved a batch: for rows of the plugin's own that belong to
+	// the units. It may run again if the transaction has to.
+	After func(ctx context.Context, tx *models.Tx, batch []*DeclarativeContent) error
+}
+
+// Run implements [Stage].
+func (s *ContentSaver) Run(ctx context.Context, in *In, out *Out) error {
+	for batch, err := range in.Batches(ctx, 0) {
+		if err != nil {
+			return err
+		}
+		if err := s.save(ctx, batch); err != nil {
+			return err
+		}
+		if err := putAll(ctx, out, batch); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *ContentSaver) save(ctx context.Context, batch []*DeclarativeContent) error {
+	units := make([]*models.SavedUnit, len(batch))
+	for i, dc := range batch {
+		unit := &models.SavedUnit{
+			Content: dc.Content, Exists: dc.found, Files: make([]models.UnitFile, len(dc.Artifacts)),
+		}
+		for j, da := range dc.Artifacts {
+			unit.Files[j].RelativePath = da.RelativePath
+			if da.saved() {
+				unit.Files[j].ArtifactID = &da.Artifact.ID
+			}
+		}
+		units[i] = unit
+	}
+	write := func(db *models.DB) error { return models.SaveUnits(ctx, db, units) }
+	var err error
+	if s.After == nil {
+		err = write(s.DB)
+	} else {
+		err = s.DB.Tx(ctx, func(tx *models.Tx) error {
+			if err := write(tx.DB); err != nil {
+				return err
+			}
+			return s.After(ctx, tx, batch)
+		})
+	}
+	if err != nil {
+		return err
+	}
+	for i, dc := range batch {
+		for j, da := range dc.Artifacts {
+			da.contentArtifact = units[i].Files[j].ID
+		}
+	}
+	return nil
+}
+
+// ResolveContentFutures wakes those who wait for the resolution of a unit.
+type ResolveContentFutures struct{}
+
+// Run implements [Stage].
+func (ResolveContentFutures) Run(ctx context.Context, in *In, out *Out) error {
+	for dc, err := range in.Items(ctx) {
+		if err != nil {
+			return err
+		}
+		dc.resolve()
+		if err := out.Put(ctx, dc); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ContentAssociation adds the units to the version. With Mirror it removes at the end, and only at a real end, what
+// was not declared.
+type ContentAssociation struct {
+	Env     *tasking.Env
+	Version *models.NewVersion
+	Mirror  bool
+}
+
+// Run implements [Stage].
+func (s *ContentAssociation) Run(ctx context.Context, in *In, out *Out) error {
+	err := s.Env.Progress(ctx, "Associating Content", "associating.content", func(p *tasking.Progress) error {
+		for batch, err := range in.Batches(ctx, 0) {
+			if err != nil {
+				return err
+			}
+			ids := make([]uuid.UUID, len(batch))
+			for i, dc := range batch {
+				ids[i] = dc.Content.PulpID()
+			}
+			added, err := s.Version.Add(ctx, ids)
+			if err != nil {
+				return err
+			}
+			if s.Mirror {
+				if err := s.Version.MarkSeen(ctx, ids); err != nil {
+					return err
+				}
+			}
+			p.Add(added)
+			if err := putAll(ctx, out, batch); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil || !s.Mirror {
+		return err
+	}
+	return s.Env.Progress(ctx, "Un-Associating Content", "unassociating.content", func(p *tasking.Progress) error {
+		removed, err := s.Version.RemoveUnseen(ctx)
+		p.Add(removed)
+		return err
+	})
+}
+
+// artifacts yields the declared artifacts of all units of a batch.
+func artifacts(batch []*DeclarativeContent) iter.Seq[*DeclarativeArtifact] {
+	return func(yield func(*DeclarativeArtifact) bool) {
+		for _, dc := range batch {
+			for _, da := range dc.Artifacts {
+				if !yield(da) {
+					return
+				}
+			}
+		}
+	}
+}
+
+func putAll(ctx context.Context, out *Out, batch []*DeclarativeContent) error {
+	for _, dc := range batch {
+		if err := out.Put(ctx, dc); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,54 @@
+package stages
+
+import (
+	"context"
+
+	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/tasking"
+)
+
+// DeclarativeVersion makes a repository version that holds what a first stage declares. The zero value of a field
+// other than Repository and First is its default.
+type DeclarativeVersion struct {
+	Repository models.AnyRepository
+	First      Stage
+
+	// Mirror removes units that were not declared; otherwise they stay.
+	Mirror bool
+
+	// Depth is how many units wait between two stages. Default DefaultDepth.
+	Depth int
+
+	// Pipeline replaces the stock stages behind First. Default StockStages.
+	Pipeline func(env *tasking.Env, v *models.NewVersion, mirror bool) []Stage
+}
+
+// Create runs the pipeline and returns the new version, or nil if nothing changed. If anything fails, the repository
+// stays as it was.
+//
+// Mirrors pulpcore.plugin.stages.DeclarativeVersion.create.
+func (d DeclarativeVersion) Create(ctx context.Context, env *tasking.Env) (*models.RepositoryVersion, error) {
+	pipeline := d.Pipeline
+	if pipeline == nil {
+		pipeline = StockStages
+	}
+	return models.CreateVersion(ctx, env.DB, d.Repository, nil, func(v *models.NewVersion) error {
+		line := append([]Stage{d.First}, pipeline(env, v, d.Mirror)...)
+		return Run(ctx, d.Depth, line...)
+	})
+}
+
+// StockStages returns the stages that follow the first one, in order: query artifacts, download, save artifacts, query
+// content, save content, save remote artifacts, resolve, associate.
+func StockStages(env *tasking.Env, v *models.NewVersion, mirror bool) []Stage {
+	return []Stage{
+		&QueryExistingArtifacts{DB: env.DB},
+		&ArtifactDownloader{Env: env},
+		&ArtifactSaver{DB: env.DB},
+		&QueryExistingContents{DB: env.DB},
+		&ContentSaver{DB: env.DB},
+		&RemoteArtifactSaver{DB: env.DB},
+		ResolveContentFutures{},
+		&ContentAssociation{Env: env, Version: v, Mirror: mirror},
+	}
+}

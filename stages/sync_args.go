@@ -1,0 +1,45 @@
+package stages
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+
+	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/tasking"
+)
+
+// SyncArgs are the arguments of a sync task. The repository is reserved exclusively and the remote shared.
+type SyncArgs[Rm, Rp any] struct {
+	Remote     models.Ref[Rm] `json:"remote"`
+	Repository models.Ref[Rp] `json:"repository"`
+	Mirror     bool           `json:"mirror"`   // remove what the remote does not have any more
+	Optimize   bool           `json:"optimize"` // plugins may pass over a sync that cannot change anything
+}
+
+// Locks implements [tasking.Locker].
+func (a SyncArgs[Rm, Rp]) Locks() tasking.Locks {
+	return tasking.Locks{Exclusive: tasking.OnRef(a.Repository), Shared: tasking.OnRef(a.Remote)}
+}
+
+// PublishArgs are the arguments of a publish task. The repository is reserved shared. Make them with [NewPublishArgs].
+type PublishArgs[P any] struct {
+	RepositoryVersion uuid.UUID `json:"repository_version"`
+	Repository        string    `json:"repository"`  // PRN
+	Publication       P         `json:"publication"` // not saved; what the client asked for
+}
+
+// NewPublishArgs returns the arguments to publish a version. What pub says apart from the version is for the task.
+func NewPublishArgs[P any](ctx context.Context, db *models.DB, version *models.RepositoryVersion, pub P,
+) (PublishArgs[P], error) {
+	repo, err := db.Cast(ctx, models.RepositoryMaster, version.RepositoryID)
+	if err != nil {
+		return PublishArgs[P]{}, err
+	}
+	return PublishArgs[P]{RepositoryVersion: version.ID, Repository: models.PRNOf(repo), Publication: pub}, nil
+}
+
+// Locks implements [tasking.Locker].
+func (a PublishArgs[P]) Locks() tasking.Locks {
+	return tasking.Locks{Shared: tasking.Named(a.Repository)}
+}
