@@ -8,8 +8,8 @@
 // remote and process, so that limits hold however many tasks use the remote.
 //
 // Errors carry a [pulperr.Kind]: NotFound (404, 410), Unauthorized, Forbidden, Invalid (the bytes are not what was
-// expected, or the request cannot be made), Unavailable (all other answers, cut bodies, timeouts), Canceled. No
-// error contains a password, a query value or a header.
+// expected, or the request cannot be made), TooLarge (over [Request].MaxSize), Unavailable (all other answers, cut
+// bodies, timeouts), Canceled. No error contains a password, a query value or a header.
 package download
 
 import (

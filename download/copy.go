@@ -6,6 +6,7 @@ import (
 	"net/http"
 
 	"github.com/pulpgo/pulpcore/hashlib"
+	"github.com/pulpgo/pulpcore/pulperr"
 )
 
 // copy moves a body to the sink, which stands where the body begins.
@@ -16,6 +17,9 @@ func (t *transfer) copy(resp *http.Response, body io.Reader) error {
 	for {
 		n, err := body.Read(*buf)
 		p := (*buf)[:n]
+		if err := t.bound(t.size + int64(n)); err != nil {
+			return err
+		}
 		if n > 0 && end >= 0 && t.size+int64(n) >= end {
 			if t.size+int64(n) > end {
 				return t.excess(end)
@@ -125,6 +129,14 @@ func (t *transfer) proven() bool {
 		}
 	}
 	return false
+}
+
+// bound refuses a file of that many bytes if the caller wants no more.
+func (t *transfer) bound(size int64) error {
+	if t.req.MaxSize > 0 && size > t.req.MaxSize {
+		return pulperr.Public(pulperr.TooLarge, "%s has more than %d bytes", t.redacted(), t.req.MaxSize)
+	}
+	return nil
 }
 
 // excess is the fault of a body that goes on after the size at which the file is complete.

@@ -7,5 +7,6 @@ var (
 		r, ok := parseContentRange(s)
 		return r.start, r.end, r.total, ok
 	}
-	FileName = fileName
+	FileName   = fileName
+	SameOrigin = sameOrigin
 )

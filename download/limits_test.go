@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/pulpgo/pulpcore/download"
+	"github.com/pulpgo/pulpcore/hashlib"
 	"github.com/pulpgo/pulpcore/pulperr"
 )
 
@@ -349,4 +350,63 @@ func TestWaitingNeedsNoSlot(t *testing.T) {
 		cancel()
 		wg.Wait()
 	})
+}
+
+func TestCancelWhileWaitingForSlot(t *testing.T) {
+	t.Parallel()
+	inBubble(t, download.Config{Concurrency: 1}, func(w http.ResponseWriter, r *http.Request) {
+		time.Sleep(10 * time.Second) // fake time
+		fine(w, r)
+	}, func(t *testing.T, c *download.Client) {
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			if err := get(t, c, &memory{}); err != nil {
+				t.Errorf("Stream = %v", err)
+			}
+		})
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err := c.Stream(ctx, &download.Request{URL: "http://mirror.example/"}, &memory{})
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Stream = %v, want the deadline", err)
+		}
+		wg.Wait()
+	})
+}
+
+// All bytes came, but the source goes silent instead of ending the body.
+func TestSilentEnd(t *testing.T) {
+	t.Parallel()
+	data := testData(1000)
+	md5 := hashlib.Digests{SHA256: sha256Of(data), MD5: "00000000000000000000000000000000"} // md5 is not compared
+	for _, tt := range []struct {
+		expect   *hashlib.Expect
+		attempts int
+		took     time.Duration
+	}{
+		{&hashlib.Expect{Size: hashlib.Size(1000), Digests: md5}, 1, time.Minute},
+		{&hashlib.Expect{Size: hashlib.Size(1000)}, 2, time.Minute + time.Second},
+	} {
+		var requests atomic.Int32
+		inBubble(t, download.Config{}, func(w http.ResponseWriter, r *http.Request) {
+			if requests.Add(1) > 1 {
+				(&source{data: data, tag: `"v1"`}).ServeHTTP(w, r)
+				return
+			}
+			w.Header().Set("ETag", `"v1"`)
+			_, _ = w.Write(data)
+			w.(http.Flusher).Flush()
+			<-r.Context().Done()
+		}, func(t *testing.T, c *download.Client) {
+			start, sink := time.Now(), &memory{}
+			res, err := c.Stream(t.Context(), &download.Request{URL: "http://mirror.example/", Expect: tt.expect}, sink)
+			if err != nil || res.Attempts != tt.attempts || !bytes.Equal(sink.Bytes(), data) || sink.resets != 0 {
+				t.Fatalf("Stream = %+v, %v; %d bytes, %d resets", res, err, sink.Len(), sink.resets)
+			}
+			if took := time.Since(start); took < time.Minute || took > tt.took {
+				t.Errorf("took %v", took)
+			}
+		})
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -104,7 +105,7 @@ func TestPoolReplaces(t *testing.T) {
 	var open atomic.Int32
 	started, goOn := make(chan struct{}), make(chan struct{})
 	closed := make(chan struct{}, 10)
-	srv := serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, "be")
 		w.(http.Flusher).Flush()
 		started <- struct{}{}
@@ -120,6 +121,8 @@ func TestPoolReplaces(t *testing.T) {
 			closed <- struct{}{}
 		}
 	}
+	srv.Start()
+	t.Cleanup(srv.Close)
 	p := newPool(t, 0)
 	old := poolClient(t, p, "a", "1")
 	fetch := func() {

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -173,6 +174,9 @@ func TestRefusedRedirects(t *testing.T) {
 			if _, ok := errors.AsType[*download.RedirectError](err); !ok || !strings.Contains(err.Error(), want) {
 				t.Errorf("Stream = %v, want a RedirectError with %q", err, want)
 			}
+			if text := pulperr.Message(err); !strings.Contains(text, want) {
+				t.Errorf("Message = %q, want the reason in it", text)
+			}
 			if strings.Contains(err.Error(), "hunter2") {
 				t.Errorf("error %q contains a password", err)
 			}
@@ -201,5 +205,35 @@ func TestContinueAfterRedirect(t *testing.T) {
 	}
 	if got := end.seen()[1].Header.Get("Range"); got != "bytes=20000-" {
 		t.Errorf("Range = %q", got)
+	}
+}
+
+func TestSameOrigin(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		from, to string
+		same     bool
+	}{
+		{"http://a/x", "http://a/y", true},
+		{"http://a/x", "http://A:80/y", true},
+		{"https://a:443/x", "https://a/y", true},
+		{"http://a/x", "https://a/x", true}, // to a safer scheme
+		{"http://a:80/x", "https://a:443/x", true},
+		{"https://a/x", "http://a/x", false},
+		{"http://a:8080/x", "https://a:8443/x", false},
+		{"http://a:8080/x", "http://a:8081/x", false},
+		{"http://a/x", "http://b.a/x", false},
+		{"http://a.b/x", "http://b/x", false},
+		{"https://a/x", "https://a.evil/x", false},
+	}
+	for _, tt := range tests {
+		from, err := url.Parse(tt.from)
+		to, err2 := url.Parse(tt.to)
+		if err != nil || err2 != nil {
+			t.Fatal(err, err2)
+		}
+		if got := download.SameOrigin(from, to); got != tt.same {
+			t.Errorf("sameOrigin(%s, %s) = %v, want %v", tt.from, tt.to, got, tt.same)
+		}
 	}
 }

@@ -17,6 +17,9 @@ type Request struct {
 	// Header is sent besides the client's headers and replaces those of the same name. Range, If-Range and
 	// Accept-Encoding are the download's own and ignored here.
 	Header http.Header
+	// MaxSize is the most bytes to accept when the size is not known in advance, such as for metadata. More is an
+	// error of kind TooLarge. 0 means no bound.
+	MaxSize int64
 	// MaxRetries replaces the client's for this request; nil means the client's.
 	MaxRetries *int
 	// OnHeader is called when the source has begun to answer, before the first byte goes to the sink: once, and once

@@ -43,20 +43,28 @@ func TestNoSecretInErrors(t *testing.T) {
 		return nil, &net.DNSError{Err: "no such host", Name: "mirror.example", IsNotFound: true}
 	}
 	q := "?token=" + secret + "&" + secret
+	slow := func(context.Context, string, string) (net.Conn, error) {
+		return nil, context.DeadlineExceeded
+	}
+	tlsSrv := serveTLS(t, http.HandlerFunc(fine), nil)
 	tests := []struct {
-		name, url, code string
-		cfg             download.Config
+		name, url, code, message string
+		cfg                      download.Config
 	}{
-		{"credentials in URL", "http://u:" + secret + "@x/", "", download.Config{}},
-		{"unreadable URL", "http://u:" + secret + "@x y/", "", download.Config{}},
-		{"refused connection", closed.URL + q, "PLP0027", download.Config{}},
-		{"refused after redirect", srv.URL + "/redirect" + q, "PLP0027", download.Config{}},
-		{"status", srv.URL + "/status" + q, "PLP0025", download.Config{}},
-		{"cut", srv.URL + "/cut" + q, "PLP0027", download.Config{}},
-		{"no TLS", strings.Replace(srv.URL, "http:", "https:", 1) + q, "PLP0026", download.Config{}},
-		{"unknown host", "http://mirror.example/" + q, "PLP0008", download.Config{DialContext: dns}},
-		{"proxy away", srv.URL + "/x" + q, "PLP0027", download.Config{ProxyURL: closed.URL}},
-		{"socks proxy away", srv.URL + "/x" + q, "PLP0027", download.Config{ProxyURL: "socks5://" + closed.Listener.Addr().String()}},
+		{"credentials in URL", "http://u:" + secret + "@x/", "", "must not contain credentials", download.Config{}},
+		{"unreadable URL", "http://u:" + secret + "@x y/", "", "cannot be parsed", download.Config{}},
+		{"timeout", "http://mirror.example/" + q, "PLP0005", "timeout while", download.Config{DialContext: slow}},
+		{"unknown authority", tlsSrv.URL + q, "PLP0026", "is not accepted: x509: certificate signed by", download.Config{}},
+		{"refused connection", closed.URL + q, "PLP0027", "failed or was cut", download.Config{}},
+		{"refused after redirect", srv.URL + "/redirect" + q, "PLP0027", "failed or was cut", download.Config{}},
+		{"status", srv.URL + "/status" + q, "PLP0025", "answered 500 Internal", download.Config{}},
+		{"cut", srv.URL + "/cut" + q, "PLP0027", "failed or was cut", download.Config{}},
+		{"no TLS", strings.Replace(srv.URL, "http:", "https:", 1) + q, "PLP0026", "the TLS connection", download.Config{}},
+		{"unknown host", "http://mirror.example/" + q, "PLP0008", "cannot be resolved", download.Config{DialContext: dns}},
+		{"proxy away", srv.URL + "/x" + q, "PLP0027", "failed or was cut", download.Config{ProxyURL: closed.URL}},
+		{"socks proxy away", srv.URL + "/x" + q, "PLP0027", "failed or was cut", download.Config{
+			ProxyURL: "socks5://" + closed.Listener.Addr().String(),
+		}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -75,10 +83,15 @@ func TestNoSecretInErrors(t *testing.T) {
 			if got := pulperr.Code(err); got != tt.code {
 				t.Errorf("Stream = %v (code %q), want code %q", err, got, tt.code)
 			}
-			for where, text := range map[string]string{"error": err.Error(), "log": log.String(), "message": pulperr.Message(err)} {
+			for where, text := range map[string]string{
+				"error": err.Error(), "log": log.String(), "message": pulperr.Message(err),
+			} {
 				if strings.Contains(text, secret) || strings.Contains(text, "aHVudGVyMg") {
 					t.Errorf("%s contains the secret: %s", where, text)
 				}
+			}
+			if text := pulperr.Message(err); !strings.Contains(text, tt.message) {
+				t.Errorf("Message = %q, want %q in it", text, tt.message)
 			}
 			if tt.code != "" && strings.Count(log.String(), "\n") != 3 {
 				t.Errorf("log = %s, want 3 lines", log.String())

@@ -54,7 +54,8 @@ func TestStatus(t *testing.T) {
 				w.WriteHeader(tt.status)
 			}))
 			var sink memory
-			_, err := newClient(t, download.Config{}).Stream(t.Context(), &download.Request{URL: srv.URL + "/a?key=s3cret"}, &sink)
+			req := &download.Request{URL: srv.URL + "/a?key=s3cret"}
+			_, err := newClient(t, download.Config{}).Stream(t.Context(), req, &sink)
 			wantKind(t, err, tt.kind)
 			status, ok := errors.AsType[*download.StatusError](err)
 			if !ok || status.Status != tt.status || status.URL != srv.URL+"/a?key=…" {
@@ -181,7 +182,8 @@ func TestWrongBytesThenRight(t *testing.T) {
 		right.ServeHTTP(w, r)
 	}))
 	var sink memory
-	res, err := newClient(t, download.Config{}).Stream(t.Context(), &download.Request{URL: srv.URL, Expect: expectAll(data)}, &sink)
+	req := &download.Request{URL: srv.URL, Expect: expectAll(data)}
+	res, err := newClient(t, download.Config{}).Stream(t.Context(), req, &sink)
 	if err != nil || sink.resets != 1 || !bytes.Equal(sink.Bytes(), data) || res.Header.Get("ETag") != `"v2"` {
 		t.Fatalf("Stream = %+v, %v; %d resets", res, err, sink.resets)
 	}
@@ -203,8 +205,6 @@ func TestPackedBodyIsKept(t *testing.T) {
 
 func TestExpectation(t *testing.T) {
 	t.Parallel()
-	srv := serve(t, http.HandlerFunc(fine))
-	var requests atomic.Int32
 	md5 := "5ed84a4bd4cd9b1c58f0a55ffb3d1b8c" // not of "fine", and not allowed
 	mixed := hashlib.SHA256Hex(sha256Of([]byte("fine")))
 	mixed.MD5 = md5
@@ -220,18 +220,25 @@ func TestExpectation(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
+			var requests atomic.Int32
+			srv := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				requests.Add(1)
+				fine(w, r)
+			}))
 			var sink memory
 			_, err := newClient(t, download.Config{}).Stream(t.Context(),
 				&download.Request{URL: srv.URL, Expect: &hashlib.Expect{Digests: tt.digests}}, &sink)
-			if tt.kind != 0 {
-				wantKind(t, err, tt.kind)
-			} else if err != nil {
-				t.Fatalf("Stream = %v", err)
+			if tt.kind == 0 {
+				if err != nil {
+					t.Fatalf("Stream = %v", err)
+				}
+				return
+			}
+			wantKind(t, err, tt.kind)
+			if requests.Load() != 0 {
+				t.Errorf("requests = %d, want 0", requests.Load())
 			}
 		})
-	}
-	if requests.Load() != 0 {
-		t.Errorf("requests = %d, want 0", requests.Load())
 	}
 }
 
@@ -370,7 +377,8 @@ func TestFetchLeavesNothing(t *testing.T) {
 	_, err = c.Fetch(t.Context(), dir, &download.Request{URL: "gopher://x"})
 	wantKind(t, err, pulperr.Invalid)
 	ctx, cancel := context.WithCancel(t.Context())
-	_, err = c.Fetch(ctx, dir, &download.Request{URL: srv.URL, OnHeader: func(*http.Response) error { cancel(); return nil }})
+	cancelIt := func(*http.Response) error { cancel(); return nil }
+	_, err = c.Fetch(ctx, dir, &download.Request{URL: srv.URL, OnHeader: cancelIt})
 	wantKind(t, err, pulperr.Canceled)
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("Fetch = %v, want context.Canceled", err)
@@ -392,6 +400,28 @@ func TestConfigCannotBePrinted(t *testing.T) {
 		want := []string{"download.Config{…}", "download.Config{…}", "download.Config{…}"}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("%s: %s", verb, diff)
+		}
+	}
+}
+
+func TestMaxSize(t *testing.T) {
+	t.Parallel()
+	data := testData(100_000)
+	for _, f := range []framing{byLength, byChunks, byClose} {
+		for size, fits := range map[int64]bool{99_999: false, 100_000: true} {
+			s := &source{data: data, tag: `"v1"`, framing: f}
+			srv := serve(t, s)
+			var sink memory
+			_, err := newClient(t, download.Config{}).Stream(t.Context(), &download.Request{URL: srv.URL, MaxSize: size}, &sink)
+			if fits && err != nil {
+				t.Errorf("%s, at most %d: Stream = %v", f, size, err)
+			}
+			if !fits {
+				wantKind(t, err, pulperr.TooLarge)
+				if int64(sink.Len()) > size || len(s.seen()) != 1 {
+					t.Errorf("%s: sink has %d bytes after %d requests", f, sink.Len(), len(s.seen()))
+				}
+			}
 		}
 	}
 }

@@ -164,7 +164,8 @@ func TestConfigFaults(t *testing.T) {
 		{"proxy user without proxy", download.Config{ProxyUsername: "u", ProxyPassword: "p"}, []string{"proxy_url"}},
 		{"header name", download.Config{Headers: http.Header{"a b": {"x"}}}, []string{"headers"}},
 		{"header value", download.Config{Headers: http.Header{"A": {"x\r\nEvil: 1"}}}, []string{"headers"}},
-		{"two authorizations", download.Config{Username: "u", Headers: http.Header{"authorization": {"x"}}}, []string{"headers"}},
+		{"two authorizations", download.Config{Username: "u", Headers: http.Header{"authorization": {"x"}}},
+			[]string{"headers"}},
 		{"relative import path", download.Config{AllowedImportPaths: []string{"mnt"}}, []string{"allowed_import_paths"}},
 		{"all numbers", download.Config{
 			Concurrency: -1, MaxRetries: &negative, RateLimit: -1, RetryDelay: -1,

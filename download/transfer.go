@@ -143,6 +143,9 @@ func (t *transfer) begin(resp *http.Response) error {
 		t.spoiled = true
 		return &hashlib.SizeMismatchError{Want: want, Got: t.total}
 	}
+	if err := t.bound(t.total); err != nil {
+		return err
+	}
 	t.validator = validator(resp.Header)
 	if t.req.OnHeader == nil {
 		return nil
