@@ -21,12 +21,7 @@ import (
 const envS3 = "PULP_TEST_S3_URL"
 
 func TestMain(m *testing.M) {
-	if dir := os.Getenv(envVictim); dir != "" {
-		os.Exit(victim(dir))
-	}
-	if dir := os.Getenv(envNobody); dir != "" {
-		os.Exit(nobody(dir))
-	}
+	child()
 	goleak.VerifyTestMain(m,
 		goleak.IgnoreAnyFunction("net/http.(*persistConn).readLoop"), // idle connections of S3 clients
 		goleak.IgnoreAnyFunction("net/http.(*persistConn).writeLoop"))
@@ -119,7 +114,7 @@ func fakeS3(t *testing.T) string {
 	t.Cleanup(srv.Close)
 	q := url.Values{
 		"endpoint": {srv.URL}, "region": {"us-east-1"}, "use_path_style": {"true"},
-		"request_checksum_calculation": {"when_required"},
+		"request_checksum_calculation": {"when_required"}, "response_checksum_validation": {"when_required"},
 	}
 	return "s3://pulp?" + q.Encode()
 }

@@ -22,7 +22,11 @@ func (f *folder) create(ctx context.Context, key, spool string, _ int64) (sink, 
 	if err := f.intercept(ctx, OpCreate, key); err != nil {
 		return nil, err
 	}
-	return f.spool(ctx, key, spool)
+	s, err := f.spool(ctx, key, spool)
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 func (f *folder) spool(ctx context.Context, key, spool string) (*spoolFile, error) {

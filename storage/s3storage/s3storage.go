@@ -4,8 +4,8 @@
 //	store, err := storage.Open(ctx, "s3://bucket?region=eu-1&endpoint=https://…&use_path_style=true",
 //		&storage.Options{BeforeSign: s3storage.BeforeSign})
 //
-// Credentials come from the AWS_* environment, as everywhere. With other services than Amazon's add the parameter
-// request_checksum_calculation=when_required.
+// Credentials come from the AWS_* environment, as everywhere. With other services than Amazon's add the parameters
+// request_checksum_calculation=when_required and response_checksum_validation=when_required.
 package s3storage
 
 import (
