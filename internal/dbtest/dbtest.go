@@ -1,6 +1,6 @@
-// Package dbtest gives tests a database of their own: always SQLite, Postgres where PULP_TEST_POSTGRES_URL names a server,
-// and Redis where PULP_TEST_REDIS_URL names one or a redis-server is installed. It knows no schema and no package of this
-// module, so that every one of them can use it.
+// Package dbtest gives tests a database of their own: always SQLite, Postgres where PULP_TEST_POSTGRES_URL names a
+// server, and Redis where PULP_TEST_REDIS_URL names one or a redis-server is installed. It knows no schema and no
+// package of this module, so that every one of them can use it.
 package dbtest
 
 import (
@@ -34,8 +34,8 @@ type Database struct {
 	URL string
 }
 
-// URLs returns a new, empty database of each kind that there is; they go when the test ends. SQLite is always among them.
-// If Postgres is left out, the test's log and, once per process, standard error say so.
+// URLs returns a new, empty database of each kind that there is; they go when the test ends. SQLite is always among
+// them. If Postgres is left out, the test's log and, once per process, standard error say so.
 func URLs(tb testing.TB) []Database {
 	tb.Helper()
 	found := []Database{{Name: "sqlite", URL: SQLite(tb)}}
@@ -47,8 +47,8 @@ func URLs(tb testing.TB) []Database {
 	return append(found, Database{Name: "postgres", URL: Postgres(tb)})
 }
 
-// Each runs fn as a subtest on a new, empty database of each kind: "sqlite" and "postgres". Without a Postgres server the
-// latter is skipped, loudly. fn may call t.Parallel.
+// Each runs fn as a subtest on a new, empty database of each kind: "sqlite" and "postgres". Without a Postgres server
+// the latter is skipped, loudly. fn may call t.Parallel.
 func Each(t *testing.T, fn func(t *testing.T, url string)) {
 	t.Helper()
 	t.Run("sqlite", func(t *testing.T) { fn(t, SQLite(t)) })

@@ -19,9 +19,9 @@ import (
 
 // RedisURL returns the URL of an empty Redis database that no other test uses until this one ends.
 //
-// If PULP_TEST_REDIS_URL is set, that is one of its databases 1 to 15, held by a lock key in database 0; it waits for one to
-// be free. Publish and subscribe are not separated by database. Else it starts a redis-server for this test alone, and
-// where none is installed it skips the test, loudly.
+// If PULP_TEST_REDIS_URL is set, that is one of its databases 1 to 15, held by a lock key in database 0; it waits for
+// one to be free. Publish and subscribe are not separated by database. Else it starts a redis-server for this test
+// alone, and where none is installed it skips the test, loudly.
 func RedisURL(tb testing.TB) string {
 	tb.Helper()
 	server := os.Getenv(RedisEnv)
