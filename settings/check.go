@@ -71,6 +71,7 @@ func (c *Core) checkWeb(ck *checker) {
 	}
 	ck.want(len(c.AllowedHosts) > 0, "ALLOWED_HOSTS", "is empty, so no request could be accepted")
 	ck.want(c.PageSize >= 1, "PAGE_SIZE", "is less than 1")
+	ck.want(c.Workers >= 0, "WORKERS", "is negative")
 }
 
 func (c *Core) checkBackends(ck *checker) {

@@ -38,6 +38,10 @@ type Core struct {
 	ContentPathPrefix string `setting:"CONTENT_PATH_PREFIX"`
 	// AllowedHosts lists the Host headers that the API accepts: names, ".example.com" for subdomains, or "*".
 	AllowedHosts []string `setting:"ALLOWED_HOSTS"`
+	// Listen is the TCP address that App.Run and the server roles serve on. Default "127.0.0.1:24817".
+	Listen string `setting:"LISTEN"`
+	// Workers is how many tasks a worker process executes at a time. Default 0: one per core, and two at least.
+	Workers int `setting:"WORKERS"`
 	// PageSize is the number of entries of a page of the API if the client does not say. Default 100.
 	PageSize int `setting:"PAGE_SIZE"`
 	// HideGuardedDistributions leaves guarded distributions out of the content app's listing.
@@ -162,6 +166,7 @@ var coreSection = Define("", Core{
 	APIRoot:                           "/pulp/",
 	ContentPathPrefix:                 "/pulp/content/",
 	AllowedHosts:                      []string{"*"},
+	Listen:                            "127.0.0.1:24817",
 	PageSize:                          100,
 	RedirectToObjectStorage:           true,
 	CacheSettings:                     CacheSettings{ExpiresTTL: 600 * time.Second},

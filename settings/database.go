@@ -18,21 +18,32 @@ type pulpDatabase struct {
 	Host     string         `setting:"HOST"`
 	Port     string         `setting:"PORT"`
 	Options  map[string]any `setting:"OPTIONS"`
-	_        struct{}       `setting:",ignore=CONN_MAX_AGE CONN_HEALTH_CHECKS ATOMIC_REQUESTS AUTOCOMMIT TIME_ZONE TEST DISABLE_SERVER_SIDE_CURSORS"` //nolint:lll // one tag
+
+	_ struct{} `setting:",ignore=CONN_MAX_AGE CONN_HEALTH_CHECKS ATOMIC_REQUESTS AUTOCOMMIT TIME_ZONE TEST"`
+	_ struct{} `setting:",ignore=DISABLE_SERVER_SIDE_CURSORS"`
 }
 
 // fromDatabases gives DATABASE_URL what DATABASES says, or the embedded database. DATABASE_URL itself wins.
 func fromDatabases(core Core, pulp pulpKeys) ([]derivation, error) {
-	if !core.DatabaseURL.IsZero() {
-		return nil, nil
+	if given := core.DatabaseURL; !given.IsZero() {
+		path, isFile := strings.CutPrefix(given.Reveal(), "sqlite:")
+		if !isFile || path == "" || filepath.IsAbs(path) {
+			return nil, nil
+		}
+		path, query, hasQuery := strings.Cut(path, "?")
+		u, err := sqliteURL("DATABASE_URL", path)
+		if hasQuery {
+			u = NewURL(u.Reveal() + "?" + query)
+		}
+		return []derivation{{"DATABASE_URL", "a relative DATABASE_URL", u}}, err
 	}
 	db, ok := pulp.Databases["default"]
 	if !ok {
 		if len(pulp.Databases) > 0 {
 			return nil, wrongKey("DATABASES", "has no entry \"default\"")
 		}
-		path := filepath.Join(core.DeployRoot, "pulp.db")
-		return []derivation{{"DATABASE_URL", "DEPLOY_ROOT", NewURL("sqlite:" + escapePath(path))}}, nil
+		u, err := sqliteURL("DEPLOY_ROOT", filepath.Join(core.DeployRoot, "pulp.db"))
+		return []derivation{{"DATABASE_URL", "DEPLOY_ROOT", u}}, err
 	}
 	u, err := db.url()
 	if err != nil {
@@ -46,13 +57,20 @@ func (db pulpDatabase) url() (URL, error) {
 	case "", "postgresql", "postgresql_psycopg2":
 		return db.postgres()
 	case "sqlite3":
-		if db.Name == "" {
-			return URL{}, wrongKey("DATABASES__default__NAME", "is missing")
-		}
-		return NewURL("sqlite:" + escapePath(db.Name)), nil
+		return sqliteURL("DATABASES__default__NAME", db.Name)
 	default:
 		return URL{}, wrongKey("DATABASES__default__ENGINE", "%q is neither postgresql nor sqlite3", db.Engine)
 	}
+}
+
+// sqliteURL names the database in a file; key is what gave the path. The path is not escaped within the URL.
+func sqliteURL(key, path string) (URL, error) {
+	path = strings.TrimPrefix(path, "//")
+	abs, err := filepath.Abs(path)
+	if err != nil || path == "" || strings.Contains(abs, "?") {
+		return URL{}, wrongKey(key, "is not a path for a SQLite database")
+	}
+	return NewURL("sqlite:" + abs), nil
 }
 
 func (db pulpDatabase) postgres() (URL, error) {
@@ -110,11 +128,11 @@ func hostPort(host, port string) string {
 
 // fromRedis gives REDIS_URL what REDIS_HOST and its kin say. REDIS_URL itself wins.
 func fromRedis(core Core, pulp pulpKeys) ([]derivation, error) {
-	if !core.RedisURL.IsZero() || pulp.RedisHost == "" {
-		return nil, nil
-	}
 	if pulp.RedisPort < 0 || pulp.RedisPort > 65535 {
 		return nil, wrongKey("REDIS_PORT", "is not a port")
+	}
+	if !core.RedisURL.IsZero() || pulp.RedisHost == "" {
+		return nil, nil
 	}
 	u := url.URL{Scheme: "redis", Path: "/" + strconv.Itoa(pulp.RedisDB)}
 	if pulp.RedisSSL {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -20,8 +21,11 @@ type pulpKeys struct {
 }
 
 type restFramework struct {
-	PageSize int      `setting:"PAGE_SIZE"`
-	_        struct{} `setting:",ignore=DEFAULT_FILTER_BACKENDS DEFAULT_PAGINATION_CLASS DEFAULT_PERMISSION_CLASSES DEFAULT_AUTHENTICATION_CLASSES UPLOADED_FILES_USE_URL DEFAULT_VERSIONING_CLASS DEFAULT_SCHEMA_CLASS EXCEPTION_HANDLER DEFAULT_RENDERER_CLASSES DEFAULT_PARSER_CLASSES"` //nolint:lll // one tag
+	PageSize int `setting:"PAGE_SIZE"`
+
+	_ struct{} `setting:",ignore=DEFAULT_FILTER_BACKENDS DEFAULT_PAGINATION_CLASS DEFAULT_PERMISSION_CLASSES"`
+	_ struct{} `setting:",ignore=DEFAULT_AUTHENTICATION_CLASSES UPLOADED_FILES_USE_URL DEFAULT_VERSIONING_CLASS"`
+	_ struct{} `setting:",ignore=DEFAULT_SCHEMA_CLASS EXCEPTION_HANDLER DEFAULT_RENDERER_CLASSES DEFAULT_PARSER_CLASSES"`
 }
 
 // pulpSection has no defaults: what is not given is not turned into anything.
@@ -45,14 +49,32 @@ func (s *Set) derive() []error {
 	}
 	s.apply(ds)
 	core := coreSection.decode(&decoder{source: s.source}, s.tree).(Core) // its faults are found again by build
-	for _, from := range []func(Core, pulpKeys) ([]derivation, error){fromDatabases, fromStorages, fromRedis, fromREST} {
+	s.apply(s.pageSize(pulp))
+	for _, from := range []func(Core, pulpKeys) ([]derivation, error){fromDatabases, fromStorages, fromRedis} {
 		ds, err := from(core, pulp)
 		if err != nil {
 			faults = append(faults, err)
 		}
 		s.apply(ds)
 	}
+	for _, f := range faults {
+		s.locate(f)
+	}
 	return faults
+}
+
+// locate gives faults the layer that their key came from.
+func (s *Set) locate(err error) {
+	switch x := err.(type) { //nolint:errorlint // the tree is ours and walked by hand
+	case *Fault:
+		if x.Layer == "" {
+			x.Layer = s.source(splitKey(x.Key))
+		}
+	case interface{ Unwrap() []error }:
+		for _, e := range x.Unwrap() {
+			s.locate(e)
+		}
+	}
 }
 
 func (s *Set) apply(ds []derivation) {
@@ -101,15 +123,15 @@ func (s *Set) paths() ([]derivation, error) {
 	return ds, errors.Join(faults...)
 }
 
-func fromREST(_ Core, pulp pulpKeys) ([]derivation, error) {
-	if pulp.RestFramework.PageSize == 0 {
-		return nil, nil
+// pageSize gives PAGE_SIZE what REST_FRAMEWORK says. PAGE_SIZE itself wins.
+func (s *Set) pageSize(pulp pulpKeys) []derivation {
+	given := slices.ContainsFunc(s.all, func(a applied) bool {
+		return a.layer.rank > rankCore && touches(a.path, []string{"PAGE_SIZE"})
+	})
+	if pulp.RestFramework.PageSize == 0 || given {
+		return nil
 	}
-	return []derivation{{"PAGE_SIZE", "REST_FRAMEWORK", int64(pulp.RestFramework.PageSize)}}, nil
-}
-
-func escapePath(p string) string {
-	return strings.NewReplacer("%", "%25", "?", "%3F", "#", "%23").Replace(filepath.ToSlash(p))
+	return []derivation{{"PAGE_SIZE", "REST_FRAMEWORK", int64(pulp.RestFramework.PageSize)}}
 }
 
 func wrongKey(key, format string, args ...any) error {

@@ -29,19 +29,18 @@ func (s *Set) Explain(key string) Explanation {
 	var t any = map[string]any{}
 	secrets := s.secretKeys()
 	for _, a := range s.all {
+		if !touches(a.path, path) {
+			continue
+		}
 		old, had := at(t, path)
 		t = put(t, a.path, a.value, a.merge)
 		v, has := at(t, path)
-		if !touches(a.path, path) || !has && !had {
+		speaks, merges := a.word(path)
+		if !speaks || !had && !has {
 			continue
 		}
-		within := len(a.path) > len(path) // only a part of the value was set
 		e.Value = conceal(path, untag(v), secrets)
-		e.Steps = append(e.Steps, Step{
-			Layer:  a.source(),
-			Value:  e.Value,
-			Merged: had && (within || keeps(v, old, a, path)),
-		})
+		e.Steps = append(e.Steps, Step{Layer: a.source(), Value: e.Value, Merged: merges && sameSort(old, v)})
 	}
 	return e
 }
@@ -91,19 +90,43 @@ func touches(a, b []string) bool {
 	return true
 }
 
-// keeps reports whether the value at path is old plus something, rather than something else: the assignment merges,
-// by itself or by a marker, and the value is of a sort that can be added to.
-func keeps(v, old any, a applied, path []string) bool {
-	bare := put(nil, a.path, a.value, a.merge)
-	alone, ok := at(bare, path)
-	if !ok {
-		return true // the layer says nothing on this part, and it survived
+// word tells whether the assignment says anything on path, if only by leaving it out of a map that it replaces, and
+// whether it adds to what is there.
+func (a applied) word(path []string) (speaks, merges bool) {
+	if len(a.path) > len(path) {
+		return true, true
 	}
-	switch v.(type) {
-	case map[string]any, []any:
-		return !reflect.DeepEqual(v, alone) && old != nil
+	v, merge := a.value, a.merge
+	for _, p := range path[len(a.path):] {
+		m, ok := v.(map[string]any)
+		if !ok {
+			return true, false
+		}
+		body, marked := unmarkedMap(m)
+		if v, ok = body[spelled(body, p)]; !ok {
+			return !merge && !marked, false
+		}
+		_, deeper := v.(map[string]any)
+		merge = (merge || marked) && deeper
 	}
-	return false
+	switch x := v.(type) {
+	case map[string]any:
+		_, marked := unmarkedMap(x)
+		return true, merge || marked
+	case []any:
+		_, marked, _ := unmarkedList(x)
+		return true, merge || marked
+	}
+	return true, false
+}
+
+// sameSort reports whether both are maps or both are lists, so that one could be added to the other.
+func sameSort(a, b any) bool {
+	_, mapA := a.(map[string]any)
+	_, mapB := b.(map[string]any)
+	_, listA := a.([]any)
+	_, listB := b.([]any)
+	return mapA && mapB || listA && listB
 }
 
 // secretKeys returns the top-level keys that are secrets by type: "SECRET_KEY".

@@ -41,8 +41,11 @@ func (s Secret) Reveal() string {
 // IsZero reports whether the text is empty.
 func (s Secret) IsZero() bool { return s == Secret{} }
 
-// Equal compares with a text in constant time. Use it for what a client sent.
-func (s Secret) Equal(text string) bool {
+// Equal reports whether the texts are equal.
+func (s Secret) Equal(other Secret) bool { return s == other }
+
+// Matches compares with a text in constant time. Use it for what a client sent.
+func (s Secret) Matches(text string) bool {
 	return subtle.ConstantTimeCompare([]byte(s.Reveal()), []byte(text)) == 1
 }
 
@@ -89,6 +92,9 @@ func (u URL) Reveal() string { return u.s.Reveal() }
 
 // IsZero reports whether the address is empty.
 func (u URL) IsZero() bool { return u.s.IsZero() }
+
+// Equal reports whether the addresses are equal.
+func (u URL) Equal(other URL) bool { return u == other }
 
 // Scheme returns the part before the first colon, lowercase, or "".
 func (u URL) Scheme() string {

@@ -46,6 +46,9 @@ func Load(opts ...Option) (*Set, error) {
 	var layers []*layer
 	var faults []error
 	for _, o := range opts {
+		if o == nil {
+			continue
+		}
 		l, errs := o.read()
 		faults = append(faults, errs...)
 		if l != nil {
@@ -87,12 +90,17 @@ func finish(set *Set, faults []error) (*Set, error) {
 func (s *Set) Core() Core { return s.core }
 
 // Get returns the merged value of any key, for values without a typed field: nil, bool, string, int64, float64,
-// time.Duration, [Secret], [URL], []any or map[string]any. A part of a map is named as in the environment:
-// "LOGGING__loggers__pulp". The caller may keep and change what it gets. ok is false if no layer has the key.
+// time.Duration, []any or map[string]any, and [Secret] or [URL] for what must not be printed. A part of a map is named
+// as in the environment: "LOGGING__loggers__pulp". The caller may keep and change what it gets. ok is false if no
+// layer has the key.
 func (s *Set) Get(key string) (v any, ok bool) {
-	v, ok = at(map[string]any(s.tree), splitKey(key))
-	return untag(v), ok
+	path := splitKey(key)
+	v, ok = at(map[string]any(s.tree), path)
+	return conceal(path, untag(v), s.secretKeys()), ok
 }
+
+// Keys returns all top-level keys that have a value, sorted, for a listing by [Set.Explain].
+func (s *Set) Keys() []string { return sortedKeys(s.tree) }
 
 func build(layers []*layer, plugins []Plugin) (*Set, []error) {
 	set := &Set{layers: layers, plugins: plugins, sections: map[AnySection]any{}}
@@ -173,10 +181,11 @@ func (p Plugin) layers() ([]*layer, []error) {
 		}
 		return out
 	}
-	return []*layer{
+	layers := []*layer{
 		{rank: rankPlugin, name: "defaults of plugin " + p.Name, sets: usable(p.Defaults)},
 		{rank: rankOverlay, name: "overlay of plugin " + p.Name, sets: usable(p.Overlay)},
-	}, faults
+	}
+	return layers, faults
 }
 
 // source names the layer that has the last word on path.

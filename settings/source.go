@@ -3,12 +3,13 @@ package settings
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 
-	"github.com/knadh/koanf/parsers/json"
 	"github.com/knadh/koanf/parsers/toml/v2"
 	"github.com/knadh/koanf/parsers/yaml"
 	"github.com/knadh/koanf/providers/env/v2"
@@ -56,11 +57,11 @@ type file struct {
 }
 
 func (f file) read() (*layer, []error) {
-	parser, err := parserFor(f.path)
+	unmarshal, err := formatOf(f.path)
 	if err != nil {
 		return nil, []error{err}
 	}
-	raw, err := os.ReadFile(f.path)
+	raw, err := readBounded(f.path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && f.optional:
 		return nil, nil
@@ -71,21 +72,35 @@ func (f file) read() (*layer, []error) {
 	case len(raw) > maxFile:
 		return nil, []error{fmt.Errorf("file %q: %w: more than %d bytes", f.path, pulperr.TooLarge, maxFile)}
 	}
-	m, err := parser.Unmarshal(raw)
+	m, err := unmarshal(raw)
 	if err != nil {
 		return nil, []error{fmt.Errorf("file %q: %w: %w", f.path, pulperr.Invalid, err)}
 	}
 	return newLayer(rankFile, "file "+f.path, m)
 }
 
-func parserFor(path string) (koanf.Parser, error) {
+// readBounded reads at most one byte more than a settings file may have.
+func readBounded(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, maxFile+1))
+}
+
+// formatOf returns the parser for a file's ending.
+func formatOf(path string) (func([]byte) (map[string]any, error), error) {
 	switch ext := strings.ToLower(filepath.Ext(path)); ext {
 	case ".toml":
-		return toml.Parser(), nil
+		return toml.Parser().Unmarshal, nil
 	case ".yaml", ".yml":
-		return yaml.Parser(), nil
+		return yaml.Parser().Unmarshal, nil
 	case ".json":
-		return json.Parser(), nil
+		return func(raw []byte) (m map[string]any, err error) {
+			err = unmarshalJSON(raw, &m) // koanf's would make every number a float
+			return m, err
+		}, nil
 	default:
 		return nil, fmt.Errorf("file %q: %w: the ending %q is none of .toml, .yaml, .yml, .json",
 			path, pulperr.Unsupported, ext)
@@ -109,7 +124,7 @@ func (e environment) read() (*layer, []error) {
 	merging := map[string]bool{}
 	for name, v := range m {
 		key := strings.TrimPrefix(name, e.prefix)
-		if key == "" || strings.HasPrefix(key, "_") {
+		if key == "" || isServiceLink(key, v.(string)) {
 			continue
 		}
 		val, merge, err := typed(v.(string))
@@ -127,6 +142,15 @@ func (e environment) read() (*layer, []error) {
 	}
 	return l, append(faults, more...)
 }
+
+// isServiceLink recognizes the variables that Kubernetes sets for a service: PULP_REDIS_PORT=tcp://10.0.0.1:6379 for
+// one called pulp-redis is no setting.
+func isServiceLink(key, value string) bool {
+	address := strings.HasPrefix(value, "tcp://") || strings.HasPrefix(value, "udp://")
+	return serviceLink.MatchString(key) || address && (key == "PORT" || strings.HasSuffix(key, "_PORT"))
+}
+
+var serviceLink = regexp.MustCompile(`(^|_)(SERVICE_HOST|SERVICE_PORT(_.+)?|PORT_[0-9]+_(TCP|UDP|SCTP)(_.+)?)$`)
 
 type foreign struct {
 	name     string

@@ -30,7 +30,10 @@ type storageOptions struct {
 	Container   string `setting:"azure_container"`
 	AccountKey  Secret `setting:"account_key"`
 
-	_ struct{} `setting:",ignore=base_url signature_version default_acl querystring_auth querystring_expire file_overwrite overwrite_files gzip max_memory_size use_ssl verify object_parameters custom_domain url_protocol expiration_secs timeout max_memory_size upload_max_conn project_id file_permissions_mode directory_permissions_mode"` //nolint:lll // one tag
+	_ struct{} `setting:",ignore=base_url signature_version default_acl querystring_auth querystring_expire"`
+	_ struct{} `setting:",ignore=file_overwrite overwrite_files gzip max_memory_size use_ssl verify"`
+	_ struct{} `setting:",ignore=object_parameters custom_domain url_protocol expiration_secs timeout"`
+	_ struct{} `setting:",ignore=upload_max_conn project_id file_permissions_mode directory_permissions_mode"`
 }
 
 // fromStorages gives STORAGE_URL what STORAGES.default says, or the folder MEDIA_ROOT. STORAGE_URL itself wins.

@@ -1,10 +1,12 @@
 package settings
 
 import (
+	"bytes"
 	"encoding"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"math"
 	"reflect"
@@ -94,17 +96,26 @@ func container(s string) (any, error) {
 	return nil, errors.New("is neither JSON nor TOML; write \"@str \" before a text that starts like this")
 }
 
+// fromJSON reads the value of a variable. Its error does not quote the value.
 func fromJSON(s string) (any, error) {
-	dec := json.NewDecoder(strings.NewReader(s))
-	dec.UseNumber()
 	var v any
-	if err := dec.Decode(&v); err != nil {
+	if err := unmarshalJSON([]byte(s), &v); err != nil {
 		return nil, errors.New("is not valid JSON")
 	}
-	if dec.More() {
-		return nil, errors.New("has more than one JSON value")
-	}
 	return normalize(v)
+}
+
+// unmarshalJSON keeps numbers as they are written.
+func unmarshalJSON(raw []byte, v any) error {
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	dec.UseNumber()
+	if err := dec.Decode(v); err != nil {
+		return err
+	}
+	if _, err := dec.Token(); err != io.EOF {
+		return errors.New("more than one JSON value")
+	}
+	return nil
 }
 
 // normalize returns v made of few types: nil, bool, string, untyped, int64, float64, time.Duration, Secret, URL,
