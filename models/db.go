@@ -32,6 +32,7 @@ type shared struct {
 	keys      *Keyring
 	checksums *hashlib.Checksums
 	log       *slog.Logger
+	building  building
 }
 
 // DBOptions are the parts of a database handle that have defaults.

@@ -99,7 +99,7 @@ func (t *Type[T]) Count(ctx context.Context, db *DB, where ...Cond) (int64, erro
 	if err != nil {
 		return 0, err
 	}
-	q := db.selectRows(s, (*[]*T)(nil))
+	q := db.selectRows(s, (*T)(nil))
 	for _, c := range where {
 		q = c.apply(q, s.column)
 	}

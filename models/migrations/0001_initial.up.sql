@@ -134,6 +134,7 @@ CREATE TABLE core_repositoryversion (
   complete BOOLEAN NOT NULL DEFAULT FALSE,
   base_version_id {{.uuid}} REFERENCES core_repositoryversion ON DELETE SET NULL,
   info {{.json}} NOT NULL,
+  lease {{.uuid}}, lease_task_id {{.uuid}}, -- while incomplete: who builds or deletes it
   UNIQUE (repository_id, number)
 );
 --;;

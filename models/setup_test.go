@@ -1,0 +1,177 @@
+package models_test
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"sync/atomic"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"github.com/pulpgo/pulpcore/internal/dbtest"
+	"github.com/pulpgo/pulpcore/models"
+)
+
+// The types of a small plugin. A File takes its path in a repository version; a Note takes no place.
+type (
+	File struct {
+		models.Content
+		Path   string  `json:"relative_path" pulp:"natural,repo" doc:"Path within the repository."`
+		Digest string  `json:"digest" pulp:"natural"`
+		Arch   *string `json:"arch" pulp:"repo"`
+	}
+	Note struct {
+		models.Content
+		Text string `json:"text" pulp:"natural"`
+	}
+	Stranger struct {
+		models.Content
+		Text string `json:"text" pulp:"natural"`
+	}
+	Repo   struct{ models.Repository }
+	Remote struct {
+		models.Remote
+		Token     models.EncryptedText `json:"token"`
+		Fanciness int                  `json:"fanciness"`
+	}
+	Publication  struct{ models.Publication }
+	Distribution struct{ models.Distribution }
+)
+
+var (
+	files         = models.Define[File]("test.file")
+	notes         = models.Define[Note]("test.note")
+	strangers     = models.Define[Stranger]("test.stranger")
+	remotes       = models.Define[Remote]("test.test")
+	repos         = models.Define[Repo]("test.test", models.Accepts(files, notes), models.SyncsFrom(remotes))
+	publications  = models.Define[Publication]("test.test")
+	distributions = models.Define[Distribution]("test.test")
+)
+
+func testSet() models.Set {
+	return models.Set{Plugin: "test", Types: []models.AnyType{
+		files, notes, strangers, remotes, repos, publications, distributions,
+	}}
+}
+
+// TestMain keeps the random tests short; -rapid.checks=N makes them as long as wanted.
+func TestMain(m *testing.M) {
+	for name, value := range map[string]string{"rapid.checks": "12", "rapid.nofailfile": "true"} {
+		if err := flag.Set(name, value); err != nil {
+			panic(err)
+		}
+	}
+	os.Exit(m.Run())
+}
+
+// each runs fn with a handle on an empty, migrated database of each kind.
+func each(t *testing.T, fn func(t *testing.T, db *models.DB)) {
+	t.Helper()
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, url string) {
+		t.Parallel()
+		fn(t, open(t, url))
+	})
+}
+
+func open(t testing.TB, url string) *models.DB {
+	t.Helper()
+	registry, err := models.NewRegistry(testSet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, err := models.NewKeyring(make([]byte, 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	db, err := models.OpenDB(t.Context(), url, &models.DBOptions{Registry: registry, Keys: keys})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := db.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	db, err = db.InDomain(t.Context(), models.DefaultDomain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return db
+}
+
+var serial atomic.Int64
+
+// newRepo makes a repository with a name of its own.
+func newRepo(t testing.TB, db *models.DB) *Repo {
+	t.Helper()
+	r := &Repo{}
+	r.Name = fmt.Sprintf("repo-%d", serial.Add(1))
+	if err := repos.Create(t.Context(), db, r); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// newNotes makes n units of type test.note.
+func newNotes(t testing.TB, db *models.DB, n int) []uuid.UUID {
+	t.Helper()
+	ids := make([]uuid.UUID, n)
+	units := make([]*models.SavedUnit, n)
+	for i := range units {
+		units[i] = &models.SavedUnit{Content: &Note{Text: fmt.Sprintf("note %d", serial.Add(1))}}
+	}
+	if err := models.SaveUnits(t.Context(), db, units); err != nil {
+		t.Fatal(err)
+	}
+	for i, u := range units {
+		ids[i] = u.Content.PulpID()
+	}
+	return ids
+}
+
+// newFile makes a unit of type test.file.
+func newFile(t testing.TB, db *models.DB, path, digest string, arch *string) uuid.UUID {
+	t.Helper()
+	f := &File{Path: path, Digest: digest, Arch: arch}
+	if err := files.Create(t.Context(), db, f); err != nil {
+		t.Fatal(err)
+	}
+	return f.ID
+}
+
+// add makes a version that has the units beside those of the latest one.
+func add(t testing.TB, db *models.DB, repo *Repo, ids ...uuid.UUID) *models.RepositoryVersion {
+	t.Helper()
+	v, err := models.CreateVersion(t.Context(), db, repo, nil, func(v *models.NewVersion) error {
+		_, err := v.Add(t.Context(), ids)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+// members returns all content of a version.
+func members(ctx context.Context, db *models.DB, v *models.RepositoryVersion) (map[uuid.UUID]bool, error) {
+	set := map[uuid.UUID]bool{}
+	for last := uuid.Nil; ; {
+		page, err := v.ContentIDs(ctx, db, last, 7)
+		if err != nil {
+			return nil, err
+		}
+		for _, id := range page {
+			set[id] = true
+		}
+		if len(page) < 7 {
+			return set, nil
+		}
+		last = page[len(page)-1]
+	}
+}

@@ -1,0 +1,225 @@
+package models
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+)
+
+// TypeCount is how many units of one content type a version added and removed compared with its predecessor, and how
+// many it has.
+type TypeCount struct {
+	Added, Removed, Present int64
+}
+
+// versionCount is a row of the counts that are kept with every complete version.
+type versionCount struct {
+	bun.BaseModel `bun:"table:core_repositoryversioncount"`
+
+	VersionID uuid.UUID `bun:"version_id,pk"`
+	Type      string    `bun:"pulp_type,pk"`
+	Added     int64     `bun:"added"`
+	Removed   int64     `bun:"removed"`
+	Present   int64     `bun:"present"`
+}
+
+// Counts returns the counts of a complete version by content type. Types without units and changes are left out.
+func (v *RepositoryVersion) Counts(ctx context.Context, db *DB) (map[string]TypeCount, error) {
+	var rows []versionCount
+	err := db.q.NewSelect().Model(&rows).Where("version_id = ?", v.ID).
+		Where("added <> 0 OR removed <> 0 OR present <> 0").Scan(ctx)
+	if err != nil {
+		return nil, rowError(err, "counts of version", v.ID.String())
+	}
+	counts := make(map[string]TypeCount, len(rows))
+	for _, r := range rows {
+		counts[r.Type] = TypeCount{r.Added, r.Removed, r.Present}
+	}
+	return counts, nil
+}
+
+// countVersion keeps the counts of a version that is about to become the latest complete one. They follow from its
+// predecessor's, so the cost depends on what changed.
+func (tx *Tx) countVersion(ctx context.Context, v *RepositoryVersion) error {
+	counts := map[string]TypeCount{}
+	before := new(RepositoryVersion)
+	err := tx.q.NewSelect().Model(before).Where("repository_id = ?", v.RepositoryID).Where("complete").
+		OrderExpr("number DESC").Limit(1).Scan(ctx)
+	if err == nil {
+		counts, err = before.Counts(ctx, tx.DB)
+	}
+	if err != nil && !isNoRows(err) {
+		return rowError(err, "versions of repository", v.RepositoryID.String())
+	}
+	for name, c := range counts {
+		counts[name] = TypeCount{Present: c.Present}
+	}
+	changes, err := tx.changesByType(ctx, v.RepositoryID, before.Number, v.Number)
+	if err != nil {
+		return err
+	}
+	for name, c := range changes {
+		c.Present = counts[name].Present + c.Added - c.Removed
+		counts[name] = c
+	}
+	return tx.writeCounts(ctx, v.ID, counts)
+}
+
+// changesByType counts what differs between a version and the complete one before it.
+func (db *DB) changesByType(ctx context.Context, repositoryID uuid.UUID, before, number int) (map[string]TypeCount, error) {
+	changes := map[string]TypeCount{}
+	for column, count := range map[string]func(c *TypeCount, n int64){
+		"version_added":   func(c *TypeCount, n int64) { c.Added = n },
+		"version_removed": func(c *TypeCount, n int64) { c.Removed = n },
+	} {
+		rows, err := db.countByType(ctx, repositoryID, "? > ? AND ? <= ?",
+			bun.Ident(column), before, bun.Ident(column), number)
+		if err != nil {
+			return nil, err
+		}
+		for name, n := range rows {
+			c := changes[name]
+			count(&c, n)
+			changes[name] = c
+		}
+	}
+	return changes, nil
+}
+
+// countByType counts memberships for which a condition on rc holds.
+func (db *DB) countByType(ctx context.Context, repositoryID uuid.UUID, cond string, args ...any) (map[string]int64, error) {
+	var rows []struct {
+		Type string `bun:"pulp_type"`
+		N    int64  `bun:"n"`
+	}
+	err := db.q.NewSelect().TableExpr("core_repositorycontent AS rc").
+		Join("JOIN core_content AS c ON c.pulp_id = rc.content_id").ColumnExpr("c.pulp_type, COUNT(*) AS n").
+		Where("rc.repository_id = ?", repositoryID).Where(cond, args...).GroupExpr("c.pulp_type").Scan(ctx, &rows)
+	if err != nil {
+		return nil, rowError(err, "content of repository", repositoryID.String())
+	}
+	counts := make(map[string]int64, len(rows))
+	for _, r := range rows {
+		counts[r.Type] = r.N
+	}
+	return counts, nil
+}
+
+// writeCounts replaces the counts of a version.
+func (tx *Tx) writeCounts(ctx context.Context, versionID uuid.UUID, counts map[string]TypeCount) error {
+	_, err := tx.q.NewDelete().Model((*versionCount)(nil)).Where("version_id = ?", versionID).Exec(ctx)
+	if err != nil {
+		return rowError(err, "counts of version", versionID.String())
+	}
+	var rows []versionCount
+	for _, name := range slices.Sorted(maps.Keys(counts)) {
+		if c := counts[name]; c != (TypeCount{}) {
+			rows = append(rows, versionCount{
+				VersionID: versionID, Type: name, Added: c.Added, Removed: c.Removed, Present: c.Present,
+			})
+		}
+	}
+	if rows == nil {
+		return nil
+	}
+	_, err = tx.q.NewInsert().Model(&rows).Exec(ctx)
+	return rowError(err, "counts of version", versionID.String())
+}
+
+// foldCounts adds the changes of a version that is going to be deleted to those of its successor.
+func (tx *Tx) foldCounts(ctx context.Context, v *RepositoryVersion) error {
+	g, err := tx.gapOf(ctx, v)
+	if err != nil {
+		return err
+	}
+	counts, err := (&RepositoryVersion{Base: Base{ID: g.nextID}}).Counts(ctx, tx.DB)
+	if err != nil {
+		return err
+	}
+	mine, err := v.Counts(ctx, tx.DB)
+	if err != nil {
+		return err
+	}
+	for name, m := range mine {
+		c := counts[name]
+		c.Added += m.Added
+		c.Removed += m.Removed
+		counts[name] = c
+	}
+	return tx.writeCounts(ctx, g.nextID, counts)
+}
+
+// uncount takes units whose coming and going cancel each other out from both counts of a version.
+func (tx *Tx) uncount(ctx context.Context, versionID uuid.UUID, units []gapUnit) error {
+	byType := map[string]int64{}
+	for _, u := range units {
+		byType[u.Type]++
+	}
+	for _, name := range slices.Sorted(maps.Keys(byType)) {
+		_, err := tx.q.NewUpdate().Model((*versionCount)(nil)).Set("added = added - ?", byType[name]).
+			Set("removed = removed - ?", byType[name]).Where("version_id = ?", versionID).
+			Where("pulp_type = ?", name).Exec(ctx)
+		if err != nil {
+			return rowError(err, "counts of version", versionID.String())
+		}
+	}
+	return nil
+}
+
+// RecountVersions compares the counts of every complete version of a repository with its memberships, corrects those
+// that differ, and returns the numbers of their versions. The counts have one writer and should never differ; this is
+// the check that they do not.
+//
+// Errors: Locked if the repository is being changed.
+func RecountVersions(ctx context.Context, db *DB, repositoryID uuid.UUID) (corrected []int, err error) {
+	release, err := db.building.claim(repositoryID)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	if err := db.repairVersions(ctx, repositoryID); err != nil {
+		return nil, err
+	}
+	versions, err := Versions(ctx, db, repositoryID, 0, 0)
+	if err != nil {
+		return nil, err
+	}
+	before := -1
+	for _, v := range slices.Backward(versions) {
+		changed, err := db.recount(ctx, v, before)
+		if err != nil {
+			return corrected, fmt.Errorf("models: recount version %d of %s: %w", v.Number, repositoryID, err)
+		}
+		if changed {
+			corrected = append(corrected, v.Number)
+		}
+		before = v.Number
+	}
+	return corrected, nil
+}
+
+func (db *DB) recount(ctx context.Context, v *RepositoryVersion, before int) (changed bool, err error) {
+	counts, err := db.changesByType(ctx, v.RepositoryID, before, v.Number)
+	if err != nil {
+		return false, err
+	}
+	present, err := db.countByType(ctx, v.RepositoryID,
+		"rc.version_added <= ? AND (rc.version_removed IS NULL OR rc.version_removed > ?)", v.Number, v.Number)
+	if err != nil {
+		return false, err
+	}
+	for name, n := range present {
+		c := counts[name]
+		c.Present = n
+		counts[name] = c
+	}
+	kept, err := v.Counts(ctx, db)
+	if err != nil || maps.Equal(kept, counts) {
+		return false, err
+	}
+	return true, db.retryTx(ctx, func(tx *Tx) error { return tx.writeCounts(ctx, v.ID, counts) })
+}
