@@ -126,6 +126,9 @@ func (s *source) checkInit() {
 }
 
 func (s *source) checkMaps() {
+	if topOf(s.name) == "deprecation" {
+		return // "once per call site" is a fact of the process
+	}
 	for _, decl := range s.file.Decls {
 		group, ok := decl.(*ast.GenDecl)
 		if !ok || group.Tok != token.VAR {
@@ -192,7 +195,7 @@ func mayBeBlank(dir, imported string) bool {
 // checkCalls finds uses of what is one per process.
 func (s *source) checkCalls() {
 	if topOf(s.name) == "deprecation" {
-		return // has no caller's logger by design
+		return // a deprecated function has no logger to pass on
 	}
 	ast.Inspect(s.file, func(n ast.Node) bool {
 		e, ok := n.(ast.Expr)
@@ -200,9 +203,8 @@ func (s *source) checkCalls() {
 		case !ok:
 		case s.isFrom(e, "os", "Chdir"), !s.isTest() && s.isFrom(e, "os", "Getwd"):
 			s.fault(e.Pos(), "working directory: tasks of one process run side by side, so take a path or an *os.Root")
-		case s.isFrom(e, "log/slog", "SetDefault"),
-			!s.isTest() && s.isFrom(e, "log/slog", "Default", "Debug", "DebugContext", "Info", "InfoContext", "Warn",
-				"WarnContext", "Error", "ErrorContext", "Log", "LogAttrs", "With"):
+		case !s.isTest() && s.isFrom(e, "log/slog", "Default", "SetDefault", "Debug", "DebugContext", "Info",
+			"InfoContext", "Warn", "WarnContext", "Error", "ErrorContext", "Log", "LogAttrs", "With"):
 			s.fault(e.Pos(), "global logger: use the *slog.Logger that was passed in")
 		}
 		return true

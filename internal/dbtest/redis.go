@@ -58,8 +58,8 @@ type Redis struct {
 	cmd    *exec.Cmd // nil while stopped
 }
 
-// StartRedis starts a redis-server for this test alone and stops it when the test ends. Where none is installed it skips
-// the test, loudly.
+// StartRedis starts a redis-server for this test alone and stops it when the test ends. Where none is installed it
+// skips the test, loudly.
 func StartRedis(tb testing.TB) *Redis {
 	tb.Helper()
 	binary, err := exec.LookPath("redis-server")
