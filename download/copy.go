@@ -28,7 +28,7 @@ func (t *transfer) copy(resp *http.Response, body io.Reader) error {
 		}
 		if n > 0 {
 			if t.hash != nil {
-				t.hash.Write(p)
+				_, _ = t.hash.Write(p)
 			}
 			if err := t.write(p); err != nil {
 				return err
@@ -54,7 +54,7 @@ func (t *transfer) last(p []byte, body io.Reader, readErr error) error {
 		}
 	}
 	if t.hash != nil {
-		t.hash.Write(p)
+		_, _ = t.hash.Write(p)
 		t.size += int64(len(p))
 		err := t.verify()
 		t.size -= int64(len(p))

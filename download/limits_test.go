@@ -305,9 +305,10 @@ func TestConcurrency(t *testing.T) {
 			}, func(t *testing.T, c *download.Client) {
 				goOn = make(chan struct{}) // of this bubble
 				var wg sync.WaitGroup
-				for range 3 * want {
-					wg.Go(func() {
-						if err := get(t, c, &memory{}); err != nil {
+				for i := range 3 * want {
+					wg.Go(func() { // the limit is the remote's, not each host's
+						url := fmt.Sprintf("http://mirror%d.example/", i)
+						if _, err := c.Stream(t.Context(), &download.Request{URL: url}, &memory{}); err != nil {
 							t.Errorf("Stream = %v", err)
 						}
 					})
@@ -409,4 +410,21 @@ func TestSilentEnd(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The rest of an answer that nobody wants is not waited for.
+func TestSilentErrorBody(t *testing.T) {
+	t.Parallel()
+	inBubble(t, download.Config{}, func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusNotFound)
+		_, _ = io.WriteString(w, "please hold the line")
+		w.(http.Flusher).Flush()
+		<-r.Context().Done()
+	}, func(t *testing.T, c *download.Client) {
+		start := time.Now()
+		wantKind(t, get(t, c, &memory{}), pulperr.NotFound)
+		if took := time.Since(start); took > time.Second {
+			t.Errorf("took %v", took)
+		}
+	})
 }

@@ -21,7 +21,6 @@ import (
 type httpProxy struct {
 	credentials string // value of Proxy-Authorization; empty for none
 	used        atomic.Int32
-	pipes       sync.WaitGroup
 }
 
 func (p *httpProxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {

@@ -43,8 +43,7 @@ func (t *transfer) get(ctx context.Context, w *watchdog) (*http.Response, error)
 		if location == "" || !isRedirect(resp.StatusCode) {
 			return resp, nil
 		}
-		discard(&watchedBody{w: w, body: resp.Body})
-		resp.Body.Close()
+		discard(resp.Body)
 		next, err := redirectTarget(u, location)
 		if err == nil && hop == maxRedirects {
 			err = fmt.Errorf("more than %d redirects, the last to %s", maxRedirects, redact(next))

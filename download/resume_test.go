@@ -251,14 +251,29 @@ func TestOnce(t *testing.T) {
 	}{
 		{"cut, same file", source{tag: `"v1"`, framing: byLength, cuts: []int{70_000}}, nil, 0, len(data)},
 		{"cut, no validator", source{framing: byLength, cuts: []int{70_000}}, nil, pulperr.Unavailable, 70_000},
-		{"cut, no ranges", source{tag: `"v1"`, noRanges: true, framing: byLength, cuts: []int{70_000}}, nil,
-			pulperr.Unavailable, 70_000},
-		{"wrong digest, length known", source{tag: `"v1"`, framing: byLength},
-			&hashlib.Expect{Digests: hashlib.SHA256Hex(sha256Of(other))}, pulperr.Invalid, len(data) - 1},
-		{"wrong digest, size expected", source{tag: `"v1"`, framing: byChunks}, expectAll(other), pulperr.Invalid,
-			len(data) - 1},
-		{"too large", source{tag: `"v1"`, framing: byChunks}, &hashlib.Expect{Size: hashlib.Size(1000)},
-			pulperr.Invalid, 999},
+		{
+			"cut, no ranges",
+			source{tag: `"v1"`, noRanges: true, framing: byLength, cuts: []int{70_000}},
+			nil,
+			pulperr.Unavailable, 70_000,
+		},
+		{
+			"wrong digest, length known",
+			source{tag: `"v1"`, framing: byLength},
+			&hashlib.Expect{Digests: hashlib.SHA256Hex(sha256Of(other))}, pulperr.Invalid, len(data) - 1,
+		},
+		{
+			"wrong digest, size expected",
+			source{tag: `"v1"`, framing: byChunks},
+			expectAll(other), pulperr.Invalid,
+			len(data) - 1,
+		},
+		{
+			"too large",
+			source{tag: `"v1"`, framing: byChunks},
+			&hashlib.Expect{Size: hashlib.Size(1000)},
+			pulperr.Invalid, 999,
+		},
 	}
 	for i := range tests {
 		tt := &tests[i]

@@ -366,6 +366,28 @@ func TestFetch(t *testing.T) {
 	}
 }
 
+// A restart with a shorter file leaves nothing of the longer one.
+func TestFetchStartsOver(t *testing.T) {
+	t.Parallel()
+	data := testData(100_000)
+	var requests atomic.Int32
+	srv := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s := &source{data: data, framing: byChunks}
+		if requests.Add(1) == 1 {
+			s.data = testData(120_000)
+		}
+		s.ServeHTTP(w, r)
+	}))
+	req := &download.Request{URL: srv.URL, Expect: &hashlib.Expect{Digests: hashlib.SHA256Hex(sha256Of(data))}}
+	res, err := newClient(t, download.Config{}).Fetch(t.Context(), t.TempDir(), req)
+	if err != nil {
+		t.Fatalf("Fetch = %v", err)
+	}
+	if got, err := os.ReadFile(res.Path); err != nil || !bytes.Equal(got, data) {
+		t.Errorf("file has %d bytes, %v, want %d", len(got), err, len(data))
+	}
+}
+
 func TestFetchLeavesNothing(t *testing.T) {
 	t.Parallel()
 	s := &source{data: testData(100_000), framing: byLength}

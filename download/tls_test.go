@@ -164,8 +164,11 @@ func TestConfigFaults(t *testing.T) {
 		{"proxy user without proxy", download.Config{ProxyUsername: "u", ProxyPassword: "p"}, []string{"proxy_url"}},
 		{"header name", download.Config{Headers: http.Header{"a b": {"x"}}}, []string{"headers"}},
 		{"header value", download.Config{Headers: http.Header{"A": {"x\r\nEvil: 1"}}}, []string{"headers"}},
-		{"two authorizations", download.Config{Username: "u", Headers: http.Header{"authorization": {"x"}}},
-			[]string{"headers"}},
+		{
+			"two authorizations",
+			download.Config{Username: "u", Headers: http.Header{"authorization": {"x"}}},
+			[]string{"headers"},
+		},
 		{"relative import path", download.Config{AllowedImportPaths: []string{"mnt"}}, []string{"allowed_import_paths"}},
 		{"all numbers", download.Config{
 			Concurrency: -1, MaxRetries: &negative, RateLimit: -1, RetryDelay: -1,
@@ -174,8 +177,11 @@ func TestConfigFaults(t *testing.T) {
 			"download_concurrency", "max_retries", "retry_delay", "rate_limit", "total_timeout", "connect_timeout",
 			"sock_connect_timeout", "sock_read_timeout",
 		}},
-		{"several at once", download.Config{CACert: "x", ClientCert: cert, ProxyURL: "x", Concurrency: -1},
-			[]string{"ca_cert", "client_key", "proxy_url", "download_concurrency"}},
+		{
+			"several at once",
+			download.Config{CACert: "x", ClientCert: cert, ProxyURL: "x", Concurrency: -1},
+			[]string{"ca_cert", "client_key", "proxy_url", "download_concurrency"},
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

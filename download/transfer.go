@@ -89,17 +89,13 @@ func (t *transfer) attempt(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	body := &watchedBody{w: w, body: resp.Body}
-	defer resp.Body.Close()
 	done, err := t.accept(resp)
-	if err != nil {
-		discard(body)
+	if err != nil || done {
+		discard(resp.Body)
 		return err
 	}
-	if done {
-		return nil
-	}
-	return t.copy(resp, body)
+	defer resp.Body.Close()
+	return t.copy(resp, &watchedBody{w: w, body: resp.Body})
 }
 
 // accept looks at the header of an answer and prepares for its body. It reports done if there is nothing left to read.
@@ -228,5 +224,11 @@ func (t *transfer) describe(err error) error {
 	return fmt.Errorf("download: %s: %w", where, err)
 }
 
-// discard reads the little that is left of an answer nobody wants, so that its connection can be used again.
-func discard(body io.Reader) { _, _ = io.CopyN(io.Discard, body, 16<<10) }
+// discard reads the little that may be left of an answer nobody wants, so that its connection can be used again, and
+// closes it. A long or slow rest is not worth that.
+func discard(body io.ReadCloser) {
+	timer := time.AfterFunc(time.Second, func() { body.Close() })
+	defer timer.Stop()
+	_, _ = io.CopyN(io.Discard, body, 16<<10)
+	body.Close()
+}
