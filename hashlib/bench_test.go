@@ -1,0 +1,53 @@
+package hashlib_test
+
+import (
+	"crypto/sha256"
+	"io"
+	"testing"
+
+	"github.com/pulpgo/pulpcore/hashlib"
+)
+
+// BenchmarkMultiHash hashes 16 MiB in pieces of 32 KiB, as io.Copy delivers them.
+func BenchmarkMultiHash(b *testing.B) {
+	six := allSix(b)
+	for _, row := range []struct {
+		name string
+		open func() io.Writer
+	}{
+		{"sha256 raw", func() io.Writer { return sha256.New() }},
+		{"sha256 alone", func() io.Writer { return allow(b, "sha256").Writer() }},
+		{"default four", func() io.Writer { return hashlib.Default().Writer() }},
+		{"all six", func() io.Writer { return six.Writer() }},
+		{"default four parallel", func() io.Writer { return hashlib.Default().ParallelWriter(0) }},
+		{"all six parallel", func() io.Writer { return six.ParallelWriter(0) }},
+	} {
+		b.Run(row.name, func(b *testing.B) {
+			data := noise(16 << 20)
+			b.SetBytes(int64(len(data)))
+			b.ReportAllocs()
+			for b.Loop() {
+				w := row.open()
+				for at := 0; at < len(data); at += 32 << 10 {
+					_, _ = w.Write(data[at : at+32<<10])
+				}
+				if c, ok := w.(io.Closer); ok {
+					_ = c.Close()
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkMultiHashSmall is what an artifact of 4 KiB costs: mostly the allocation of the hashes.
+func BenchmarkMultiHashSmall(b *testing.B) {
+	data := noise(4 << 10)
+	c := hashlib.Default()
+	b.SetBytes(int64(len(data)))
+	b.ReportAllocs()
+	for b.Loop() {
+		w := c.Writer()
+		_, _ = w.Write(data)
+		_ = w.Digests()
+	}
+}

@@ -1,0 +1,52 @@
+package hashlib
+
+import "hash"
+
+// Writer computes all allowed digests and the size of what is written to it, in one pass. Make one with
+// [Checksums.Writer]. It is not safe for concurrent use; its Write never fails.
+type Writer struct {
+	algorithms []Algorithm
+	hashes     []hash.Hash
+	size       int64
+}
+
+// Writer returns a sequential multi-hash writer for all allowed algorithms.
+func (c *Checksums) Writer() *Writer {
+	w := &Writer{algorithms: c.allowed, hashes: make([]hash.Hash, len(c.allowed))}
+	for i, a := range c.allowed {
+		w.hashes[i] = newHash(a)
+	}
+	return w
+}
+
+// Write adds p to every hash.
+func (w *Writer) Write(p []byte) (int, error) {
+	for _, h := range w.hashes {
+		h.Write(p)
+	}
+	w.size += int64(len(p))
+	return len(p), nil
+}
+
+// Size returns the number of bytes written so far.
+func (w *Writer) Size() int64 { return w.size }
+
+// Digests returns the digests of what was written so far. Writing may go on afterwards.
+func (w *Writer) Digests() Digests {
+	var d Digests
+	for i, a := range w.algorithms {
+		d.Set(a, hexSum(w.hashes[i]))
+	}
+	return d
+}
+
+// Close does nothing and returns nil. It makes Writer a [Hasher].
+func (w *Writer) Close() error { return nil }
+
+// Reset forgets everything written.
+func (w *Writer) Reset() {
+	for _, h := range w.hashes {
+		h.Reset()
+	}
+	w.size = 0
+}
