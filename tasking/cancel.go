@@ -1,0 +1,72 @@
+package tasking
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+
+	"github.com/pulpgo/pulpcore/internal/sqldialect"
+	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/pulperr"
+)
+
+const cancelWaitingSQL = `UPDATE core_task SET state = 'canceled', finished_at = ?now, cancel_requested_at = ?now,
+	pulp_last_updated = ?now WHERE pulp_id = ?id AND (state = 'waiting') IS TRUE RETURNING seq`
+
+const cancelRunningSQL = `UPDATE core_task SET state = 'canceling', cancel_requested_at = ?now, pulp_last_updated = ?now
+	WHERE pulp_id = ?id AND (state = 'running') IS TRUE RETURNING seq`
+
+// Cancel stops a task and returns it as it is then: canceled if it was waiting, canceling if it was running, in which
+// case it keeps its reservations until its function has returned. A second call changes nothing. Tasks that it
+// dispatched are not canceled with it.
+//
+// Errors: NotFound; Conflict if the task has ended otherwise than by being canceled.
+func (q *Queue) Cancel(ctx context.Context, id uuid.UUID) (*models.Task, error) {
+	t, err := q.Get(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	list := reservations(t.ReservedResources)
+	err = q.tx(ctx, func(tx *models.Tx) error { return q.cancelIn(ctx, tx, id, list) })
+	if err != nil {
+		return nil, wrap(err, "cancel task %s", id)
+	}
+	if t, err = q.Get(ctx, id); err != nil {
+		return nil, err
+	}
+	if t.State.Final() && t.State != models.Canceled {
+		return t, pulperr.Public(pulperr.Conflict, "The task is in the state %q and cannot be canceled.", string(t.State))
+	}
+	return t, nil
+}
+
+func (q *Queue) cancelIn(ctx context.Context, tx *models.Tx, id uuid.UUID, list []sqldialect.Reservation) error {
+	if err := q.kind.LockResources(ctx, tx.Bun(), list, lockPatience); err != nil {
+		return err
+	}
+	args := sqldialect.Named{"id": id, "now": q.kind.Now()}
+	var seq []int64
+	if err := tx.Bun().NewRaw(cancelWaitingSQL, args).Scan(ctx, &seq); err != nil {
+		return err
+	}
+	if len(seq) > 0 {
+		ready, err := q.kind.Release(ctx, tx.Bun(), seq[0], list)
+		tx.AfterCommit(func() {
+			q.deliver(ctx, ready...)
+			q.finished(ctx, id, models.Canceled)
+		})
+		return err
+	}
+	if err := tx.Bun().NewRaw(cancelRunningSQL, args).Scan(ctx, &seq); err != nil {
+		return err
+	}
+	if len(seq) > 0 {
+		tx.AfterCommit(func() {
+			q.events.cancel(id)
+			if q.embedded == nil {
+				q.publish(ctx, "cancel", id.String())
+			}
+		})
+	}
+	return nil
+}

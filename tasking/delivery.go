@@ -1,0 +1,242 @@
+package tasking
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/pulpgo/pulpcore/internal/sqldialect"
+	"github.com/pulpgo/pulpcore/models"
+)
+
+// delivery tells workers, by way of asynq, which tasks they may try to claim. A message is a hint and no more: one that
+// gets lost is sent again by the relay, one that arrives twice or late finds nothing to claim.
+type delivery struct {
+	core *core
+
+	mu       sync.Mutex
+	client   redis.UniversalClient // nil until first used
+	producer *asynq.Client         // on client
+	closed   bool
+
+	downSince atomic.Int64 // unix nanoseconds of the first failure since Redis last answered; 0 is fine
+}
+
+// messageType is the only type of asynq messages there is.
+const messageType = "task"
+
+const (
+	// enqueueBudget is how long a dispatch waits for Redis before it leaves the delivery to the relay.
+	enqueueBudget = 200 * time.Millisecond
+	// enqueueInline is how many tasks a finished one delivers itself; more are left to the relay.
+	enqueueInline = 200
+	// noTimeout keeps asynq from ending a task: it would give up the message and leave the function running.
+	noTimeout = 10 * 365 * 24 * time.Hour
+	// neverArchive keeps asynq from giving up a message that was put back often.
+	neverArchive = 1 << 20
+)
+
+var errClosed = errors.New("the queue is closed")
+
+func newDelivery(c *core) *delivery { return &delivery{core: c} }
+
+// redis returns the shared client.
+func (d *delivery) redis() (redis.UniversalClient, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return nil, errClosed
+	}
+	d.connect()
+	return d.client, nil
+}
+
+func (d *delivery) connect() {
+	if d.client == nil {
+		d.client = d.core.newClient()
+	}
+	if d.producer == nil {
+		d.producer = asynq.NewClientFromRedisClient(d.client)
+	}
+}
+
+// reset makes a new producer: asynq's remembers which queues Redis knows, also those that a flush removed.
+func (d *delivery) reset() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.producer = nil
+}
+
+// offer hands a task to asynq and reports false if asynq has it already.
+func (d *delivery) offer(ctx context.Context, t sqldialect.ReadyTask) (bool, error) {
+	d.mu.Lock()
+	if d.closed {
+		d.mu.Unlock()
+		return false, errClosed
+	}
+	d.connect()
+	producer := d.producer
+	d.mu.Unlock()
+	_, err := producer.EnqueueContext(ctx, asynq.NewTask(messageType, t.ID[:]), asynq.TaskID(messageID(t)),
+		asynq.Queue(d.core.queueName(t.Queue)), asynq.MaxRetry(neverArchive), asynq.Timeout(noTimeout))
+	switch {
+	case errors.Is(err, asynq.ErrTaskIDConflict):
+		d.answered()
+		return false, nil
+	case err != nil:
+		d.failed()
+		return false, fmt.Errorf("tasking: enqueue: %w", err)
+	}
+	d.answered()
+	return true, nil
+}
+
+func (d *delivery) close() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.closed = true
+	if d.client == nil {
+		return nil
+	}
+	client := d.client
+	d.client = nil
+	return client.Close()
+}
+
+// queueName is the name of a queue within Redis.
+func (c *core) queueName(queue string) string { return c.prefix + "." + queue }
+
+func (c *core) channel(what string) string { return c.prefix + ":" + what }
+
+// deliver announces tasks that became ready and wakes the workers. It never fails: what Redis does not take, the relay
+// delivers later.
+func (q *Queue) deliver(ctx context.Context, tasks ...sqldialect.ReadyTask) {
+	if len(tasks) == 0 {
+		return
+	}
+	q.events.wake()
+	if q.embedded != nil && !q.consuming() {
+		return // nobody reads the Redis of this process; a worker starts by looking into the database
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), enqueueBudget)
+	defer cancel()
+	if err := q.delivery.enqueue(ctx, tasks[:min(len(tasks), enqueueInline)]); err != nil {
+		q.log.WarnContext(ctx, "task is delivered later", "err", err)
+	}
+	q.publish(ctx, "wake", "")
+}
+
+// enqueue hands tasks to asynq. One that asynq has already counts as delivered.
+func (d *delivery) enqueue(ctx context.Context, tasks []sqldialect.ReadyTask) error {
+	for _, t := range tasks {
+		if _, err := d.offer(ctx, t); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func messageID(t sqldialect.ReadyTask) string { return t.ID.String() + "." + strconv.Itoa(t.Gen) }
+
+// publish sends a hint to all processes.
+func (q *Queue) publish(ctx context.Context, what, payload string) {
+	client, err := q.delivery.redis()
+	if err == nil {
+		err = client.Publish(ctx, q.channel(what), payload).Err()
+	}
+	if err != nil {
+		q.log.DebugContext(ctx, "redis did not take a hint", "hint", what, "err", err)
+	}
+}
+
+func (d *delivery) failed()   { d.downSince.CompareAndSwap(0, time.Now().UnixNano()) }
+func (d *delivery) answered() { d.downSince.Store(0) }
+
+// down returns how long Redis has not answered.
+func (d *delivery) down() time.Duration {
+	since := d.downSince.Load()
+	if since == 0 {
+		return 0
+	}
+	return time.Since(time.Unix(0, since))
+}
+
+// consuming reports whether a worker of this process takes tasks from the queue.
+func (c *core) consuming() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.consumer > 0
+}
+
+// parseMessage returns the task that a message is about.
+func parseMessage(payload []byte) (uuid.UUID, error) { return uuid.FromBytes(payload) }
+
+// asynqLog passes asynq's words on.
+type asynqLog struct{ log *slog.Logger }
+
+func (l asynqLog) Debug(args ...any) { l.log.Debug("asynq", "text", fmt.Sprint(args...)) }
+func (l asynqLog) Info(args ...any)  { l.log.Debug("asynq", "text", fmt.Sprint(args...)) }
+func (l asynqLog) Warn(args ...any)  { l.log.Warn("asynq", "text", fmt.Sprint(args...)) }
+func (l asynqLog) Error(args ...any) { l.log.Warn("asynq", "text", fmt.Sprint(args...)) }
+func (l asynqLog) Fatal(args ...any) { l.log.Error("asynq", "text", fmt.Sprint(args...)) }
+
+var _ asynq.Logger = asynqLog{}
+
+// finished reports to all who wait that a task has ended.
+func (q *Queue) finished(ctx context.Context, id uuid.UUID, state models.TaskState) {
+	q.events.finished(id)
+	if q.embedded == nil && state.Final() {
+		q.publish(ctx, "final", id.String())
+	}
+}
+
+func hasSuffixes(a []any, suffixes ...string) bool {
+	for i, s := range suffixes {
+		key, ok := a[i].(string)
+		if !ok || !strings.HasSuffix(key, s) {
+			return false
+		}
+	}
+	return true
+}
+
+// listen passes on what other processes publish.
+func (w *Worker) listen(ctx context.Context, _ *life) {
+	client, err := w.q.delivery.redis()
+	if err != nil || w.q.embedded != nil {
+		return
+	}
+	wake, cancel, final := w.q.channel("wake"), w.q.channel("cancel"), w.q.channel("final")
+	sub := client.Subscribe(ctx, wake, cancel, final)
+	defer sub.Close()
+	messages := sub.Channel()
+	for {
+		select {
+		case m, ok := <-messages:
+			if !ok {
+				return
+			}
+			id, _ := uuid.Parse(m.Payload)
+			switch m.Channel {
+			case wake:
+				w.q.events.wake()
+			case cancel:
+				w.q.events.cancel(id)
+			case final:
+				w.q.events.finished(id)
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}

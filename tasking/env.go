@@ -1,0 +1,124 @@
+package tasking
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/uptrace/bun"
+
+	"github.com/pulpgo/pulpcore/download"
+	"github.com/pulpgo/pulpcore/hashlib"
+	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/pulperr"
+	"github.com/pulpgo/pulpcore/storage"
+)
+
+// Env is what a task has to work with. It ends with the task. Its methods are safe for concurrent use.
+type Env struct {
+	// DB is bound to the task's domain. Transactions made with it fail once the task is not this worker's any more,
+	// and what is created through it is recorded as made by the task.
+	DB    *models.DB
+	Store *storage.Store // nil if the worker has none
+	Queue *Queue         // for tasks of the same domain, which get this one as their parent
+	Log   *slog.Logger   // says which task it is
+	Group *Group         // nil if the task belongs to none
+	Task  *models.Task   // as it was when it started
+
+	ctx     context.Context // of the task; for its own end only
+	worker  *Worker
+	claimed *claimed
+	work    workDir
+	began   time.Time
+}
+
+func (w *Worker) newEnv(ctx context.Context, c *claimed) (*Env, error) {
+	log := w.log.With("task_id", c.ID, "task", c.Name)
+	if c.LoggingCID != "" {
+		log = log.With("correlation_id", c.LoggingCID)
+	}
+	e := &Env{
+		DB: w.q.db, Queue: w.q, Store: w.opts.Store, Log: log, Task: &c.Task,
+		ctx: ctx, worker: w, claimed: c, began: time.Now(),
+	}
+	db, err := w.q.db.InDomainID(ctx, c.DomainID)
+	if err != nil {
+		return e, fmt.Errorf("tasking: domain of task %s: %w", c.ID, err)
+	}
+	e.DB = db.ForTask(&models.TaskScope{TaskID: c.ID, Fence: fence(w.q.kind, c.ID, c.ClaimID)})
+	e.Queue = w.q.In(e.DB)
+	if c.TaskGroupID != nil {
+		e.Group = &Group{ID: *c.TaskGroupID, q: e.Queue}
+	}
+	return e, nil
+}
+
+// WorkDir returns the task's own directory, with mode 0700, made at the first call and removed with everything in it
+// when the task has ended. Paths cannot lead out of it; its Name is its path, for programs that want one. The caller
+// does not close it. No task may rely on the process's working directory or on [os.TempDir], which all tasks share.
+func (e *Env) WorkDir() (*os.Root, error) { return e.work.open(e.worker, e.claimed) }
+
+// Client returns the client that downloads from a remote, shared by all tasks of the process, so that the remote's
+// connection and rate limits hold for all of them together. The caller does not close it.
+//
+// Errors: Invalid if the remote's settings are.
+func (e *Env) Client(remote models.AnyRemote) (*download.Client, error) {
+	r := remote.AsRemote()
+	load := func() (*download.Config, error) {
+		cfg := r.DownloadConfig(e.DB.Checksums(), e.worker.opts.ImportPaths)
+		cfg.Log = e.worker.log
+		return cfg, nil
+	}
+	c, err := e.worker.opts.Downloads.Client(r.ID.String(), r.Updated.UTC().Format(time.RFC3339Nano), load)
+	if err != nil {
+		return nil, fmt.Errorf("tasking: client of remote %q: %w", r.Name, err)
+	}
+	return c, nil
+}
+
+// Fetch downloads from a remote into a new file of the work directory. expect may be nil.
+//
+// Errors: those of [download.Client.Fetch].
+func (e *Env) Fetch(ctx context.Context, remote models.AnyRemote, url string, expect *hashlib.Expect) (*download.Result, error) {
+	c, err := e.Client(remote)
+	if err != nil {
+		return nil, err
+	}
+	dir, err := e.WorkDir()
+	if err != nil {
+		return nil, err
+	}
+	return c.Fetch(ctx, dir.Name(), &download.Request{URL: url, Expect: expect})
+}
+
+// Created records that the task made the row that prn names. Rows that package models creates through [Env.DB] are
+// recorded without it.
+func (e *Env) Created(ctx context.Context, tx *models.Tx, prn string) error {
+	row := &models.CreatedResource{ID: models.NewID(), Created: models.Now(), TaskID: e.Task.ID, PRN: prn}
+	_, err := tx.Bun().NewInsert().Model(row).Exec(ctx)
+	return wrap(err, "record created resource %s", prn)
+}
+
+// exec runs one statement in a transaction of its own, fenced.
+func exec(ctx context.Context, db *models.DB, statement string, args ...any) (affected int64, err error) {
+	err = db.Tx(ctx, func(tx *models.Tx) error { return execIn(ctx, tx.Bun(), &affected, statement, args...) })
+	return affected, err
+}
+
+func execIn(ctx context.Context, idb bun.IDB, affected *int64, statement string, args ...any) error {
+	res, err := idb.NewRaw(statement, args...).Exec(ctx)
+	if err != nil {
+		return err
+	}
+	*affected, err = res.RowsAffected()
+	return err
+}
+
+func kindOr(err error, k pulperr.Kind) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", k, err)
+}

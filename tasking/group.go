@@ -1,0 +1,184 @@
+package tasking
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+
+	"github.com/pulpgo/pulpcore/internal/sqldialect"
+	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/pulperr"
+)
+
+// Group collects the tasks of one larger piece of work. Dispatch into it with [Options].Group; within a member it is
+// [Env].Group.
+type Group struct {
+	ID uuid.UUID
+	q  *Queue
+}
+
+// GroupReport declares a progress report that the members of a group share.
+type GroupReport struct {
+	Message string // for people
+	Code    string // for programs; unique within the group
+	Total   int64  // how many units there are
+	Suffix  string // shown behind the numbers; may be empty
+}
+
+// NewGroup stores a group of tasks with its progress reports, in the queue's domain.
+//
+// Errors: Exists if two reports have the same code.
+func NewGroup(ctx context.Context, q *Queue, description string, reports ...GroupReport) (*Group, error) {
+	domain := q.db.Domain()
+	if domain == nil {
+		return nil, fmt.Errorf("tasking: new group: the queue's database handle has no domain: %w", pulperr.Invalid)
+	}
+	now := models.Now()
+	g := &models.TaskGroup{DomainID: domain.ID, Description: description}
+	g.ID, g.Created, g.Updated = models.NewID(), now, now
+	rows := make([]*models.GroupProgressReport, 0, len(reports))
+	for _, r := range reports {
+		row := &models.GroupProgressReport{TaskGroupID: g.ID, Message: r.Message, Code: r.Code, Total: r.Total}
+		row.ID, row.Created, row.Updated = models.NewID(), now, now
+		if r.Suffix != "" {
+			row.Suffix = &r.Suffix
+		}
+		rows = append(rows, row)
+	}
+	err := q.tx(ctx, func(tx *models.Tx) error {
+		if _, err := tx.Bun().NewInsert().Model(g).Exec(ctx); err != nil || len(rows) == 0 {
+			return err
+		}
+		_, err := tx.Bun().NewInsert().Model(&rows).Exec(ctx)
+		return err
+	})
+	if sqldialect.IsUniqueViolation(err) {
+		return nil, fmt.Errorf("tasking: new group: two reports have the same code: %w", pulperr.Exists)
+	}
+	if err != nil {
+		return nil, wrap(err, "new group")
+	}
+	return &Group{ID: g.ID, q: q}, nil
+}
+
+// Group returns a group of the queue's domain.
+//
+// Errors: NotFound.
+func (q *Queue) Group(ctx context.Context, id uuid.UUID) (*Group, error) {
+	g := &Group{ID: id, q: q}
+	_, err := g.Row(ctx)
+	return g, err
+}
+
+// Row returns what is stored of the group.
+//
+// Errors: NotFound.
+func (g *Group) Row(ctx context.Context) (*models.TaskGroup, error) {
+	row := new(models.TaskGroup)
+	err := g.q.db.Bun().NewSelect().Model(row).Where("tg.pulp_id = ?", g.ID).
+		Where("tg.pulp_domain_id = ?", g.q.domainID()).Scan(ctx)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, pulperr.Public(pulperr.NotFound, "there is no task group %s", g.ID)
+	}
+	return row, wrap(err, "read task group %s", g.ID)
+}
+
+// Reports returns the group's progress reports in the order in which they were declared.
+func (g *Group) Reports(ctx context.Context) ([]*models.GroupProgressReport, error) {
+	var rows []*models.GroupProgressReport
+	err := g.q.db.Bun().NewSelect().Model(&rows).Where("gpr.task_group_id = ?", g.ID).OrderExpr("gpr.pulp_id").Scan(ctx)
+	return rows, wrap(err, "read reports of task group %s", g.ID)
+}
+
+// Counts returns how many tasks of the group are in each state; states without any are left out.
+func (g *Group) Counts(ctx context.Context) (map[models.TaskState]int, error) {
+	var rows []struct {
+		State models.TaskState `bun:"state"`
+		N     int              `bun:"n"`
+	}
+	err := g.q.db.Bun().NewRaw(`SELECT state, count(*) AS n FROM core_task WHERE task_group_id = ? GROUP BY state`, g.ID).
+		Scan(ctx, &rows)
+	if err != nil {
+		return nil, wrap(err, "count tasks of group %s", g.ID)
+	}
+	counts := make(map[models.TaskState]int, len(rows))
+	for _, r := range rows {
+		counts[r.State] = r.N
+	}
+	return counts, nil
+}
+
+// Finish notes that no more tasks will be dispatched into the group.
+//
+// Errors: NotFound.
+func (g *Group) Finish(ctx context.Context) error {
+	return g.update(ctx, "all_tasks_dispatched = TRUE")
+}
+
+// Cancel cancels every task of the group that has not ended; one that is dispatched into it later is stored as
+// canceled. It does not wait for running tasks to end.
+//
+// Errors: NotFound.
+func (g *Group) Cancel(ctx context.Context) error {
+	if err := g.update(ctx, "all_tasks_dispatched = TRUE, canceled_at = COALESCE(canceled_at, ?)", models.Now()); err != nil {
+		return err
+	}
+	var ids []uuid.UUID
+	err := g.q.db.Bun().NewRaw(`SELECT pulp_id FROM core_task WHERE task_group_id = ? AND state IN ('waiting', 'running')
+		ORDER BY seq DESC`, g.ID).Scan(ctx, &ids) // youngest first, or each would make the next one ready
+	if err != nil {
+		return wrap(err, "cancel task group %s", g.ID)
+	}
+	for _, id := range ids {
+		if _, err := g.q.Cancel(ctx, id); err != nil && !errors.Is(err, pulperr.Conflict) && !errors.Is(err, pulperr.NotFound) {
+			return err
+		}
+	}
+	return nil
+}
+
+func (g *Group) update(ctx context.Context, set string, args ...any) error {
+	args = append(args, models.Now(), g.ID, g.q.domainID())
+	n, err := exec(ctx, g.q.db, "UPDATE core_taskgroup SET "+set+", pulp_last_updated = ? WHERE pulp_id = ? AND pulp_domain_id = ?", args...)
+	if err == nil && n == 0 {
+		return pulperr.Public(pulperr.NotFound, "there is no task group %s", g.ID)
+	}
+	return wrap(err, "change task group %s", g.ID)
+}
+
+// GroupProgress is one progress report that the members of a group share.
+type GroupProgress struct {
+	group *Group
+	code  string
+}
+
+// Progress returns the report with a code. It need not exist until it is used.
+func (g *Group) Progress(code string) GroupProgress { return GroupProgress{g, code} }
+
+// Add counts n more units as done, n < 0 fewer. The database does the addition in one statement, so any number of tasks
+// may do it at once. It is a transaction of its own: do not call it inside of one, which would make all members wait
+// for that one's end.
+//
+// Errors: NotFound.
+func (p GroupProgress) Add(ctx context.Context, n int64) error {
+	return p.update(ctx, "done = done + ?", n)
+}
+
+// AddTotal counts n more units that are to be done, like [GroupProgress.Add].
+//
+// Errors: NotFound.
+func (p GroupProgress) AddTotal(ctx context.Context, n int64) error {
+	return p.update(ctx, "total = total + ?", n)
+}
+
+func (p GroupProgress) update(ctx context.Context, set string, n int64) error {
+	rows, err := exec(ctx, p.group.q.db, "UPDATE core_groupprogressreport SET "+set+
+		", pulp_last_updated = ? WHERE task_group_id = ? AND code = ?", n, models.Now(), p.group.ID, p.code)
+	if err == nil && rows == 0 {
+		return pulperr.Public(pulperr.NotFound, "the task group has no progress report %q", p.code)
+	}
+	return wrap(err, "change progress report %q", p.code)
+}

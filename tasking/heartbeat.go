@@ -1,0 +1,201 @@
+package tasking
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"github.com/pulpgo/pulpcore/internal/sqldialect"
+	"github.com/pulpgo/pulpcore/models"
+)
+
+// ownInterval is how often a worker looks at most whether its tasks are still its own.
+const ownInterval = 2 * time.Second
+
+// keepBeating tells the other workers that this one is alive, and looks for what they or users did to its tasks.
+func (w *Worker) keepBeating(ctx context.Context, l *life) {
+	conn := &ownConn{q: w.q}
+	defer conn.close()
+	beat := w.opts.TTL / 3
+	ticker := time.NewTicker(min(ownInterval, beat))
+	defer ticker.Stop()
+	strangers := map[uuid.UUID]time.Time{}
+	due := time.Now().Add(beat)
+	for {
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+		if !time.Now().Before(due) {
+			due = time.Now().Add(beat)
+			w.beat(ctx, l, conn)
+		}
+		if err := w.checkOwn(ctx, conn, strangers); err != nil && ctx.Err() == nil {
+			w.log.WarnContext(ctx, "own tasks cannot be read", "err", err)
+		}
+	}
+}
+
+// beat counts the heartbeat up. A row that is gone means that this worker was given up for dead and its tasks were taken
+// away: it ends them and begins anew.
+func (w *Worker) beat(ctx context.Context, l *life, conn *ownConn) {
+	var n int64
+	err := conn.do(ctx, w.opts.TTL/3, func(ctx context.Context, idb bun.IDB) error {
+		return execIn(ctx, idb, &n, `UPDATE core_worker SET beat = beat + 1, last_heartbeat = ?now, pulp_last_updated = ?now
+			WHERE pulp_id = ?id`, sqldialect.Named{"id": w.id(), "now": w.q.kind.Now()})
+	})
+	switch {
+	case ctx.Err() != nil:
+	case err != nil:
+		w.log.WarnContext(ctx, "heartbeat failed", "err", err)
+		w.mu.Lock()
+		lost := w.silent() > w.opts.TTL*9/10
+		w.mu.Unlock()
+		// On SQLite silence means that somebody writes for long, and nobody else can write meanwhile.
+		if lost && w.q.kind == sqldialect.Postgres {
+			w.stopAll(ErrLost)
+		}
+	case n == 0:
+		w.log.ErrorContext(ctx, "this worker was given up for dead", "worker_id", w.id())
+		w.stopAll(errFenced)
+		if err := w.register(ctx, l); err != nil {
+			w.log.WarnContext(ctx, "worker registers later", "err", err)
+		}
+	default:
+		w.mu.Lock()
+		w.lastBeat = time.Now()
+		w.mu.Unlock()
+	}
+}
+
+// strangerPatience is how long the database may show a task as this worker's own that it does not execute.
+const strangerPatience = time.Minute
+
+// checkOwn compares the running tasks with what the database says about them.
+func (w *Worker) checkOwn(ctx context.Context, conn *ownConn, strangers map[uuid.UUID]time.Time) error {
+	w.mu.Lock()
+	local := make(map[uuid.UUID]*execution, len(w.runs))
+	for id, x := range w.runs {
+		local[id] = x
+	}
+	w.mu.Unlock()
+	var rows []struct {
+		ID    uuid.UUID        `bun:"pulp_id"`
+		Claim uuid.UUID        `bun:"claim_id"`
+		State models.TaskState `bun:"state"`
+	}
+	err := conn.do(ctx, ownInterval, func(ctx context.Context, idb bun.IDB) error {
+		return idb.NewRaw(`SELECT pulp_id, claim_id, state FROM core_task WHERE worker_id = ? AND state IN ('running', 'canceling')`,
+			w.id()).Scan(ctx, &rows)
+	})
+	if err != nil {
+		return err
+	}
+	seen := map[uuid.UUID]bool{}
+	for _, r := range rows {
+		seen[r.ID] = true
+		x := local[r.ID]
+		switch {
+		case x != nil && x.task.ClaimID == r.Claim && r.State == models.Canceling:
+			x.cancel(ErrCanceled)
+		case x != nil && x.task.ClaimID != r.Claim:
+			x.cancel(errFenced)
+		case x == nil:
+			w.stranger(ctx, r.ID, strangers)
+		}
+	}
+	for id, x := range local {
+		if !seen[id] && w.fencedNow(ctx, x) {
+			x.cancel(errFenced)
+		}
+	}
+	for id := range strangers {
+		if !seen[id] {
+			delete(strangers, id)
+		}
+	}
+	return nil
+}
+
+// fencedNow asks about one task that was not among the worker's own. It may have ended just now, which is not it.
+func (w *Worker) fencedNow(ctx context.Context, x *execution) bool {
+	_, err := w.q.finishedBefore(ctx, x.task)
+	if !errors.Is(err, errFenced) {
+		return false
+	}
+	c, err := w.q.readClaim(ctx, x.task.ID, x.task.ClaimID)
+	return err == nil && c == nil
+}
+
+// stranger notes a task that the database shows as this worker's and the worker does not execute. If it stays, it is
+// failed rather than run: it may have had effects.
+func (w *Worker) stranger(ctx context.Context, id uuid.UUID, strangers map[uuid.UUID]time.Time) {
+	w.mu.Lock()
+	known := w.reaping[id] || w.runs[id] != nil
+	w.mu.Unlock()
+	if known {
+		delete(strangers, id)
+		return
+	}
+	since, ok := strangers[id]
+	if !ok {
+		strangers[id] = time.Now()
+		return
+	}
+	if time.Since(since) < strangerPatience {
+		return
+	}
+	w.log.ErrorContext(ctx, "task is nobody's", "task_id", id)
+	if err := w.takeOver(ctx, id); err != nil {
+		w.log.WarnContext(ctx, "task stays nobody's", "task_id", id, "err", err)
+	}
+	delete(strangers, id)
+}
+
+// cancelRun ends the context of one running task.
+func (w *Worker) cancelRun(id uuid.UUID, cause error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if x := w.runs[id]; x != nil {
+		x.cancel(cause)
+	}
+}
+
+// ownConn is a connection beside the pool, so that tasks which keep the whole pool busy do not silence the heartbeat.
+// SQLite has one writer and no use for it.
+type ownConn struct {
+	q    *Queue
+	conn *bun.Conn
+}
+
+// do runs fn with the connection, for limit at most.
+func (c *ownConn) do(ctx context.Context, limit time.Duration, fn func(context.Context, bun.IDB) error) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	if c.q.kind == sqldialect.SQLite {
+		return c.q.write(ctx, func(idb bun.IDB) error { return fn(ctx, idb) })
+	}
+	if c.conn == nil {
+		conn, err := c.q.db.Conn().Bun.Conn(ctx)
+		if err != nil {
+			return err
+		}
+		c.conn = &conn
+	}
+	err := fn(ctx, c.conn)
+	if err != nil {
+		c.close() // it may be broken
+	}
+	return err
+}
+
+func (c *ownConn) close() {
+	if c.conn != nil {
+		_ = c.conn.Close()
+		c.conn = nil
+	}
+}

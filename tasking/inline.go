@@ -1,0 +1,142 @@
+package tasking
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/pulpgo/pulpcore/internal/sqldialect"
+	"github.com/pulpgo/pulpcore/models"
+)
+
+// offerInline makes w execute immediate tasks that are dispatched in this process.
+func (c *core) offerInline(w *Worker) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.inline == nil {
+		c.inline = w
+	}
+}
+
+func (c *core) withdrawInline(w *Worker) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.inline == w {
+		c.inline = nil
+	}
+}
+
+// consumers counts the workers of this process that take tasks from the queue.
+func (c *core) consumers(n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.consumer += n
+}
+
+// enterInline returns the worker of this process that may execute an immediate task now, or nil. leave ends it.
+func (c *core) enterInline() (w *Worker, l *life, leave func()) {
+	c.mu.Lock()
+	w = c.inline
+	c.mu.Unlock()
+	if w == nil {
+		return nil, nil, nil
+	}
+	select {
+	case w.inline <- struct{}{}:
+	default:
+		return nil, nil, nil
+	}
+	if l = w.enter(); l == nil {
+		<-w.inline
+		return nil, nil, nil
+	}
+	return w, l, func() {
+		l.busy.Done()
+		<-w.inline
+	}
+}
+
+// dispatchInline stores an immediate task as running already, if nothing is in its way, and executes it.
+func (w *Worker) dispatchInline(ctx context.Context, q *Queue, s *spec, l *life, leave func()) (*Ticket, error) {
+	worker, claim := w.id(), uuid.New()
+	s.row.Worker, s.row.Claim = &worker, &claim
+	var c *claimed
+	var ticket *Ticket
+	err := q.tx(ctx, func(tx *models.Tx) (err error) {
+		if ticket, err = q.insertAndDeliver(ctx, tx, s, lockPatience); err != nil || ticket.State != models.Running {
+			return err
+		}
+		c, err = q.In(tx.DB).readClaim(ctx, s.row.ID, claim)
+		return err
+	})
+	if err != nil || c == nil {
+		leave()
+		return ticket, err
+	}
+	ended := make(chan models.TaskState, 1)
+	go func() { // counted in l.busy, which the worker waits for
+		defer leave()
+		ended <- w.run(l, c, s.raw, immediateTimeout)
+	}()
+	timer := time.NewTimer(immediateTimeout + time.Second)
+	defer timer.Stop()
+	select {
+	case state := <-ended:
+		if state != "" {
+			ticket.State = state
+		}
+	case <-timer.C: // its function does not return; the task stays running until it does
+	}
+	return ticket, nil
+}
+
+// RunPending executes every task that is ready, and those that become ready by it, one after the other, and returns
+// when none is left. It needs no Redis and leaves no goroutine behind. It is meant for tests and for programs that have
+// no use for a worker of their own.
+//
+// Errors: those of [Worker.Run], or the cause of ctx, whose end also ends the running task with [ErrShutdown].
+func (w *Worker) RunPending(ctx context.Context) error {
+	l, err := w.begins(ctx, true)
+	if err != nil {
+		return err
+	}
+	defer w.ends(l)
+	defer w.startDrain(l)
+	defer context.AfterFunc(ctx, func() { w.stopAll(ErrShutdown) })()
+	for {
+		ready, err := w.q.ready(ctx, "", readyPage)
+		if err != nil {
+			return wrap(err, "read ready tasks")
+		}
+		claimed := false
+		for _, t := range ready {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			c, err := w.claim(l, t.ID)
+			if err != nil {
+				return wrap(err, "claim task %s", t.ID)
+			}
+			if c != nil {
+				claimed = true
+				w.run(l, c, nil, w.limit(c))
+			}
+		}
+		if !claimed {
+			return nil
+		}
+	}
+}
+
+const readyPage = 100
+
+// ready returns tasks of a queue, or of all if it is "", that may be claimed, oldest first.
+func (q *Queue) ready(ctx context.Context, queue string, limit int) ([]sqldialect.ReadyTask, error) {
+	var list []sqldialect.ReadyTask
+	err := q.db.Bun().NewRaw(`SELECT pulp_id, queue, delivery_gen FROM core_task WHERE state = 'waiting'
+		AND unblocked_at IS NOT NULL AND (not_before IS NULL OR not_before <= ?now) AND (?queue = '' OR queue = ?queue)
+		ORDER BY seq LIMIT ?limit`,
+		sqldialect.Named{"now": q.kind.Now(), "queue": queue, "limit": limit}).Scan(ctx, &list)
+	return list, err
+}

@@ -1,0 +1,72 @@
+package tasking
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+
+	"github.com/pulpgo/pulpcore/models"
+)
+
+// Options refine one dispatch. The zero value of each field is its default.
+type Options struct {
+	Group *Group // the task becomes a member; a task of a canceled group is stored as canceled
+
+	Exclusive []Resource // reserved besides those of the arguments' Locks method
+	Shared    []Resource
+
+	// Immediate asks for execution within the dispatching process, in at most 5 s, before Dispatch returns. If that is
+	// not possible, because an earlier task is in the way or the process has no [Worker], a worker executes it soon.
+	Immediate bool
+	// NotDeferred, with Immediate, stores the task as canceled if an earlier one is in the way.
+	NotDeferred bool
+
+	// IdempotencyKey makes a second dispatch with the same key fail with Exists while the first task is unfinished.
+	// Keys are per domain. Default: none.
+	IdempotencyKey string
+
+	User *int64 // who asked for the task; default: from ctx, see [WithUser]
+	CID  string // correlation id; default: from ctx, see [WithCID]
+}
+
+// Ticket tells what became of a dispatch.
+type Ticket struct {
+	TaskID uuid.UUID
+	State  models.TaskState // Waiting; for an immediate task maybe already final
+}
+
+type ctxKey int
+
+const (
+	cidKey ctxKey = iota
+	userKey
+	taskKey
+)
+
+// WithCID returns a context that carries a correlation id to the tasks dispatched with it and to the log.
+func WithCID(ctx context.Context, cid string) context.Context {
+	return context.WithValue(ctx, cidKey, cid)
+}
+
+// CID returns the correlation id of ctx or "".
+func CID(ctx context.Context) string {
+	cid, _ := ctx.Value(cidKey).(string)
+	return cid
+}
+
+// WithUser returns a context that says for which user tasks are dispatched.
+func WithUser(ctx context.Context, id int64) context.Context {
+	return context.WithValue(ctx, userKey, id)
+}
+
+// User returns the user of ctx, or false if there is none.
+func User(ctx context.Context) (int64, bool) {
+	id, ok := ctx.Value(userKey).(int64)
+	return id, ok
+}
+
+// TaskID returns the id of the task that runs with ctx, or false outside of tasks.
+func TaskID(ctx context.Context) (uuid.UUID, bool) {
+	id, ok := ctx.Value(taskKey).(uuid.UUID)
+	return id, ok
+}

@@ -1,0 +1,138 @@
+package tasking
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/pulperr"
+)
+
+// Progress is one step of a task while it runs. It is counted in memory and written once per interval. It is safe for
+// concurrent use.
+type Progress struct {
+	mu    sync.Mutex
+	row   models.ProgressReport
+	dirty bool
+}
+
+// Add counts n more units as done.
+func (p *Progress) Add(n int64) { p.change(func(r *models.ProgressReport) { r.Done += n }) }
+
+// SetDone sets how many units are done.
+func (p *Progress) SetDone(n int64) { p.change(func(r *models.ProgressReport) { r.Done = n }) }
+
+// SetTotal sets how many units there are.
+func (p *Progress) SetTotal(n int64) { p.change(func(r *models.ProgressReport) { r.Total = &n }) }
+
+// AddTotal counts n more units that are to be done.
+func (p *Progress) AddTotal(n int64) {
+	p.change(func(r *models.ProgressReport) {
+		if r.Total != nil {
+			n += *r.Total
+		}
+		r.Total = &n
+	})
+}
+
+// SetSuffix sets a text that is shown behind the numbers.
+func (p *Progress) SetSuffix(text string) {
+	p.change(func(r *models.ProgressReport) { r.Suffix = &text })
+}
+
+// Done returns how many units are done.
+func (p *Progress) Done() int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.row.Done
+}
+
+func (p *Progress) change(fn func(*models.ProgressReport)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	fn(&p.row)
+	p.dirty = true
+}
+
+// take returns the report as it is to be written, or false if it has not changed since the last time.
+func (p *Progress) take() (models.ProgressReport, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	dirty := p.dirty
+	p.dirty = false
+	return p.row, dirty
+}
+
+// Progress runs one step of a task and reports on it: message is for people, code, such as "sync.downloading", for
+// programs. The report is running while fn runs and then has the state that fn's error says: completed, canceled or
+// failed. It returns fn's error, or the one of storing the report's beginning or end.
+//
+// Mirrors pulpcore.plugin.models.ProgressReport as a context manager.
+func (e *Env) Progress(ctx context.Context, message, code string, fn func(p *Progress) error) (err error) {
+	if models.HasNUL(message + code) {
+		return pulperr.Public(pulperr.Invalid, "the message of a progress report contains a NUL")
+	}
+	p := &Progress{row: models.ProgressReport{
+		TaskID: e.Task.ID, Message: message, Code: code, State: models.Running,
+	}}
+	p.row.ID, p.row.Created = models.NewID(), models.Now()
+	p.row.Updated = p.row.Created
+	err = e.DB.Tx(ctx, func(tx *models.Tx) error {
+		_, err := tx.Bun().NewInsert().Model(&p.row).Exec(ctx)
+		return err
+	})
+	if err != nil {
+		return wrap(err, "begin progress report %q", code)
+	}
+	state := models.Failed // also if fn panics
+	stop := e.keepWriting(ctx, p)
+	defer func() {
+		stop()
+		p.change(func(r *models.ProgressReport) { r.State = state })
+		if saveErr := e.save(context.WithoutCancel(ctx), p); saveErr != nil && err == nil {
+			err = saveErr
+		}
+	}()
+	err = fn(p)
+	switch {
+	case err == nil:
+		state = models.Completed
+	case ctx.Err() != nil && pulperr.KindOf(context.Cause(ctx)) == pulperr.Canceled, pulperr.KindOf(err) == pulperr.Canceled:
+		state = models.Canceled
+	}
+	return err
+}
+
+// keepWriting writes the report whenever it has changed, once per interval, until stop is called.
+func (e *Env) keepWriting(ctx context.Context, p *Progress) (stop func()) {
+	quit := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		ticker := time.NewTicker(e.worker.opts.ProgressInterval)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ticker.C:
+			case <-quit:
+				return
+			}
+			if err := e.save(ctx, p); err != nil && ctx.Err() == nil {
+				e.Log.WarnContext(ctx, "progress report is written later", "err", err)
+				p.change(func(*models.ProgressReport) {})
+			}
+		}
+	})
+	return func() { close(quit); wg.Wait() }
+}
+
+// save writes a report that is still running. It is a short transaction of its own: the task's are long.
+func (e *Env) save(ctx context.Context, p *Progress) error {
+	r, dirty := p.take()
+	if !dirty {
+		return nil
+	}
+	_, err := exec(ctx, e.DB, `UPDATE core_progressreport SET state = ?, total = ?, done = ?, suffix = ?, pulp_last_updated = ?
+		WHERE pulp_id = ? AND state IN ('waiting', 'running')`, r.State, r.Total, r.Done, r.Suffix, models.Now(), r.ID)
+	return wrap(err, "write progress report %q", r.Code)
+}

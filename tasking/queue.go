@@ -1,0 +1,145 @@
+package tasking
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+
+	"github.com/pulpgo/pulpcore/internal/sqldialect"
+	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/pulperr"
+)
+
+// Queue is where tasks are dispatched to, canceled and waited for. A handle is bound to one domain like the [models.DB]
+// it was made from; [Queue.In] makes others. It is safe for concurrent use.
+type Queue struct {
+	*core
+	db *models.DB
+}
+
+// core is what all handles of one NewQueue have in common.
+type core struct {
+	kind      sqldialect.Kind
+	log       *slog.Logger
+	prefix    string
+	newClient func() redis.UniversalClient
+	embedded  *miniredis.Miniredis // nil with a real Redis
+	delivery  *delivery
+	events    *events
+
+	mu       sync.Mutex
+	inline   *Worker // executes immediate tasks in this process; nil if there is none
+	consumer int     // workers of this process that take tasks from the queue
+
+	installation string // name of the installation, once known
+}
+
+// QueueOptions are the parts of a [Queue] that have defaults.
+type QueueOptions struct {
+	// RedisURL is where ready tasks are announced: "redis://[user:password@]host[:port]/db", rediss:// or unix://. Empty
+	// means a Redis inside this process, for installations of a single process. Redis holds nothing that cannot be lost.
+	RedisURL string
+	// Redis are the full connection options, for example for Sentinel; they win over RedisURL.
+	Redis *redis.UniversalOptions
+	// Prefix keeps several installations apart that share one Redis. Default "pulp".
+	Prefix string
+	Log    *slog.Logger // default: nowhere
+}
+
+// NewQueue returns a queue on a database. It connects to Redis only when it needs it. The caller closes it, after the
+// workers have ended.
+//
+// Errors: Invalid for a malformed URL.
+func NewQueue(db *models.DB, opts *QueueOptions) (*Queue, error) {
+	if opts == nil {
+		opts = &QueueOptions{}
+	}
+	c := &core{kind: db.Conn().Kind, log: opts.Log, prefix: opts.Prefix, events: newEvents()}
+	if c.log == nil {
+		c.log = slog.New(slog.DiscardHandler)
+	}
+	if c.prefix == "" {
+		c.prefix = "pulp"
+	}
+	if err := c.connect(opts); err != nil {
+		return nil, err
+	}
+	c.delivery = newDelivery(c)
+	return &Queue{core: c, db: db}, nil
+}
+
+func (c *core) connect(opts *QueueOptions) error {
+	quiet := &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+	switch {
+	case opts.Redis != nil:
+		o := *opts.Redis
+		o.MaintNotificationsConfig = quiet
+		c.newClient = func() redis.UniversalClient { return redis.NewUniversalClient(&o) }
+	case opts.RedisURL != "":
+		o, err := redis.ParseURL(opts.RedisURL)
+		if err != nil { // the parser's message may quote a password
+			return pulperr.Public(pulperr.Invalid, "the Redis URL is not valid")
+		}
+		o.MaintNotificationsConfig = quiet
+		c.newClient = func() redis.UniversalClient { return redis.NewClient(o) }
+	default:
+		c.embedded = miniredis.NewMiniRedis()
+		c.newClient = func() redis.UniversalClient {
+			return redis.NewClient(&redis.Options{
+				Addr:                     "127.0.0.1:1", // never dialled
+				Dialer:                   func(context.Context, string, string) (net.Conn, error) { return c.embedded.Dial() },
+				MaintNotificationsConfig: quiet,
+			})
+		}
+	}
+	return nil
+}
+
+// In returns a handle on the same queue for the domain of db. If db belongs to a transaction, reads see it.
+func (q *Queue) In(db *models.DB) *Queue { return &Queue{core: q.core, db: db} }
+
+// DB returns the database handle that the queue was made with.
+func (q *Queue) DB() *models.DB { return q.db }
+
+// Close closes the connections to Redis. It may be called twice.
+func (q *Queue) Close() error {
+	err := q.delivery.close()
+	if q.embedded != nil {
+		q.embedded.Close()
+	}
+	return err
+}
+
+const txAttempts = 5
+
+// tx runs fn in a transaction of its own, again after a deadlock or a lock that was not granted in time.
+func (q *Queue) tx(ctx context.Context, fn func(tx *models.Tx) error) error {
+	for i := 1; ; i++ {
+		err := q.db.Tx(ctx, fn)
+		if err == nil || !sqldialect.IsRetryable(err) || i == txAttempts || ctx.Err() != nil {
+			return err
+		}
+		q.log.DebugContext(ctx, "transaction is run again", "attempt", i, "err", err)
+	}
+}
+
+// lockPatience is how long a dispatch of its own waits for the lock on a resource.
+const lockPatience = 5 * time.Second
+
+func wrap(err error, format string, args ...any) error {
+	if err == nil {
+		return nil
+	}
+	what := fmt.Sprintf(format, args...)
+	if sqldialect.IsRetryable(err) {
+		return fmt.Errorf("tasking: %s: %w: %w", what, pulperr.Locked, err)
+	}
+	return fmt.Errorf("tasking: %s: %w", what, err)
+}

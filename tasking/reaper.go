@@ -1,0 +1,209 @@
+package tasking
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/pulpgo/pulpcore/internal/sqldialect"
+	"github.com/pulpgo/pulpcore/models"
+)
+
+// observation is a heartbeat that was seen, and since when on this process's own clock.
+type observation struct {
+	beat  int64
+	since time.Time
+}
+
+// keepReaping ends the tasks of workers whose heartbeat stands still. It trusts no clock but its own and nothing it did
+// not see itself: after a failed look it starts to observe anew, so a database that was away kills nobody.
+func (w *Worker) keepReaping(ctx context.Context, l *life) {
+	ticker := time.NewTicker(w.opts.TTL / 3)
+	defer ticker.Stop()
+	for {
+		dead, err := w.observe(ctx, l)
+		if err != nil && ctx.Err() == nil {
+			w.log.WarnContext(ctx, "workers cannot be observed", "err", err)
+			clear(l.observed)
+		}
+		for _, d := range dead {
+			if err := w.reap(ctx, l, d); err != nil {
+				w.log.WarnContext(ctx, "dead worker is dealt with later", "worker_id", d.ID, "err", err)
+			}
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// observe returns the workers whose heartbeat has not changed for their TTL.
+func (w *Worker) observe(ctx context.Context, l *life) ([]*models.Worker, error) {
+	list, err := w.q.Workers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	now, own := time.Now(), w.id()
+	var dead []*models.Worker
+	seen := map[uuid.UUID]bool{}
+	for _, other := range list {
+		seen[other.ID] = true
+		o, ok := l.observed[other.ID]
+		switch {
+		case other.ID == own:
+		case !ok || o.beat != other.Beat:
+			l.observed[other.ID] = observation{other.Beat, now}
+		case now.Sub(o.since) >= time.Duration(other.TTL)*time.Millisecond:
+			dead = append(dead, other)
+		}
+	}
+	for id := range l.observed {
+		if !seen[id] {
+			delete(l.observed, id)
+		}
+	}
+	return dead, nil
+}
+
+// reap takes over the tasks of a dead worker and ends them.
+func (w *Worker) reap(ctx context.Context, l *life, dead *models.Worker) error {
+	tasks, err := w.takeTasks(ctx, dead)
+	if err != nil || tasks == nil {
+		return err
+	}
+	delete(l.observed, dead.ID)
+	w.log.WarnContext(ctx, "worker is missing", "worker_id", dead.ID, "name", dead.Name, "tasks", len(tasks))
+	for _, c := range tasks {
+		w.bury(ctx, l, c)
+	}
+	if err := w.sweepDirs(ctx); err != nil {
+		w.log.WarnContext(ctx, "work directories of dead workers stay", "err", err)
+	}
+	return nil
+}
+
+// takeTasks makes the dead worker's tasks this worker's own, under new claims, so that the dead one, should it only have
+// slept, can write nothing more. It returns nil if the worker is not dead or another one is at it.
+func (w *Worker) takeTasks(ctx context.Context, dead *models.Worker) ([]*claimed, error) {
+	var tasks []*claimed
+	err := w.q.tx(ctx, func(tx *models.Tx) error {
+		tasks = nil
+		var found []uuid.UUID
+		err := tx.Bun().NewRaw(`SELECT pulp_id FROM core_worker WHERE pulp_id = ? AND beat = ? ?`,
+			dead.ID, dead.Beat, w.q.kind.SkipLocked()).Scan(ctx, &found)
+		if err != nil || len(found) == 0 {
+			return err
+		}
+		if tasks, err = w.take(ctx, tx, "worker_id = ?", dead.ID); err != nil {
+			return err
+		}
+		_, err = tx.Bun().NewRaw("DELETE FROM core_worker WHERE pulp_id = ?", dead.ID).Exec(ctx)
+		return err
+	})
+	if err != nil {
+		w.forget(tasks)
+		return nil, wrap(err, "take over the tasks of worker %s", dead.ID)
+	}
+	return tasks, nil
+}
+
+// take changes the owner and the claims of running tasks.
+func (w *Worker) take(ctx context.Context, tx *models.Tx, where string, arg any) ([]*claimed, error) {
+	var ids []uuid.UUID
+	err := tx.Bun().NewRaw("SELECT pulp_id FROM core_task WHERE "+where+" AND state IN ('running', 'canceling') ORDER BY pulp_id", arg).
+		Scan(ctx, &ids)
+	if err != nil {
+		return nil, err
+	}
+	w.mu.Lock()
+	for _, id := range ids {
+		w.reaping[id] = true
+	}
+	w.mu.Unlock()
+	tasks := make([]*claimed, 0, len(ids))
+	for _, id := range ids {
+		c := new(claimed)
+		err := tx.Bun().NewRaw(`UPDATE core_task SET worker_id = ?, claim_id = ? WHERE pulp_id = ?
+			AND state IN ('running', 'canceling') RETURNING `+claimedColumns, w.id(), uuid.New(), id).Scan(ctx, c)
+		if err != nil {
+			return nil, err
+		}
+		tasks = append(tasks, c)
+	}
+	return tasks, nil
+}
+
+// takeOver ends one task that is shown as this worker's own.
+func (w *Worker) takeOver(ctx context.Context, id uuid.UUID) error {
+	var tasks []*claimed
+	err := w.q.tx(ctx, func(tx *models.Tx) (err error) {
+		tasks, err = w.take(ctx, tx, "pulp_id = ?", id)
+		return err
+	})
+	if err != nil {
+		w.forget(tasks)
+		return wrap(err, "take over task %s", id)
+	}
+	w.mu.Lock()
+	l := w.life
+	w.mu.Unlock()
+	for _, c := range tasks {
+		w.bury(ctx, l, c)
+	}
+	return nil
+}
+
+// bury ends a task whose worker is dead.
+func (w *Worker) bury(ctx context.Context, l *life, c *claimed) {
+	defer w.forget([]*claimed{c})
+	env, err := w.newEnv(context.WithValue(ctx, taskKey, c.ID), c)
+	if err != nil {
+		w.log.WarnContext(ctx, "incomplete resources of a dead worker's task stay", "task_id", c.ID, "err", err)
+	}
+	state, err := w.finish(ctx, l, env, ending{
+		state: models.Failed, err: &models.TaskError{Reason: "Worker has gone missing."},
+	})
+	if err != nil && !errors.Is(err, errFenced) {
+		env.Log.ErrorContext(ctx, "the end of a dead worker's task could not be stored", "err", err)
+		return
+	}
+	env.Log.ErrorContext(ctx, "task of a dead worker was ended", "state", string(state))
+	w.q.finished(ctx, c.ID, state)
+}
+
+func (w *Worker) forget(tasks []*claimed) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, c := range tasks {
+		delete(w.reaping, c.ID)
+	}
+}
+
+// sweep repairs what should never be: tasks that wait for nothing and reservations of tasks that have ended.
+func (w *Worker) sweep(ctx context.Context) error {
+	var ready []sqldialect.ReadyTask
+	err := w.q.tx(ctx, func(tx *models.Tx) error {
+		var orphans int64
+		err := execIn(ctx, tx.Bun(), &orphans, `DELETE FROM core_taskresource WHERE task_id IN (
+			SELECT r.task_id FROM core_taskresource r JOIN core_task t ON t.pulp_id = r.task_id
+			WHERE t.state NOT IN ('waiting', 'running', 'canceling'))`)
+		if err != nil {
+			return err
+		}
+		if ready, err = w.q.kind.GrantStranded(ctx, tx.Bun()); err != nil {
+			return err
+		}
+		if len(ready) > 0 || orphans > 0 {
+			w.log.ErrorContext(ctx, "reservations were repaired; please report this", "stranded", len(ready), "orphans", orphans)
+		}
+		return nil
+	})
+	if err == nil {
+		w.q.deliver(ctx, ready...)
+	}
+	return wrap(err, "sweep reservations")
+}

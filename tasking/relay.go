@@ -1,0 +1,299 @@
+package tasking
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/google/uuid"
+	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/pulpgo/pulpcore/internal/sqldialect"
+	"github.com/pulpgo/pulpcore/models"
+)
+
+const (
+	relayInterval = time.Second
+	relayBatch    = 500
+	relayLease    = 5 * time.Second        // how long one relay has for its batch before another may take it
+	relayVerify   = time.Minute            // how long a delivered task may wait before it is looked at again
+	relayRate     = 200                    // looks a second at most, with a deep backlog
+	activeTooLong = 150 * time.Second      // asynq gives a message back after two minutes at most
+	sweepInterval = 30 * time.Second       //
+	pollInterval  = 250 * time.Millisecond // of the database, where Redis is away
+	redisPatience = 10 * time.Second       // how long Redis may be away before the database is polled
+)
+
+// keepRelaying delivers tasks that are ready and were not claimed in time: because a process died between its commit and
+// the delivery, because Redis was away, or because it lost what it had.
+func (w *Worker) keepRelaying(ctx context.Context, _ *life) {
+	ticker := time.NewTicker(relayInterval)
+	defer ticker.Stop()
+	swept := time.Now()
+	if w.q.embedded != nil { // it is empty
+		err := w.q.tx(ctx, func(tx *models.Tx) error { return w.q.deliverAllSoon(ctx, tx.Bun()) })
+		if err != nil && ctx.Err() == nil {
+			w.log.WarnContext(ctx, "old tasks are delivered later", "err", err)
+		}
+	}
+	for {
+		err := w.checkEpoch(ctx)
+		if err == nil {
+			err = w.relay(ctx)
+		}
+		if time.Since(swept) >= sweepInterval {
+			swept = time.Now()
+			err = errors.Join(err, w.sweep(ctx))
+		}
+		if err != nil && ctx.Err() == nil {
+			w.log.WarnContext(ctx, "tasks are delivered later", "err", err)
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// due is a ready task that nobody has claimed.
+type due struct {
+	sqldialect.ReadyTask
+	UnblockedAt time.Time `bun:"unblocked_at"`
+}
+
+// relay delivers what is due, batch by batch.
+func (w *Worker) relay(ctx context.Context) error {
+	for {
+		batch, err := w.takeDue(ctx)
+		if err != nil || len(batch) == 0 {
+			return err
+		}
+		if err := w.redeliver(ctx, batch); err != nil {
+			return err
+		}
+		if err := w.postpone(ctx, batch); err != nil {
+			return err
+		}
+		w.q.events.wake()
+		w.q.publish(ctx, "wake", "")
+		if len(batch) < relayBatch {
+			return nil
+		}
+	}
+}
+
+// takeDue returns tasks to deliver and keeps other relays away from them for a while.
+func (w *Worker) takeDue(ctx context.Context) ([]due, error) {
+	var waiting []uuid.UUID // a cheap look first: there is nothing nearly always
+	err := w.q.db.Bun().NewRaw(`SELECT pulp_id FROM core_task WHERE state = 'waiting' AND unblocked_at IS NOT NULL
+		AND deliver_due <= ? LIMIT 1`, w.q.kind.Now()).Scan(ctx, &waiting)
+	if err != nil || len(waiting) == 0 {
+		return nil, wrap(err, "look for undelivered tasks")
+	}
+	var batch []due
+	err = w.q.tx(ctx, func(tx *models.Tx) error {
+		batch = nil
+		return tx.Bun().NewRaw(`UPDATE core_task SET deliver_due = ?lease WHERE pulp_id IN (
+				SELECT pulp_id FROM core_task WHERE state = 'waiting' AND unblocked_at IS NOT NULL AND deliver_due <= ?now
+				ORDER BY deliver_due LIMIT ?limit ?lock)
+			RETURNING pulp_id, queue, delivery_gen, unblocked_at`, sqldialect.Named{
+			"lease": w.q.kind.After(relayLease), "now": w.q.kind.Now(), "limit": relayBatch, "lock": w.q.kind.SkipLocked(),
+		}).Scan(ctx, &batch)
+	})
+	return batch, wrap(err, "take undelivered tasks")
+}
+
+// redeliver hands a batch to asynq. A message that asynq has and cannot be trusted any more gets a successor.
+func (w *Worker) redeliver(ctx context.Context, batch []due) error {
+	for _, t := range batch {
+		fresh, err := w.q.delivery.offer(ctx, t.ReadyTask)
+		if err != nil {
+			return err
+		}
+		if fresh || w.q.delivery.trusted(t) {
+			continue
+		}
+		next := t.ReadyTask
+		next.Gen++
+		n, err := exec(ctx, w.q.db, `UPDATE core_task SET delivery_gen = ? WHERE pulp_id = ? AND delivery_gen = ?
+			AND state = 'waiting'`, next.Gen, t.ID, t.Gen)
+		if err != nil {
+			return wrap(err, "renew the message of task %s", t.ID)
+		}
+		if n == 0 {
+			continue
+		}
+		w.log.WarnContext(ctx, "message of a task was lost by redis", "task_id", t.ID, "generation", next.Gen)
+		if _, err := w.q.delivery.offer(ctx, next); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// trusted reports whether the message that asynq says it has will still reach a worker.
+func (d *delivery) trusted(t due) bool {
+	client, err := d.redis()
+	if err != nil {
+		return true // not now
+	}
+	info, err := asynq.NewInspectorFromRedisClient(client).GetTaskInfo(d.core.queueName(t.Queue), messageID(t.ReadyTask))
+	if err != nil {
+		return false
+	}
+	switch info.State {
+	case asynq.TaskStatePending, asynq.TaskStateScheduled, asynq.TaskStateRetry:
+		return true
+	case asynq.TaskStateActive:
+		return time.Since(t.UnblockedAt) < activeTooLong
+	}
+	return false
+}
+
+// postpone sets when the tasks of a delivered batch are looked at again: later, the longer the backlog is.
+func (w *Worker) postpone(ctx context.Context, batch []due) error {
+	var backlog int
+	err := w.q.db.Bun().NewRaw(`SELECT count(*) FROM core_task WHERE state = 'waiting' AND unblocked_at IS NOT NULL`).
+		Scan(ctx, &backlog)
+	if err != nil {
+		return wrap(err, "count ready tasks")
+	}
+	verify := max(relayVerify, time.Duration(backlog/relayRate)*time.Second)
+	ids := make([]uuid.UUID, len(batch))
+	for i, t := range batch {
+		ids[i] = t.ID
+	}
+	_, err = exec(ctx, w.q.db, `UPDATE core_task SET deliver_due = ?due WHERE pulp_id IN (?ids) AND state = 'waiting'`,
+		sqldialect.Named{"due": w.q.kind.After(verify), "ids": inList(ids)})
+	return wrap(err, "postpone delivery")
+}
+
+// checkEpoch finds out whether Redis still has what it was given: it keeps a random word that the database knows too.
+// If the word is gone, so is everything else, and every ready task is delivered again.
+func (w *Worker) checkEpoch(ctx context.Context) error {
+	if w.q.embedded != nil {
+		return nil
+	}
+	client, err := w.q.delivery.redis()
+	if err != nil {
+		return err
+	}
+	word, err := client.Get(ctx, w.q.channel("epoch")).Result()
+	if err != nil && !errors.Is(err, redis.Nil) {
+		w.q.delivery.failed()
+		return err
+	}
+	w.q.delivery.answered()
+	known, err := w.q.meta(ctx, w.q.db.Bun(), metaEpoch, false)
+	if err != nil || (word != "" && word == known) {
+		return err
+	}
+	return w.q.tx(ctx, func(tx *models.Tx) error { return w.newEpoch(ctx, tx, client) })
+}
+
+// newEpoch is what happens after Redis lost its data, once for all workers.
+func (w *Worker) newEpoch(ctx context.Context, tx *models.Tx, client redis.UniversalClient) error {
+	known, err := w.q.meta(ctx, tx.Bun(), metaEpoch, true)
+	if err != nil {
+		return err
+	}
+	word, err := client.Get(ctx, w.q.channel("epoch")).Result()
+	if err != nil && !errors.Is(err, redis.Nil) {
+		return err
+	}
+	if word != "" && word == known {
+		return nil // another worker was faster
+	}
+	word = strings.ToLower(rand.Text())
+	if err := w.q.setMeta(ctx, tx.Bun(), metaEpoch, word); err != nil {
+		return err
+	}
+	if err := w.q.deliverAllSoon(ctx, tx.Bun()); err != nil {
+		return err
+	}
+	if err := client.Set(ctx, w.q.channel("epoch"), word, 0).Err(); err != nil {
+		return err
+	}
+	w.q.delivery.reset()
+	w.log.WarnContext(ctx, "redis is new or lost its data; all ready tasks are delivered again")
+	return nil
+}
+
+// keepPolling takes ready tasks straight from the database: always where Redis is in this process, and else while Redis
+// is away.
+func (w *Worker) keepPolling(ctx context.Context, l *life) {
+	ticker := time.NewTicker(pollInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+		case <-l.drain:
+			return
+		case <-ctx.Done():
+			return
+		}
+		if w.q.embedded == nil && w.q.delivery.down() < redisPatience {
+			continue
+		}
+		w.pollOnce(ctx, l)
+	}
+}
+
+func (w *Worker) pollOnce(ctx context.Context, l *life) {
+	for queue, slots := range w.slots {
+		free := cap(slots) - len(slots)
+		if free == 0 {
+			continue
+		}
+		list, err := w.q.ready(ctx, queue, free)
+		if err != nil {
+			if ctx.Err() == nil {
+				w.log.WarnContext(ctx, "ready tasks cannot be read", "err", err)
+			}
+			return
+		}
+		for _, t := range list {
+			select {
+			case slots <- struct{}{}:
+			default:
+				return // taken meanwhile
+			}
+			if w.enter() == nil {
+				<-slots
+				return
+			}
+			go func() { // counted in l.busy, which the worker waits for
+				defer l.busy.Done()
+				defer func() { <-slots }()
+				_ = w.tryTask(l, t.ID) // it says itself what goes wrong, and the next look tries again
+			}()
+		}
+	}
+}
+
+// keepClock lets time pass in the Redis of this process, which has no clock of its own.
+func (w *Worker) keepClock(ctx context.Context, _ *life) {
+	if w.q.embedded == nil {
+		return
+	}
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	for {
+		select {
+		case now := <-ticker.C:
+			tick(w.q.embedded, now)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func tick(m *miniredis.Miniredis, now time.Time) {
+	m.SetTime(now)
+	m.FastForward(time.Second)
+}

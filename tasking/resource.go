@@ -1,0 +1,149 @@
+package tasking
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/pulpgo/pulpcore/internal/sqldialect"
+	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/pulperr"
+)
+
+// Resource is something that tasks reserve: a row, or any name they agree on. Tasks that reserve the same resource run
+// in the order of their dispatch, except that those which share it run side by side.
+type Resource struct {
+	name func(*models.Registry) (string, error)
+}
+
+// On returns rows as resources. Nil rows are left out.
+func On(rows ...models.Row) []Resource {
+	var list []Resource
+	for _, row := range rows {
+		if row == nil {
+			continue
+		}
+		list = append(list, Resource{func(*models.Registry) (string, error) {
+			if row.PulpType() == "" {
+				return "", pulperr.Public(pulperr.Invalid, "a row that was not saved cannot be reserved")
+			}
+			return models.PRNOf(row), nil
+		}})
+	}
+	return list
+}
+
+// OnRef returns rows, known by their references, as resources. Zero references are left out.
+func OnRef[T any](refs ...models.Ref[T]) []Resource {
+	var list []Resource
+	for _, ref := range refs {
+		if ref.IsZero() {
+			continue
+		}
+		list = append(list, Resource{func(r *models.Registry) (string, error) { return models.RefPRN(r, ref) }})
+	}
+	return list
+}
+
+// Named returns names as resources: PRNs such as models.CorePRN("repositoryversion", id), or names of a task's own such
+// as "pdrn:<domain id>:orphans". Empty names are left out; no name may begin with "shared:".
+func Named(names ...string) []Resource {
+	var list []Resource
+	for _, name := range names {
+		if name != "" {
+			list = append(list, Resource{func(*models.Registry) (string, error) { return name, nil }})
+		}
+	}
+	return list
+}
+
+// Locks are the resources that a task reserves. What is in both lists is exclusive.
+type Locks struct {
+	Exclusive []Resource // for this task alone
+	Shared    []Resource // together with other tasks that share it
+}
+
+// Locker is implemented by task arguments that know what their task reserves.
+type Locker interface {
+	Locks() Locks
+}
+
+func (l Locks) and(m Locks) Locks {
+	return Locks{slices.Concat(l.Exclusive, m.Exclusive), slices.Concat(l.Shared, m.Shared)}
+}
+
+const sharedPrefix = "shared:"
+
+// maxResource is the longest name of a resource, in bytes.
+const maxResource = 2000
+
+// names returns the resources as the API shows them: exclusive ones first, shared ones with a prefix, each once.
+// The domain is shared unless it is exclusive, which stops every other task in it.
+func (l Locks) names(r *models.Registry, domain string) ([]string, error) {
+	exclusive, err := resolve(r, l.Exclusive)
+	if err != nil {
+		return nil, err
+	}
+	shared, err := resolve(r, l.Shared)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	seen := map[string]bool{}
+	for _, name := range exclusive {
+		if !seen[name] {
+			names = append(names, name)
+		}
+		seen[name] = true
+	}
+	for _, name := range append(shared, domain) {
+		if !seen[name] {
+			names = append(names, sharedPrefix+name)
+		}
+		seen[name] = true
+	}
+	return names, nil
+}
+
+func resolve(r *models.Registry, list []Resource) ([]string, error) {
+	names := make([]string, 0, len(list))
+	for _, res := range list {
+		if res.name == nil {
+			continue
+		}
+		name, err := res.name(r)
+		if err != nil {
+			return nil, fmt.Errorf("tasking: resource: %w", err)
+		}
+		if strings.HasPrefix(name, sharedPrefix) || models.HasNUL(name) || len(name) > maxResource {
+			return nil, pulperr.Public(pulperr.Invalid, "%q cannot be the name of a resource", name)
+		}
+		names = append(names, name)
+	}
+	return names, nil
+}
+
+// reservations returns what the database keeps of names: hashes, sorted. Two names with the same hash, which is not to
+// be expected, would make their tasks wait for each other and nothing worse.
+func reservations(names []string) []sqldialect.Reservation {
+	byKey := map[int64]bool{}
+	for _, name := range names {
+		bare, shared := strings.CutPrefix(name, sharedPrefix)
+		sum := sha256.Sum256([]byte("pulpcore.resource.1\x00" + bare))
+		key := int64(binary.BigEndian.Uint64(sum[:8])) //nolint:gosec // all 64 bits are wanted
+		byKey[key] = byKey[key] || !shared
+	}
+	list := make([]sqldialect.Reservation, 0, len(byKey))
+	for key, exclusive := range byKey {
+		list = append(list, sqldialect.Reservation{Key: key, Exclusive: exclusive})
+	}
+	slices.SortFunc(list, func(a, b sqldialect.Reservation) int {
+		if a.Key < b.Key {
+			return -1
+		}
+		return 1
+	})
+	return list
+}

@@ -1,0 +1,317 @@
+package tasking
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/pulperr"
+)
+
+// Run registers the worker, executes tasks until ctx is done and returns nil when the running ones have ended. It also
+// keeps house, as every worker does: it delivers again what Redis lost and fails what dead workers left.
+//
+// When ctx is done nothing new begins. After [WorkerOptions].Grace, if there is one, running tasks are told to stop with
+// [ErrShutdown]; those that do not within 10 s are left to the other workers, and Run returns an error.
+//
+// Errors: Unavailable if the database does not answer at the start; Conflict if the worker runs already.
+func (w *Worker) Run(ctx context.Context) error {
+	l, err := w.begins(ctx, false)
+	if err != nil {
+		return err
+	}
+	defer w.ends(l)
+	hold := context.WithoutCancel(ctx) // of what must go on while tasks are waited for
+	house, stop := context.WithCancel(hold)
+	var keepers sync.WaitGroup
+	defer keepers.Wait()
+	defer stop()
+	for _, keep := range []func(context.Context, *life){w.keepBeating, w.keepReaping, w.keepRelaying, w.listen, w.keepClock} {
+		keepers.Go(func() { keep(house, l) })
+	}
+	servers := w.startServers(l)
+	if w.opts.Slots > 0 {
+		keepers.Go(func() { w.keepPolling(house, l) })
+	}
+	<-ctx.Done()
+	w.startDrain(l)
+	for _, s := range servers {
+		s.stop()
+	}
+	err = w.awaitTasks(l)
+	for _, s := range servers {
+		s.close()
+	}
+	return err
+}
+
+// begins registers the worker's row and makes its directory.
+func (w *Worker) begins(ctx context.Context, quiet bool) (*life, error) {
+	l := &life{
+		quiet: quiet, drain: make(chan struct{}), abandon: make(chan struct{}),
+		observed: map[uuid.UUID]observation{},
+	}
+	if err := w.q.identify(ctx); err != nil {
+		return nil, kindOr(err, pulperr.Unavailable)
+	}
+	w.mu.Lock()
+	if w.life != nil {
+		w.mu.Unlock()
+		return nil, fmt.Errorf("tasking: worker %q runs already: %w", w.opts.Name, pulperr.Conflict)
+	}
+	w.life = l
+	w.mu.Unlock()
+	if err := w.register(ctx, l); err != nil {
+		w.mu.Lock()
+		w.life = nil
+		w.mu.Unlock()
+		return nil, kindOr(err, pulperr.Unavailable)
+	}
+	if w.opts.Kind != KindContent {
+		w.q.offerInline(w)
+	}
+	l.unhook = w.q.events.onCancel(func(id uuid.UUID) { w.cancelRun(id, ErrCanceled) })
+	if quiet {
+		return l, nil
+	}
+	if w.opts.Slots > 0 {
+		w.q.consumers(1)
+	}
+	if err := w.sweepDirs(ctx); err != nil {
+		w.log.WarnContext(ctx, "work directories of dead workers stay", "err", err)
+	}
+	w.log.InfoContext(ctx, "worker has started", "worker_id", l.id, "name", w.opts.Name, "slots", w.opts.Slots)
+	return l, nil
+}
+
+// register inserts a row under a new id, which the worker has from then on.
+func (w *Worker) register(ctx context.Context, l *life) error {
+	host, _ := os.Hostname()
+	now := models.Now()
+	row := &models.Worker{
+		Name: w.opts.Name, Kind: w.opts.Kind, Host: host, PID: os.Getpid(), Versions: w.opts.Versions,
+		TTL: int(w.opts.TTL.Milliseconds()), LastHeartbeat: now,
+	}
+	if row.Versions == nil {
+		row.Versions = map[string]string{}
+	}
+	row.ID, row.Created, row.Updated = models.NewID(), now, now
+	err := w.q.db.Tx(ctx, func(tx *models.Tx) error {
+		_, err := tx.Bun().NewInsert().Model(row).Exec(ctx)
+		return err
+	})
+	if err != nil {
+		return wrap(err, "register worker %q", w.opts.Name)
+	}
+	w.mu.Lock()
+	l.id, w.lastBeat = row.ID, time.Now()
+	w.mu.Unlock()
+	return nil
+}
+
+// startDrain lets nothing new begin.
+func (w *Worker) startDrain(l *life) {
+	w.q.withdrawInline(w)
+	w.mu.Lock()
+	l.draining = true
+	w.mu.Unlock()
+	close(l.drain)
+}
+
+const lastGrace = 10 * time.Second
+
+// awaitTasks waits for the running tasks, as long as the worker's options allow.
+func (w *Worker) awaitTasks(l *life) error {
+	idle := make(chan struct{})
+	go func() { // ends with the last task, or with the process
+		l.busy.Wait()
+		close(idle)
+	}()
+	if w.opts.Grace <= 0 {
+		<-idle
+		return nil
+	}
+	timer := time.NewTimer(w.opts.Grace)
+	defer timer.Stop()
+	select {
+	case <-idle:
+		return nil
+	case <-timer.C:
+	}
+	w.stopAll(ErrShutdown)
+	timer.Reset(lastGrace)
+	select {
+	case <-idle:
+		return nil
+	case <-timer.C:
+	}
+	close(l.abandon)
+	<-idle
+	return fmt.Errorf("tasking: tasks do not end: %w", pulperr.Unavailable)
+}
+
+// stopAll ends the contexts of all running tasks.
+func (w *Worker) stopAll(cause error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, x := range w.runs {
+		x.cancel(cause)
+	}
+}
+
+// ends takes the worker's traces away. A row that still owns tasks stays, for the others to find.
+func (w *Worker) ends(l *life) {
+	l.unhook()
+	if w.opts.Slots > 0 && !l.quiet {
+		w.q.consumers(-1)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), lastGrace)
+	defer cancel()
+	w.mu.Lock()
+	left := len(w.runs)
+	w.life = nil
+	w.mu.Unlock()
+	if left > 0 {
+		return
+	}
+	_, err := exec(ctx, w.q.db, `DELETE FROM core_worker WHERE pulp_id = ? AND NOT EXISTS (SELECT 1 FROM core_task
+		WHERE worker_id = ? AND state IN ('running', 'canceling'))`, l.id, l.id)
+	if err = errors.Join(err, removeAll(w.dir(l.id))); err != nil {
+		w.log.WarnContext(ctx, "worker leaves traces", "worker_id", l.id, "err", err)
+	}
+	if !l.quiet {
+		w.log.InfoContext(ctx, "worker has ended", "worker_id", l.id)
+	}
+}
+
+// server is asynq, taking the messages of one queue.
+type server struct {
+	asynq  *asynq.Server
+	poll   *longPoll
+	client redis.UniversalClient
+	unhook func()
+}
+
+// startServers starts one asynq server per queue, so that long work never holds up short work.
+func (w *Worker) startServers(l *life) []*server {
+	if w.opts.Slots <= 0 {
+		return nil
+	}
+	var servers []*server
+	for queue, slots := range map[string]int{defaultQueue: w.opts.Slots, immediateQueue: immediateSlots} {
+		servers = append(servers, w.startServer(l, queue, slots))
+	}
+	return servers
+}
+
+func (w *Worker) startServer(l *life, queue string, slots int) *server {
+	s := &server{poll: newLongPoll(), client: w.q.newClient()}
+	s.client.AddHook(s.poll)
+	s.unhook = w.q.events.onWake(s.poll.wake)
+	s.asynq = asynq.NewServerFromRedisClient(s.client, asynq.Config{
+		Concurrency:              slots,
+		Queues:                   map[string]int{w.q.queueName(queue): 1},
+		TaskCheckInterval:        idleInterval,
+		DelayedTaskCheckInterval: time.Second,
+		RetryDelayFunc:           func(int, error, *asynq.Task) time.Duration { return 2 * time.Second },
+		IsFailure:                func(error) bool { return false },
+		ShutdownTimeout:          24 * time.Hour, // else it would put the messages of running tasks back
+		Logger:                   asynqLog{w.log},
+	})
+	handler := asynq.HandlerFunc(func(_ context.Context, m *asynq.Task) error { return w.handle(l, queue, m) })
+	if err := s.asynq.Start(handler); err != nil { // only a server that was started before fails
+		w.log.Error("asynq does not start", "err", err)
+	}
+	return s
+}
+
+// stop takes no more messages.
+func (s *server) stop() {
+	s.unhook()
+	s.poll.close()
+	s.asynq.Stop()
+}
+
+func (s *server) close() {
+	s.asynq.Shutdown()
+	_ = s.client.Close()
+}
+
+// Reasons to put a message back for later.
+var (
+	errDraining = errors.New("tasking: the worker shuts down")
+	errNoClaim  = errors.New("tasking: the database does not answer")
+)
+
+// handle executes the task that a message is about. A nil error takes the message off Redis, whatever became of the
+// task; the context of asynq plays no part, since it also ends when Redis is not well.
+func (w *Worker) handle(l *life, queue string, m *asynq.Task) error {
+	id, err := parseMessage(m.Payload())
+	if err != nil {
+		w.log.Warn("message is not a task's", "err", err)
+		return nil
+	}
+	select {
+	case w.slots[queue] <- struct{}{}:
+	case <-l.drain:
+		return errDraining
+	}
+	defer func() { <-w.slots[queue] }()
+	if w.enter() == nil {
+		return errDraining
+	}
+	defer l.busy.Done()
+	return w.tryTask(l, id)
+}
+
+// tryTask claims a task and executes it to its end. It is no error if there is nothing to claim.
+func (w *Worker) tryTask(l *life, id uuid.UUID) error {
+	c, err := w.claim(l, id)
+	if err != nil {
+		w.log.Warn("task is tried later", "task_id", id, "err", err)
+		return errNoClaim
+	}
+	if c != nil {
+		w.run(l, c, nil, w.limit(c))
+	}
+	return nil
+}
+
+func (w *Worker) limit(c *claimed) time.Duration {
+	if c.Immediate {
+		return immediateTimeout
+	}
+	return 0
+}
+
+// claim is [Queue.claim] for a claim whose answer may get lost on the way.
+func (w *Worker) claim(l *life, id uuid.UUID) (*claimed, error) {
+	ctx := context.Background()
+	worker, token := w.id(), uuid.New()
+	c, err := w.q.claim(ctx, id, worker, token)
+	if err == nil {
+		return c, nil
+	}
+	first := err
+	for range 3 {
+		if c, err = w.q.readClaim(ctx, id, token); err == nil {
+			break
+		}
+		select {
+		case <-time.After(time.Second):
+		case <-l.abandon:
+		}
+	}
+	if err == nil && c == nil {
+		err = first
+	}
+	return c, err
+}

@@ -1,0 +1,111 @@
+package tasking
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/pulperr"
+)
+
+// Task ties a name to the type of its arguments. It is immutable, so it can be a package variable that two Apps share;
+// the function comes later, with [Task.Do], so that a task may dispatch itself.
+type Task[A any] struct {
+	name string
+}
+
+// Define declares the task named "<plugin>.<task>". Its arguments are stored as JSON, so A must survive encoding/json;
+// it may implement [Locker] to say what the task reserves. Define never fails; [NewWorker] reports faults.
+func Define[A any](name string) *Task[A] { return &Task[A]{name: name} }
+
+// Name returns "<plugin>.<task>".
+func (t *Task[A]) Name() string { return t.name }
+
+// Do binds the task to the function that executes it. The error decides the task's outcome: nil is completed, anything
+// else failed, and whatever is returned after a cancellation canceled. Clients see [pulperr.Message] of the error, the
+// log all of it.
+//
+// ctx is done when the task is canceled, when the worker loses it or shuts down; [context.Cause] tells which. The
+// reservations are held until fn returns.
+func (t *Task[A]) Do(fn func(ctx context.Context, env *Env, args A) error) Binding {
+	return t.DoResult(func(ctx context.Context, env *Env, args A) (any, error) { return nil, fn(ctx, env, args) })
+}
+
+// DoResult is [Task.Do] for a function with a result, which is stored as JSON with the task; nil stores none.
+func (t *Task[A]) DoResult(fn func(ctx context.Context, env *Env, args A) (any, error)) Binding {
+	return Binding{name: t.name, run: func(ctx context.Context, env *Env, raw []byte) (json.RawMessage, error) {
+		var args A
+		if err := json.Unmarshal(raw, &args); err != nil {
+			return nil, fmt.Errorf("tasking: arguments of %s: %w", t.name, err)
+		}
+		result, err := fn(ctx, env, args)
+		if err != nil || result == nil {
+			return nil, err
+		}
+		out, err := json.Marshal(result)
+		if err != nil {
+			return nil, fmt.Errorf("tasking: result of %s: %w", t.name, err)
+		}
+		return out, nil
+	}}
+}
+
+// Dispatch stores the task and returns; a worker executes it as soon as nothing that was dispatched earlier holds or
+// waits for one of its resources. At most one [Options] may be given, nil is allowed.
+//
+// Correlation id, user and parent task are taken from ctx, see [WithCID] and [WithUser]. With [Options].Immediate the
+// task may have ended when Dispatch returns.
+//
+// Errors: Invalid for arguments or resources that cannot be stored; Exists if an unfinished task has the same
+// idempotency key; Locked if the resources' rows stayed locked for 5 s; Unavailable.
+func (t *Task[A]) Dispatch(ctx context.Context, q *Queue, args A, opts ...*Options) (*Ticket, error) {
+	s, err := t.spec(ctx, q, args, opts)
+	if err != nil {
+		return nil, err
+	}
+	return q.dispatch(ctx, s)
+}
+
+// DispatchTx is [Task.Dispatch] within the caller's transaction: the task exists if and when tx commits, in tx's
+// domain. Make it the last thing in the transaction, because it locks the task's resources against other dispatches
+// until the commit. It never executes the task at once; with Immediate it is only delivered sooner.
+//
+// Errors: as [Task.Dispatch]. After an error the transaction must be rolled back.
+func (t *Task[A]) DispatchTx(ctx context.Context, q *Queue, tx *models.Tx, args A, opts ...*Options) (*Ticket, error) {
+	s, err := t.spec(ctx, q.In(tx.DB), args, opts)
+	if err != nil {
+		return nil, err
+	}
+	return q.dispatchTx(ctx, tx, s)
+}
+
+func (t *Task[A]) spec(ctx context.Context, q *Queue, args A, opts []*Options) (*spec, error) {
+	var o Options
+	switch {
+	case len(opts) > 1:
+		return nil, fmt.Errorf("tasking: dispatch %s: more than one Options: %w", t.name, pulperr.Invalid)
+	case len(opts) == 1 && opts[0] != nil:
+		o = *opts[0]
+	}
+	locks := Locks{Exclusive: o.Exclusive, Shared: o.Shared}
+	if l, ok := any(args).(Locker); ok {
+		locks = locks.and(l.Locks())
+	} else if l, ok := any(&args).(Locker); ok {
+		locks = locks.and(l.Locks())
+	}
+	raw, err := json.Marshal(args)
+	if err != nil {
+		return nil, fmt.Errorf("tasking: arguments of %s: %w: %w", t.name, pulperr.Invalid, err)
+	}
+	return q.newSpec(ctx, t.name, raw, locks, &o)
+}
+
+// Binding is a task together with its function, for [WorkerOptions].
+type Binding struct {
+	name string
+	run  func(ctx context.Context, env *Env, raw []byte) (json.RawMessage, error)
+}
+
+// Name returns the name of the task.
+func (b Binding) Name() string { return b.name }

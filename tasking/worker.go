@@ -1,0 +1,198 @@
+package tasking
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"regexp"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/pulpgo/pulpcore/download"
+	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/pulperr"
+	"github.com/pulpgo/pulpcore/storage"
+)
+
+// Kinds of processes.
+const (
+	KindWorker  = "worker"
+	KindAPI     = "api"
+	KindContent = "content"
+)
+
+// WorkerOptions are the parts of a [Worker] that have defaults.
+type WorkerOptions struct {
+	Bindings []Binding // the tasks that can be executed
+
+	// Slots is how many tasks run at a time; two more are for immediate ones. Default 4. A negative number takes no
+	// tasks from the queue: for a process that only dispatches, cancels, waits and executes its own immediate tasks.
+	Slots int
+
+	Name     string            // default "<pid>@<host>"; need not be unique
+	Kind     string            // KindWorker, KindAPI or KindContent; default KindWorker
+	Versions map[string]string // of the plugins, by name
+	Store    *storage.Store
+	// WorkDir is the directory below which each task gets its own. Default: "pulpcore" in [os.TempDir].
+	WorkDir     string
+	Downloads   *download.Pool // clients of remotes, shared in the process; default: a pool of this worker's own
+	ImportPaths []string       // absolute directories that file URLs of remotes may point below
+
+	// TTL is how long a worker may be silent until its tasks are failed as those of a dead one. Default 30 s.
+	TTL time.Duration
+	// Grace is how long running tasks are waited for when Run's context is done. Default 0: without limit.
+	Grace time.Duration
+	// ProgressInterval is how often a progress report is written at most. Default 1 s.
+	ProgressInterval time.Duration
+	// Tracebacks puts the stack of a task that panicked into its error, where clients see it. Default: only the log.
+	Tracebacks bool
+
+	// Discard removes a resource that a task left incomplete, given its PRN; NotFound counts as success. db is bound to
+	// the task's domain. Default: it stays.
+	Discard func(ctx context.Context, db *models.DB, prn string) error
+
+	Log *slog.Logger // default: the queue's
+}
+
+// Causes of the end of a task's context.
+var (
+	// ErrCanceled says that a user canceled the task.
+	ErrCanceled = fmt.Errorf("tasking: the task was canceled: %w", pulperr.Canceled)
+	// ErrShutdown says that the worker ends and its grace period is over.
+	ErrShutdown = fmt.Errorf("tasking: the worker shuts down: %w", pulperr.Unavailable)
+	// ErrLost says that the worker could not prove that it is alive, so the task may not be its own any more.
+	ErrLost = fmt.Errorf("tasking: the worker lost its claim on the task: %w", pulperr.Unavailable)
+
+	errTimeout = pulperr.Coded("PLP0024", pulperr.Unavailable, "The immediate task timed out after %d seconds.",
+		int(immediateTimeout.Seconds()))
+)
+
+// Worker executes tasks. One process may have several.
+type Worker struct {
+	q        *Queue
+	opts     WorkerOptions
+	log      *slog.Logger
+	bindings map[string]Binding
+	slots    map[string]chan struct{} // by queue; one token per running task
+	inline   chan struct{}            // one token per immediate task executed in a dispatching call
+
+	mu       sync.Mutex
+	life     *life                    // nil unless running
+	runs     map[uuid.UUID]*execution // by task
+	reaping  map[uuid.UUID]bool       // tasks of dead workers that this one is ending
+	lastBeat time.Time                // of the last heartbeat that succeeded
+}
+
+// life is one Run of a worker.
+type life struct {
+	id       uuid.UUID // of its row; a new one after it was given up for dead; guarded by Worker.mu
+	quiet    bool      // of RunPending: no heartbeat
+	unhook   func()    // listens to cancellations no more
+	draining bool      // guarded by Worker.mu: nothing new begins
+	drain    chan struct{}
+	abandon  chan struct{}             // closed when waiting for tasks is over
+	busy     sync.WaitGroup            // executions
+	observed map[uuid.UUID]observation // other workers' heartbeats; the reaper's alone
+}
+
+const (
+	defaultSlots     = 4
+	immediateSlots   = 2
+	inlineSlots      = 4
+	defaultTTL       = 30 * time.Second
+	defaultProgress  = time.Second
+	immediateTimeout = 5 * time.Second
+)
+
+var taskName = regexp.MustCompile(`^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+$`)
+
+// NewWorker returns a worker that takes tasks from q. It starts nothing; see [Worker.Run].
+//
+// Errors: Invalid for two bindings of one name or a name that is not "<plugin>.<task>" in lower case, all of them
+// joined.
+func NewWorker(q *Queue, opts *WorkerOptions) (*Worker, error) {
+	w := &Worker{q: q, bindings: map[string]Binding{}, runs: map[uuid.UUID]*execution{}, reaping: map[uuid.UUID]bool{}}
+	if opts != nil {
+		w.opts = *opts
+	}
+	w.setDefaults()
+	var faults []error
+	for _, b := range w.opts.Bindings {
+		if !taskName.MatchString(b.name) || len(b.name) > maxName {
+			faults = append(faults, fmt.Errorf("tasking: task %q: the name is not of the form plugin.task", b.name))
+		}
+		if _, twice := w.bindings[b.name]; twice {
+			faults = append(faults, fmt.Errorf("tasking: task %q is bound twice", b.name))
+		}
+		w.bindings[b.name] = b
+	}
+	if err := errors.Join(faults...); err != nil {
+		return nil, fmt.Errorf("%w: %w", pulperr.Invalid, err)
+	}
+	w.slots = map[string]chan struct{}{
+		defaultQueue:   make(chan struct{}, max(w.opts.Slots, 0)),
+		immediateQueue: make(chan struct{}, immediateSlots),
+	}
+	w.inline = make(chan struct{}, inlineSlots)
+	return w, nil
+}
+
+func (w *Worker) setDefaults() {
+	o := &w.opts
+	host, _ := os.Hostname()
+	setDefault(&o.Slots, defaultSlots)
+	setDefault(&o.Name, fmt.Sprintf("%d@%s", os.Getpid(), host))
+	setDefault(&o.Kind, KindWorker)
+	setDefault(&o.TTL, defaultTTL)
+	setDefault(&o.ProgressInterval, defaultProgress)
+	setDefault(&o.WorkDir, filepath.Join(os.TempDir(), "pulpcore"))
+	setDefault(&o.Log, w.q.log)
+	if o.Downloads == nil {
+		o.Downloads = download.NewPool(0)
+	}
+	w.log = o.Log
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// id returns the key of the worker's row, or uuid.Nil while it does not run.
+func (w *Worker) id() uuid.UUID {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.life == nil {
+		return uuid.Nil
+	}
+	return w.life.id
+}
+
+// enter registers the beginning of a piece of work, or returns nil if nothing may begin any more.
+func (w *Worker) enter() *life {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	l := w.life
+	if l == nil || l.draining || (!l.quiet && w.silent() > w.opts.TTL*2/3) {
+		return nil
+	}
+	l.busy.Add(1)
+	return l
+}
+
+// installation is the name of the installation.
+func (w *Worker) installation() string {
+	w.q.mu.Lock()
+	defer w.q.mu.Unlock()
+	return w.q.installation
+}
+
+// silent returns how long there has been no heartbeat. The caller holds w.mu.
+func (w *Worker) silent() time.Duration { return time.Since(w.lastBeat) }
