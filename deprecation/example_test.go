@@ -17,15 +17,15 @@ func Example() {
 	defer slog.SetDefault(before)
 	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{
 		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
-			if a.Key == slog.TimeKey || a.Key == "caller" {
-				return slog.Attr{}
+			if a.Key == slog.MessageKey || a.Key == "logger" {
+				return a
 			}
-			return a
+			return slog.Attr{}
 		},
 	})))
 	for range 3 {
 		Foo()
 	}
 	// Output:
-	// level=WARN msg="Foo is deprecated and will be removed in 3.9; use NewFoo" logger=pulpcore.deprecation symbol=Foo removed_in=3.9 instead=NewFoo
+	// msg="Foo is deprecated and will be removed in 3.9; use NewFoo" logger=pulpcore.deprecation
 }

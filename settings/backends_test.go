@@ -105,7 +105,8 @@ func TestRedisURL(t *testing.T) {
 		{"as given", []string{"P_REDIS_URL=unix:///run/redis.sock", "P_REDIS_HOST=h"}, "unix:///run/redis.sock"},
 		{"a host", []string{"P_REDIS_HOST=h"}, "redis://h:6379/0"},
 		{
-			"everything", []string{"P_REDIS_HOST=h", "P_REDIS_PORT=1", "P_REDIS_DB=2", "P_REDIS_PASSWORD=1e5", "P_REDIS_SSL=true"},
+			"everything",
+			[]string{"P_REDIS_HOST=h", "P_REDIS_PORT=1", "P_REDIS_DB=2", "P_REDIS_PASSWORD=1e5", "P_REDIS_SSL=true"},
 			"rediss://:1e5@h:1/2",
 		},
 	} {

@@ -97,7 +97,9 @@ P_TOKENS: [hunter2]
 P_NOTE: https://u:hunter2@h/
 DATABASES: {default: {PASSWORD: hunter2, OPTIONS: {sslpassword: hunter2}}}
 STORAGES:
-  default: {BACKEND: storages.backends.s3.S3Storage, OPTIONS: {bucket_name: b, access_key: hunter2, secret_key: hunter2}}
+  default:
+    BACKEND: storages.backends.s3.S3Storage
+    OPTIONS: {bucket_name: b, access_key: hunter2, secret_key: hunter2}
 `)
 	sec := settings.Define("p", struct {
 		Tokens []settings.Secret

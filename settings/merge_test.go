@@ -117,7 +117,8 @@ func TestLayersOverrideInTheirFixedOrder(t *testing.T) {
 	}
 	c := set.Core()
 	got := []any{
-		c.ContentAppTTL.Seconds(), c.PageSize, c.WorkerTTL.Seconds(), c.APIAppTTL.Seconds(), c.CacheEnabled, c.TaskPreferDefer,
+		c.ContentAppTTL.Seconds(), c.PageSize, c.WorkerTTL.Seconds(), c.APIAppTTL.Seconds(), c.CacheEnabled,
+		c.TaskPreferDefer,
 	}
 	if diff := cmp.Diff([]any{9.0, 11, 12.0, 13.0, true, false}, got); diff != "" {
 		t.Errorf("plugin < file < later file < environment < host < overlay (-want +got):\n%s", diff)

@@ -29,7 +29,7 @@ func TestSecretsCannotBePrinted(t *testing.T) {
 	s, u := settings.NewSecret(hunter2), settings.NewURL("postgres://pulp:hunter2@db/pulp?sslpassword=hunter2")
 	h := holder{s, s, u, u, &s, s, []settings.Secret{s}, map[string]settings.Secret{"k": s}}
 	var out bytes.Buffer
-	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%t", "%T", "%p", "%08.3f", "%w", "%z"} {
+	for verb := range strings.FieldsSeq("%v %+v %#v %s %q %x %X %d %t %T %p %08.3f %w %z") {
 		for _, v := range []any{s, &s, u, &u, h, &h, []any{s, u}, map[any]any{s: u}, h.hidden, h.address} {
 			fmt.Fprintf(&out, verb+"\n", v)
 		}

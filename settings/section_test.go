@@ -73,7 +73,8 @@ P_LEVEL: WARN
 P_TOKEN: 12345
 P_UPSTREAM: https://u:p@h/
 `)
-	got, err := with(t, wide{Struct: inner{N: 7}, hidden: 1, Skipped: 2, Map: map[string]int{"gone": 1}}, settings.File(file))
+	defaults := wide{Struct: inner{N: 7}, hidden: 1, Skipped: 2, Map: map[string]int{"gone": 1}}
+	got, err := with(t, defaults, settings.File(file))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -142,7 +143,8 @@ P_POINTER: 1.5
 P_LEVEL: LOUD
 P_UPSTREAM: {a: 1}
 `)
-	_, err := with(t, wide{}, settings.File(file), settings.Environ("PULP_", []string{"PULP_P_WAIT=soon", "PULP_P_TOKEN=[1]"}))
+	env := settings.Environ("PULP_", []string{"PULP_P_WAIT=soon", "PULP_P_TOKEN=[1]"})
+	_, err := with(t, wide{}, settings.File(file), env)
 	if !errors.Is(err, pulperr.Invalid) {
 		t.Fatalf("With() = %v, want Invalid", err)
 	}
@@ -220,7 +222,8 @@ func (c checked) Validate() error {
 
 func TestValidators(t *testing.T) {
 	t.Parallel()
-	if _, err := with(t, checked{N: 11}); !errors.Is(err, pulperr.Invalid) || !strings.Contains(err.Error(), "P_N: 11 is") {
+	_, err := with(t, checked{N: 11})
+	if !errors.Is(err, pulperr.Invalid) || !strings.Contains(err.Error(), "P_N: 11 is") {
 		t.Errorf("With() = %v, want the section's Validate", err)
 	}
 	if _, err := with(t, checked{N: 11}, settings.Value("P_N", 10)); err != nil {
@@ -247,7 +250,9 @@ func TestSectionsClash(t *testing.T) {
 	}{})
 	_, err := load(t).With(settings.Plugin{Name: "a", Sections: []settings.AnySection{a}},
 		settings.Plugin{Name: "b", Sections: []settings.AnySection{b}})
-	for _, want := range []string{`PAGE_SIZE is a setting of both "pulpcore" and "a"`, `SHARED is a setting of both "a" and "b"`} {
+	for _, want := range []string{
+		`PAGE_SIZE is a setting of both "pulpcore" and "a"`, `SHARED is a setting of both "a" and "b"`,
+	} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("With() = %v, want %q", err, want)
 		}

@@ -167,7 +167,8 @@ func TestEnvironmentNesting(t *testing.T) {
 
 func TestEnvironmentFaultsHideValues(t *testing.T) {
 	t.Parallel()
-	_, err := settings.Load(settings.Environ("P_", []string{"P_REDIS_PASSWORD={hunter2", "P_A=@json {hunter2", "P_B=@json 1 2"}))
+	env := []string{"P_REDIS_PASSWORD={hunter2", "P_A=@json {hunter2", "P_B=@json 1 2"}
+	_, err := settings.Load(settings.Environ("P_", env))
 	if err == nil || strings.Contains(err.Error(), "hunter2") || strings.Count(err.Error(), "P_") != 3 {
 		t.Errorf("Load() = %v, want three faults without the values", err)
 	}
