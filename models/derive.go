@@ -17,7 +17,7 @@ func (r *Registry) derive(s Set, words map[string]any) []migration {
 		if sc.detail == "" {
 			continue
 		}
-		m.up += sc.createTable(words) + "\n--;;\n"
+		m.up += sc.createTable(words) + "\n--;;\n" + sc.createRepoIndex()
 		m.down = "DROP TABLE " + sc.detail + "\n--;;\n" + m.down
 	}
 	if m.up == "" {
@@ -47,6 +47,21 @@ func (s *schema) createTable(words map[string]any) string {
 	}
 	b.WriteString("\n)")
 	return b.String()
+}
+
+// createRepoIndex returns the statement that makes the index for what [RemoveDuplicates] asks: who else claims this
+// place? If the natural key begins with the same columns, its index answers that already.
+func (s *schema) createRepoIndex() string {
+	var columns []string
+	covered := len(s.repo) <= len(s.natural)
+	for i, f := range s.repo {
+		columns = append(columns, fmt.Sprintf("%q", f.Column))
+		covered = covered && f.Column == s.natural[i].Column
+	}
+	if columns == nil || covered {
+		return ""
+	}
+	return fmt.Sprintf("CREATE INDEX %s_place ON %s (pulp_domain_id, %s)\n--;;\n", s.detail, s.detail, strings.Join(columns, ", "))
 }
 
 // sqlType returns a column type with its nullability: pointers and secrets may be NULL.

@@ -26,10 +26,10 @@ func RemoveDuplicates(ctx context.Context, v *NewVersion) error {
 		if len(s.repo) == 0 {
 			continue
 		}
-		if err := v.checkCollisions(ctx, s); err != nil {
+		if err := v.removeDisplaced(ctx, s); err != nil {
 			return err
 		}
-		if err := v.removeDisplaced(ctx, s); err != nil {
+		if err := v.checkCollisions(ctx, s); err != nil {
 			return err
 		}
 	}

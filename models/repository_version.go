@@ -51,6 +51,21 @@ func CreateVersion(ctx context.Context, db *DB, repo AnyRepository, opts *Versio
 	if opts == nil {
 		opts = &VersionOptions{}
 	}
+	v, err := db.createVersion(ctx, repo, opts, fn)
+	if err != nil || v == nil {
+		return nil, err
+	}
+	if o, ok := repo.(VersionObserver); ok {
+		if err := o.OnNewVersion(ctx, db, v); err != nil {
+			return v, fmt.Errorf("models: after version %d of repository %s: %w", v.Number, v.RepositoryID, err)
+		}
+	}
+	return v, nil
+}
+
+func (db *DB) createVersion(ctx context.Context, repo AnyRepository, opts *VersionOptions,
+	fn func(v *NewVersion) error,
+) (*RepositoryVersion, error) {
 	id := repo.PulpID()
 	release, err := db.building.claim(id)
 	if err != nil {
@@ -75,11 +90,6 @@ func CreateVersion(ctx context.Context, db *DB, repo AnyRepository, opts *Versio
 	if err := db.retain(ctx, id); err != nil {
 		// The next version tries again, and this one is good.
 		db.log.WarnContext(ctx, "old repository versions were not deleted", "repository", id, "err", err)
-	}
-	if o, ok := repo.(VersionObserver); ok {
-		if err := o.OnNewVersion(ctx, db, v.row); err != nil {
-			return v.row, fmt.Errorf("models: after version %d of %s: %w", v.row.Number, id, err)
-		}
 	}
 	return v.row, nil
 }

@@ -36,6 +36,12 @@ type (
 		Token     models.EncryptedText `json:"token"`
 		Fanciness int                  `json:"fanciness"`
 	}
+	// HookRepo does what a test wants at each hook.
+	HookRepo struct {
+		models.Repository
+		initialize, finalize func(ctx context.Context, v *models.NewVersion) error
+		observe              func(ctx context.Context, db *models.DB, v *models.RepositoryVersion) error
+	}
 	Publication  struct{ models.Publication }
 	Distribution struct{ models.Distribution }
 )
@@ -46,13 +52,26 @@ var (
 	strangers     = models.Define[Stranger]("test.stranger")
 	remotes       = models.Define[Remote]("test.test")
 	repos         = models.Define[Repo]("test.test", models.Accepts(files, notes), models.SyncsFrom(remotes))
+	hookRepos     = models.Define[HookRepo]("test.hook", models.Accepts(notes))
 	publications  = models.Define[Publication]("test.test")
 	distributions = models.Define[Distribution]("test.test")
 )
 
+func (r *HookRepo) InitializeNewVersion(ctx context.Context, v *models.NewVersion) error {
+	return r.initialize(ctx, v)
+}
+
+func (r *HookRepo) FinalizeNewVersion(ctx context.Context, v *models.NewVersion) error {
+	return r.finalize(ctx, v)
+}
+
+func (r *HookRepo) OnNewVersion(ctx context.Context, db *models.DB, v *models.RepositoryVersion) error {
+	return r.observe(ctx, db, v)
+}
+
 func testSet() models.Set {
 	return models.Set{Plugin: "test", Types: []models.AnyType{
-		files, notes, strangers, remotes, repos, publications, distributions,
+		files, notes, strangers, remotes, repos, hookRepos, publications, distributions,
 	}}
 }
 

@@ -117,24 +117,23 @@ func (v *NewVersion) RemoveAll(ctx context.Context) (removed int64, err error) {
 	return v.removeWhere(ctx, "TRUE")
 }
 
-// Set makes the units the only members. For large sets, walk over them with [NewVersion.Add] and
-// [NewVersion.MarkSeen] instead and end with [NewVersion.RemoveUnseen].
+// Set makes the units the only members. It does not touch what [NewVersion.MarkSeen] noted; for sets that do not fit
+// into memory, walk over them with [NewVersion.Add] and MarkSeen and end with [NewVersion.RemoveUnseen].
 //
 // Errors: Invalid if one is not in the domain.
 func (v *NewVersion) Set(ctx context.Context, ids []uuid.UUID) error {
-	if err := v.db.forget(ctx, v.row.RepositoryID); err != nil {
-		return err
+	wanted := make(map[uuid.UUID]struct{}, len(ids))
+	for _, id := range ids {
+		wanted[id] = struct{}{}
 	}
-	if err := v.MarkSeen(ctx, ids); err != nil {
-		return err
+	_, err := v.removePages(ctx, func(id uuid.UUID) bool {
+		_, ok := wanted[id]
+		return !ok
+	}, "TRUE")
+	if err == nil {
+		_, err = v.Add(ctx, ids)
 	}
-	if _, err := v.RemoveUnseen(ctx); err != nil {
-		return err
-	}
-	if _, err := v.Add(ctx, ids); err != nil {
-		return err
-	}
-	return v.db.forget(ctx, v.row.RepositoryID)
+	return err
 }
 
 // Missing returns those of the given content units that are not members, in the order given.
@@ -179,8 +178,15 @@ func (v *NewVersion) RemoveUnseen(ctx context.Context) (removed int64, err error
 		WHERE s.repository_id = rc.repository_id AND s.content_id = rc.content_id)`)
 }
 
-// removeWhere takes out all members for which a condition on rc holds, page by page.
+// removeWhere takes out all members for which a condition on rc holds.
 func (v *NewVersion) removeWhere(ctx context.Context, cond string, args ...any) (removed int64, err error) {
+	return v.removePages(ctx, func(uuid.UUID) bool { return true }, cond, args...)
+}
+
+// removePages takes out all members for which both conditions hold, page by page.
+func (v *NewVersion) removePages(ctx context.Context, goes func(uuid.UUID) bool, cond string, args ...any) (
+	removed int64, err error,
+) {
 	var last uuid.UUID
 	for {
 		var page []uuid.UUID
@@ -191,12 +197,15 @@ func (v *NewVersion) removeWhere(ctx context.Context, cond string, args ...any) 
 		if err != nil {
 			return removed, rowError(err, "content of repository", v.row.RepositoryID.String())
 		}
-		n, err := v.Remove(ctx, page)
+		full := len(page) == memberBatch
+		if full {
+			last = page[len(page)-1]
+		}
+		n, err := v.Remove(ctx, slices.DeleteFunc(page, func(id uuid.UUID) bool { return !goes(id) }))
 		removed += n
-		if err != nil || len(page) < memberBatch {
+		if err != nil || !full {
 			return removed, err
 		}
-		last = page[len(page)-1]
 	}
 }
 

@@ -3,6 +3,7 @@ package models
 import (
 	"context"
 	"fmt"
+	"math"
 
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
@@ -47,11 +48,11 @@ func VersionByID(ctx context.Context, db *DB, id uuid.UUID) (*RepositoryVersion,
 // 0 is none.
 func Versions(ctx context.Context, db *DB, repositoryID uuid.UUID, limit, offset int) ([]*RepositoryVersion, error) {
 	var list []*RepositoryVersion
-	q := db.versions(&list).Where("rv.repository_id = ?", repositoryID).OrderExpr("rv.number DESC").Offset(int64(offset))
-	if limit > 0 {
-		q = q.Limit(int64(limit))
+	if limit == 0 {
+		limit = math.MaxInt32 // SQLite has no OFFSET without LIMIT
 	}
-	err := q.Scan(ctx)
+	err := db.versions(&list).Where("rv.repository_id = ?", repositoryID).OrderExpr("rv.number DESC").
+		Limit(int64(limit)).Offset(int64(offset)).Scan(ctx)
 	return list, rowError(err, "versions of repository", repositoryID.String())
 }
 

@@ -10,8 +10,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/uptrace/bun"
@@ -122,6 +124,7 @@ func openSQLite(rest string) (*Conn, error) {
 			params.Add("_pragma", p)
 		}
 	}
+	params.Set("_timezone", "UTC")
 	params.Set("_txlock", "immediate") // a read lock that is upgraded later fails at once under contention
 	dsn := (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: params.Encode()}).String()
 	db, err := sql.Open("sqlite", dsn)
@@ -145,6 +148,12 @@ func openPostgres(ctx context.Context, rawURL string) (*Conn, error) {
 	}
 	// bun writes arguments into the text, so a statement cache would never hit.
 	cfg.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeSimpleProtocol
+	cfg.AfterConnect = func(_ context.Context, c *pgx.Conn) error {
+		c.TypeMap().RegisterType(&pgtype.Type{ // or times come back in the zone of this machine
+			Name: "timestamptz", OID: pgtype.TimestamptzOID, Codec: &pgtype.TimestamptzCodec{ScanLocation: time.UTC},
+		})
+		return nil
+	}
 	if !strings.Contains(rawURL, "pool_max_conns") {
 		cfg.MaxConns = defaultPoolSize
 	}
