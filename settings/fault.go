@@ -29,7 +29,7 @@ func (f *Fault) Unwrap() error { return pulperr.Invalid }
 
 // didYouMean returns `; did you mean "X"?` with the nearest of the known names, or "" if none is near.
 func didYouMean(name string, known []string) string {
-	best, dist := "", 1+len(name)/4
+	best, dist := "", min(1+len(name)/4, 3)
 	for _, k := range known {
 		if d := distance(strings.ToUpper(name), strings.ToUpper(k), dist); d <= dist && (best == "" || d < dist) {
 			best, dist = k, d

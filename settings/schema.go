@@ -23,9 +23,21 @@ type field struct {
 	unit  int64 // of a bare number: nanoseconds of a Duration, else a factor; 0 means none
 }
 
-var units = map[string]int64{
-	"ms": int64(time.Millisecond), "s": int64(time.Second), "m": int64(time.Minute), "h": int64(time.Hour),
-	"MiB": 1 << 20,
+// unitNamed returns what a unit of a tag stands for: nanoseconds, or a factor; 0 if there is no such unit.
+func unitNamed(name string) int64 {
+	switch name {
+	case "ms":
+		return int64(time.Millisecond)
+	case "s":
+		return int64(time.Second)
+	case "m":
+		return int64(time.Minute)
+	case "h":
+		return int64(time.Hour)
+	case "MiB":
+		return 1 << 20
+	}
+	return 0
 }
 
 // schemaOf reads `setting:"KEY,unit=s"` tags. A field without one is called prefix + its name in SCREAMING_SNAKE case;
@@ -67,8 +79,8 @@ func schemaOf(t reflect.Type, prefix string) (schema, error) {
 func unitOf(sf reflect.StructField, opts string) (int64, error) {
 	name, ok := strings.CutPrefix(opts, "unit=")
 	switch {
-	case ok && units[name] != 0:
-		return units[name], nil
+	case ok && unitNamed(name) != 0:
+		return unitNamed(name), nil
 	case opts != "":
 		return 0, fmt.Errorf("field %s: setting tag option %q is not known", sf.Name, opts)
 	case sf.Type == durationType:

@@ -277,6 +277,11 @@ func TestUnfitSectionsAreFaults(t *testing.T) {
 		"an unknown unit": settings.Define("p", struct {
 			A time.Duration `setting:"K,unit=weeks"`
 		}{}),
+		"a nested struct with a bad tag": settings.Define("p", struct {
+			S struct {
+				A int `setting:"K,required"`
+			}
+		}{}),
 		"an unknown option": settings.Define("p", struct {
 			A int `setting:"K,required"`
 		}{}),
@@ -288,6 +293,23 @@ func TestUnfitSectionsAreFaults(t *testing.T) {
 				t.Errorf("With() = %v, want Invalid", err)
 			}
 		})
+	}
+}
+
+func TestStructsWithinAreChecked(t *testing.T) {
+	t.Parallel()
+	type bad struct {
+		Map map[string]struct {
+			A int `setting:"K,required"`
+		}
+		Struct inner
+		Pure   interface{ Method() }
+		Func   map[string]func()
+	}
+	for key, value := range map[string]any{"P_MAP": m{"a": m{}}, "P_STRUCT": 1, "P_PURE": 1, "P_FUNC": m{"a": 1}} {
+		if _, err := with(t, bad{}, settings.Value(key, value)); !errors.Is(err, pulperr.Invalid) {
+			t.Errorf("With(%s = %v) = %v, want Invalid", key, value, err)
+		}
 	}
 }
 
