@@ -15,6 +15,7 @@ import (
 
 	"github.com/uptrace/bun"
 
+	"github.com/pulpgo/pulpcore/internal/sqldialect"
 	"github.com/pulpgo/pulpcore/pulperr"
 )
 
@@ -97,6 +98,15 @@ func (db *DB) CheckSchema(ctx context.Context) error {
 	return nil
 }
 
+// Empty reports whether the database has no schema of this library at all.
+func (db *DB) Empty(ctx context.Context) (bool, error) {
+	done, err := db.applied(ctx)
+	if sqldialect.IsUndefinedTable(err) {
+		return true, nil
+	}
+	return err == nil && len(done) == 0, err
+}
+
 // Rollback undoes the newest migration of a plugin ("core" for the library's own) and returns its name, or "" if
 // none is left. It destroys data.
 func (db *DB) Rollback(ctx context.Context, plugin string) (string, error) {
@@ -144,11 +154,11 @@ func (db *DB) applied(ctx context.Context) (map[string]applied, error) {
 // missing returns the steps of plan that have not been applied.
 func (db *DB) missing(ctx context.Context, plan []migration) ([]migration, error) {
 	done, err := db.applied(ctx)
+	if sqldialect.IsUndefinedTable(err) {
+		return plan, nil
+	}
 	if err != nil {
-		if db.tx != nil {
-			return nil, err
-		}
-		return plan, nil // there is no table yet, or no database: what comes next will tell
+		return nil, err
 	}
 	var todo []migration
 	known := map[string]bool{}

@@ -1,0 +1,93 @@
+package pulpcore
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/pulpgo/pulpcore/content"
+	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/rest"
+	"github.com/pulpgo/pulpcore/tasking"
+)
+
+// Version is the version of this library, as the status shows it for the component "core".
+const Version = "3.81.0"
+
+// Heartbeat tells the other processes that this one is alive, until ctx is done. Servers that use the App's handlers
+// without [App.Run] call it with the kind of what they serve, "api" or "content"; the status lists them.
+func (a *App) Heartbeat(ctx context.Context, kind string) error {
+	o := a.workerOptions(-1)
+	core := a.set.Core()
+	switch o.Kind = kind; kind {
+	case tasking.KindAPI:
+		o.TTL = core.APIAppTTL
+	case tasking.KindContent:
+		o.TTL = core.ContentAppTTL
+	}
+	w, err := tasking.NewWorker(a.queue, o)
+	if err != nil {
+		return err
+	}
+	return w.Run(ctx)
+}
+
+// Worker returns a worker for the App's tasks that is not running yet, for hosts and tests that drive it themselves.
+func (a *App) Worker(slots int) (*tasking.Worker, error) {
+	return tasking.NewWorker(a.queue, a.workerOptions(slots))
+}
+
+func (a *App) workerOptions(slots int) *tasking.WorkerOptions {
+	core := a.set.Core()
+	return &tasking.WorkerOptions{
+		Bindings:    a.bindings,
+		Slots:       slots,
+		Name:        workerName(core.WorkerNameTemplate),
+		Versions:    a.versions,
+		Store:       a.store,
+		WorkDir:     core.WorkingDirectory,
+		Downloads:   a.downloads,
+		ImportPaths: core.AllowedImportPaths,
+		TTL:         core.WorkerTTL,
+		Grace:       core.TaskGraceInterval,
+		Discard:     models.DiscardIncomplete,
+		Log:         a.log,
+	}
+}
+
+// workerName fills in WORKER_NAME_TEMPLATE.
+func workerName(template string) string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "localhost"
+	}
+	return strings.NewReplacer("{pid}", fmt.Sprint(os.Getpid()), "{hostname}", host, "{fqdn}", host).Replace(template)
+}
+
+func contentOptions(a *App, b *blueprint) *content.Options {
+	core := a.set.Core()
+	return &content.Options{
+		Prefix:                  core.ContentPathPrefix,
+		Routes:                  b.content,
+		Log:                     a.log,
+		RedirectToObjectStorage: &core.RedirectToObjectStorage,
+		HideGuarded:             core.HideGuardedDistributions,
+		FailureCooldown:         core.RemoteContentFetchFailureCooldown,
+		AllowedImportPaths:      core.AllowedImportPaths,
+	}
+}
+
+func restOptions(a *App, b *blueprint) *rest.Options {
+	core := a.set.Core()
+	return &rest.Options{
+		Root:              core.APIRoot,
+		Views:             b.views,
+		Routes:            b.routes,
+		Versions:          a.versions,
+		ContentOrigin:     core.ContentOrigin,
+		ContentPathPrefix: core.ContentPathPrefix,
+		PageSize:          core.PageSize,
+		Log:               a.log,
+	}
+}

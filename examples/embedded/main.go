@@ -1,0 +1,51 @@
+// Command embedded shows the parts of a content server inside somebody else's: API and content app are handlers in the
+// program's own mux, next to a page of its own, and a worker runs in the same process.
+package main
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"net/http"
+	"os"
+	"os/signal"
+
+	"github.com/pulpgo/pulpcore"
+	"github.com/pulpgo/pulpcore/examples/fileserver/file"
+	"github.com/pulpgo/pulpcore/settings"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, ":8080"); err != nil {
+		log.Fatal(err)
+	}
+}
+
+func run(ctx context.Context, addr string) error {
+	set, err := settings.Load(settings.Env("PULP_"))
+	if err != nil {
+		return err
+	}
+	app, err := pulpcore.Open(ctx, set, file.Plugin())
+	if err != nil {
+		return err
+	}
+	defer app.Close()
+	return pulpcore.Together(ctx,
+		func(ctx context.Context) error { return pulpcore.Serve(ctx, addr, newMux(app)) },
+		func(ctx context.Context) error { return app.Work(ctx, 4) },
+	)
+}
+
+// newMux mounts the App's handlers next to the host's own.
+func newMux(app *pulpcore.App) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/pulp/api/v3/", app.API())
+	mux.Handle("/pulp/content/", app.Content())
+	mux.HandleFunc("/{$}", func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintln(w, "This program has a content server inside: /pulp/content/ and /pulp/api/v3/status/")
+	})
+	return mux
+}

@@ -1,0 +1,163 @@
+// Command fileserver is a complete server for plain files in one binary: REST API, content app and workers, with
+// nothing else to install. See the package documentation of its plugin in ./file.
+//
+//	fileserver                  everything in one process
+//	fileserver demo [FOLDER]    show the whole job on real files and exit
+//	fileserver api              only the REST API
+//	fileserver content          only the content app
+//	fileserver worker           only the workers
+//	fileserver migrate          bring the database schema up to date and exit
+//	fileserver reset-admin      make a new admin password, print it and exit
+//
+// Without configuration it keeps everything below ./pulp: SQLite, an in-process Redis and a folder. Settings come from
+// the file named by PULP_SETTINGS (or /etc/pulp/settings.toml if that exists) and from PULP_… variables; with
+// PULP_DATABASE_URL, PULP_REDIS_URL and PULP_STORAGE_URL the roles run apart, on as many hosts as you like.
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"os"
+	"os/exec"
+	"os/signal"
+	"runtime"
+	"strings"
+	"syscall"
+
+	"github.com/pulpgo/pulpcore"
+	"github.com/pulpgo/pulpcore/examples/fileserver/file"
+	"github.com/pulpgo/pulpcore/settings"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Stdout, os.Args[1:]); err != nil {
+		log.Fatal(err)
+	}
+}
+
+var errUsage = errors.New("usage: fileserver [demo [FOLDER] | api | content | worker | migrate | reset-admin]")
+
+func run(ctx context.Context, out io.Writer, args []string) error {
+	command := "all"
+	if len(args) > 0 {
+		command, args = args[0], args[1:]
+	}
+	if command == "demo" {
+		return runDemo(ctx, out, args)
+	}
+	if len(args) > 0 {
+		return errUsage
+	}
+	set, err := load()
+	if err != nil {
+		return err
+	}
+	if command == "migrate" {
+		return pulpcore.Migrate(ctx, set, file.Plugin())
+	}
+	serve, ok := roles()[command]
+	if !ok {
+		return errUsage
+	}
+	if err := exportCredentials(set); err != nil {
+		return err
+	}
+	app, err := pulpcore.Open(ctx, set, file.Plugin())
+	if err != nil {
+		return err
+	}
+	defer app.Close()
+	return serve(ctx, out, app)
+}
+
+// role is what a process does with the App.
+type role func(ctx context.Context, out io.Writer, app *pulpcore.App) error
+
+func roles() map[string]role {
+	return map[string]role{
+		"all": func(ctx context.Context, out io.Writer, app *pulpcore.App) error {
+			if err := firstStart(ctx, out, app); err != nil {
+				return err
+			}
+			return app.Run(ctx)
+		},
+		"api": func(ctx context.Context, out io.Writer, app *pulpcore.App) error {
+			if err := firstStart(ctx, out, app); err != nil {
+				return err
+			}
+			return serveRole(ctx, app, "api", app.API())
+		},
+		"content": func(ctx context.Context, _ io.Writer, app *pulpcore.App) error {
+			return serveRole(ctx, app, "content", app.Content())
+		},
+		"worker": func(ctx context.Context, _ io.Writer, app *pulpcore.App) error {
+			return app.Work(ctx, 0)
+		},
+		"reset-admin": func(ctx context.Context, out io.Writer, app *pulpcore.App) error {
+			return newAdminPassword(ctx, out, app)
+		},
+	}
+}
+
+func serveRole(ctx context.Context, app *pulpcore.App, kind string, h http.Handler) error {
+	return pulpcore.Together(ctx,
+		func(ctx context.Context) error { return app.Heartbeat(ctx, kind) },
+		func(ctx context.Context) error { return pulpcore.Serve(ctx, app.Settings().Core().Listen, h) },
+	)
+}
+
+func runDemo(ctx context.Context, out io.Writer, args []string) error {
+	switch len(args) {
+	case 0:
+		src, err := goSource(ctx)
+		if err != nil {
+			return err
+		}
+		return demo(ctx, out, src)
+	case 1:
+		return demo(ctx, out, args[0])
+	}
+	return errUsage
+}
+
+func load() (*settings.Set, error) {
+	configured := settings.OptionalFile("/etc/pulp/settings.toml")
+	if path := os.Getenv("PULP_SETTINGS"); path != "" {
+		configured = settings.File(path)
+	}
+	return settings.Load(configured, settings.Env("PULP_"))
+}
+
+// firstStart makes the admin's password when there is no user yet.
+func firstStart(ctx context.Context, out io.Writer, app *pulpcore.App) error {
+	has, err := app.HasUsers(ctx)
+	if err != nil || has {
+		return err
+	}
+	return newAdminPassword(ctx, out, app)
+}
+
+func newAdminPassword(ctx context.Context, out io.Writer, app *pulpcore.App) error {
+	password := rand.Text()
+	if err := app.SetAdminPassword(ctx, password); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(out, "The user \"admin\" has the password %s\n", password)
+	return err
+}
+
+// goEnv asks the go command, and where there is none the runtime's own idea.
+func goEnv(ctx context.Context, name string) (string, error) {
+	raw, err := exec.CommandContext(ctx, "go", "env", name).Output()
+	if err != nil {
+		return "", fmt.Errorf("go env %s (%s): %w", name, runtime.Version(), err)
+	}
+	return strings.TrimSpace(string(raw)), nil
+}

@@ -1,0 +1,237 @@
+// Package pulpcore assembles content servers like Pulp 3: content-addressed artifacts, versioned repositories, sync
+// pipelines, tasks with resource reservations, publications, a REST API that Pulp's clients drive, and a content app.
+//
+// A host opens an [App] from settings and plugins, and runs it, or mounts its handlers in a server of its own:
+//
+//	set, err := settings.Load(settings.OptionalFile("/etc/pulp/settings.toml"), settings.Env("PULP_"))
+//	app, err := pulpcore.Open(ctx, set, file.Plugin())
+//	defer app.Close()
+//	err = app.Run(ctx)
+//
+// Nothing else has to be installed: without settings everything is kept in SQLite, an in-process Redis and a folder.
+// There is no global state; two Apps with different plugins and settings can live in one process.
+package pulpcore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"github.com/pulpgo/pulpcore/content"
+	"github.com/pulpgo/pulpcore/download"
+	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/rest"
+	"github.com/pulpgo/pulpcore/settings"
+	"github.com/pulpgo/pulpcore/storage"
+	"github.com/pulpgo/pulpcore/tasking"
+)
+
+// App is a content server: everything that a set of plugins and settings make together. Make one with [Open]. Its
+// methods are safe for concurrent use.
+type App struct {
+	set       *settings.Set
+	log       *slog.Logger
+	db        *models.DB
+	store     *storage.Store
+	queue     *tasking.Queue
+	downloads *download.Pool
+	bindings  []tasking.Binding
+	versions  map[string]string
+	api       http.Handler
+	content   *content.App
+	closers   []func() error // in the order of opening
+}
+
+// Options are what a host may bring along. The zero value of each field is its default.
+type Options struct {
+	Log   *slog.Logger   // default: what LOGGING says, on stderr
+	Store *storage.Store // default: opened from STORAGE_URL. The App closes it.
+}
+
+// Open checks the settings and the plugins, connects to database, storage and Redis, and assembles the App. It reports
+// every fault it finds in one error. An empty database gets its schema; one whose schema is older or newer than the
+// plugins' is refused, see [Migrate]. The caller closes the App.
+//
+// Errors: Invalid for faults of settings and plugins, Conflict for the schema, Unavailable.
+func Open(ctx context.Context, set *settings.Set, plugins ...*Plugin) (*App, error) {
+	return OpenWith(ctx, set, nil, plugins...)
+}
+
+// OpenWith is [Open] with parts that the host brings along.
+func OpenWith(ctx context.Context, set *settings.Set, opts *Options, plugins ...*Plugin) (app *App, err error) {
+	if opts == nil {
+		opts = &Options{}
+	}
+	b, err := check(set, plugins)
+	if err != nil {
+		return nil, err
+	}
+	a := &App{set: b.set, log: opts.Log, versions: b.versions}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, a.Close())
+		}
+	}()
+	if a.log == nil {
+		a.log = b.set.Logger(os.Stderr)
+	}
+	for _, note := range b.set.Notes() {
+		a.log.WarnContext(ctx, "a setting has no effect", "note", note)
+	}
+	if err := a.openDatabase(ctx, b); err != nil {
+		return nil, err
+	}
+	if err := a.openParts(ctx, b, opts); err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+// Migrate brings the database schema up to what the plugins need and makes the default domain. Run it once per
+// upgrade, before the new version's servers start; several at a time do no harm.
+//
+// Errors: Conflict if the schema is newer than the plugins; otherwise as [Open].
+func Migrate(ctx context.Context, set *settings.Set, plugins ...*Plugin) error {
+	b, err := check(set, plugins)
+	if err != nil {
+		return err
+	}
+	db, err := b.connect(ctx, b.set.Logger(os.Stderr))
+	if err != nil {
+		return err
+	}
+	return errors.Join(db.Migrate(ctx), db.Close())
+}
+
+// connect opens the database with the keys that protect its secrets.
+func (b *blueprint) connect(ctx context.Context, log *slog.Logger) (*models.DB, error) {
+	core := b.set.Core()
+	// The key file is made where the library decides on its place. A host that names one has to provide it: a file
+	// that is not there is more likely not mounted than not made yet.
+	own := core.DBEncryptionKey == filepath.Join(core.DeployRoot, filepath.Base(core.DBEncryptionKey))
+	keys, err := models.LoadKeyring(core.DBEncryptionKey, own)
+	if err != nil {
+		return nil, err
+	}
+	return models.OpenDB(ctx, core.DatabaseURL.Reveal(), &models.DBOptions{
+		Registry: b.registry, Keys: keys, Checksums: core.Checksums, Log: log,
+	})
+}
+
+func (a *App) openDatabase(ctx context.Context, b *blueprint) error {
+	db, err := b.connect(ctx, a.log)
+	if err != nil {
+		return err
+	}
+	a.closers = append(a.closers, db.Close)
+	empty, err := db.Empty(ctx)
+	if err != nil {
+		return err
+	}
+	if empty {
+		err = db.Migrate(ctx)
+	} else {
+		err = db.CheckSchema(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	a.db, err = db.InDomain(ctx, models.DefaultDomain)
+	return err
+}
+
+func (a *App) openParts(ctx context.Context, b *blueprint, opts *Options) error {
+	core := a.set.Core()
+	a.store = opts.Store
+	if a.store == nil {
+		var err error
+		a.store, err = storage.Open(ctx, core.StorageURL.Reveal(), &storage.Options{Checksums: core.Checksums, Log: a.log})
+		if err != nil {
+			return err
+		}
+	}
+	a.closers = append(a.closers, a.store.Close)
+	a.downloads = download.NewPool(0)
+	a.closers = append(a.closers, a.downloads.Close)
+	queue, err := tasking.NewQueue(a.db, &tasking.QueueOptions{RedisURL: core.RedisURL.Reveal(), Log: a.log})
+	if err != nil {
+		return err
+	}
+	a.queue = queue
+	a.closers = append(a.closers, queue.Close)
+	if a.content, err = content.New(a.db, a.store, a.downloads, contentOptions(a, b)); err != nil {
+		return err
+	}
+	a.closers = append(a.closers, a.content.Close)
+	api, err := rest.New(a.db, a.queue, a.store, restOptions(a, b))
+	if err != nil {
+		return err
+	}
+	a.api, a.bindings = api, append(b.tasks, api.Tasks()...)
+	return nil
+}
+
+// API returns the REST API as a plain handler. Mount it where API_ROOT says, and at the routes of plugins beside it.
+func (a *App) API() http.Handler { return a.api }
+
+// Content returns the content app as a plain handler. Mount it where CONTENT_PATH_PREFIX says, and at the content
+// routes of plugins.
+func (a *App) Content() http.Handler { return a.content }
+
+// Work executes tasks, slots at a time, until ctx is done; then it lets running ones finish for TASK_GRACE_INTERVAL.
+// With slots 0 the setting WORKERS decides.
+func (a *App) Work(ctx context.Context, slots int) error {
+	core := a.set.Core()
+	if slots == 0 {
+		slots = core.Workers
+	}
+	if slots == 0 {
+		slots = max(2, runtime.GOMAXPROCS(0))
+	}
+	w, err := tasking.NewWorker(a.queue, a.workerOptions(slots))
+	if err != nil {
+		return err
+	}
+	return w.Run(ctx)
+}
+
+// Run serves API and content app on LISTEN and executes tasks, until ctx is done.
+func (a *App) Run(ctx context.Context) error {
+	return Together(ctx,
+		func(ctx context.Context) error { return a.Heartbeat(ctx, "api") },
+		func(ctx context.Context) error { return a.Heartbeat(ctx, "content") },
+		func(ctx context.Context) error { return Serve(ctx, a.set.Core().Listen, a.Handler()) },
+		func(ctx context.Context) error { return a.Work(ctx, 0) },
+	)
+}
+
+// Close releases everything the App opened. It may be called twice. End [App.Run], [App.Work] and the servers that use
+// the handlers first.
+func (a *App) Close() error {
+	var errs []error
+	for i := len(a.closers) - 1; i >= 0; i-- {
+		errs = append(errs, a.closers[i]())
+	}
+	a.closers = nil
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("pulpcore: close: %w", err)
+	}
+	return nil
+}
+
+// DB returns the database, bound to the default domain.
+func (a *App) DB() *models.DB { return a.db }
+
+// Store returns the storage of artifacts and temporary files.
+func (a *App) Store() *storage.Store { return a.store }
+
+// Queue returns where tasks are dispatched to.
+func (a *App) Queue() *tasking.Queue { return a.queue }
+
+// Settings returns the settings with what the plugins added.
+func (a *App) Settings() *settings.Set { return a.set }

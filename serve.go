@@ -1,0 +1,81 @@
+package pulpcore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/pulpgo/pulpcore/pulperr"
+)
+
+// Together runs functions that live until ctx is done, side by side. When one of them returns early, with an error or
+// without, the others are told to end; the first error is returned. Functions follow the library's rule for things that
+// live: they return nil once ctx is done and their work is drained.
+func Together(ctx context.Context, fns ...func(ctx context.Context) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var group errgroup.Group
+	for _, fn := range fns {
+		group.Go(func() error {
+			defer cancel()
+			return fn(ctx)
+		})
+	}
+	return group.Wait()
+}
+
+// Serve serves h on a TCP address, such as ":24817", until ctx is done; then it waits for requests in flight, for 30
+// seconds at most.
+//
+// Errors: Unavailable if the address cannot be listened on.
+func Serve(ctx context.Context, addr string, h http.Handler) error {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
+	if err != nil {
+		return fmt.Errorf("pulpcore: serve: %w: %w", pulperr.Unavailable, err)
+	}
+	return ServeOn(ctx, l, h)
+}
+
+// drainTime is how long requests in flight may take when a server ends.
+const drainTime = 30 * time.Second
+
+// ServeOn is [Serve] on a listener that the caller made, for example on port 0. It closes the listener.
+func ServeOn(ctx context.Context, l net.Listener, h http.Handler) error {
+	srv := &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: 30 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10, // a proxy may pass a client certificate in a header
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- srv.Serve(l) }()
+	select {
+	case err := <-ended:
+		return fmt.Errorf("pulpcore: serve: %w", err)
+	case <-ctx.Done():
+	}
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
+	defer cancel()
+	err := srv.Shutdown(drain)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = srv.Close()
+	}
+	<-ended
+	return err
+}
+
+// Handler returns API and content app behind one handler, for a server that has nothing else to serve.
+func (a *App) Handler() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if a.content.Serves(r.URL.Path) {
+			a.content.ServeHTTP(w, r)
+			return
+		}
+		a.api.ServeHTTP(w, r)
+	})
+}
