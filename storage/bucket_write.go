@@ -13,8 +13,6 @@ const (
 	// holdBytes is how much is kept in memory before an upload begins. Smaller objects cost one request, even if
 	// their key is known only at the end.
 	holdBytes = 1 << 20
-	// copyLimit is the largest object that S3 copies in one request.
-	copyLimit = 5 << 30
 	// maxParts is how many parts S3 allows an upload to have; partBytes is gocloud's own size of a part.
 	maxParts  = 10_000
 	partBytes = 8 << 20
@@ -126,15 +124,14 @@ func (b *bucketBackend) link(ctx context.Context, from, to, _ string) error {
 	if err == nil || isMissing(err) || ctx.Err() != nil {
 		return err
 	}
-	a, e := b.bucket.Attributes(ctx, from)
-	if e != nil || a.Size <= copyLimit {
-		return err
+	if again := b.copy(ctx, from, to); again != nil {
+		return errors.Join(err, again)
 	}
-	return b.copy(ctx, from, to, a.Size)
+	return nil
 }
 
-// copy moves the bytes through this process: for objects that are too large for the service's own copy.
-func (b *bucketBackend) copy(ctx context.Context, from, to string, size int64) (err error) {
+// copy moves the bytes through this process: for services that do not copy, or not this object. S3 stops at 5 GB.
+func (b *bucketBackend) copy(ctx context.Context, from, to string) (err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	r, err := b.bucket.NewReader(ctx, from, nil)
@@ -142,12 +139,12 @@ func (b *bucketBackend) copy(ctx context.Context, from, to string, size int64) (
 		return err
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
-	w, err := b.bucket.NewWriter(ctx, to, writerOptions(size))
+	w, err := b.bucket.NewWriter(ctx, to, writerOptions(r.Size()))
 	if err != nil {
 		return err
 	}
 	n, err := io.Copy(w, r)
-	if err == nil && n != size {
+	if err == nil && n != r.Size() {
 		err = io.ErrUnexpectedEOF
 	}
 	if err != nil {

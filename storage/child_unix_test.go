@@ -128,7 +128,8 @@ func TestKill(t *testing.T) {
 			t.Fatal(err)
 		}
 		o, err := s.Digest(t.Context(), a.Key)
-		if err != nil || o.Size != killedSize || filepath.Dir(a.Key) != "tmp" && a.Key != storage.ArtifactKey(o.Digests.SHA256) {
+		named := filepath.Dir(a.Key) == "tmp" || a.Key == storage.ArtifactKey(o.Digests.SHA256)
+		if err != nil || o.Size != killedSize || !named {
 			t.Errorf("a partial object is visible: %+v, %v", o, err)
 		}
 	}
@@ -177,8 +178,8 @@ func TestPermissions(t *testing.T) {
 	if err := errors.Join(
 		os.Mkdir(tmp, 0o755),
 		os.WriteFile(filepath.Join(tmp, "secret"), []byte("x"), 0o200),
-		os.Chmod(tmp, 0o555), //nolint:gosec // a folder for everyone to read
-		os.Chmod(dir, 0o555), //nolint:gosec // same
+		os.Chmod(tmp, 0o555),
+		os.Chmod(dir, 0o555),
 	); err != nil {
 		t.Fatal(err)
 	}

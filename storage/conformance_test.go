@@ -71,7 +71,7 @@ func TestRealS3(t *testing.T) {
 		o := withS3(opts)
 		o.Prefix = "test-" + uuid.NewString()
 		s := open(t, rawURL, o)
-		t.Cleanup(func() { clear(t, s) })
+		t.Cleanup(func() { empty(t, s) })
 		return s
 	})
 }
@@ -119,8 +119,8 @@ func fakeS3(t *testing.T) string {
 	return "s3://pulp?" + q.Encode()
 }
 
-// clear removes what a test has put in s. The test's own context is over by then.
-func clear(t *testing.T, s *storage.Store) {
+// empty removes what a test has put in s. The test's own context is over by then.
+func empty(t *testing.T, s *storage.Store) {
 	ctx := context.Background()
 	for a, err := range s.List(ctx, "") {
 		if err != nil {

@@ -8,6 +8,7 @@ import (
 	"iter"
 	"os"
 	"path"
+	"path/filepath"
 	"strings"
 	"sync"
 )
@@ -29,7 +30,7 @@ const (
 
 // openFolder returns the backend in dir, which is made if it is missing.
 func openFolder(dir string, o Options) (*folder, error) {
-	if err := os.MkdirAll(dir, dirMode); err != nil {
+	if err := makeFolder(dir, o.Relaxed); err != nil {
 		return nil, err
 	}
 	root, err := os.OpenRoot(dir)
@@ -37,6 +38,28 @@ func openFolder(dir string, o Options) (*folder, error) {
 		return nil, err
 	}
 	return &folder{root: root, relaxed: o.Relaxed, intercept: o.Intercept}, nil
+}
+
+// makeFolder makes dir and its parents as far as they are missing, and flushes their entries.
+func makeFolder(dir string, relaxed bool) error {
+	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	parent := filepath.Dir(dir)
+	if err := makeFolder(parent, relaxed); err != nil {
+		return err
+	}
+	if err := os.Mkdir(dir, dirMode); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	if relaxed {
+		return nil
+	}
+	root, err := os.OpenRoot(parent)
+	if err != nil {
+		return err
+	}
+	return errors.Join(syncDir(root, "."), root.Close())
 }
 
 func (f *folder) open(ctx context.Context, key string, offset, length int64) (source, error) {

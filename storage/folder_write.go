@@ -168,7 +168,7 @@ func (f *folder) settle(ctx context.Context, dir string) error {
 	if err := f.intercept(ctx, OpSettle, dir); err != nil {
 		return err
 	}
-	if err := f.syncDir(dir); err != nil {
+	if err := syncDir(f.root, dir); err != nil {
 		return err
 	}
 	for dir != "." {
@@ -176,7 +176,7 @@ func (f *folder) settle(ctx context.Context, dir string) error {
 			return nil
 		}
 		parent := path.Dir(dir)
-		if err := f.syncDir(parent); err != nil {
+		if err := syncDir(f.root, parent); err != nil {
 			return err
 		}
 		f.known.Store(dir, struct{}{})

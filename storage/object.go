@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/pulpgo/pulpcore/hashlib"
 	"github.com/pulpgo/pulpcore/pulperr"
 )
 
@@ -159,9 +158,4 @@ func slashed(dir string) string {
 		return ""
 	}
 	return dir + "/"
-}
-
-// Expectation returns what o's bytes are expected to be when they are stored again, for example in another Store.
-func (o Object) Expectation() *hashlib.Expect {
-	return &hashlib.Expect{Digests: o.Digests, Size: hashlib.Size(o.Size)}
 }

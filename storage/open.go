@@ -2,9 +2,9 @@ package storage
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
-	"path"
 	"path/filepath"
 	"strings"
 
@@ -26,24 +26,34 @@ import (
 // Errors: Invalid for a malformed or unknown URL; Unavailable if the folder or bucket cannot be opened.
 func Open(ctx context.Context, rawURL string, opts *Options) (*Store, error) {
 	o := opts.orDefault()
-	if !strings.Contains(rawURL, ":") || filepath.VolumeName(rawURL) != "" {
+	scheme, _, isURL := strings.Cut(rawURL, ":")
+	if !isURL || strings.ContainsAny(scheme, `/\`) || filepath.VolumeName(rawURL) != "" {
 		return openLocal(ctx, rawURL, o)
 	}
 	u, err := url.Parse(rawURL)
 	if err != nil {
 		return nil, pulperr.Field("url", "the storage URL cannot be parsed")
 	}
+	q := u.Query()
+	if p := strings.TrimSuffix(q.Get("prefix"), "/"); p != "" {
+		o.Prefix = strings.TrimPrefix(o.Prefix+"/"+p, "/")
+	}
+	q.Del("prefix") // gocloud would put it before keys without a slash
+	u.RawQuery = q.Encode()
 	switch u.Scheme {
 	case "file":
-		dir, err := folderOf(u, &o)
+		dir, err := folderOf(u)
 		if err != nil {
 			return nil, err
 		}
 		return openLocal(ctx, dir, o)
 	case "mem":
-		o.Prefix = path.Join(o.Prefix, u.Query().Get("prefix"))
 		return newStore(newBucketBackend(memblob.OpenBucket(&memblob.Options{NoMD5: true}), o), o)
 	}
+	return openDriver(ctx, u, o)
+}
+
+func openDriver(ctx context.Context, u *url.URL, o Options) (*Store, error) {
 	if !o.Mux.ValidBucketScheme(u.Scheme) {
 		return nil, pulperr.Field("url", "no driver for %q; the program has to import one, such as "+
 			"gocloud.dev/blob/s3blob", u.Scheme)
@@ -52,7 +62,11 @@ func Open(ctx context.Context, rawURL string, opts *Options) (*Store, error) {
 	if err != nil {
 		return nil, wrapWrite(ctx, "open", u.Scheme+"://"+u.Host+u.Path, err)
 	}
-	return newStore(newBucketBackend(b, o), o)
+	s, err := newStore(newBucketBackend(b, o), o)
+	if err != nil {
+		return nil, errors.Join(err, b.Close())
+	}
+	return s, nil
 }
 
 func openLocal(ctx context.Context, dir string, o Options) (*Store, error) {
@@ -63,6 +77,9 @@ func openLocal(ctx context.Context, dir string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("storage: open %q: %w: %w", dir, pulperr.Unavailable, err)
 	}
+	if err := checkPrefix(o.Prefix); err != nil {
+		return nil, err // before a folder is made
+	}
 	f, err := openFolder(abs, o)
 	if err != nil {
 		return nil, wrapWrite(ctx, "open", dir, err)
@@ -71,11 +88,9 @@ func openLocal(ctx context.Context, dir string, o Options) (*Store, error) {
 }
 
 // folderOf returns the folder that a file URL names.
-func folderOf(u *url.URL, o *Options) (string, error) {
-	for name, v := range u.Query() {
+func folderOf(u *url.URL) (string, error) {
+	for name := range u.Query() {
 		switch name {
-		case "prefix":
-			o.Prefix = path.Join(o.Prefix, v[0])
 		case "create_dir", "metadata", "no_tmp_dir":
 		default:
 			return "", pulperr.Field("url", "unknown parameter %q of a file URL", name)

@@ -28,6 +28,8 @@ func TestOpenURL(t *testing.T) {
 		"file:e":                          "e",
 		"./f/g":                           "f/g",
 		"h":                               "h",
+		"./a:b":                           "a:b",
+		"file://" + dir + "/j?prefix=o/":  "j/o",
 		dir + "/i":                        "i",
 		"file://" + dir + "/j?prefix=k/l": "j/k/l",
 		"file://" + dir + "/with%20space?metadata=skip":     "with space",
@@ -52,6 +54,8 @@ func TestOpenURL(t *testing.T) {
 		"file:///x?unknown=1":         pulperr.Invalid,
 		"file:///x?prefix=..":         pulperr.Invalid,
 		"mem://?prefix=artifact":      pulperr.Invalid,
+		"mem://?prefix=a/../b":        pulperr.Invalid,
+		"unheard:of":                  pulperr.Invalid,
 		"unheard://of":                pulperr.Invalid,
 		"http://[::1":                 pulperr.Invalid,
 		"s3://b?secret=hunter2&bad=1": pulperr.Unavailable,
@@ -106,8 +110,9 @@ func TestFileNameNeedsHook(t *testing.T) {
 	if !s.CanSign() {
 		t.Error("CanSign = false")
 	}
-	o := &storage.SignOptions{Filename: "x"}
-	if _, err := s.SignedURL(t.Context(), storage.ArtifactKey(strings.Repeat("a", 64)), o); !errors.Is(err, pulperr.Unsupported) {
+	key := storage.ArtifactKey(strings.Repeat("a", 64))
+	_, err := s.SignedURL(t.Context(), key, &storage.SignOptions{Filename: "x"})
+	if !errors.Is(err, pulperr.Unsupported) {
 		t.Errorf("SignedURL = %v, want Unsupported", err)
 	}
 }

@@ -93,7 +93,8 @@ func (r *Reader) Seek(offset int64, whence int) (int64, error) {
 	return pos, nil
 }
 
-// WriteTo writes the remaining bytes to w. From a local folder to a network connection the kernel copies them.
+// WriteTo writes the remaining bytes to w. From a local folder to a network connection the kernel copies them. An
+// error of w is returned as it is.
 func (r *Reader) WriteTo(w io.Writer) (int64, error) {
 	if r.src.file == nil {
 		return io.Copy(w, onlyReader{r})

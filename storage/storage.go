@@ -76,9 +76,9 @@ type Options struct {
 	// for tests and for caches.
 	Relaxed bool
 
-	// Intercept is called before every operation on the backend with the full key; an error fails the operation as
-	// if the backend had. Use it to trace, to limit or to refuse; package storagetest injects faults with it. It must
-	// be safe for concurrent use.
+	// Intercept is called before every operation on the backend, with the full key or "" as long as an artifact's is
+	// not known; an error fails the operation as if the backend had. Use it to trace, to limit or to refuse; the tests
+	// inject faults with it. It must be safe for concurrent use.
 	Intercept func(ctx context.Context, op Op, key string) error
 }
 

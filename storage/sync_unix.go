@@ -2,11 +2,14 @@
 
 package storage
 
-import "errors"
+import (
+	"errors"
+	"os"
+)
 
 // syncDir flushes the entries of a directory to the disk.
-func (f *folder) syncDir(dir string) error {
-	d, err := f.root.Open(dir)
+func syncDir(root *os.Root, dir string) error {
+	d, err := root.Open(dir)
 	if err != nil {
 		return err
 	}

@@ -1,4 +1,6 @@
 package storage
 
+import "os"
+
 // syncDir does nothing: Windows cannot flush a directory, and NTFS journals its entries.
-func (f *folder) syncDir(string) error { return nil }
+func syncDir(*os.Root, string) error { return nil }

@@ -4,12 +4,17 @@ package storage
 
 import (
 	"context"
+	"errors"
 	"syscall"
 )
 
 func (f *folder) usage(context.Context) (Usage, error) {
+	dir, err := f.root.Open(".")
+	if err != nil {
+		return Usage{}, err
+	}
 	var st syscall.Statfs_t
-	if err := syscall.Statfs(f.root.Name(), &st); err != nil {
+	if err := errors.Join(syscall.Fstatfs(int(dir.Fd()), &st), dir.Close()); err != nil {
 		return Usage{}, err
 	}
 	size := int64(st.Bsize)

@@ -93,7 +93,7 @@ func (s *Store) PutTemp(ctx context.Context, id uuid.UUID, r io.Reader, expect *
 }
 
 func (w *Writer) put(r io.Reader) (Object, error) {
-	defer w.Abort()
+	defer func() { _ = w.Abort() }() // after an error everything is dropped already, and logged if it was not
 	if _, err := w.ReadFrom(r); err != nil {
 		return Object{}, err
 	}
@@ -149,6 +149,10 @@ func (w *Writer) ReadFrom(r io.Reader) (int64, error) {
 
 // Size returns the number of bytes written since the beginning or the last Reset.
 func (w *Writer) Size() int64 { return w.hash.Size() }
+
+// Digests returns the digests of what was written so far. With it a Writer is a download's sink and hasher in one, so
+// that bytes are hashed once.
+func (w *Writer) Digests() hashlib.Digests { return w.hash.Digests() }
 
 // Reset forgets everything written and any error, and begins again at byte 0: for a download that starts anew. A
 // committed or aborted writer cannot be reset.

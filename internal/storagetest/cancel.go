@@ -11,6 +11,7 @@ import (
 
 	"github.com/pulpgo/pulpcore/hashlib"
 	"github.com/pulpgo/pulpcore/pulperr"
+	"github.com/pulpgo/pulpcore/storage"
 )
 
 func testCancel(t *testing.T, open Opener) {
@@ -39,6 +40,13 @@ func testCancel(t *testing.T, open Opener) {
 			})
 		}
 	}
+	t.Run("late", func(t *testing.T) { wantLateCancel(t, s, b) })
+	wantNothing(t, s)
+	t.Run("reading", func(t *testing.T) { wantReadCancel(t, s, b) })
+}
+
+// wantLateCancel cancels between the last byte and the commit, and from inside the source.
+func wantLateCancel(t *testing.T, s *storage.Store, b []byte) {
 	t.Run("between the last byte and the commit", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		w, err := s.NewArtifactWriter(ctx, nil)
@@ -58,22 +66,22 @@ func testCancel(t *testing.T, open Opener) {
 		_, err := s.PutTemp(ctx, newID(t), src, nil)
 		wantKind(t, "PutTemp", err, pulperr.Canceled)
 	})
-	wantNothing(t, s)
-	t.Run("reading", func(t *testing.T) {
-		key := put(t, s, b).Key
-		ctx, cancel := context.WithCancel(t.Context())
-		r, err := s.Open(ctx, key)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer r.Close()
-		if _, err := io.CopyN(io.Discard, r, 1000); err != nil {
-			t.Fatal(err)
-		}
-		cancel()
-		_, err = io.Copy(io.Discard, r)
-		wantKind(t, "Read", err, pulperr.Canceled)
-	})
+}
+
+func wantReadCancel(t *testing.T, s *storage.Store, b []byte) {
+	key := put(t, s, b).Key
+	ctx, cancel := context.WithCancel(t.Context())
+	r, err := s.Open(ctx, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if _, err := io.CopyN(io.Discard, r, 1000); err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	_, err = io.Copy(io.Discard, r)
+	wantKind(t, "Read", err, pulperr.Canceled)
 }
 
 // callReader calls a function when it is read, and is at its end then.

@@ -42,29 +42,31 @@ func testConcurrent(t *testing.T, open Opener) {
 		}
 		wantBytes(t, s, storage.ArtifactKey(temp.Digests.SHA256), b)
 	})
-	t.Run("many artifacts", func(t *testing.T) {
-		errs := together(20, func(i int) error {
-			for j := range 5 {
-				b := fmt.Appendf(nil, "writer %d, file %d", i, j)
-				o, err := s.PutArtifact(t.Context(), bytes.NewReader(b), nil)
-				if err != nil {
-					return err
-				}
-				got, err := s.Digest(t.Context(), o.Key)
-				if err != nil || got != o {
-					return fmt.Errorf("Digest = %+v, %w, want %+v", got, err, o)
-				}
-				if err := s.Delete(t.Context(), o.Key); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		if errs != nil {
-			t.Error(errs)
-		}
-	})
+	t.Run("many artifacts", func(t *testing.T) { wantMany(t, s) })
 	wantSwept(t, s)
+}
+
+func wantMany(t *testing.T, s *storage.Store) {
+	errs := together(20, func(i int) error {
+		for j := range 5 {
+			b := fmt.Appendf(nil, "writer %d, file %d", i, j)
+			o, err := s.PutArtifact(t.Context(), bytes.NewReader(b), nil)
+			if err != nil {
+				return err
+			}
+			got, err := s.Digest(t.Context(), o.Key)
+			if err != nil || got != o {
+				return fmt.Errorf("Digest = %+v, %w, want %+v", got, err, o)
+			}
+			if err := s.Delete(t.Context(), o.Key); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if errs != nil {
+		t.Error(errs)
+	}
 }
 
 // together runs n functions at once and joins their errors.

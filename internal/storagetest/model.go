@@ -26,7 +26,7 @@ func testModel(t *testing.T, open Opener) {
 	t.Logf("seed %d", seed)
 	m := &model{
 		store: open(t, nil),
-		rng:   rand.New(rand.NewPCG(seed, 0)), //nolint:gosec // repeatable, not secret
+		rng:   rand.New(rand.NewPCG(seed, 0)), // repeatable, not secret
 		bytes: make(map[string][]byte),
 		temps: make(map[string]storage.Object),
 	}

@@ -128,7 +128,9 @@ func testDedupe(t *testing.T, open Opener) {
 	if n := writes.Count(storage.OpCommit); n != commits {
 		t.Errorf("the stored artifact was written %d times more", n-commits)
 	}
-	for name, give := range map[string][]byte{"short": b[1:], "long": append(b[:len(b):len(b)], 0), "other": Bytes(4, 2<<20)} {
+	for name, give := range map[string][]byte{
+		"short": b[1:], "long": append(b[:len(b):len(b)], 0), "other": Bytes(4, 2<<20),
+	} {
 		if _, err := s.PutArtifact(t.Context(), bytes.NewReader(give), Expect(b)); !errors.Is(err, pulperr.Invalid) {
 			t.Errorf("%s bytes for a stored artifact: %v, want Invalid", name, err)
 		}

@@ -50,7 +50,8 @@ func testSign(t *testing.T, open Opener) {
 		wantKind(t, "SignedURL", err, pulperr.Unsupported)
 		return
 	}
-	u, err := s.SignedURL(t.Context(), key, &storage.SignOptions{Filename: "pretty ü.rpm", ContentType: "application/x-rpm"})
+	o := &storage.SignOptions{Filename: "pretty ü.rpm", ContentType: "application/x-rpm"}
+	u, err := s.SignedURL(t.Context(), key, o)
 	if err != nil {
 		t.Fatalf("SignedURL = %v", err)
 	}
@@ -66,7 +67,8 @@ func testSign(t *testing.T, open Opener) {
 		t.Errorf("Content-Type = %q", got)
 	}
 	id := newID(t)
-	u, err = s.SignedURL(t.Context(), storage.TempKey(id), &storage.SignOptions{Method: http.MethodPut, Expiry: time.Minute})
+	o = &storage.SignOptions{Method: http.MethodPut, Expiry: time.Minute}
+	u, err = s.SignedURL(t.Context(), storage.TempKey(id), o)
 	if err != nil {
 		t.Fatalf("SignedURL for PUT = %v", err)
 	}

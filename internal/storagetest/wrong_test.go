@@ -23,19 +23,58 @@ var wrongs = map[string]struct {
 	wrap    func(driver.Bucket) driver.Bucket
 	notices string
 }{
-	"drops the last byte":     {func(b driver.Bucket) driver.Bucket { return truncating{b} }, "what is put can be read"},
-	"flips a bit":             {func(b driver.Bucket) driver.Bucket { return flipping{b} }, "what is put can be read"},
-	"ignores offsets":         {func(b driver.Bucket) driver.Bucket { return unranged{b} }, "ranges are exact"},
-	"cuts reads short":        {func(b driver.Bucket) driver.Bucket { return cutting{b} }, "what is put can be read"},
-	"finds what is missing":   {func(b driver.Bucket) driver.Bucket { return inventing{b} }, "missing objects are not found"},
-	"reports missing oddly":   {func(b driver.Bucket) driver.Bucket { return vague{b} }, "missing objects are not found"},
-	"never deletes":           {func(b driver.Bucket) driver.Bucket { return hoarding{b} }, "random operations match a model"},
-	"copies nothing":          {func(b driver.Bucket) driver.Bucket { return copyless{b} }, "temporary files become artifacts"},
-	"moves instead of copies": {func(b driver.Bucket) driver.Bucket { return moving{b} }, "temporary files become artifacts"},
-	"commits when canceled":   {func(b driver.Bucket) driver.Bucket { return stubborn{b} }, "a canceled write leaves nothing"},
-	"hides from lists":        {func(b driver.Bucket) driver.Bucket { return hiding{b} }, "listing is complete"},
-	"forgets the prefix":      {func(b driver.Bucket) driver.Bucket { return flat{b} }, "prefixes are apart"},
-	"cannot write":            {func(b driver.Bucket) driver.Bucket { return readOnly{b} }, "the store checks itself"},
+	"drops the last byte": {
+		func(b driver.Bucket) driver.Bucket { return truncating{b} },
+		"what is put can be read",
+	},
+	"flips a bit": {
+		func(b driver.Bucket) driver.Bucket { return flipping{b} },
+		"what is put can be read",
+	},
+	"ignores offsets": {
+		func(b driver.Bucket) driver.Bucket { return unranged{b} },
+		"ranges are exact",
+	},
+	"cuts reads short": {
+		func(b driver.Bucket) driver.Bucket { return cutting{b} },
+		"what is put can be read",
+	},
+	"finds what is missing": {
+		func(b driver.Bucket) driver.Bucket { return inventing{b} },
+		"missing objects are not found",
+	},
+	"reports missing oddly": {
+		func(b driver.Bucket) driver.Bucket { return vague{b} },
+		"missing objects are not found",
+	},
+	"never deletes": {
+		func(b driver.Bucket) driver.Bucket { return hoarding{b} },
+		"random operations match a model",
+	},
+	"copies nothing": {
+		func(b driver.Bucket) driver.Bucket { return copyless{b} },
+		"temporary files become artifacts",
+	},
+	"moves instead of copies": {
+		func(b driver.Bucket) driver.Bucket { return moving{b} },
+		"temporary files become artifacts",
+	},
+	"commits when canceled": {
+		func(b driver.Bucket) driver.Bucket { return stubborn{b} },
+		"a canceled write leaves nothing",
+	},
+	"hides from lists": {
+		func(b driver.Bucket) driver.Bucket { return hiding{b} },
+		"listing is complete",
+	},
+	"forgets the prefix": {
+		func(b driver.Bucket) driver.Bucket { return flat{b} },
+		"prefixes are apart",
+	},
+	"cannot write": {
+		func(b driver.Bucket) driver.Bucket { return readOnly{b} },
+		"the store checks itself",
+	},
 }
 
 const envWrong = "PULP_STORAGETEST_WRONG"
@@ -76,6 +115,25 @@ func TestWrong(t *testing.T) {
 		t.Cleanup(func() { _ = s.Close() })
 		return s
 	})
+}
+
+// TestWithoutCopy runs the suite on a service that cannot copy, which is not wrong.
+func TestWithoutCopy(t *testing.T) {
+	t.Parallel()
+	storagetest.Run(t, func(t *testing.T, opts *storage.Options) *storage.Store {
+		s, err := storage.New(blob.NewBucket(unable{proxy{bucket: memblob.OpenBucket(nil)}}), opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = s.Close() })
+		return s
+	})
+}
+
+type unable struct{ driver.Bucket }
+
+func (unable) Copy(context.Context, string, string, *driver.CopyOptions) error {
+	return errors.New("EntityTooLarge")
 }
 
 type (
