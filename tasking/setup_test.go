@@ -1,0 +1,239 @@
+package tasking_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"go.uber.org/goleak"
+
+	"github.com/pulpgo/pulpcore/internal/dbtest"
+	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/tasking"
+)
+
+func TestMain(m *testing.M) {
+	if runChild() {
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
+
+type noArgs struct{}
+
+// blockArgs are those of a task that says when it begins and ends when it is told.
+type blockArgs struct {
+	Name      string
+	Exclusive []string
+	Shared    []string
+}
+
+func (a blockArgs) Locks() tasking.Locks {
+	return tasking.Locks{Exclusive: tasking.Named(a.Exclusive...), Shared: tasking.Named(a.Shared...)}
+}
+
+// bench is everything a test needs.
+type bench struct {
+	t     testing.TB
+	db    *models.DB
+	q     *tasking.Queue
+	block *tasking.Task[blockArgs]
+
+	mu      sync.Mutex
+	began   map[string]chan struct{}
+	release map[string]chan error
+	order   []string
+}
+
+var block = tasking.Define[blockArgs]("test.block")
+
+// openDB returns a migrated database with the default domain.
+func openDB(t testing.TB, url string) *models.DB {
+	t.Helper()
+	keys, err := models.NewKeyring([]byte(strings.Repeat("k", 32)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	db, err := models.OpenDB(t.Context(), url, &models.DBOptions{Keys: keys})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	if err := db.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if db, err = db.InDomain(t.Context(), models.DefaultDomain); err != nil {
+		t.Fatal(err)
+	}
+	return db
+}
+
+func setup(t testing.TB, dbURL, redisURL string) *bench {
+	t.Helper()
+	b := &bench{t: t, db: openDB(t, dbURL), block: block, began: map[string]chan struct{}{}, release: map[string]chan error{}}
+	b.q = b.queue(redisURL)
+	return b
+}
+
+func (b *bench) queue(redisURL string) *tasking.Queue {
+	b.t.Helper()
+	q, err := tasking.NewQueue(b.db, &tasking.QueueOptions{RedisURL: redisURL, Prefix: uuid.NewString(), Log: testLog(b.t)})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.t.Cleanup(func() { _ = q.Close() })
+	return q
+}
+
+// run starts a worker that ends before the database is closed.
+func (b *bench) run(opts tasking.WorkerOptions) (stop func()) {
+	b.t.Helper()
+	w := b.worker(opts)
+	ctx, cancel := context.WithCancel(context.WithoutCancel(b.t.Context()))
+	done := make(chan error, 1)
+	go func() { done <- w.Run(ctx) }()
+	stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; err != nil {
+			b.t.Errorf("Run() = %v, want nil", err)
+		}
+	})
+	b.t.Cleanup(stop)
+	return stop
+}
+
+func (b *bench) worker(opts tasking.WorkerOptions) *tasking.Worker {
+	b.t.Helper()
+	opts.Bindings = append(opts.Bindings, b.block.Do(b.body))
+	if opts.WorkDir == "" {
+		opts.WorkDir = b.t.TempDir()
+	}
+	w, err := tasking.NewWorker(b.q, &opts)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return w
+}
+
+func (b *bench) body(ctx context.Context, _ *tasking.Env, a blockArgs) error {
+	b.mu.Lock()
+	b.order = append(b.order, a.Name)
+	b.mu.Unlock()
+	close(b.chanOf(a.Name))
+	select {
+	case err := <-b.releaseOf(a.Name):
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (b *bench) chanOf(name string) chan struct{} {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.began[name] == nil {
+		b.began[name] = make(chan struct{})
+	}
+	return b.began[name]
+}
+
+func (b *bench) releaseOf(name string) chan error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.release[name] == nil {
+		b.release[name] = make(chan error, 1)
+	}
+	return b.release[name]
+}
+
+// begins waits until the named task runs.
+func (b *bench) begins(name string) {
+	b.t.Helper()
+	select {
+	case <-b.chanOf(name):
+	case <-time.After(20 * time.Second):
+		b.t.Fatalf("task %s did not begin", name)
+	}
+}
+
+func (b *bench) end(name string, err error) { b.releaseOf(name) <- err }
+
+func (b *bench) dispatch(a blockArgs, opts ...*tasking.Options) uuid.UUID {
+	b.t.Helper()
+	ticket, err := b.block.Dispatch(b.t.Context(), b.q, a, opts...)
+	if err != nil {
+		b.t.Fatalf("Dispatch(%s) = %v", a.Name, err)
+	}
+	return ticket.TaskID
+}
+
+func (b *bench) get(id uuid.UUID) *models.Task {
+	b.t.Helper()
+	task, err := b.q.Get(b.t.Context(), id)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return task
+}
+
+func (b *bench) wait(id uuid.UUID, want models.TaskState) *models.Task {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeoutCause(b.t.Context(), 30*time.Second, errors.New("the task did not end"))
+	defer cancel()
+	task, err := b.q.Wait(ctx, id)
+	if err != nil {
+		b.t.Fatalf("Wait() = %v; task is %s", err, b.get(id).State)
+	}
+	if task.State != want {
+		b.t.Fatalf("state = %s (%+v), want %s", task.State, task.Error, want)
+	}
+	return task
+}
+
+// noReservations fails unless every reservation is free.
+func (b *bench) noReservations() {
+	b.t.Helper()
+	var n int
+	if err := b.db.Bun().NewRaw("SELECT count(*) FROM core_taskresource").Scan(b.t.Context(), &n); err != nil {
+		b.t.Fatal(err)
+	}
+	if n != 0 {
+		b.t.Errorf("%d reservations are left", n)
+	}
+}
+
+type testWriter struct{ t testing.TB }
+
+func (w testWriter) Write(p []byte) (int, error) {
+	w.t.Log(strings.TrimSpace(string(p)))
+	return len(p), nil
+}
+
+func testLog(t testing.TB) *slog.Logger {
+	if _, ok := t.(*testing.B); ok {
+		return slog.New(slog.DiscardHandler)
+	}
+	return slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelInfo}))
+}
+
+// each runs fn on both databases, with the Redis of the process and with a real one.
+func each(t *testing.T, fn func(t *testing.T, b *bench)) {
+	t.Helper()
+	for name, database := range map[string]func(testing.TB) string{"sqlite": dbtest.SQLite, "postgres": dbtest.Postgres} {
+		for redis, redisURL := range map[string]func(testing.TB) string{"embedded": nil, "redis": dbtest.RedisURL} {
+			t.Run(name+" "+redis, func(t *testing.T) {
+				t.Parallel()
+				url := ""
+				if redisURL != nil {
+					url = redisURL(t)
+				}
+				fn(t, setup(t, database(t), url))
+			})
+		}
+	}
+}
