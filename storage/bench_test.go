@@ -46,6 +46,17 @@ func BenchmarkPut50B(b *testing.B) {
 			return err
 		})
 	})
+	b.Run("S3", func(b *testing.B) {
+		if os.Getenv(envS3) == "" {
+			b.Skipf("%s is not set", envS3)
+		}
+		s := open(b, os.Getenv(envS3), &storage.Options{Prefix: "bench-" + uuid.NewString()})
+		b.Cleanup(func() { empty(b, s) })
+		twenty(b, func() error {
+			_, err := s.PutArtifact(b.Context(), bytes.NewReader(fmt.Appendf(nil, "%050d", n.Add(1))), nil)
+			return err
+		})
+	})
 	b.Run("syscalls", func(b *testing.B) {
 		dir := b.TempDir()
 		for i := range 256 {
@@ -104,6 +115,7 @@ func BenchmarkPut64MiB(b *testing.B) {
 	}
 	for name, opts := range map[string]*storage.Options{
 		"default checksums": nil,
+		"4 hash workers":    {HashWorkers: 4},
 		"sha256":            {Checksums: sha256},
 		"sha256, relaxed":   {Checksums: sha256, Relaxed: true},
 	} {

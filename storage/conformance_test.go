@@ -32,11 +32,11 @@ func TestFolder(t *testing.T) {
 	storagetest.Run(t, openFolder)
 }
 
-func TestFolderRelaxed(t *testing.T) {
+func TestFolderRelaxedParallel(t *testing.T) {
 	t.Parallel()
 	storagetest.Run(t, func(t *testing.T, opts *storage.Options) *storage.Store {
 		o := orZero(opts)
-		o.Relaxed = true
+		o.Relaxed, o.HashWorkers = true, 4
 		return openFolder(t, &o)
 	})
 }
@@ -120,15 +120,15 @@ func fakeS3(t *testing.T) string {
 }
 
 // empty removes what a test has put in s. The test's own context is over by then.
-func empty(t *testing.T, s *storage.Store) {
+func empty(tb testing.TB, s *storage.Store) {
 	ctx := context.Background()
 	for a, err := range s.List(ctx, "") {
 		if err != nil {
-			t.Errorf("List = %v", err)
+			tb.Errorf("List = %v", err)
 			return
 		}
 		if err := s.Delete(ctx, a.Key); err != nil {
-			t.Errorf("Delete = %v", err)
+			tb.Errorf("Delete = %v", err)
 		}
 	}
 }
