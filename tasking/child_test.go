@@ -1,4 +1,299 @@
 package tasking_test
 
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+
+	"github.com/pulpgo/pulpcore/internal/dbtest"
+	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/pulperr"
+	"github.com/pulpgo/pulpcore/tasking"
+)
+
+// Environment of a child.
+const (
+	childDB    = "PULP_TASKING_CHILD_DB"
+	childRedis = "PULP_TASKING_CHILD_REDIS"
+	childDir   = "PULP_TASKING_CHILD_DIR"
+)
+
+const childPrefix, childTTL = "tasking-child", 900 * time.Millisecond
+
+// hang is executed by a child: it makes a mess and writes until it cannot any more, and says why.
+var hang = tasking.Define[noArgs]("test.hang")
+
 // runChild makes this test binary a worker process that a test can kill.
-func runChild() bool { return false }
+func runChild() bool {
+	url := os.Getenv(childDB)
+	if url == "" {
+		return false
+	}
+	if err := childMain(url); err != nil {
+		fmt.Fprintln(os.Stderr, "child:", err)
+		os.Exit(1)
+	}
+	return true
+}
+
+func childMain(url string) error {
+	ctx := context.Background()
+	keys, err := models.NewKeyring(bytes.Repeat([]byte("k"), 32))
+	if err != nil {
+		return err
+	}
+	db, err := models.OpenDB(ctx, url, &models.DBOptions{Keys: keys})
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	q, err := tasking.NewQueue(db, &tasking.QueueOptions{RedisURL: os.Getenv(childRedis), Prefix: childPrefix, Log: log})
+	if err != nil {
+		return err
+	}
+	defer q.Close()
+	w, err := tasking.NewWorker(q, &tasking.WorkerOptions{
+		Bindings: []tasking.Binding{hang.Do(hangBody)}, WorkDir: filepath.Join(os.Getenv(childDir), "work"), TTL: childTTL,
+	})
+	if err != nil {
+		return err
+	}
+	return w.Run(ctx)
+}
+
+func hangBody(ctx context.Context, env *tasking.Env, _ noArgs) error {
+	dir, err := env.WorkDir()
+	if err != nil {
+		return err
+	}
+	if err := dir.Mkdir("mess", 0o500); err != nil {
+		return err
+	}
+	return env.Progress(ctx, "Hanging", "test.hanging", func(p *tasking.Progress) error {
+		row := &models.CreatedResource{
+			ID: models.NewID(), Created: models.Now(), TaskID: env.Task.ID, PRN: "prn:test.half:done", Incomplete: true,
+		}
+		if _, err := env.DB.Bun().NewInsert().Model(row).Exec(ctx); err != nil {
+			return err
+		}
+		if err := childSays("begun", "yes"); err != nil {
+			return err
+		}
+		ticker := time.NewTicker(20 * time.Millisecond)
+		defer ticker.Stop()
+		for {
+			err := env.DB.Tx(context.WithoutCancel(ctx), func(tx *models.Tx) error { return writeBeat(tx) })
+			if err != nil {
+				return errors.Join(err, childSays("outcome", err.Error()))
+			}
+			<-ticker.C
+		}
+	})
+}
+
+func writeBeat(tx *models.Tx) error {
+	_, err := tx.Bun().NewRaw(`INSERT INTO core_taskingmeta (key, value) VALUES ('child', '1')
+		ON CONFLICT (key) DO UPDATE SET value = excluded.value`).Exec(context.Background())
+	return err
+}
+
+func childSays(name, text string) error {
+	dir := os.Getenv(childDir)
+	if err := os.WriteFile(filepath.Join(dir, name+".part"), []byte(text), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(filepath.Join(dir, name+".part"), filepath.Join(dir, name))
+}
+
+// child is a worker process.
+type child struct {
+	cmd *exec.Cmd
+	dir string
+}
+
+func startChild(t *testing.T, dbURL, redisURL string) *child {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &child{dir: t.TempDir(), cmd: exec.Command(self)}
+	c.cmd.Env = append(os.Environ(), childDB+"="+dbURL, childRedis+"="+redisURL, childDir+"="+c.dir)
+	var stderr bytes.Buffer
+	c.cmd.Stderr = &stderr
+	if err := c.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = c.cmd.Process.Kill()
+		_ = c.cmd.Wait()
+		if t.Failed() {
+			t.Log(stderr.String())
+		}
+	})
+	return c
+}
+
+// says waits for a word of the child.
+func (c *child) says(t *testing.T, name string) string {
+	t.Helper()
+	var text []byte
+	eventually(t, "the child's "+name, func() bool {
+		var err error
+		text, err = os.ReadFile(filepath.Join(c.dir, name))
+		return err == nil
+	})
+	return string(text)
+}
+
+func eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	ticker := time.NewTicker(20 * time.Millisecond)
+	defer ticker.Stop()
+	deadline := time.After(40 * time.Second)
+	for !ok() {
+		select {
+		case <-ticker.C:
+		case <-deadline:
+			t.Fatalf("%s: nothing after 40 s", what)
+		}
+	}
+}
+
+// both runs fn on both databases with a real Redis, which a child can reach.
+func both(t *testing.T, fn func(t *testing.T, dbURL, redisURL string)) {
+	t.Helper()
+	dbtest.Each(t, func(t *testing.T, url string) {
+		t.Parallel()
+		fn(t, url, dbtest.RedisURL(t))
+	})
+}
+
+func childBench(t *testing.T, dbURL, redisURL string) *bench {
+	t.Helper()
+	b := setup(t, dbURL, redisURL)
+	q, err := tasking.NewQueue(b.db, &tasking.QueueOptions{RedisURL: redisURL, Prefix: childPrefix, Log: testLog(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = q.Close() })
+	b.q = q
+	return b
+}
+
+func TestKilledWorkerIsMissed(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, dbURL, redisURL string) {
+		b := childBench(t, dbURL, redisURL)
+		ticket, err := hang.Dispatch(t.Context(), b.q, noArgs{}, &tasking.Options{Exclusive: tasking.Named("r")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := startChild(t, dbURL, redisURL)
+		c.says(t, "begun")
+		next := b.dispatch(blockArgs{Name: "next", Exclusive: []string{"r"}})
+		if err := c.cmd.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		var discarded []string
+		b.run(tasking.WorkerOptions{
+			TTL: childTTL, WorkDir: filepath.Join(c.dir, "work"),
+			Discard: func(_ context.Context, db *models.DB, prn string) error {
+				if db.Domain().Name != models.DefaultDomain {
+					t.Errorf("Discard in domain %q", db.Domain().Name)
+				}
+				discarded = append(discarded, prn)
+				return pulperr.NotFound
+			},
+		})
+		b.begins("next")
+		task := b.wait(ticket.TaskID, models.Failed)
+		if task.Error == nil || task.Error.Reason != "Worker has gone missing." || task.Attempt != 1 {
+			t.Errorf("task = %+v, error %+v", task, task.Error)
+		}
+		reports, err := b.q.ProgressReports(t.Context(), task.ID)
+		if err != nil || len(reports) != 1 || reports[0].State != models.Failed {
+			t.Errorf("reports = %+v, %v", reports, err)
+		}
+		made, err := b.q.CreatedResources(t.Context(), task.ID)
+		if err != nil || len(made) != 0 || len(discarded) != 1 {
+			t.Errorf("created resources = %v, %v; discarded %v", made, err, discarded)
+		}
+		workers, err := b.q.Workers(t.Context())
+		if err != nil || len(workers) != 1 || workers[0].PID != os.Getpid() {
+			t.Errorf("workers = %v, %v", workers, err)
+		}
+		eventually(t, "the work directory's end", func() bool {
+			left, _ := filepath.Glob(filepath.Join(c.dir, "work", "*", "*", "mess"))
+			return len(left) == 0
+		})
+		b.end("next", nil)
+		b.wait(next, models.Completed)
+		b.noReservations()
+	})
+}
+
+func TestSleepingWorkerIsFenced(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, dbURL, redisURL string) {
+		b := childBench(t, dbURL, redisURL)
+		ticket, err := hang.Dispatch(t.Context(), b.q, noArgs{}, &tasking.Options{Exclusive: tasking.Named("r")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := startChild(t, dbURL, redisURL)
+		c.says(t, "begun")
+		next := b.dispatch(blockArgs{Name: "next", Exclusive: []string{"r"}})
+		stopBetweenTransactions(t, b, c)
+		b.run(tasking.WorkerOptions{TTL: childTTL})
+		b.begins("next")
+		b.wait(ticket.TaskID, models.Failed)
+		if err := c.cmd.Process.Signal(syscall.SIGCONT); err != nil {
+			t.Fatal(err)
+		}
+		if got := c.says(t, "outcome"); !strings.Contains(got, "taken from this worker") {
+			t.Errorf("the sleeper's transaction ended with %q", got)
+		}
+		b.end("next", nil)
+		b.wait(next, models.Completed)
+		eventually(t, "the sleeper's new registration", func() bool {
+			workers, err := b.q.Workers(t.Context())
+			return err == nil && len(workers) == 2
+		})
+		if task := b.get(ticket.TaskID); task.Error.Reason != "Worker has gone missing." {
+			t.Errorf("the sleeper changed the task: %+v", task.Error)
+		}
+	})
+}
+
+// stopBetweenTransactions sends the child to sleep while it holds no lock in the database, which on SQLite would stop
+// everybody.
+func stopBetweenTransactions(t *testing.T, b *bench, c *child) {
+	t.Helper()
+	for {
+		if err := c.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		err := b.db.Tx(ctx, func(tx *models.Tx) error { return writeBeat(tx) })
+		cancel()
+		if err == nil {
+			return
+		}
+		if err := c.cmd.Process.Signal(syscall.SIGCONT); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+

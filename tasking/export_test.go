@@ -1,0 +1,60 @@
+package tasking
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/pulpgo/pulpcore/internal/sqldialect"
+	"github.com/pulpgo/pulpcore/models"
+)
+
+// Claim claims a task as a worker would and returns nil if it cannot be claimed.
+func Claim(ctx context.Context, q *Queue, id uuid.UUID) (*Claimed, error) {
+	c, err := q.claim(ctx, id, uuid.New(), uuid.New())
+	return (*Claimed)(c), err
+}
+
+// Claimed is a claimed task.
+type Claimed claimed
+
+// Finish ends a claimed task.
+func (c *Claimed) Finish(ctx context.Context, q *Queue) (models.TaskState, error) {
+	return q.finish(ctx, (*claimed)(c), ending{state: models.Completed})
+}
+
+// Announce sends one more message about a task, as if Redis had doubled or made up one.
+func Announce(ctx context.Context, q *Queue, id uuid.UUID, gen int) error {
+	_, err := q.delivery.offer(ctx, sqldialect.ReadyTask{ID: id, Queue: defaultQueue, Gen: gen})
+	return err
+}
+
+// Redis returns the queue's connection.
+func Redis(q *Queue) redis.UniversalClient {
+	c, err := q.delivery.redis()
+	if err != nil {
+		panic(err)
+	}
+	return c
+}
+
+// RedisName returns the name of the default queue within Redis.
+func RedisName(q *Queue) string { return q.queueName(defaultQueue) }
+
+// Sweep looks for what should never be and returns how often it was found.
+func Sweep(ctx context.Context, w *Worker) error { return w.sweep(ctx) }
+
+// ReservationKeys returns the hashes of names.
+func ReservationKeys(names []string) []sqldialect.Reservation { return reservations(names) }
+
+// MatchDequeues calls fn for each request of asynq that the long poll recognises.
+func MatchDequeues(client redis.UniversalClient, fn func()) {
+	h := newLongPoll()
+	h.matched = fn
+	h.close()
+	client.AddHook(h)
+}
+
+// NewClient makes another connection.
+func NewClient(q *Queue) redis.UniversalClient { return q.newClient() }
