@@ -203,6 +203,7 @@ func (s *source) checkCalls() {
 		case !ok:
 		case s.isFrom(e, "os", "Chdir"), !s.isTest() && s.isFrom(e, "os", "Getwd"):
 			s.fault(e.Pos(), "working directory: tasks of one process run side by side, so take a path or an *os.Root")
+		case isProgram(topOf(s.name)) && s.isFrom(e, "log/slog", "SetDefault"): // the host's to decide
 		case !s.isTest() && s.isFrom(e, "log/slog", "Default", "SetDefault", "Debug", "DebugContext", "Info",
 			"InfoContext", "Warn", "WarnContext", "Error", "ErrorContext", "Log", "LogAttrs", "With"):
 			s.fault(e.Pos(), "global logger: use the *slog.Logger that was passed in")

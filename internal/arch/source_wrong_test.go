@@ -30,6 +30,7 @@ func TestSourceOnWrongCode(t *testing.T) {
 		{"global logger renamed", "a.go", `import l "log/slog"` + "\nfunc f() { l.Info(\"x\") }", "global logger"},
 		{"global logger of deprecation", "deprecation/a.go", `import "log/slog"` + "\nvar l = slog.Default()", ""},
 		{"global logger set", "rest/a.go", `import "log/slog"` + "\nvar f = slog.SetDefault", "global logger"},
+		{"global logger set by a host", "cmd/a/a.go", `import "log/slog"` + "\nvar f = slog.SetDefault", ""},
 		{"global logger set by a test", "rest/a_test.go", `import "log/slog"` + "\nvar f = slog.SetDefault", ""},
 		{"a logger's methods", "rest/a.go", `import "log/slog"` + "\nfunc f(l *slog.Logger) { l.Info(\"x\") }", ""},
 		{"working directory", "cmd/a/a.go", `import "os"` + "\nvar f = os.Getwd", "working directory"},
