@@ -30,7 +30,7 @@ type phase struct {
 
 // demo does the whole job on real files: it serves a folder as an upstream, syncs it into a fresh server, publishes
 // and distributes it, downloads every file back through the content app and compares all digests.
-func demo(ctx context.Context, out io.Writer, dir string) (err error) {
+func demo(ctx context.Context, out io.Writer, dir string) error {
 	b := newBars()
 	var phases []phase
 	step := func(name string, fn func() error) error {
@@ -49,26 +49,11 @@ func demo(ctx context.Context, out io.Writer, dir string) (err error) {
 	defer up.Close()
 	fmt.Fprintf(out, "upstream: %s, %d files, %d bytes\n", dir, len(up.entries), up.bytes)
 
-	data, err := os.MkdirTemp("", "fileserver-demo-")
+	app, password, remove, err := demoApp(ctx)
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(data)
-	set, err := settings.Load(settings.Value("DEPLOY_ROOT", data), settings.Value("LOGGING", map[string]any{
-		"root": map[string]any{"level": "WARNING"},
-	}))
-	if err != nil {
-		return err
-	}
-	app, err := pulpcore.Open(ctx, set, file.Plugin())
-	if err != nil {
-		return err
-	}
-	defer app.Close()
-	password := rand.Text()
-	if err := app.SetAdminPassword(ctx, password); err != nil {
-		return err
-	}
+	defer remove()
 
 	return withServers(ctx, app, up, func(ctx context.Context, upURL, appURL string) error {
 		c := &client{base: appURL, username: "admin", password: password, http: &http.Client{}}
@@ -90,6 +75,35 @@ func demo(ctx context.Context, out io.Writer, dir string) (err error) {
 		fmt.Fprintf(out, "demo: %d files, %d bytes, all digests match\n", len(up.entries), up.bytes)
 		return nil
 	})
+}
+
+// demoApp opens an App below a temporary folder. remove closes it and removes the folder.
+func demoApp(ctx context.Context) (app *pulpcore.App, password string, remove func(), err error) {
+	data, err := os.MkdirTemp("", "fileserver-demo-")
+	if err != nil {
+		return nil, "", nil, err
+	}
+	remove = func() { _ = os.RemoveAll(data) }
+	defer func() {
+		if err != nil {
+			remove()
+		}
+	}()
+	set, err := settings.Load(settings.Value("DEPLOY_ROOT", data), settings.Value("LOGGING", map[string]any{
+		"root": map[string]any{"level": "WARNING"},
+	}))
+	if err != nil {
+		return nil, "", nil, err
+	}
+	if app, err = pulpcore.Open(ctx, set, file.Plugin()); err != nil {
+		return nil, "", nil, err
+	}
+	password = rand.Text()
+	if err = app.SetAdminPassword(ctx, password); err != nil {
+		_ = app.Close()
+		return nil, "", nil, err
+	}
+	return app, password, func() { _ = app.Close(); _ = os.RemoveAll(data) }, nil
 }
 
 // withServers runs fn while the upstream and the app serve on free ports of the loopback interface, with workers.

@@ -21,6 +21,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"log/slog"
 	"net/http"
 	"os"
 	"os/exec"
@@ -59,6 +60,7 @@ func run(ctx context.Context, out io.Writer, args []string) error {
 	if err != nil {
 		return err
 	}
+	slog.SetDefault(set.Logger(os.Stderr)) // for deprecation warnings, which have no other logger
 	if command == "migrate" {
 		return pulpcore.Migrate(ctx, set, file.Plugin())
 	}
@@ -66,10 +68,11 @@ func run(ctx context.Context, out io.Writer, args []string) error {
 	if !ok {
 		return errUsage
 	}
-	if err := exportCredentials(set); err != nil {
+	store, err := openStore(ctx, set)
+	if err != nil {
 		return err
 	}
-	app, err := pulpcore.Open(ctx, set, file.Plugin())
+	app, err := pulpcore.OpenWith(ctx, set, &pulpcore.Options{Store: store}, file.Plugin())
 	if err != nil {
 		return err
 	}

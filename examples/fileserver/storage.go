@@ -1,17 +1,31 @@
 package main
 
 import (
+	"context"
 	"os"
 
-	_ "gocloud.dev/blob/s3blob" // a host chooses its drivers: this one can keep artifacts in S3
-
 	"github.com/pulpgo/pulpcore/settings"
+	"github.com/pulpgo/pulpcore/storage"
+	"github.com/pulpgo/pulpcore/storage/s3storage" // a host chooses its drivers: this one can keep artifacts in S3
 )
+
+// openStore opens artifacts in S3, or returns nil to leave a folder to the App.
+func openStore(ctx context.Context, set *settings.Set) (*storage.Store, error) {
+	core := set.Core()
+	if core.StorageURL.Scheme() != "s3" {
+		return nil, nil
+	}
+	if err := exportCredentials(core.StorageCredentials); err != nil {
+		return nil, err
+	}
+	return storage.Open(ctx, core.StorageURL.Reveal(), &storage.Options{
+		Checksums: core.Checksums, BeforeSign: s3storage.BeforeSign, Log: set.Logger(os.Stderr),
+	})
+}
 
 // exportCredentials puts STORAGE_CREDENTIALS where the S3 driver looks for them: into the environment, which in this
 // program is nobody else's.
-func exportCredentials(set *settings.Set) error {
-	c := set.Core().StorageCredentials
+func exportCredentials(c settings.StorageCredentials) error {
 	for name, secret := range map[string]settings.Secret{
 		"AWS_ACCESS_KEY_ID": c.AccessKey, "AWS_SECRET_ACCESS_KEY": c.SecretKey, "AWS_SESSION_TOKEN": c.SessionToken,
 	} {

@@ -1,0 +1,231 @@
+package pulpcore_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/pulpgo/pulpcore"
+	"github.com/pulpgo/pulpcore/examples/fileserver/file"
+	"github.com/pulpgo/pulpcore/hashlib"
+	"github.com/pulpgo/pulpcore/internal/dbtest"
+	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/pulperr"
+	"github.com/pulpgo/pulpcore/pulptest"
+	"github.com/pulpgo/pulpcore/settings"
+	"github.com/pulpgo/pulpcore/stages"
+	"github.com/pulpgo/pulpcore/tasking"
+)
+
+// The faults of the plugins below.
+type (
+	nameless   struct{ models.Remote }
+	unnatural  struct{ models.Content }
+	misspelled struct {
+		models.Content
+		Key string `pulp:"natrual"`
+	}
+	homeless struct{ models.Repository }
+)
+
+func TestOpenReportsEveryFault(t *testing.T) {
+	t.Parallel()
+	clash := tasking.Define[struct{}]("one.task")
+	nothing := func(context.Context, *tasking.Env, struct{}) error { return nil }
+	one := &pulpcore.Plugin{
+		Name: "one", Version: "1",
+		Models: []models.AnyType{
+			models.Define[nameless]("other.remote"),
+			models.Define[unnatural]("one.unnatural"),
+			models.Define[misspelled]("one.misspelled"),
+			models.Define[homeless]("one.homeless", models.Accepts(file.Files)),
+		},
+		Tasks:     []tasking.Binding{clash.Do(nothing)},
+		Checksums: []hashlib.Algorithm{hashlib.MD5},
+	}
+	two := &pulpcore.Plugin{Name: "two", Tasks: []tasking.Binding{clash.Do(nothing)}}
+	set, err := settings.Load(settings.Value("DEPLOY_ROOT", t.TempDir()), settings.Value("PAGE_SIZZE", 5))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = pulpcore.Open(t.Context(), set, one, two, nil)
+	if !errors.Is(err, pulperr.Invalid) {
+		t.Fatalf("Open = %v, want kind Invalid", err)
+	}
+	for _, want := range []string{
+		`does not start with the plugin's name "one"`, `no field is tagged pulp:"natural"`, `unknown word "natrual"`,
+		"which no plugin lists", `plugin "two" has no version`, `task "one.task" is bound by plugin "one" already`,
+		"needs the checksum md5", "PAGE_SIZZE", "plugin 3 is nil",
+	} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("Open does not report %q; it says:\n%v", want, err)
+		}
+	}
+}
+
+func TestTwoServersStartAtOnceOnOneDatabase(t *testing.T) {
+	t.Parallel()
+	for _, db := range dbtest.URLs(t) {
+		t.Run(db.Name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			var wg sync.WaitGroup
+			for range 4 {
+				wg.Go(func() {
+					set, err := settings.Load(settings.Value("DEPLOY_ROOT", dir), settings.Value("DATABASE_URL", db.URL))
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					app, err := pulpcore.Open(context.Background(), set, file.Plugin())
+					if err != nil {
+						t.Errorf("Open = %v", err)
+						return
+					}
+					remote := &file.Remote{Remote: models.Remote{Name: models.NewID().String(), URL: "http://localhost/"}}
+					remote.Password = models.NewEncryptedText("secret")
+					if err := file.Remotes.Create(context.Background(), app.DB(), remote); err != nil {
+						t.Error(err)
+					}
+					if err := app.Close(); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			wg.Wait()
+			// All four secrets can be read, so all four servers agreed on one key.
+			set, err := settings.Load(settings.Value("DEPLOY_ROOT", dir), settings.Value("DATABASE_URL", db.URL))
+			if err != nil {
+				t.Fatal(err)
+			}
+			app, err := pulpcore.Open(t.Context(), set, file.Plugin())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer app.Close()
+			remotes, err := file.Remotes.List(t.Context(), app.DB())
+			if err != nil || len(remotes) != 4 {
+				t.Errorf("List = %d remotes, %v, want 4", len(remotes), err)
+			}
+		})
+	}
+}
+
+func TestOpenRefusesASchemaThatDoesNotFit(t *testing.T) {
+	t.Parallel()
+	set, err := settings.Load(settings.Value("DEPLOY_ROOT", t.TempDir()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	app, err := pulpcore.Open(t.Context(), set)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := app.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := pulpcore.Open(t.Context(), set, file.Plugin()); !errors.Is(err, pulperr.Conflict) {
+		t.Errorf("Open with a new plugin = %v, want kind Conflict", err)
+	}
+	if err := pulpcore.Migrate(t.Context(), set, file.Plugin()); err != nil {
+		t.Fatalf("Migrate = %v", err)
+	}
+	app, err = pulpcore.Open(t.Context(), set, file.Plugin())
+	if err != nil {
+		t.Fatalf("Open after Migrate = %v", err)
+	}
+	_ = app.Close()
+}
+
+func TestTwoAppsInOneProcess(t *testing.T) {
+	t.Parallel()
+	a, b := pulptest.New(t, file.Plugin()), pulptest.New(t, NotePlugin())
+	for name, app := range map[string]*pulptest.App{"file": a, "note": b} {
+		_, body := app.Get(t, "/pulp/api/v3/status/")
+		if !strings.Contains(body, `"component":"`+name+`"`) || strings.Count(body, `"component"`) != 2 {
+			t.Errorf("status of the App with %q = %s", name, body)
+		}
+	}
+}
+
+// TestNamesOfAllKinds takes files with difficult names from an upstream to a client.
+func TestNamesOfAllKinds(t *testing.T) {
+	t.Parallel()
+	names := []string{
+		"plain.txt", "with space.txt", "ünïcødé/日本語.txt", "100%41.txt", "a+b&c=d;e.txt", "quo\"te.txt", "comma,s.txt",
+		"hash#mark.txt", "quest?ion.txt", "back\\slash.txt", "...", "a/b/c/d/e/f/deep.txt", "colon:name.txt", "empty",
+	}
+	var pairs []string
+	var manifest strings.Builder
+	for _, n := range names {
+		body := "content of " + n
+		if n == "empty" {
+			body = ""
+		}
+		sum := sha256.Sum256([]byte(body))
+		if err := file.WriteEntry(&manifest, file.Entry{Path: n, SHA256: hex.EncodeToString(sum[:]), Size: int64(len(body))}); err != nil {
+			t.Fatal(err)
+		}
+		pairs = append(pairs, n, body)
+	}
+	for _, policy := range []models.Policy{models.Immediate, models.OnDemand, models.Streamed} {
+		t.Run(string(policy), func(t *testing.T) {
+			t.Parallel()
+			app := pulptest.New(t, file.Plugin())
+			up := pulptest.Serve(t, append([]string{"PULP_MANIFEST", manifest.String()}, pairs...)...)
+			distribute(t, app, up, policy)
+			for i := 0; i < len(pairs); i += 2 {
+				path := (&url.URL{Path: "/pulp/content/all/" + pairs[i]}).EscapedPath()
+				if status, body := app.Get(t, path); status != http.StatusOK || body != pairs[i+1] {
+					t.Errorf("GET %s = %d, %q, want %q", path, status, body, pairs[i+1])
+				}
+			}
+			if status, body := app.Get(t, "/pulp/content/all/PULP_MANIFEST"); status != 200 ||
+				strings.Count(body, "\n") != len(names) {
+				t.Errorf("GET PULP_MANIFEST = %d, %d lines, want %d", status, strings.Count(body, "\n"), len(names))
+			}
+		})
+	}
+}
+
+// distribute syncs and publishes an upstream and serves it below "all".
+func distribute(t *testing.T, app *pulptest.App, upstream string, policy models.Policy) {
+	t.Helper()
+	ctx := t.Context()
+	remote := &file.Remote{Remote: models.Remote{Name: "up", URL: upstream + "/PULP_MANIFEST", Policy: policy}}
+	repo := &file.Repository{Repository: models.Repository{Name: "all"}}
+	if err := errors.Join(file.Remotes.Create(ctx, app.DB(), remote), file.Repositories.Create(ctx, app.DB(), repo)); err != nil {
+		t.Fatal(err)
+	}
+	pulptest.RunTask(t, app, file.Sync, file.SyncArgs{Remote: models.RefOf(remote), Repository: models.RefOf(repo)})
+	version, err := models.LatestVersion(ctx, app.DB(), repo.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	args, err := stages.NewPublishArgs(ctx, app.DB(), version, file.Publication{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pulptest.RunTask(t, app, file.Publish, args)
+	dist := &file.Distribution{Distribution: models.Distribution{Name: "all", BasePath: "all", RepositoryID: &repo.ID}}
+	if err := file.Distributions.Create(ctx, app.DB(), dist); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// BenchmarkBoot measures what a test pays for an App.
+func BenchmarkBoot(b *testing.B) {
+	for b.Loop() {
+		app := pulptest.New(b, file.Plugin())
+		if status, _ := app.Get(b, "/pulp/api/v3/status/"); status != http.StatusOK {
+			b.Fatal(fmt.Errorf("status = %d", status))
+		}
+	}
+}
