@@ -1,0 +1,197 @@
+// Package content serves what repositories hold: the content app. An [App] is an http.Handler that finds the
+// distribution whose base path a request begins with, asks its content guard, and answers with a file of the
+// distribution's publication or repository version, or with a listing.
+//
+// Bytes that are not here yet are fetched from their remote while the client reads them: once, however many clients
+// ask at a time, hashed and stored on the way. A client never gets the whole of a file that is not what it should be:
+// the last block is held back until the digests were found right, and the connection is cut if they are not.
+//
+// Whatever the bytes come from, there is one way in which ranges and conditions are answered, that of
+// [http.ServeContent]. Memory does not grow with the number of files in a folder or with their size.
+//
+// Plugins take part by optional interfaces of their types ([Guard], [Handler], [Lister], [HeaderSetter]) and by
+// routes of their own ([Route]).
+package content
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/pulpgo/pulpcore/download"
+	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/pulperr"
+	"github.com/pulpgo/pulpcore/storage"
+)
+
+// Defaults of the fields of [Options].
+const (
+	DefaultPrefix          = "/pulp/content/"
+	DefaultPageSize        = 1000
+	DefaultFailureCooldown = 5 * time.Minute
+	DefaultMaxFetches      = 64
+	DefaultMaxFetchSize    = 32 << 30
+)
+
+// Options refine [New]. A nil *Options and the zero value of each field are the defaults.
+type Options struct {
+	Prefix string  // path below which everything is served, with a slash at both ends; default DefaultPrefix
+	Routes []Route // of plugins
+	Log    *slog.Logger
+
+	// RedirectToObjectStorage sends clients to signed URLs where the store can sign. Nil is true.
+	RedirectToObjectStorage *bool
+	HideGuarded             bool // leave distributions with a content guard out of listings
+	PageSize                int  // names on one page of a listing; default DefaultPageSize
+
+	// FailureCooldown is how long a remote is not asked again for a file of which it sent wrong bytes. Default
+	// DefaultFailureCooldown; less than 0 is no time at all.
+	FailureCooldown    time.Duration
+	MaxFetches         int      // files fetched from remotes at a time; default DefaultMaxFetches
+	MaxFetchSize       int64    // bytes of a fetched file whose size nobody told in advance; default DefaultMaxFetchSize
+	WorkDir            string   // for the bytes of fetches that are under way; default is the system's for temporary files
+	AllowedImportPaths []string // directories that file URLs of remotes may point below
+
+	// ContentTypes are added to the table of content types, by file name extension with its dot in lower case.
+	ContentTypes map[string]string
+}
+
+// App is the content app of one domain. It is an http.Handler, safe for concurrent use.
+type App struct {
+	db        *models.DB
+	store     *storage.Store
+	downloads *download.Pool
+	log       *slog.Logger
+	opts      Options
+	redirect  bool
+	mux       *http.ServeMux // nil without routes of plugins
+	slots     chan struct{}  // one for each fetch that may run
+
+	mu      sync.Mutex
+	closed  bool
+	flights map[uuid.UUID]*flight // by content artifact
+	running sync.WaitGroup        // of flights
+}
+
+// New returns the content app for the domain that db is bound to. It starts nothing. The caller closes it, before the
+// database, the store and the pool.
+//
+// Errors: Invalid, with every fault of the options.
+func New(db *models.DB, store *storage.Store, downloads *download.Pool, opts *Options) (*App, error) {
+	a := &App{db: db, store: store, downloads: downloads, flights: map[uuid.UUID]*flight{}}
+	if opts != nil {
+		a.opts = *opts
+	}
+	var faults []error
+	if db.Domain() == nil {
+		faults = append(faults, errors.New("the database handle is bound to no domain"))
+	}
+	faults = append(faults, a.opts.fill())
+	a.log = a.opts.Log
+	a.slots = make(chan struct{}, a.opts.MaxFetches)
+	a.redirect = (a.opts.RedirectToObjectStorage == nil || *a.opts.RedirectToObjectStorage) && store.CanSign()
+	faults = append(faults, a.mount(a.opts.Routes))
+	if err := errors.Join(faults...); err != nil {
+		return nil, fmt.Errorf("content: %w: %w", pulperr.Invalid, err)
+	}
+	return a, nil
+}
+
+// fill puts in the defaults and reports what cannot be.
+func (o *Options) fill() error {
+	var faults []error
+	if o.Prefix == "" {
+		o.Prefix = DefaultPrefix
+	}
+	inner := strings.TrimSuffix(strings.TrimPrefix(o.Prefix, "/"), "/")
+	if o.Prefix != "/" && ("/"+inner+"/" != o.Prefix || !models.ValidPath(inner)) {
+		faults = append(faults, fmt.Errorf("prefix %q is no path with a slash at both ends", o.Prefix))
+	}
+	for _, n := range []struct {
+		name  string
+		value *int
+		base  int
+	}{{"page size", &o.PageSize, DefaultPageSize}, {"number of fetches", &o.MaxFetches, DefaultMaxFetches}} {
+		if *n.value < 0 {
+			faults = append(faults, fmt.Errorf("the %s is %d", n.name, *n.value))
+		}
+		if *n.value <= 0 {
+			*n.value = n.base
+		}
+	}
+	if o.MaxFetchSize <= 0 {
+		o.MaxFetchSize = DefaultMaxFetchSize
+	}
+	if o.FailureCooldown == 0 {
+		o.FailureCooldown = DefaultFailureCooldown
+	}
+	if o.WorkDir == "" {
+		o.WorkDir = os.TempDir()
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	for ext := range o.ContentTypes {
+		if !strings.HasPrefix(ext, ".") || strings.ToLower(ext) != ext {
+			faults = append(faults, fmt.Errorf("content type of %q: an extension begins with a dot, in lower case", ext))
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// DB returns the database handle, for handlers of plugins.
+func (a *App) DB() *models.DB { return a.db }
+
+// Store returns the store, for handlers of plugins.
+func (a *App) Store() *storage.Store { return a.store }
+
+// ServeHTTP answers a request. It panics with [http.ErrAbortHandler], as handlers do to cut the connection, if a file
+// turns out to be wrong or incomplete when part of it was sent already.
+func (a *App) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if a.mux != nil && a.routable(r.URL.Path) {
+		a.mux.ServeHTTP(w, r)
+		return
+	}
+	a.serveCore(w, r)
+}
+
+// Close cuts all fetches short, waits for them and refuses new ones. Nothing that is incomplete is stored. It may be
+// called more than once. Call it once no request is served any more; see also [App.Drain].
+func (a *App) Close() error {
+	a.mu.Lock()
+	a.closed = true
+	for _, f := range a.flights {
+		f.cancel(errClosed)
+	}
+	a.mu.Unlock()
+	a.running.Wait()
+	return nil
+}
+
+// Drain refuses new fetches and waits for those that are under way, also those whose clients have gone. When ctx is
+// done it cuts the rest short, as Close does, and returns the reason.
+func (a *App) Drain(ctx context.Context) error {
+	a.mu.Lock()
+	a.closed = true
+	a.mu.Unlock()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		a.running.Wait()
+	}()
+	var err error
+	select {
+	case <-done:
+	case <-ctx.Done():
+		err = context.Cause(ctx)
+	}
+	return errors.Join(err, a.Close())
+}

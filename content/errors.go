@@ -1,0 +1,78 @@
+package content
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
+
+	"github.com/pulpgo/pulpcore/pulperr"
+)
+
+var (
+	errNotFound = pulperr.Public(pulperr.NotFound, "Not Found")
+	errNoSource = pulperr.Public(pulperr.NotFound,
+		"Distribution is not pointing to a publication, repository, repository version, or remote.")
+	errMethod  = pulperr.Public(pulperr.Unsupported, "Method Not Allowed")
+	errBadPage = pulperr.Public(pulperr.Invalid, "Bad Request")
+	errClosed  = pulperr.Public(pulperr.Unavailable, "Service Unavailable")
+)
+
+// refuse answers a request that came to nothing.
+func (a *App) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	if r.Context().Err() != nil {
+		a.log.DebugContext(r.Context(), "client went away", "path", r.URL.Path, "err", context.Cause(r.Context()))
+		panic(http.ErrAbortHandler) // whatever the error, nobody is told
+	}
+	status := statusOf(err)
+	text := ""
+	if pub, ok := errors.AsType[pulperr.Publisher](err); ok && status < http.StatusInternalServerError {
+		text = pub.PublicText()
+	}
+	switch status {
+	case http.StatusInternalServerError:
+		a.log.ErrorContext(r.Context(), "content request failed", "path", r.URL.Path, "err", err)
+	case http.StatusServiceUnavailable:
+		a.log.WarnContext(r.Context(), "content request failed", "path", r.URL.Path, "err", err)
+	case http.StatusUnauthorized:
+		w.Header().Set("WWW-Authenticate", `Basic realm="Pulp"`)
+	case http.StatusMethodNotAllowed:
+		w.Header().Set("Allow", "GET,HEAD")
+	}
+	writeStatus(w, status, text)
+}
+
+func statusOf(err error) int {
+	if errors.Is(err, errMethod) {
+		return http.StatusMethodNotAllowed
+	}
+	switch pulperr.KindOf(err) {
+	case pulperr.NotFound:
+		return http.StatusNotFound
+	case pulperr.Forbidden:
+		return http.StatusForbidden
+	case pulperr.Unauthorized:
+		return http.StatusUnauthorized
+	case pulperr.Invalid:
+		return http.StatusBadRequest
+	case pulperr.Unavailable, pulperr.Locked:
+		return http.StatusServiceUnavailable
+	default:
+		return http.StatusInternalServerError
+	}
+}
+
+// writeStatus writes "404: Not Found" or the text in place of the standard one.
+func writeStatus(w http.ResponseWriter, status int, text string) {
+	if text == "" {
+		text = http.StatusText(status)
+	}
+	body := strconv.Itoa(status) + ": " + text
+	h := w.Header()
+	h.Set("Content-Type", "text/plain; charset=utf-8")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(status)
+	_, _ = io.WriteString(w, body)
+}

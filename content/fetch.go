@@ -1,0 +1,299 @@
+package content
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/pulpgo/pulpcore/download"
+	"github.com/pulpgo/pulpcore/hashlib"
+	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/storage"
+)
+
+var (
+	errNobody  = errors.New("content: no client is left that wants the file")
+	errInStore = errors.New("content: the file is in the store by now")
+)
+
+// flight is a fetch of one file that is under way. All clients that want the file read its spool.
+type flight struct {
+	app     *App
+	id      uuid.UUID          // of the content artifact
+	file    *models.ServedFile // only for run
+	sources []*models.RemoteSource
+	spool   *spool
+	cancel  context.CancelCauseFunc
+
+	// Guarded by App.mu.
+	clients int
+	kept    bool // the file will be stored: the fetch goes on without clients
+}
+
+// serveAbsent answers with a file whose bytes are at a remote.
+func (a *App) serveAbsent(to *answer, f *models.ServedFile) error {
+	ctx := to.r.Context()
+	sources, err := models.RemoteSources(ctx, a.db, f.ContentArtifactID, time.Now().Add(-a.opts.FailureCooldown))
+	if err != nil {
+		return err
+	}
+	if len(sources) == 0 {
+		return errNotFound
+	}
+	if expect := expectation(f, sources[0]); expect.Size != nil {
+		if to.withoutBytes(expect.Digests.SHA256, *expect.Size) {
+			return nil
+		}
+	}
+	flight, err := a.join(ctx, f, sources)
+	if err != nil {
+		return err
+	}
+	defer a.leave(flight)
+	err = a.serveFlight(to, flight.spool)
+	if !errors.Is(err, errInStore) {
+		return err
+	}
+	// Another client's fetch ended between the look at the database and now.
+	if f, err = models.FileOf(ctx, a.db, f.ContentArtifactID); err != nil {
+		return err
+	}
+	if f.ArtifactID == nil {
+		return errNotFound
+	}
+	return a.serveStored(to, f)
+}
+
+// serveFlight answers with what a flight brings.
+func (a *App) serveFlight(to *answer, s *spool) error {
+	size, sha256, err := s.started(to.r.Context())
+	if err != nil {
+		return err
+	}
+	if to.r.Method == http.MethodHead && size < 0 {
+		to.describe(sha256, size)
+		to.w.WriteHeader(http.StatusOK)
+		return nil
+	}
+	// The ranges of a file of unknown size are known at its end.
+	rd, err := s.open(to.r.Context(), size < 0 && to.r.Header.Get("Range") != "")
+	if err != nil {
+		return err
+	}
+	to.describe(rd.sha256, rd.size)
+	body := &watched{ReadSeeker: rd}
+	if rd.size >= 0 {
+		http.ServeContent(to.w, to.r, "", time.Time{}, body)
+	} else if _, err := io.Copy(to.w, body); err != nil {
+		a.cut(to.r, err)
+	}
+	if body.fault != nil {
+		a.cut(to.r, body.fault)
+	}
+	return nil
+}
+
+// join returns the flight that fetches a file, a new one if there is none.
+func (a *App) join(ctx context.Context, f *models.ServedFile, sources []*models.RemoteSource) (*flight, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	fl := a.flights[f.ContentArtifactID]
+	if fl == nil {
+		if a.closed {
+			return nil, errClosed
+		}
+		// It outlives the request that started it, if only to store what was begun.
+		ctx, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+		fl = &flight{
+			app: a, id: f.ContentArtifactID, file: f, sources: sources, spool: newSpool(a.opts.WorkDir), cancel: cancel,
+		}
+		a.flights[f.ContentArtifactID] = fl
+		a.running.Go(func() { fl.run(ctx) })
+	}
+	fl.clients++
+	fl.spool.retain()
+	return fl, nil
+}
+
+// leave says that a client is done with a flight. Nobody fetches for nobody.
+func (a *App) leave(f *flight) {
+	a.mu.Lock()
+	f.clients--
+	a.abandon(f)
+	a.mu.Unlock()
+	f.spool.release()
+}
+
+// abandon cancels a flight that nobody wants; a.mu is held.
+func (a *App) abandon(f *flight) {
+	if f.clients > 0 || f.kept {
+		return
+	}
+	f.cancel(errNobody)
+	a.forget(f)
+}
+
+// forget makes sure that nobody joins a flight any more; a.mu is held.
+func (a *App) forget(f *flight) {
+	if a.flights[f.id] == f {
+		delete(a.flights, f.id)
+	}
+}
+
+// run fetches the file and ends the flight.
+func (f *flight) run(ctx context.Context) {
+	defer f.cancel(nil)
+	defer f.spool.release()
+	err := errors.New("content: the fetch was interrupted") // by a panic
+	defer func() {
+		f.app.mu.Lock()
+		f.app.forget(f)
+		f.app.mu.Unlock()
+		f.spool.finish(err)
+	}()
+	err = f.fetch(ctx)
+}
+
+// fetch tries the sources in turn, as long as no client has seen a byte.
+func (f *flight) fetch(ctx context.Context) error {
+	select {
+	case f.app.slots <- struct{}{}:
+		defer func() { <-f.app.slots }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	if err := f.lookAgain(ctx); err != nil {
+		return err
+	}
+	for _, s := range f.sources {
+		err := f.try(ctx, s)
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		f.app.log.WarnContext(ctx, "fetch of content failed", "content_artifact", f.id,
+			"remote", s.RemoteID, "url", download.Redact(s.URL), "err", err)
+		if f.spool.Reset() != nil {
+			return err
+		}
+	}
+	return errNotFound
+}
+
+// lookAgain returns errInStore if a flight that ended just now has brought the file.
+func (f *flight) lookAgain(ctx context.Context) error {
+	now, err := models.FileOf(ctx, f.app.db, f.id)
+	if err != nil {
+		return err
+	}
+	if now.ArtifactID == nil {
+		return nil
+	}
+	f.file = now
+	there, err := f.app.store.Exists(ctx, storage.ArtifactKey(now.SHA256))
+	if err == nil && there {
+		return errInStore
+	}
+	return err
+}
+
+// try fetches the file from one source, and stores it if the remote's policy says so.
+func (f *flight) try(ctx context.Context, s *models.RemoteSource) error {
+	a := f.app
+	remote, err := s.Remote(ctx, a.db)
+	if err != nil {
+		return err
+	}
+	client, err := a.client(remote.AsRemote())
+	if err != nil {
+		return err
+	}
+	expect := expectation(f.file, s)
+	sink := &tee{ctx: ctx, spool: f.spool, log: a.log}
+	defer sink.abort()
+	f.keep(remote.AsRemote().Policy != models.Streamed)
+	if remote.AsRemote().Policy != models.Streamed {
+		sink.store(a.store.NewArtifactWriter(ctx, expect))
+	}
+	_, err = client.Stream(ctx, &download.Request{
+		URL: s.URL, Expect: expect, MaxSize: a.opts.MaxFetchSize,
+		OnHeader: func(resp *http.Response) error {
+			size := resp.ContentLength
+			if expect.Size != nil {
+				size = *expect.Size
+			}
+			f.spool.begin(size, expect.Digests.SHA256)
+			return nil
+		},
+	}, sink)
+	if err != nil {
+		return errors.Join(err, f.blame(ctx, s, err))
+	}
+	f.spool.finish(nil)
+	f.save(ctx, sink)
+	return nil
+}
+
+// keep says whether the flight goes on when its clients have left.
+func (f *flight) keep(kept bool) {
+	f.app.mu.Lock()
+	defer f.app.mu.Unlock()
+	f.kept = kept
+	f.app.abandon(f)
+}
+
+// blame keeps a source that sent wrong bytes from being asked again soon.
+func (f *flight) blame(ctx context.Context, s *models.RemoteSource, err error) error {
+	_, digest := errors.AsType[*hashlib.DigestMismatchError](err)
+	_, size := errors.AsType[*hashlib.SizeMismatchError](err)
+	if !digest && !size {
+		return nil
+	}
+	return s.MarkFailed(ctx, f.app.db)
+}
+
+// save makes what was fetched an artifact. The clients have their bytes whatever comes of it.
+func (f *flight) save(ctx context.Context, t *tee) {
+	if t.writer == nil {
+		return
+	}
+	obj, err := t.writer.Commit()
+	if err == nil {
+		artifact := &models.Artifact{Size: obj.Size, Digests: obj.Digests}
+		err = models.KeepArtifact(ctx, f.app.db, f.id, artifact)
+	}
+	if err != nil {
+		f.app.log.ErrorContext(ctx, "fetched content was not stored",
+			"content_artifact", f.id, "err", err)
+	}
+}
+
+// expectation returns what the bytes from a source must be. What is known of a saved artifact goes before what the
+// remote says.
+func expectation(f *models.ServedFile, s *models.RemoteSource) *hashlib.Expect {
+	e := s.Expect()
+	if f.ArtifactID != nil {
+		e.Digests.SHA256, e.Size = f.SHA256, f.Expect().Size
+	}
+	return e
+}
+
+// client returns the client of a remote, which it shares with the tasks of this process.
+func (a *App) client(r *models.Remote) (*download.Client, error) {
+	c, err := a.downloads.Client(r.ID.String(), r.Updated.UTC().Format(time.RFC3339Nano), func() (*download.Config, error) {
+		cfg := r.DownloadConfig(a.db.Checksums(), a.opts.AllowedImportPaths)
+		cfg.Log = a.log
+		return cfg, nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("content: remote %q: %w", r.Name, err)
+	}
+	return c, nil
+}

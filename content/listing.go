@@ -1,0 +1,156 @@
+package content
+
+import (
+	"bytes"
+	"html"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/pulpgo/pulpcore/models"
+)
+
+// nameColumn is how wide names are in a listing.
+const nameColumn = 100
+
+// listDistributions lists what follows rel, which is empty or ends with a slash, in the base paths.
+func (a *App) listDistributions(w http.ResponseWriter, r *http.Request, rel string) error {
+	after, limit, err := a.page(r)
+	if err != nil {
+		return err
+	}
+	page, err := models.DistributionsBelow(r.Context(), a.db, rel, after, limit, a.opts.HideGuarded)
+	if err != nil {
+		return err
+	}
+	if rel != "" && len(page.Entries) == 0 && after == "" {
+		return errNotFound
+	}
+	title := rel
+	if rel == "" {
+		title = a.opts.Prefix
+	}
+	for i, e := range page.Entries {
+		page.Entries[i].Name = strings.TrimSuffix(e.Name, "/") + "/"
+	}
+	writeListing(w, title, rel != "", page, limit)
+	return nil
+}
+
+// listFolder lists one level of what a distribution serves.
+func (a *App) listFolder(w http.ResponseWriter, r *http.Request, d models.AnyDistribution, s *models.Source, dir string,
+) error {
+	after, limit, err := a.page(r)
+	if err != nil {
+		return err
+	}
+	page, err := s.List(r.Context(), a.db, dir, after, limit)
+	if err != nil {
+		return err
+	}
+	if l, ok := d.(Lister); ok {
+		names, err := l.ListDirectory(r.Context(), a, dir)
+		if err != nil {
+			return err
+		}
+		merge(page, names, after)
+	}
+	if dir != "" && len(page.Entries) == 0 && after == "" {
+		return errNotFound
+	}
+	writeListing(w, r.URL.Path, true, page, limit)
+	return nil
+}
+
+// page returns which part of a listing the client wants.
+func (a *App) page(r *http.Request) (after string, limit int, err error) {
+	limit = a.opts.PageSize
+	if r.URL.RawQuery == "" {
+		return "", limit, nil
+	}
+	q := r.URL.Query()
+	if text := q.Get("limit"); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 {
+			return "", 0, errBadPage
+		}
+		limit = min(limit, n)
+	}
+	after = q.Get("after")
+	if name := strings.TrimSuffix(after, "/"); after != "" && (!models.ValidPath(name) || strings.Contains(name, "/")) {
+		return "", 0, errBadPage
+	}
+	return after, limit, nil
+}
+
+// merge adds the names of a plugin that belong on a page.
+func merge(page *models.Listing, names []string, after string) {
+	for _, name := range names {
+		if name > after && (page.After == "" || name <= page.After) {
+			page.Entries = append(page.Entries, models.ListEntry{Name: name})
+		}
+	}
+	slices.SortStableFunc(page.Entries, func(x, y models.ListEntry) int { return strings.Compare(x.Name, y.Name) })
+	page.Entries = slices.CompactFunc(page.Entries, func(x, y models.ListEntry) bool { return x.Name == y.Name })
+}
+
+func writeListing(w http.ResponseWriter, title string, parent bool, page *models.Listing, limit int) {
+	var b bytes.Buffer
+	title = html.EscapeString(title)
+	b.WriteString("<html>\n<head><title>Index of " + title + "</title></head>\n<body bgcolor=\"white\">\n<h1>Index of " +
+		title + "</h1>\n<hr><pre>")
+	if parent {
+		b.WriteString("<a href=\"../\">../</a>\n")
+	}
+	for _, e := range page.Entries {
+		name := html.EscapeString(e.Name)
+		b.WriteString(`<a href="./` + html.EscapeString(escapeName(e.Name)) + `">` + name + "</a>")
+		if !e.Added.IsZero() {
+			b.WriteString(strings.Repeat(" ", max(nameColumn-utf8.RuneCountInString(e.Name), 1)))
+			b.WriteString(e.Added.Format("02-Jan-2006 15:04") + "  ")
+			if e.Size != nil {
+				b.WriteString(humanSize(*e.Size))
+			}
+		}
+		b.WriteString("\n")
+	}
+	b.WriteString("</pre><hr>")
+	if page.After != "" {
+		next := "?after=" + url.QueryEscape(page.After) + "&limit=" + strconv.Itoa(limit)
+		w.Header().Set("Link", "<"+next+`>; rel="next"`)
+		b.WriteString(`<a href="` + html.EscapeString(next) + `" rel="next">next page</a>`)
+	}
+	b.WriteString("</body>\n</html>\n")
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Content-Length", strconv.Itoa(b.Len()))
+	_, _ = w.Write(b.Bytes())
+}
+
+// escapeName returns a name as a segment of a URL.
+func escapeName(name string) string {
+	if n, folder := strings.CutSuffix(name, "/"); folder {
+		return url.PathEscape(n) + "/"
+	}
+	return url.PathEscape(name)
+}
+
+// humanSize returns a size as Pulp writes it: "1 Byte", "12 Bytes", "1.0 kB".
+func humanSize(n int64) string {
+	switch {
+	case n == 1:
+		return "1 Byte"
+	case n < 1000:
+		return strconv.FormatInt(n, 10) + " Bytes"
+	}
+	value, unit := float64(n)/1000, "kB"
+	for _, next := range []string{"MB", "GB", "TB", "PB", "EB"} {
+		if value < 1000 {
+			break
+		}
+		value, unit = value/1000, next
+	}
+	return strconv.FormatFloat(value, 'f', 1, 64) + " " + unit
+}

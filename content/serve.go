@@ -1,0 +1,122 @@
+package content
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"path"
+	"strconv"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/pulperr"
+	"github.com/pulpgo/pulpcore/storage"
+)
+
+const sizeHeader = "X-Pulp-Artifact-Size"
+
+// maxRanges is how many ranges of one request are answered. More are ignored: the answer is the whole file.
+const maxRanges = 32
+
+// ServeFile returns a handler that answers with the file which a content artifact is, wherever its bytes are: for
+// routes and content handlers of plugins. name decides the content type; what is in header replaces it. A nil header
+// is empty.
+func (a *App) ServeFile(contentArtifactID uuid.UUID, name string, header http.Header) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		file, err := models.FileOf(r.Context(), a.db, contentArtifactID)
+		if err == nil {
+			h := http.Header{"Content-Type": {a.contentType(name)}}
+			for key, values := range header {
+				h[http.CanonicalHeaderKey(key)] = values
+			}
+			err = a.serveFile(&answer{w: w, r: r, header: h, name: path.Base(name)}, file)
+		}
+		if err != nil {
+			a.refuse(w, r, err)
+		}
+	})
+}
+
+// serveFile answers with a file, from the store or from a remote.
+func (a *App) serveFile(to *answer, f *models.ServedFile) error {
+	if strings.Count(to.r.Header.Get("Range"), ",") >= maxRanges {
+		to.r = to.r.Clone(to.r.Context())
+		to.r.Header.Del("Range")
+	}
+	if f.ArtifactID == nil {
+		return a.serveAbsent(to, f)
+	}
+	err := a.serveStored(to, f)
+	if errors.Is(err, errBytesMissing) {
+		a.log.ErrorContext(to.r.Context(), "bytes of an artifact are missing in the store",
+			"artifact", *f.ArtifactID, "sha256", f.SHA256, "err", err)
+		return a.serveAbsent(to, f)
+	}
+	return err
+}
+
+var errBytesMissing = errors.New("content: the bytes are not there")
+
+// serveStored answers with a file whose artifact is saved.
+func (a *App) serveStored(to *answer, f *models.ServedFile) error {
+	key := storage.ArtifactKey(f.SHA256)
+	if a.redirect {
+		if to.r.Method == http.MethodHead { // a signed URL is good for one method only
+			to.describe(f.SHA256, f.Size)
+			http.ServeContent(to.w, to.r, "", f.Stored, &blank{size: f.Size})
+			return nil
+		}
+		return a.redirectTo(to, key, f.Size)
+	}
+	reader, err := a.store.Open(to.r.Context(), key)
+	if errors.Is(err, pulperr.NotFound) {
+		return fmt.Errorf("%w: %w", errBytesMissing, err)
+	}
+	if err != nil {
+		return fmt.Errorf("content: %w", err)
+	}
+	defer reader.Close()
+	if reader.Size() != f.Size {
+		return fmt.Errorf("%w: %d bytes in place of %d", errBytesMissing, reader.Size(), f.Size)
+	}
+	to.describe(f.SHA256, f.Size)
+	if file := reader.File(); file != nil {
+		http.ServeContent(to.w, to.r, "", f.Stored, file) // by sendfile
+		return nil
+	}
+	body := &watched{ReadSeeker: reader}
+	http.ServeContent(to.w, to.r, "", f.Stored, body)
+	if body.fault != nil {
+		a.cut(to.r, body.fault)
+	}
+	return nil
+}
+
+// redirectTo sends the client to a signed URL of the store.
+func (a *App) redirectTo(to *answer, key string, size int64) error {
+	o := &storage.SignOptions{Filename: to.name, ContentType: to.header.Get("Content-Type")}
+	target, err := a.store.SignedURL(to.r.Context(), key, o)
+	if errors.Is(err, pulperr.Unsupported) { // the store was opened without BeforeSign
+		target, err = a.store.SignedURL(to.r.Context(), key, nil)
+	}
+	if err != nil {
+		return fmt.Errorf("content: %w", err)
+	}
+	to.w.Header().Set("Location", target)
+	to.w.Header().Set(sizeHeader, strconv.FormatInt(size, 10))
+	writeStatus(to.w, http.StatusFound, "")
+	return nil
+}
+
+// cut ends the connection after a part of the bytes. It does not return.
+func (a *App) cut(r *http.Request, err error) {
+	if r.Context().Err() == nil {
+		a.log.WarnContext(r.Context(), "answer was cut", "path", r.URL.Path, "err", err)
+	} else {
+		a.log.DebugContext(r.Context(), "client went away", "path", r.URL.Path, "err", context.Cause(r.Context()))
+	}
+	panic(http.ErrAbortHandler)
+}

@@ -1,0 +1,380 @@
+package content_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"github.com/pulpgo/pulpcore/content"
+	"github.com/pulpgo/pulpcore/download"
+	"github.com/pulpgo/pulpcore/hashlib"
+	"github.com/pulpgo/pulpcore/internal/dbtest"
+	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/pulperr"
+	"github.com/pulpgo/pulpcore/storage"
+)
+
+// The types of a small plugin.
+type (
+	File struct {
+		models.Content
+		Path   string `json:"relative_path" pulp:"natural"`
+		Digest string `json:"digest" pulp:"natural"`
+	}
+	Remote       struct{ models.Remote }
+	Repo         struct{ models.Repository }
+	Publication  struct{ models.Publication }
+	Distribution struct{ models.Distribution }
+	// Strict serves nothing without a publication.
+	Strict struct{ models.Distribution }
+	// Own answers some paths itself, lists more names than there are and sets headers.
+	Own struct {
+		models.Distribution
+		Greeting string `json:"greeting"`
+	}
+	Guard struct {
+		models.ContentGuard
+		Token string `json:"token"`
+	}
+	Mute struct{ models.ContentGuard }
+)
+
+var (
+	files         = models.Define[File]("test.file")
+	remotes       = models.Define[Remote]("test.test")
+	repos         = models.Define[Repo]("test.test", models.Accepts(files))
+	publications  = models.Define[Publication]("test.test")
+	distributions = models.Define[Distribution]("test.test")
+	stricts       = models.Define[Strict]("test.strict")
+	owns          = models.Define[Own]("test.own")
+	guards        = models.Define[Guard]("test.guard")
+	mutes         = models.Define[Mute]("test.mute")
+)
+
+func (*Strict) NeedsPublication() bool { return true }
+
+func (o *Own) ContentHandler(_ context.Context, a *content.App, path string) (http.Handler, error) {
+	if id, ok := strings.CutPrefix(path, "by-id/"); ok {
+		key, err := uuid.Parse(id)
+		if err != nil {
+			return nil, pulperr.Public(pulperr.NotFound, "There is no file %s.", id)
+		}
+		return a.ServeFile(key, "named.txt", http.Header{"Content-Type": {"text/x-own"}}), nil
+	}
+	if path != "hello" {
+		return nil, nil
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, o.Greeting) }), nil
+}
+
+func (*Own) ListDirectory(_ context.Context, _ *content.App, path string) ([]string, error) {
+	if path != "" {
+		return nil, nil
+	}
+	return []string{"hello", "by-id/", "a.txt"}, nil
+}
+
+func (*Own) ContentHeaders(path string) http.Header {
+	return http.Header{"content-type": {"text/x-" + path}, "Content-Length": {"1"}, "X-Own": {"yes"}}
+}
+
+func (g *Guard) Permit(_ context.Context, r *http.Request) error {
+	switch token := r.Header.Get("Token"); token {
+	case g.Token:
+		return nil
+	case "":
+		return pulperr.Public(pulperr.Unauthorized, "Who are you?")
+	case "broken":
+		return fmt.Errorf("guard: %w", pulperr.NotFound)
+	default:
+		return pulperr.Public(pulperr.Forbidden, "Not with %s.", token)
+	}
+}
+
+// site is a content app with all that it needs.
+type site struct {
+	t          testing.TB
+	db         *models.DB
+	store      *storage.Store
+	app        *content.App
+	url        string // of the app, without a slash at the end
+	statements *statementCounter
+}
+
+type siteOptions struct {
+	content.Options
+	store    string
+	storeOpt *storage.Options
+}
+
+func newSite(t testing.TB, dbURL string, o *siteOptions) *site {
+	t.Helper()
+	if o == nil {
+		o = &siteOptions{}
+	}
+	s := &site{t: t, db: openDB(t, dbURL), statements: &statementCounter{}}
+	s.db.Conn().Bun.AddQueryHook(s.statements) //nolint:staticcheck // counts for all handles
+	if o.store == "" {
+		o.store = "mem://"
+	}
+	var err error
+	if s.store, err = storage.Open(t.Context(), o.store, o.storeOpt); err != nil {
+		t.Fatal(err)
+	}
+	pool := download.NewPool(0)
+	if o.WorkDir == "" {
+		o.WorkDir = t.TempDir()
+	}
+	if s.app, err = content.New(s.db, s.store, pool, &o.Options); err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(s.app)
+	s.url = server.URL
+	t.Cleanup(func() {
+		server.Close()
+		s.check(s.app.Close())
+		s.check(pool.Close())
+		s.check(s.store.Close())
+	})
+	return s
+}
+
+func openDB(t testing.TB, url string) *models.DB {
+	t.Helper()
+	registry, err := models.NewRegistry(models.Set{Plugin: "test", Types: []models.AnyType{
+		files, remotes, repos, publications, distributions, stricts, owns, guards, mutes,
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	db, err := models.OpenDB(t.Context(), url, &models.DBOptions{Registry: registry})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := db.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if db, err = db.InDomain(t.Context(), models.DefaultDomain); err != nil {
+		t.Fatal(err)
+	}
+	return db
+}
+
+// each runs fn with a site on each kind of database.
+func each(t *testing.T, o *siteOptions, fn func(t *testing.T, s *site)) {
+	t.Helper()
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, url string) {
+		t.Parallel()
+		own := siteOptions{}
+		if o != nil {
+			own = *o
+		}
+		fn(t, newSite(t, url, &own))
+	})
+}
+
+func (s *site) check(err error) {
+	s.t.Helper()
+	if err != nil {
+		s.t.Error(err)
+	}
+}
+
+func (s *site) must(err error) {
+	s.t.Helper()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+type statementCounter struct{ n atomic.Int64 }
+
+func (c *statementCounter) BeforeQuery(ctx context.Context, _ *bun.QueryEvent) context.Context {
+	return ctx
+}
+func (c *statementCounter) AfterQuery(context.Context, *bun.QueryEvent) { c.n.Add(1) }
+
+var serial atomic.Int64
+
+func uniqueName() string { return fmt.Sprintf("name-%d", serial.Add(1)) }
+
+func sum(body string) string {
+	d := sha256.Sum256([]byte(body))
+	return hex.EncodeToString(d[:])
+}
+
+// unit saves a unit with one file; without a body its bytes are not here.
+func (s *site) unit(path string, body *string) (unit, file uuid.UUID) {
+	s.t.Helper()
+	u := &models.SavedUnit{Content: &File{Path: path, Digest: uniqueName()}, Files: []models.UnitFile{{RelativePath: path}}}
+	if body != nil {
+		a, err := models.NewArtifact(s.t.Context(), s.db, s.store, strings.NewReader(*body), nil)
+		s.must(err)
+		u.Files[0].ArtifactID = &a.ID
+	}
+	s.must(models.SaveUnits(s.t.Context(), s.db, []*models.SavedUnit{u}))
+	return u.Content.PulpID(), u.Files[0].ID
+}
+
+func (s *site) repo() *Repo {
+	s.t.Helper()
+	r := &Repo{}
+	r.Name = uniqueName()
+	s.must(repos.Create(s.t.Context(), s.db, r))
+	return r
+}
+
+// version adds units to a repository.
+func (s *site) version(r *Repo, units ...uuid.UUID) *models.RepositoryVersion {
+	s.t.Helper()
+	v, err := models.CreateVersion(s.t.Context(), s.db, r, nil, func(v *models.NewVersion) error {
+		_, err := v.Add(s.t.Context(), units)
+		return err
+	})
+	s.must(err)
+	return v
+}
+
+// tree makes a repository with stored files: path, body, path, body…
+func (s *site) tree(pairs ...string) *Repo {
+	s.t.Helper()
+	r := s.repo()
+	var units []uuid.UUID
+	for i := 0; i < len(pairs); i += 2 {
+		u, _ := s.unit(pairs[i], &pairs[i+1])
+		units = append(units, u)
+	}
+	s.version(r, units...)
+	return r
+}
+
+// publish publishes a version with files of its own: path, body…
+func (s *site) publish(v *models.RepositoryVersion, passThrough bool, pairs ...string) *Publication {
+	s.t.Helper()
+	p := &Publication{}
+	p.RepositoryVersionID, p.PassThrough = v.ID, passThrough
+	s.must(models.Publish(s.t.Context(), s.db, s.store, p, func(n *models.NewPublication) error {
+		for i := 0; i < len(pairs); i += 2 {
+			if err := n.Metadata(s.t.Context(), pairs[i], strings.NewReader(pairs[i+1])); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	return p
+}
+
+// distribute serves a repository under a base path.
+func (s *site) distribute(base string, r *Repo) *Distribution {
+	s.t.Helper()
+	d := &Distribution{}
+	d.Name, d.BasePath = uniqueName(), base
+	if r != nil {
+		d.RepositoryID = &r.ID
+	}
+	s.must(distributions.Create(s.t.Context(), s.db, d))
+	return d
+}
+
+// remote makes a remote artifact of a file.
+func (s *site) remote(policy models.Policy, file uuid.UUID, url string, e *hashlib.Expect) {
+	s.t.Helper()
+	rm := &Remote{}
+	rm.Name, rm.URL, rm.Policy, rm.MaxRetries = uniqueName(), url, policy, new(0)
+	s.must(remotes.Create(s.t.Context(), s.db, rm))
+	ra := &models.RemoteArtifact{ContentArtifactID: file, RemoteID: rm.ID, URL: url}
+	if e != nil {
+		ra.Digests, ra.Size = e.Digests, e.Size
+	}
+	s.must(models.SaveRemoteArtifacts(s.t.Context(), s.db, []*models.RemoteArtifact{ra}))
+}
+
+// absent serves, at /pulp/content/x/f, a file that is at a remote. It returns the content artifact.
+func (s *site) absent(policy models.Policy, url string, e *hashlib.Expect) uuid.UUID {
+	s.t.Helper()
+	u, file := s.unit("f", nil)
+	s.remote(policy, file, url, e)
+	r := s.repo()
+	s.version(r, u)
+	s.distribute("x", r)
+	return file
+}
+
+func promise(body string) *hashlib.Expect {
+	return &hashlib.Expect{Digests: hashlib.SHA256Hex(sum(body)), Size: hashlib.Size(int64(len(body)))}
+}
+
+// reply is an answer with its body read.
+type reply struct {
+	*http.Response
+	body string
+	err  error // of reading the body
+}
+
+func (s *site) do(method, path string, header ...string) *reply {
+	s.t.Helper()
+	rep, err := s.try(method, path, header...)
+	s.must(err)
+	return rep
+}
+
+func (s *site) get(path string, header ...string) *reply {
+	s.t.Helper()
+	return s.do(http.MethodGet, path, header...)
+}
+
+var client = &http.Client{
+	Transport:     &http.Transport{DisableKeepAlives: true, DisableCompression: true},
+	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+}
+
+// try sends one request; path is as it goes over the wire.
+func (s *site) try(method, path string, header ...string) (*reply, error) {
+	req, err := http.NewRequestWithContext(s.t.Context(), method, s.url, http.NoBody)
+	if err != nil {
+		return nil, err
+	}
+	req.URL.Opaque = "//" + req.URL.Host + path
+	for i := 0; i < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	var b bytes.Buffer
+	_, err = io.Copy(&b, resp.Body)
+	return &reply{Response: resp, body: b.String(), err: err}, nil
+}
+
+// artifactOf returns what is saved of a content artifact.
+func (s *site) artifactOf(file uuid.UUID) *models.ServedFile {
+	s.t.Helper()
+	f, err := models.FileOf(s.t.Context(), s.db, file)
+	s.must(err)
+	return f
+}
+
+// drain waits for fetches that go on without clients.
+func (s *site) drain() {
+	s.t.Helper()
+	s.must(s.app.Drain(s.t.Context()))
+}

@@ -1,0 +1,246 @@
+package content
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+
+	"github.com/pulpgo/pulpcore/pulperr"
+)
+
+// holdback is how many bytes at the end of a download nobody sees before the whole was found right. Who has read the
+// rest then knows that it is not all.
+const holdback = 64 << 10
+
+var (
+	errDelivered = errors.New("content: a client has read part of the file already")
+	errOutside   = errors.New("content: seek before the beginning")
+)
+
+// spool is a file that one goroutine writes and many read while it grows.
+type spool struct {
+	dir string
+
+	mu       sync.Mutex
+	file     *os.File      // nil before the first byte
+	changed  chan struct{} // closed at every change; nil if nobody waits
+	written  int64
+	visible  int64  // what readers may see
+	size     int64  // of the whole as the source said; -1 if unknown
+	sha256   string // of the whole as the remote said; "" if unknown
+	begun    bool   // the source answered
+	done     bool   // all is visible, or err says why not
+	err      error
+	pinned   bool // somebody reads: there is no starting over
+	refs     int
+	unlinked bool
+}
+
+func newSpool(dir string) *spool { return &spool{dir: dir, size: -1, refs: 1} }
+
+// begin notes that a source has begun to answer, and what is known of the file.
+func (s *spool) begin(size int64, sha256 string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.size, s.sha256, s.begun = size, sha256, true
+	s.wake()
+}
+
+// Write adds bytes at the end.
+func (s *spool) Write(p []byte) (int, error) {
+	if err := s.create(); err != nil {
+		return 0, err
+	}
+	n, err := s.file.WriteAt(p, s.written) // only this goroutine changes both
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.written += int64(n)
+	s.visible = max(s.visible, s.written-holdback)
+	s.wake()
+	if err != nil {
+		return n, fmt.Errorf("content: spool: %w: %w", pulperr.Unavailable, err)
+	}
+	return n, nil
+}
+
+func (s *spool) create() error {
+	if s.file != nil {
+		return nil
+	}
+	f, err := os.CreateTemp(s.dir, "pulp-content-")
+	if err != nil {
+		return fmt.Errorf("content: spool: %w: %w", pulperr.Unavailable, err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.file = f
+	// So that nothing is left if the process dies. Systems that cannot do this for open files do it in release.
+	s.unlinked = os.Remove(f.Name()) == nil
+	return nil
+}
+
+// Reset forgets all bytes. It refuses once somebody reads them.
+func (s *spool) Reset() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.pinned {
+		return errDelivered
+	}
+	s.written, s.visible, s.size, s.sha256, s.begun = 0, 0, -1, "", false
+	return nil
+}
+
+// finish makes all bytes visible, or says that there will be no more. Only the first call counts.
+func (s *spool) finish(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.done {
+		return
+	}
+	s.done, s.err = true, err
+	if err == nil {
+		s.visible, s.size = s.written, s.written
+	}
+	s.wake()
+}
+
+// wake is called with the lock held.
+func (s *spool) wake() {
+	if s.changed != nil {
+		close(s.changed)
+		s.changed = nil
+	}
+}
+
+// wait returns once ready, which is called with the lock held, reports true.
+func (s *spool) wait(ctx context.Context, ready func() bool) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for !ready() {
+		if s.changed == nil {
+			s.changed = make(chan struct{})
+		}
+		changed := s.changed
+		s.mu.Unlock()
+		select {
+		case <-changed:
+		case <-ctx.Done():
+		}
+		s.mu.Lock()
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}
+
+// open waits for the first visible byte, or with whole for the last, and returns a reader. After that the spool does
+// not start over. The caller releases the spool after the last read.
+//
+// Errors: why there are no bytes.
+func (s *spool) open(ctx context.Context, whole bool) (*spoolReader, error) {
+	var rd *spoolReader
+	err := s.wait(ctx, func() bool {
+		if s.done && s.err != nil {
+			return true
+		}
+		if s.done || s.visible > 0 && !whole {
+			s.pinned = true
+			rd = &spoolReader{ctx: ctx, s: s, size: s.size, sha256: s.sha256}
+			return true
+		}
+		return false
+	})
+	if err == nil && rd == nil {
+		err = s.err
+	}
+	return rd, err
+}
+
+// started waits until the source has begun to answer and returns what it said.
+func (s *spool) started(ctx context.Context) (size int64, sha256 string, err error) {
+	if err := s.wait(ctx, func() bool { return s.begun || s.done }); err != nil {
+		return 0, "", err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.size, s.sha256, s.err
+}
+
+// fresh reports whether the spool can still start over.
+func (s *spool) fresh() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.pinned
+}
+
+func (s *spool) retain() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.refs++
+}
+
+// release gives up one use; the last one removes the file.
+func (s *spool) release() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.refs--
+	if s.refs > 0 || s.file == nil {
+		return
+	}
+	_ = s.file.Close()
+	if !s.unlinked {
+		_ = os.Remove(s.file.Name())
+	}
+}
+
+// spoolReader reads a spool from any position and waits for what is not there yet.
+type spoolReader struct {
+	ctx    context.Context // of the request that it belongs to
+	s      *spool
+	size   int64 // -1 if unknown
+	sha256 string
+	pos    int64
+}
+
+// Read reads the next bytes. The end is io.EOF only if all bytes were found right.
+func (r *spoolReader) Read(p []byte) (int, error) {
+	var visible int64
+	var end error
+	err := r.s.wait(r.ctx, func() bool {
+		visible = r.s.visible
+		if r.s.done {
+			if end = r.s.err; end == nil {
+				end = io.EOF
+			}
+		}
+		return visible > r.pos || r.s.done
+	})
+	if err != nil {
+		return 0, err
+	}
+	if visible <= r.pos {
+		return 0, end
+	}
+	n, err := r.s.file.ReadAt(p[:min(int64(len(p)), visible-r.pos)], r.pos)
+	r.pos += int64(n)
+	return n, err
+}
+
+// Seek sets the position. The end is known only if the size is.
+func (r *spoolReader) Seek(offset int64, whence int) (int64, error) {
+	switch whence {
+	case io.SeekCurrent:
+		offset += r.pos
+	case io.SeekEnd:
+		offset += max(r.size, 0)
+	}
+	if offset < 0 {
+		return 0, errOutside
+	}
+	r.pos = offset
+	return offset, nil
+}

@@ -1,0 +1,164 @@
+package models
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"github.com/pulpgo/pulpcore/pulperr"
+)
+
+// maxDepth is how many segments of a path are tried as a base path. It bounds the statement that a client's path
+// becomes.
+const maxDepth = 128
+
+// DistributionMatch is the distribution that serves a path.
+type DistributionMatch struct {
+	Distribution AnyDistribution
+	guardType    string // "" if nothing guards it
+}
+
+// MatchDistribution returns the distribution whose base path is path or one of its parent folders. The longest wins.
+// The path has no slash at either end. It costs one statement, and a second one if the distribution's type has
+// columns of its own.
+//
+// Errors: NotFound, also if the distribution's plugin is not part of this App.
+func MatchDistribution(ctx context.Context, db *DB, path string) (*DistributionMatch, error) {
+	var row struct {
+		Distribution
+		GuardType *string `bun:"guard_type"`
+	}
+	err := db.q.NewRaw(`SELECT m.*, g.pulp_type AS guard_type FROM core_distribution AS m
+LEFT JOIN core_contentguard AS g ON g.pulp_id = m.content_guard_id
+WHERE m.pulp_domain_id = ? AND m.base_path IN (?) ORDER BY length(m.base_path) DESC LIMIT 1`,
+		db.domain.ID, bun.In(parents(path))).Scan(ctx, &row)
+	if err != nil {
+		return nil, rowError(err, "distribution of path", path)
+	}
+	s := db.registry.byType[DistributionMaster][row.Type]
+	if s == nil {
+		return nil, fmt.Errorf("models: distribution %q: type %q is of no plugin here: %w",
+			row.Name, row.Type, pulperr.NotFound)
+	}
+	match := &DistributionMatch{}
+	if row.GuardType != nil {
+		match.guardType = *row.GuardType
+	}
+	derived := s.newRow()
+	if s.detail != "" {
+		if derived, err = db.get(ctx, DistributionMaster, row.Type, row.ID); err != nil {
+			return nil, err
+		}
+	}
+	match.Distribution = derived.(AnyDistribution)
+	if s.detail == "" {
+		*match.Distribution.AsDistribution() = row.Distribution
+	}
+	return match, nil
+}
+
+// Guard returns the content guard of the distribution, or nil if there is none.
+//
+// Errors: NotFound if the guard's plugin is not part of this App: then nobody may pass.
+func (m *DistributionMatch) Guard(ctx context.Context, db *DB) (AnyContentGuard, error) {
+	id := m.Distribution.AsDistribution().ContentGuardID
+	if id == nil {
+		return nil, nil
+	}
+	row, err := db.get(ctx, ContentGuardMaster, m.guardType, *id)
+	if err != nil {
+		return nil, err
+	}
+	return row.(AnyContentGuard), nil
+}
+
+// parents returns path and its parent folders, shortest first, at most maxDepth.
+func parents(path string) []string {
+	var out []string
+	for i := 0; i < len(path) && len(out) < maxDepth; i++ {
+		if path[i] == '/' {
+			out = append(out, path[:i])
+		}
+	}
+	if len(out) < maxDepth {
+		out = append(out, path)
+	}
+	return out
+}
+
+// DistributionsBelow lists one level of the tree of base paths: what follows folder, which is empty or ends with a
+// slash. Hidden distributions are left out, and with unguarded those with a content guard too. A base path that ends
+// on this level is a file of the listing, whose Name has no slash.
+func DistributionsBelow(ctx context.Context, db *DB, folder, after string, limit int, unguarded bool) (*Listing, error) {
+	order := db.conn.Kind.ByteOrder()
+	return listLevel(folder, after, limit, func(c cursor, n int) ([]pathRow, error) {
+		var rows []pathRow
+		q := db.q.NewSelect().TableExpr("core_distribution AS m").ColumnExpr("m.base_path AS path").
+			Where("m.pulp_domain_id = ?", db.domain.ID).Where("NOT m.hidden")
+		if unguarded {
+			q = q.Where("m.content_guard_id IS NULL")
+		}
+		err := c.where(q, "m.base_path", order).OrderExpr("m.base_path?", order).Limit(int64(n)).Scan(ctx, &rows)
+		return rows, rowError(err, "distributions below", folder)
+	})
+}
+
+// Source is what a distribution serves at a moment: the files of a publication, or those of a repository version.
+type Source struct {
+	PublicationID *uuid.UUID `bun:"publication_id"` // nil if the version is served by itself
+	PassThrough   bool       `bun:"pass_through"`   // the publication also serves the version's own files
+	VersionID     uuid.UUID  `bun:"version_id"`
+	RepositoryID  uuid.UUID  `bun:"repository_id"`
+	Number        int        `bun:"number"`
+}
+
+const (
+	publishedSource = `SELECT p.pulp_id AS publication_id, p.pass_through AS pass_through, v.pulp_id AS version_id,
+  v.repository_id AS repository_id, v.number AS number
+FROM core_repositoryversion AS v JOIN core_publication AS p ON p.repository_version_id = v.pulp_id`
+	versionSource = `SELECT CAST(NULL AS uuid), FALSE, v.pulp_id, v.repository_id, v.number
+FROM core_repositoryversion AS v`
+)
+
+// FindSource returns what a distribution serves: its publication; else its version with the newest publication of it;
+// else, of its repository, the newest version that has a publication, or the latest version if none has. It costs one
+// statement.
+//
+// Errors: NotFound if the distribution points to nothing, or to nothing that is complete.
+func FindSource(ctx context.Context, db *DB, d *Distribution) (*Source, error) {
+	source := new(Source)
+	if d.PublicationID != nil {
+		err := db.q.NewRaw(publishedSource+` WHERE p.pulp_id = ? AND p.complete AND p.pulp_domain_id = ?`,
+			*d.PublicationID, db.domain.ID).Scan(ctx, source)
+		return source, rowError(err, "source of distribution", d.Name)
+	}
+	var column bun.Safe
+	var id uuid.UUID
+	switch {
+	case d.RepositoryVersionID != nil:
+		column, id = "v.pulp_id", *d.RepositoryVersionID
+	case d.RepositoryID != nil:
+		column, id = "v.repository_id", *d.RepositoryID
+	default:
+		return nil, fmt.Errorf("models: distribution %q points to nothing: %w", d.Name, pulperr.NotFound)
+	}
+	err := db.q.NewRaw(`SELECT publication_id, pass_through, version_id, repository_id, number FROM (
+SELECT *, 0 AS precedence FROM (`+publishedSource+`
+  WHERE ?0 = ?1 AND v.complete AND p.complete AND NOT p.checkpoint AND p.pulp_domain_id = ?2
+  ORDER BY v.number DESC, p.pulp_id DESC LIMIT 1) AS a
+UNION ALL SELECT *, 1 FROM (`+versionSource+`
+  WHERE ?0 = ?1 AND v.complete ORDER BY v.number DESC LIMIT 1) AS b
+) AS s ORDER BY precedence LIMIT 1`, column, id, db.domain.ID).Scan(ctx, source)
+	return source, rowError(err, "source of distribution", d.Name)
+}
+
+// folderOf returns what the paths of files in a folder begin with.
+func folderOf(dir string) string {
+	if dir == "" || strings.HasSuffix(dir, "/") {
+		return dir
+	}
+	return dir + "/"
+}

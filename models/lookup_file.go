@@ -1,0 +1,100 @@
+package models
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"github.com/pulpgo/pulpcore/hashlib"
+)
+
+// ServedFile is a file as the content app serves it: a content artifact, and its artifact if the bytes are here.
+type ServedFile struct {
+	ContentArtifactID uuid.UUID
+	ArtifactID        *uuid.UUID // nil while the bytes are at a remote; then the rest is zero
+	SHA256            string     // lowercase hex
+	Size              int64      // bytes
+	Stored            time.Time  // when the artifact was saved
+}
+
+// Expect returns what is known about the bytes.
+func (f *ServedFile) Expect() *hashlib.Expect {
+	if f.ArtifactID == nil {
+		return &hashlib.Expect{}
+	}
+	return &hashlib.Expect{Digests: hashlib.SHA256Hex(f.SHA256), Size: hashlib.Size(f.Size)}
+}
+
+// servedRow is a ServedFile as the database returns it.
+type servedRow struct {
+	ContentArtifactID uuid.UUID  `bun:"content_artifact_id"`
+	ArtifactID        *uuid.UUID `bun:"artifact_id"`
+	SHA256            *string    `bun:"sha256"`
+	Size              *int64     `bun:"size"`
+	Stored            *time.Time `bun:"stored"`
+}
+
+func (r *servedRow) file() *ServedFile {
+	f := &ServedFile{ContentArtifactID: r.ContentArtifactID, ArtifactID: r.ArtifactID}
+	if r.ArtifactID != nil {
+		f.SHA256, f.Size, f.Stored = *r.SHA256, *r.Size, r.Stored.UTC()
+	}
+	return f
+}
+
+const (
+	servedColumns = `SELECT ca.pulp_id AS content_artifact_id, a.pulp_id AS artifact_id, a.sha256 AS sha256,
+  a.size AS size, a.pulp_created AS stored `
+	publishedFile = servedColumns + `FROM core_publishedartifact AS pa
+JOIN core_contentartifact AS ca ON ca.pulp_id = pa.content_artifact_id
+LEFT JOIN core_artifact AS a ON a.pulp_id = ca.artifact_id
+WHERE pa.publication_id = ?0 AND pa.relative_path = ?1`
+	// Two units of one version can claim a path if their types allow it; the one made last is served.
+	versionFile = servedColumns + `FROM core_contentartifact AS ca
+JOIN core_repositorycontent AS rc ON rc.content_id = ca.content_id
+LEFT JOIN core_artifact AS a ON a.pulp_id = ca.artifact_id
+WHERE ca.relative_path = ?1 AND rc.repository_id = ?2 AND rc.version_added <= ?3
+  AND (rc.version_removed IS NULL OR rc.version_removed > ?3)`
+	// The version is not searched at all if the publication has the path.
+	passThroughFile = `SELECT * FROM (` + publishedFile + `) AS published
+UNION ALL SELECT * FROM (` + versionFile + `
+  AND NOT EXISTS (SELECT 1 FROM core_publishedartifact WHERE publication_id = ?0 AND relative_path = ?1)
+ORDER BY ca.pulp_id DESC LIMIT 1) AS passed`
+)
+
+// File returns the file at a path of the source. It costs one statement.
+//
+// Errors: NotFound.
+func (s *Source) File(ctx context.Context, db *DB, path string) (*ServedFile, error) {
+	var q *bun.RawQuery
+	switch {
+	case s.PublicationID == nil:
+		q = db.q.NewRaw(versionFile+" ORDER BY ca.pulp_id DESC LIMIT 1", nil, path, s.RepositoryID, s.Number)
+	case s.PassThrough:
+		q = db.q.NewRaw(passThroughFile, *s.PublicationID, path, s.RepositoryID, s.Number)
+	default:
+		q = db.q.NewRaw(publishedFile, *s.PublicationID, path)
+	}
+	var row servedRow
+	if err := q.Scan(ctx, &row); err != nil {
+		return nil, rowError(err, "file", path)
+	}
+	return row.file(), nil
+}
+
+// FileOf returns the file that a content artifact is.
+//
+// Errors: NotFound.
+func FileOf(ctx context.Context, db *DB, contentArtifactID uuid.UUID) (*ServedFile, error) {
+	var row servedRow
+	err := db.q.NewRaw(servedColumns+`FROM core_contentartifact AS ca
+JOIN core_content AS c ON c.pulp_id = ca.content_id
+LEFT JOIN core_artifact AS a ON a.pulp_id = ca.artifact_id
+WHERE ca.pulp_id = ? AND c.pulp_domain_id = ?`, contentArtifactID, db.domain.ID).Scan(ctx, &row)
+	if err != nil {
+		return nil, rowError(err, "content artifact", contentArtifactID.String())
+	}
+	return row.file(), nil
+}
