@@ -9,9 +9,9 @@ import (
 
 // Cond narrows, orders or limits a query for rows of one type.
 type Cond struct {
-	apply func(q *bun.SelectQuery, column func(string) bun.Safe) *bun.SelectQuery
-	order bool
-	limit int64
+	apply         func(q *bun.SelectQuery, column func(string) bun.Safe) *bun.SelectQuery
+	order         bool
+	limit, offset int64
 }
 
 // Eq keeps rows whose column has the value.
@@ -62,7 +62,7 @@ func Limit(n int) Cond {
 
 // Offset passes over the first n rows.
 func Offset(n int) Cond {
-	return Cond{order: true, apply: func(q *bun.SelectQuery, _ func(string) bun.Safe) *bun.SelectQuery {
+	return Cond{order: true, offset: int64(n), apply: func(q *bun.SelectQuery, _ func(string) bun.Safe) *bun.SelectQuery {
 		return q.Offset(int64(n))
 	}}
 }

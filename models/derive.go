@@ -30,7 +30,8 @@ func (r *Registry) derive(s Set, words map[string]any) []migration {
 // its own migrations with this text.
 func (s *schema) createTable(words map[string]any) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "CREATE TABLE %s (\n  pulp_id %s PRIMARY KEY REFERENCES %s ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED,\n"+
+	fmt.Fprintf(&b, "CREATE TABLE %s (\n"+
+		"  pulp_id %s PRIMARY KEY REFERENCES %s ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED,\n"+
 		"  pulp_domain_id %s NOT NULL", s.detail, words["uuid"], s.master.Table(), words["uuid"])
 	var unique []string
 	for _, f := range s.fields {
@@ -61,7 +62,8 @@ func (s *schema) createRepoIndex() string {
 	if columns == nil || covered {
 		return ""
 	}
-	return fmt.Sprintf("CREATE INDEX %s_place ON %s (pulp_domain_id, %s)\n--;;\n", s.detail, s.detail, strings.Join(columns, ", "))
+	return fmt.Sprintf("CREATE INDEX %s_place ON %s (pulp_domain_id, %s)\n--;;\n",
+		s.detail, s.detail, strings.Join(columns, ", "))
 }
 
 // sqlType returns a column type with its nullability: pointers and secrets may be NULL.

@@ -91,7 +91,8 @@ func TestRemoveDuplicates(t *testing.T) {
 	})
 }
 
-func pickBase(t *testing.T, db *models.DB, repo *Repo, name string, other *models.RepositoryVersion) *models.RepositoryVersion {
+func pickBase(t *testing.T, db *models.DB, repo *Repo, name string, other *models.RepositoryVersion,
+) *models.RepositoryVersion {
 	t.Helper()
 	number := 0
 	switch name {

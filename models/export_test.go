@@ -2,6 +2,7 @@ package models
 
 import (
 	"context"
+	"reflect"
 
 	"github.com/google/uuid"
 )
@@ -35,4 +36,11 @@ func DeadMemberships(ctx context.Context, db *DB, repositoryID uuid.UUID) (int64
 	return db.q.NewSelect().TableExpr("core_repositorycontent AS rc").Where("rc.repository_id = ?", repositoryID).
 		Where(`NOT EXISTS (SELECT 1 FROM core_repositoryversion AS v WHERE v.repository_id = rc.repository_id
 			AND v.number >= rc.version_added AND (rc.version_removed IS NULL OR v.number < rc.version_removed))`).Count(ctx)
+}
+
+// ReadTag reads a pulp tag of a string field.
+func ReadTag(tag string) (Field, error) {
+	f := Field{Column: "text", Own: true, Go: reflect.TypeFor[string]()}
+	err := f.readTag(tag)
+	return f, err
 }

@@ -92,8 +92,8 @@ func (db *DB) CheckSchema(ctx context.Context) error {
 	}
 	if len(missing) > 0 {
 		m := missing[0]
-		return pulperr.Public(pulperr.Conflict, "the database schema is older than this program: migration %s of %s (and %d more) "+
-			"has not been applied; run the migrations first", m.id, m.plugin, len(missing)-1)
+		return pulperr.Public(pulperr.Conflict, "the database schema is older than this program: migration %s of %s "+
+			"(and %d more) has not been applied; run the migrations first", m.id, m.plugin, len(missing)-1)
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/google/uuid"
 	"github.com/uptrace/bun/dialect/pgdialect"
 
 	"github.com/pulpgo/pulpcore/pulperr"
@@ -177,6 +178,17 @@ func (r *Registry) add(t AnyType, plugin string) error {
 	if faults != nil {
 		return errors.Join(faults...)
 	}
+	for _, other := range r.byDef {
+		switch {
+		case s.detail != "" && s.detail == other.detail:
+			fault("its table %s is that of type %q", s.detail, other.name)
+		case s.prn(uuid.Nil) == other.prn(uuid.Nil):
+			fault("its PRNs would be those of type %q", other.name)
+		}
+	}
+	if faults != nil {
+		return errors.Join(faults...)
+	}
 	if r.byType[d.master] == nil {
 		r.byType[d.master] = map[string]*schema{}
 	}
@@ -210,7 +222,10 @@ func newSchema(d *definition) (s *schema, err error) {
 		if f.JSON == "" {
 			f.JSON = bf.Name
 		}
-		if _, ok := inherited.FieldMap[bf.Name]; ok {
+		if in, ok := inherited.FieldMap[bf.Name]; ok {
+			if owner(d.goType, bf.Index) != owner(d.master.goType(), in.Index) {
+				return nil, fmt.Errorf("field %s hides the master's column of that name", f.Column)
+			}
 			s.masterCols = append(s.masterCols, bf.Name)
 		} else {
 			f.Own = true
@@ -222,7 +237,7 @@ func newSchema(d *definition) (s *schema, err error) {
 		s.note(f)
 	}
 	if len(s.masterCols) != len(inherited.Fields) {
-		return nil, fmt.Errorf("a field hides one of the master's columns")
+		return nil, fmt.Errorf("the master's columns are not all there")
 	}
 	if own != nil {
 		s.detail = detailTable(d)
@@ -232,6 +247,14 @@ func newSchema(d *definition) (s *schema, err error) {
 		return nil, fmt.Errorf(`no field is tagged pulp:"natural", so nothing identifies a unit`)
 	}
 	return s, nil
+}
+
+// owner returns the struct that declares a field of t, which it may embed.
+func owner(t reflect.Type, index []int) reflect.Type {
+	for _, i := range index[:len(index)-1] {
+		t = t.Field(i).Type
+	}
+	return t
 }
 
 func (s *schema) note(f Field) {
@@ -249,14 +272,14 @@ func (s *schema) note(f Field) {
 
 func (f *Field) readTag(tag string) error {
 	for _, word := range strings.Split(tag, ",") {
-		key, value, _ := strings.Cut(word, "=")
-		switch key {
-		case "":
-		case "natural":
+		value, isLen := strings.CutPrefix(word, "len=")
+		switch {
+		case word == "":
+		case word == "natural":
 			f.Natural = true
-		case "repo":
+		case word == "repo":
 			f.Repo = true
-		case "len":
+		case isLen:
 			n, err := strconv.Atoi(value)
 			if err != nil || n <= 0 {
 				return fmt.Errorf("field %s: pulp tag: len=%q is not a positive number", f.Column, value)

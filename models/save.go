@@ -70,6 +70,7 @@ func (db *DB) Update(ctx context.Context, row Row, columns ...string) error {
 	for _, c := range columns {
 		switch {
 		case c == "pulp_id" || c == "pulp_domain_id" || c == "pulp_type" || c == "pulp_created":
+		case c == "next_version": // moves with the versions; a stale row must not move it back
 		case slices.Contains(s.masterCols, c):
 			master = append(master, c)
 		case slices.Contains(s.detailCols, c):
@@ -101,15 +102,28 @@ func (tx *Tx) updateTable(ctx context.Context, s *schema, table string, row Row,
 	return nil
 }
 
-// Delete removes a row of any type.
+// Delete removes a row of any type, a repository with its versions and memberships, a publication with the files made
+// for it. What that takes grows with them, so it is work for a task.
 //
-// Errors: NotFound; Conflict if something that must not disappear still refers to it.
+// Errors: NotFound; Conflict if something that must not disappear still refers to it; Locked for a repository that is
+// being changed.
 func (db *DB) Delete(ctx context.Context, row Row) error {
 	s, err := db.registry.of(row)
 	if err != nil {
 		return err
 	}
-	return db.deleteRow(ctx, s, row.PulpID())
+	return db.deleteWhole(ctx, s, row.PulpID())
+}
+
+func (db *DB) deleteWhole(ctx context.Context, s *schema, id uuid.UUID) error {
+	switch s.master {
+	case RepositoryMaster:
+		return db.deleteRepository(ctx, s, id)
+	case PublicationMaster:
+		return db.Tx(ctx, func(tx *Tx) error { return tx.deletePublication(ctx, s, id) })
+	default:
+		return db.deleteRow(ctx, s, id)
+	}
 }
 
 func (db *DB) deleteRow(ctx context.Context, s *schema, id uuid.UUID) error {

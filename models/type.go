@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"math"
 	"reflect"
 	"slices"
 
@@ -46,8 +47,13 @@ func (t *Type[T]) List(ctx context.Context, db *DB, where ...Cond) ([]*T, error)
 	}
 	var rows []*T
 	q := db.selectRows(s, &rows)
+	var window Cond
 	for _, c := range where {
 		q = c.apply(q, s.column)
+		window.limit, window.offset = max(window.limit, c.limit), max(window.offset, c.offset)
+	}
+	if window.offset > 0 && window.limit == 0 {
+		q = q.Limit(math.MaxInt32) // SQLite has no OFFSET without LIMIT
 	}
 	if err := q.OrderExpr("m.pulp_id").Scan(ctx); err != nil && !isNoRows(err) {
 		return nil, rowError(err, s.name, string(s.master))
@@ -65,13 +71,17 @@ func (t *Type[T]) List(ctx context.Context, db *DB, where ...Cond) ([]*T, error)
 func (t *Type[T]) All(ctx context.Context, db *DB, where ...Cond) iter.Seq2[*T, error] {
 	return func(yield func(*T, error) bool) {
 		ordered := slices.ContainsFunc(where, func(c Cond) bool { return c.order || c.limit > 0 })
+		first := 0
+		for _, c := range where {
+			first = max(first, int(c.offset))
+		}
 		var last uuid.UUID
 		for n := 0; ; n += pageSize {
 			page := slices.Clone(where)
 			switch {
 			case ordered && slices.ContainsFunc(where, func(c Cond) bool { return c.limit > 0 }):
 			case ordered:
-				page = append(page, Limit(pageSize), Offset(n))
+				page = append(page, Limit(pageSize), Offset(first+n))
 			default:
 				page = append(page, Limit(pageSize), Where("m.pulp_id > ?", last))
 			}
@@ -121,15 +131,15 @@ func (t *Type[T]) Update(ctx context.Context, db *DB, row *T, columns ...string)
 	return db.Update(ctx, any(row).(Row), columns...)
 }
 
-// Delete removes a row.
+// Delete removes a row; see [DB.Delete].
 //
-// Errors: NotFound; Conflict if something that must not disappear still refers to it.
+// Errors: NotFound; Conflict if something that must not disappear still refers to it; Locked.
 func (t *Type[T]) Delete(ctx context.Context, db *DB, r Ref[T]) error {
 	s, err := db.schema(t.def)
 	if err != nil {
 		return err
 	}
-	return db.deleteRow(ctx, s, r.ID)
+	return db.deleteWhole(ctx, s, r.ID)
 }
 
 // Cast returns the row of a master in its most derived form, as its plugin defined it.

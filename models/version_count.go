@@ -70,7 +70,9 @@ func (tx *Tx) countVersion(ctx context.Context, v *RepositoryVersion) error {
 }
 
 // changesByType counts what differs between a version and the complete one before it.
-func (db *DB) changesByType(ctx context.Context, repositoryID uuid.UUID, before, number int) (map[string]TypeCount, error) {
+func (db *DB) changesByType(ctx context.Context, repositoryID uuid.UUID, before, number int) (
+	map[string]TypeCount, error,
+) {
 	changes := map[string]TypeCount{}
 	for column, count := range map[string]func(c *TypeCount, n int64){
 		"version_added":   func(c *TypeCount, n int64) { c.Added = n },
@@ -91,7 +93,9 @@ func (db *DB) changesByType(ctx context.Context, repositoryID uuid.UUID, before,
 }
 
 // countByType counts memberships for which a condition on rc holds.
-func (db *DB) countByType(ctx context.Context, repositoryID uuid.UUID, cond string, args ...any) (map[string]int64, error) {
+func (db *DB) countByType(ctx context.Context, repositoryID uuid.UUID, cond string, args ...any) (
+	map[string]int64, error,
+) {
 	var rows []struct {
 		Type string `bun:"pulp_type"`
 		N    int64  `bun:"n"`

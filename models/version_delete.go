@@ -64,7 +64,7 @@ func (db *DB) beginDelete(ctx context.Context, id uuid.UUID) (v *RepositoryVersi
 				return err
 			}
 		}
-		if err := tx.hideVersion(ctx, v); err != nil {
+		if err := tx.hideVersions(ctx, []uuid.UUID{v.ID}); err != nil {
 			return err
 		}
 		l, err = tx.leaseVersions(ctx, v.RepositoryID)
@@ -94,18 +94,6 @@ func (tx *Tx) checkDeletable(ctx context.Context, v *RepositoryVersion) error {
 			"version %d is being distributed; point its distributions elsewhere first", v.Number)
 	}
 	return nil
-}
-
-// hideVersion makes a version and its publications incomplete, and so invisible.
-func (tx *Tx) hideVersion(ctx context.Context, v *RepositoryVersion) error {
-	_, err := tx.q.NewUpdate().TableExpr("core_repositoryversion").Set("complete = FALSE").
-		Where("pulp_id = ?", v.ID).Exec(ctx)
-	if err != nil {
-		return rowError(err, "repository version", v.ID.String())
-	}
-	_, err = tx.q.NewUpdate().TableExpr("core_publication").Set("complete = FALSE").
-		Where("repository_version_id = ?", v.ID).Exec(ctx)
-	return rowError(err, "publications of version", v.ID.String())
 }
 
 // gap is where a version that is being deleted was: above the number prev, up to number k, and before next. Since

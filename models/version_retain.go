@@ -8,11 +8,12 @@ import (
 )
 
 // ProtectedVersions returns the numbers, ascending, of the versions that clients can see: those that a distribution
-// names, directly or by a publication; those of checkpoints, if a checkpoint distribution serves the repository; and, if
+// names, directly or by a publication; those of checkpoints, if a checkpoint distribution serves the repository; and if
 // another distribution does, the one with the newest publication, or the latest if nothing is published.
 func ProtectedVersions(ctx context.Context, db *DB, repositoryID uuid.UUID) ([]int, error) {
 	var numbers []int
-	err := db.q.NewRaw(`SELECT rv.number FROM core_repositoryversion AS rv WHERE rv.repository_id = ?0 AND rv.complete AND (
+	err := db.q.NewRaw(`SELECT rv.number FROM core_repositoryversion AS rv
+		WHERE rv.repository_id = ?0 AND rv.complete AND (
 		EXISTS (SELECT 1 FROM core_distribution AS d WHERE d.repository_version_id = rv.pulp_id)
 		OR EXISTS (SELECT 1 FROM core_publication AS p JOIN core_distribution AS d ON d.publication_id = p.pulp_id
 			WHERE p.repository_version_id = rv.pulp_id)

@@ -1,0 +1,90 @@
+package models
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+)
+
+// deleteRepository removes a repository with its versions, publications and memberships. Its versions disappear at once
+// and everything else in batches. If the process dies in between, the repository is left without a version and can be
+// deleted again.
+func (db *DB) deleteRepository(ctx context.Context, s *schema, id uuid.UUID) error {
+	release, err := db.building.claim(id)
+	if err != nil {
+		return err
+	}
+	defer release()
+	if _, err := db.get(ctx, RepositoryMaster, s.name, id); err != nil { // before anything is gone
+		return err
+	}
+	if err := db.repairVersions(ctx, id); err != nil {
+		return err
+	}
+	l, versions, err := db.hideRepository(ctx, id)
+	if err != nil {
+		return fmt.Errorf("models: delete repository %s: %w", id, err)
+	}
+	for _, v := range versions[min(1, len(versions)):] { // the first one is held until the end
+		if err := db.removeVersionRow(ctx, l, v); err != nil {
+			return fmt.Errorf("models: delete version %d of repository %s: %w", v.Number, id, err)
+		}
+	}
+	if len(versions) == 0 {
+		return db.deleteRow(ctx, s, id)
+	}
+	first := versions[0]
+	err = db.leasedBatches(ctx, l, first.ID, func(tx *Tx) (int64, error) {
+		return affected(tx.q.NewRaw(`DELETE FROM core_repositorycontent WHERE repository_id = ?0 AND content_id IN (
+			SELECT rc.content_id FROM core_repositorycontent AS rc WHERE rc.repository_id = ?0 LIMIT ?1)`,
+			id, undoBatch).Exec(ctx))
+	})
+	if err != nil {
+		return fmt.Errorf("models: delete repository %s: %w", id, err)
+	}
+	if err := db.forget(ctx, id); err != nil {
+		return err
+	}
+	if err := db.removeVersionRow(ctx, l, first); err != nil {
+		return fmt.Errorf("models: delete repository %s: %w", id, err)
+	}
+	return db.deleteRow(ctx, s, id)
+}
+
+// hideRepository makes all versions of a repository and their publications incomplete, leases them and returns them.
+func (db *DB) hideRepository(ctx context.Context, id uuid.UUID) (l lease, versions []*RepositoryVersion, err error) {
+	err = db.retryTx(ctx, func(tx *Tx) error {
+		if _, _, err := tx.lockRepository(ctx, id); err != nil {
+			return err
+		}
+		versions = nil
+		err := tx.q.NewSelect().Model(&versions).Where("repository_id = ?", id).OrderExpr("number").Scan(ctx)
+		if err != nil || len(versions) == 0 {
+			return rowError(err, "versions of repository", id.String())
+		}
+		list := make([]uuid.UUID, len(versions))
+		for i, v := range versions {
+			list[i] = v.ID
+		}
+		if err := tx.hideVersions(ctx, list); err != nil {
+			return err
+		}
+		l, err = tx.leaseVersions(ctx, id)
+		return err
+	})
+	return l, versions, err
+}
+
+// hideVersions makes versions and their publications incomplete, and so invisible.
+func (tx *Tx) hideVersions(ctx context.Context, ids []uuid.UUID) error {
+	_, err := tx.q.NewUpdate().TableExpr("core_repositoryversion").Set("complete = FALSE").
+		Where("pulp_id IN (?)", bun.List(ids)).Exec(ctx)
+	if err != nil {
+		return rowError(err, "repository version", ids[0].String())
+	}
+	_, err = tx.q.NewUpdate().TableExpr("core_publication").Set("complete = FALSE").
+		Where("repository_version_id IN (?)", bun.List(ids)).Exec(ctx)
+	return rowError(err, "publications of version", ids[0].String())
+}
