@@ -1,0 +1,234 @@
+package tasking_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/hibiken/asynq"
+
+	"github.com/pulpgo/pulpcore/internal/dbtest"
+	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/pulperr"
+	"github.com/pulpgo/pulpcore/tasking"
+)
+
+func TestMessagesAreHints(t *testing.T) {
+	t.Parallel()
+	b := setup(t, dbtest.SQLite(t), dbtest.RedisURL(t))
+	b.run(tasking.WorkerOptions{Slots: 4})
+	first := b.dispatch(blockArgs{Name: "first", Exclusive: []string{"r"}})
+	blocked := b.dispatch(blockArgs{Name: "blocked", Exclusive: []string{"r"}})
+	b.begins("first")
+	for gen := range 5 {
+		for _, id := range []models.Task{{Base: models.Base{ID: first}}, {Base: models.Base{ID: blocked}}, {Base: models.Base{ID: models.NewID()}}} {
+			if err := tasking.Announce(t.Context(), b.q, id.ID, 10+gen); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	inspector := asynq.NewInspectorFromRedisClient(tasking.Redis(b.q))
+	eventually(t, "the messages' end", func() bool {
+		info, err := inspector.GetQueueInfo(tasking.RedisName(b.q))
+		return err == nil && info.Pending == 0 && info.Active == 1
+	})
+	if task := b.get(blocked); task.State != models.Waiting {
+		t.Errorf("the blocked task is %s", task.State)
+	}
+	b.end("first", nil)
+	b.wait(first, models.Completed)
+	b.begins("blocked")
+	b.end("blocked", nil)
+	b.wait(blocked, models.Completed)
+}
+
+func TestRedisLosesEverything(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, url string) {
+		t.Parallel()
+		server := dbtest.StartRedis(t)
+		b := setup(t, url, server.URL())
+		b.run(tasking.WorkerOptions{Slots: 1})
+		running := b.dispatch(blockArgs{Name: "running"})
+		b.begins("running")
+		ready := b.dispatch(blockArgs{Name: "ready"})
+		server.Restart()
+		b.end("running", nil)
+		b.wait(running, models.Completed)
+		b.begins("ready")
+		b.end("ready", nil)
+		b.wait(ready, models.Completed)
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		if len(b.order) != 2 {
+			t.Errorf("runs = %v", b.order)
+		}
+	})
+}
+
+func TestRedisIsAway(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("waits until Redis counts as away")
+	}
+	server := dbtest.StartRedis(t)
+	b := setup(t, dbtest.SQLite(t), server.URL())
+	server.Stop()
+	before := b.dispatch(blockArgs{Name: "before"})
+	b.run(tasking.WorkerOptions{})
+	b.begins("before") // by way of the database
+	after := b.dispatch(blockArgs{Name: "after"})
+	b.begins("after")
+	server.Restart()
+	b.end("before", nil)
+	b.end("after", nil)
+	b.wait(before, models.Completed)
+	b.wait(after, models.Completed)
+}
+
+func TestRelayDeliversWhatNobodyAnnounced(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, dbURL, redisURL string) {
+		b := setup(t, dbURL, "") // its messages go into a Redis that nobody reads
+		id := b.dispatch(blockArgs{Name: "x"})
+		b.q = b.queue(redisURL)
+		b.run(tasking.WorkerOptions{})
+		b.begins("x")
+		b.end("x", nil)
+		b.wait(id, models.Completed)
+	})
+}
+
+func TestLongPollKnowsAsynqsRequest(t *testing.T) {
+	t.Parallel()
+	b := setup(t, dbtest.SQLite(t), dbtest.RedisURL(t))
+	client := tasking.NewClient(b.q)
+	defer client.Close()
+	var matched atomic.Int32
+	tasking.MatchDequeues(client, func() { matched.Add(1) })
+	server := asynq.NewServerFromRedisClient(client, asynq.Config{
+		Queues: map[string]int{"q": 1}, TaskCheckInterval: time.Millisecond, LogLevel: asynq.FatalLevel,
+	})
+	if err := server.Start(asynq.HandlerFunc(func(context.Context, *asynq.Task) error { return nil })); err != nil {
+		t.Fatal(err)
+	}
+	defer server.Shutdown()
+	eventually(t, "a request that the long poll knows", func() bool { return matched.Load() > 2 })
+}
+
+func TestShutdownWaitsForTasks(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, b *bench) {
+		stop := b.run(tasking.WorkerOptions{})
+		id := b.dispatch(blockArgs{Name: "x"})
+		b.begins("x")
+		stopped := make(chan struct{})
+		go func() { stop(); close(stopped) }()
+		late := b.dispatch(blockArgs{Name: "late"})
+		b.end("x", nil)
+		<-stopped
+		if task := b.get(id); task.State != models.Completed {
+			t.Errorf("state after the shutdown = %s", task.State)
+		}
+		if workers, err := b.q.Workers(t.Context()); err != nil || len(workers) != 0 {
+			t.Errorf("Workers() = %v, %v", workers, err)
+		}
+		b.run(tasking.WorkerOptions{}) // takes what the first one left
+		b.begins("late")
+		b.end("late", nil)
+		b.wait(late, models.Completed)
+	})
+}
+
+func TestShutdownAbortsAfterGrace(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, b *bench) {
+		stop := b.run(tasking.WorkerOptions{Grace: 50 * time.Millisecond})
+		id := b.dispatch(blockArgs{Name: "x", Exclusive: []string{"r"}})
+		b.begins("x")
+		stop()
+		task := b.wait(id, models.Failed)
+		if task.Error.Reason != "Aborted during worker shutdown." {
+			t.Errorf("error = %+v", task.Error)
+		}
+		b.noReservations()
+	})
+}
+
+func TestManyWorkersShareTheWork(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, b *bench) {
+		count := tasking.Define[noArgs]("test.count")
+		var n atomic.Int32
+		binding := count.Do(func(context.Context, *tasking.Env, noArgs) error { n.Add(1); return nil })
+		for range 3 {
+			b.run(tasking.WorkerOptions{Slots: 2, Bindings: []tasking.Binding{binding}})
+		}
+		var wg sync.WaitGroup
+		const total = 40
+		tickets := make([]*tasking.Ticket, total)
+		for i := range total {
+			wg.Go(func() {
+				var err error
+				if tickets[i], err = count.Dispatch(t.Context(), b.q, noArgs{}); err != nil {
+					t.Errorf("Dispatch() = %v", err)
+				}
+			})
+		}
+		wg.Wait()
+		for _, ticket := range tickets {
+			b.wait(ticket.TaskID, models.Completed)
+		}
+		if n.Load() != total {
+			t.Errorf("%d runs, want %d", n.Load(), total)
+		}
+	})
+}
+
+func TestWaitEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	b := setup(t, dbtest.SQLite(t), "")
+	id := b.dispatch(blockArgs{Name: "x"})
+	cause := errors.New("enough")
+	ctx, cancel := context.WithTimeoutCause(t.Context(), 10*time.Millisecond, cause)
+	defer cancel()
+	if _, err := b.q.Wait(ctx, id); !errors.Is(err, cause) {
+		t.Errorf("Wait() = %v, want the cause", err)
+	}
+	if _, err := b.q.Wait(t.Context(), models.NewID()); !errors.Is(err, pulperr.NotFound) {
+		t.Errorf("Wait(unknown) = %v, want NotFound", err)
+	}
+}
+
+func TestNewQueueAndWorkerReportFaults(t *testing.T) {
+	t.Parallel()
+	b := setup(t, dbtest.SQLite(t), "")
+	if _, err := tasking.NewQueue(b.db, &tasking.QueueOptions{RedisURL: "redis://:secret@h:x/"}); !errors.Is(err, pulperr.Invalid) {
+		t.Errorf("NewQueue(bad URL) = %v, want Invalid", err)
+	}
+	nop := func(context.Context, *tasking.Env, noArgs) error { return nil }
+	_, err := tasking.NewWorker(b.q, &tasking.WorkerOptions{Bindings: []tasking.Binding{
+		tasking.Define[noArgs]("Bad").Do(nop), b.block.Do(b.body), b.block.Do(b.body),
+	}})
+	if !errors.Is(err, pulperr.Invalid) {
+		t.Errorf("NewWorker(faults) = %v, want Invalid", err)
+	}
+	w := b.worker(tasking.WorkerOptions{})
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- w.Run(ctx) }()
+	eventually(t, "the worker's start", func() bool {
+		workers, err := b.q.Workers(t.Context())
+		return err == nil && len(workers) == 1
+	})
+	if err := w.Run(t.Context()); !errors.Is(err, pulperr.Conflict) {
+		t.Errorf("second Run() = %v, want Conflict", err)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}

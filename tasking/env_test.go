@@ -1,0 +1,291 @@
+package tasking_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/pulpgo/pulpcore/hashlib"
+	"github.com/pulpgo/pulpcore/internal/dbtest"
+	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/pulperr"
+	"github.com/pulpgo/pulpcore/tasking"
+)
+
+func TestProgress(t *testing.T) {
+	t.Parallel()
+	steps := tasking.Define[noArgs]("test.steps")
+	dbtest.Each(t, func(t *testing.T, url string) {
+		t.Parallel()
+		b := setup(t, url, "")
+		no := errors.New("no")
+		w := b.worker(tasking.WorkerOptions{Bindings: []tasking.Binding{steps.Do(
+			func(ctx context.Context, env *tasking.Env, _ noArgs) error {
+				err := env.Progress(ctx, "One", "test.one", func(p *tasking.Progress) error {
+					p.SetTotal(3)
+					p.AddTotal(1)
+					p.SetSuffix("of four")
+					p.SetDone(1)
+					var wg sync.WaitGroup
+					for range 3 {
+						wg.Go(func() { p.Add(1) })
+					}
+					wg.Wait()
+					return nil
+				})
+				if err != nil {
+					return err
+				}
+				return env.Progress(ctx, "Two", "test.two", func(p *tasking.Progress) error {
+					p.Add(5)
+					return no
+				})
+			})}})
+		ticket, err := steps.Dispatch(t.Context(), b.q, noArgs{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := w.RunPending(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		b.wait(ticket.TaskID, models.Failed)
+		reports, err := b.q.ProgressReports(t.Context(), ticket.TaskID)
+		if err != nil || len(reports) != 2 {
+			t.Fatalf("ProgressReports() = %v, %v", reports, err)
+		}
+		one, two := reports[0], reports[1]
+		if one.State != models.Completed || one.Done != 4 || *one.Total != 4 || *one.Suffix != "of four" || one.Message != "One" {
+			t.Errorf("first report = %+v", one)
+		}
+		if two.State != models.Failed || two.Done != 5 || two.Total != nil || two.Code != "test.two" {
+			t.Errorf("second report = %+v", two)
+		}
+	})
+}
+
+// TestProgressIsThrottled counts writes in fake time.
+func TestProgressIsThrottled(t *testing.T) {
+	url := dbtest.SQLite(t)
+	synctest.Test(t, func(t *testing.T) {
+		b := setup(t, url, "")
+		busy := tasking.Define[noArgs]("test.busy")
+		if _, err := b.db.Bun().NewRaw(`CREATE TABLE writes (done INTEGER)`).Exec(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := b.db.Bun().NewRaw(`CREATE TRIGGER count_writes AFTER UPDATE ON core_progressreport
+			BEGIN INSERT INTO writes VALUES (new.done); END`).Exec(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		w := b.worker(tasking.WorkerOptions{ProgressInterval: time.Second, Bindings: []tasking.Binding{busy.Do(
+			func(ctx context.Context, env *tasking.Env, _ noArgs) error {
+				return env.Progress(ctx, "m", "c", func(p *tasking.Progress) error {
+					for range 1050 { // 10.5 s
+						p.Add(1)
+						<-time.After(10 * time.Millisecond)
+					}
+					<-time.After(5 * time.Second) // nothing changes, nothing is written, except what was left
+					return nil
+				})
+			})}})
+		ticket, err := busy.Dispatch(t.Context(), b.q, noArgs{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := w.RunPending(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		b.wait(ticket.TaskID, models.Completed)
+		var writes []int64
+		if err := b.db.Bun().NewRaw("SELECT done FROM writes").Scan(t.Context(), &writes); err != nil {
+			t.Fatal(err)
+		}
+		if len(writes) != 12 || writes[10] != 1050 || writes[11] != 1050 {
+			t.Errorf("writes = %v, want one a second, one after the last change and one at the end", writes)
+		}
+		_ = b.q.Close()
+		_ = b.db.Close()
+	})
+}
+
+type remote struct{ models.Remote }
+
+func TestFetch(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if user, pass, _ := r.BasicAuth(); user != "u" || pass != "p" || r.Header.Get("X-Y") != "z" {
+			w.WriteHeader(http.StatusForbidden)
+		}
+		_, _ = w.Write([]byte("bytes"))
+	}))
+	defer server.Close()
+	rm := &remote{models.Remote{
+		Name: "r", URL: server.URL, Username: models.NewEncryptedText("u"), Password: models.NewEncryptedText("p"),
+		Headers: []map[string]string{{"X-Y": "z"}},
+	}}
+	rm.ID = models.NewID()
+	fetch := tasking.Define[noArgs]("test.fetch")
+	b := setup(t, dbtest.SQLite(t), "")
+	w := b.worker(tasking.WorkerOptions{Bindings: []tasking.Binding{fetch.Do(
+		func(ctx context.Context, env *tasking.Env, _ noArgs) error {
+			first, err := env.Client(rm)
+			if err != nil {
+				return err
+			}
+			if again, err := env.Client(rm); err != nil || again != first {
+				t.Errorf("second Client() = %p, %v, want the first, %p", again, err, first)
+			}
+			res, err := env.Fetch(ctx, rm, server.URL+"/file", &hashlib.Expect{Size: hashlib.Size(5)})
+			if err != nil {
+				return err
+			}
+			dir, err := env.WorkDir()
+			if err != nil {
+				return err
+			}
+			if got, err := os.ReadFile(res.Path); err != nil || string(got) != "bytes" || filepath.Dir(res.Path) != dir.Name() {
+				t.Errorf("fetched %q to %s, %v", got, res.Path, err)
+			}
+			_, err = env.Fetch(ctx, rm, server.URL+"/file", &hashlib.Expect{Size: hashlib.Size(4)})
+			return err
+		})}})
+	ticket, err := fetch.Dispatch(t.Context(), b.q, noArgs{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.RunPending(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if task := b.wait(ticket.TaskID, models.Failed); task.Error.Code != "PLP0004" {
+		t.Errorf("error = %+v", task.Error)
+	}
+}
+
+func TestCreatedResources(t *testing.T) {
+	t.Parallel()
+	create := tasking.Define[bool]("test.create")
+	dbtest.Each(t, func(t *testing.T, url string) {
+		t.Parallel()
+		b := setup(t, url, "")
+		var discarded []string
+		w := b.worker(tasking.WorkerOptions{
+			Discard: func(_ context.Context, _ *models.DB, prn string) error {
+				discarded = append(discarded, prn)
+				return nil
+			},
+			Bindings: []tasking.Binding{create.Do(func(ctx context.Context, env *tasking.Env, fail bool) error {
+				return errors.Join(
+					env.DB.Tx(ctx, func(tx *models.Tx) error { return env.Created(ctx, tx, "prn:test.whole:1") }),
+					env.DB.Tx(ctx, func(tx *models.Tx) error {
+						_, err := tx.Bun().NewInsert().Model(&models.CreatedResource{
+							ID: models.NewID(), Created: models.Now(), TaskID: env.Task.ID, PRN: "prn:test.half:1", Incomplete: fail,
+						}).Exec(ctx)
+						return err
+					}),
+					map[bool]error{true: errors.New("no")}[fail])
+			})},
+		})
+		for _, fail := range []bool{false, true} {
+			discarded = nil
+			ticket, err := create.Dispatch(t.Context(), b.q, fail)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := w.RunPending(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			made, err := b.q.CreatedResources(t.Context(), ticket.TaskID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, m := range made {
+				got = append(got, m.PRN)
+			}
+			want := "prn:test.whole:1 prn:test.half:1"
+			if fail {
+				want = "prn:test.whole:1"
+			}
+			if strings.Join(got, " ") != want || len(discarded) == 1 != fail {
+				t.Errorf("fail %t: created %v, discarded %v", fail, got, discarded)
+			}
+		}
+	})
+}
+
+func TestTasksStayInTheirDomain(t *testing.T) {
+	t.Parallel()
+	b := setup(t, dbtest.SQLite(t), "")
+	other := &models.Domain{Name: "other", Labels: models.Labels{}}
+	other.ID, other.Created, other.Updated = models.NewID(), models.Now(), models.Now()
+	if _, err := b.db.Bun().NewInsert().Model(other).Exec(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	db, err := b.db.InDomain(t.Context(), "other")
+	if err != nil {
+		t.Fatal(err)
+	}
+	where := tasking.Define[noArgs]("test.where")
+	var domain string
+	w := b.worker(tasking.WorkerOptions{Bindings: []tasking.Binding{where.Do(
+		func(_ context.Context, env *tasking.Env, _ noArgs) error {
+			domain = env.DB.Domain().Name
+			return nil
+		})}})
+	ticket, err := where.Dispatch(t.Context(), b.q.In(db), noArgs{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.q.Get(t.Context(), ticket.TaskID); !errors.Is(err, pulperr.NotFound) {
+		t.Errorf("Get() in another domain = %v, want NotFound", err)
+	}
+	if _, err := b.q.Cancel(t.Context(), ticket.TaskID); !errors.Is(err, pulperr.NotFound) {
+		t.Errorf("Cancel() in another domain = %v, want NotFound", err)
+	}
+	if err := w.RunPending(t.Context()); err != nil || domain != "other" {
+		t.Errorf("the task ran in %q, %v", domain, err)
+	}
+}
+
+// TestFence takes a task away while its transaction is open.
+func TestFence(t *testing.T) {
+	t.Parallel()
+	taken := tasking.Define[noArgs]("test.taken")
+	dbtest.Each(t, func(t *testing.T, url string) {
+		t.Parallel()
+		b := setup(t, url, "")
+		var fenced error
+		w := b.worker(tasking.WorkerOptions{Bindings: []tasking.Binding{taken.Do(
+			func(ctx context.Context, env *tasking.Env, _ noArgs) error {
+				_, err := b.db.Bun().NewRaw("UPDATE core_task SET claim_id = ? WHERE pulp_id = ?", models.NewID(), env.Task.ID).Exec(ctx)
+				if err != nil {
+					return err
+				}
+				fenced = env.DB.Tx(ctx, func(tx *models.Tx) error { return env.Created(ctx, tx, "prn:test.x:1") })
+				return fenced
+			})}})
+		ticket, err := taken.Dispatch(t.Context(), b.q, noArgs{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := w.RunPending(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if fenced == nil || !strings.Contains(fenced.Error(), "taken from this worker") {
+			t.Errorf("transaction of a task that was taken away = %v", fenced)
+		}
+		if made, err := b.q.CreatedResources(t.Context(), ticket.TaskID); err != nil || len(made) != 0 {
+			t.Errorf("CreatedResources() = %v, %v", made, err)
+		}
+		if task := b.get(ticket.TaskID); task.State != models.Running {
+			t.Errorf("state = %s, want what the new owner makes of it", task.State)
+		}
+	})
+}
