@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 
 	"golang.org/x/sync/errgroup"
 
@@ -71,7 +70,9 @@ func (s *QueryExistingArtifacts) query(ctx context.Context, batch []*Declarative
 			return err
 		}
 		for _, da := range list {
-			if saved := found[da.Artifact.Get(a)]; saved != nil {
+			// One that is not what else was declared is no match; then the download says what is wrong.
+			saved := found[da.Artifact.Get(a)]
+			if saved != nil && da.Artifact.Expect().Check(saved.Digests, saved.Size) == nil {
 				da.Artifact = saved
 			}
 		}
@@ -88,6 +89,10 @@ const DefaultConcurrentContent = 200
 type ArtifactDownloader struct {
 	Env           *tasking.Env
 	MaxConcurrent int // units at a time; 0 means DefaultConcurrentContent
+
+	// OnError decides what becomes of a unit that cannot be downloaded: nil leaves it out, an error ends the sync.
+	// A mirror removes what was left out, if the repository had it. It may be called concurrently. Default: err.
+	OnError func(ctx context.Context, dc *DeclarativeContent, err error) error
 }
 
 // Run implements [Stage].
@@ -110,14 +115,7 @@ func (s *ArtifactDownloader) Run(ctx context.Context, in *In, out *Out) error {
 					}
 					continue
 				}
-				group.Go(func() error {
-					n, err := s.download(gctx, dc)
-					if err != nil {
-						return err
-					}
-					p.Add(int64(n))
-					return out.Put(gctx, dc)
-				})
+				group.Go(func() error { return s.handle(gctx, dc, out, p) })
 			}
 			return nil
 		}()
@@ -129,6 +127,24 @@ func (s *ArtifactDownloader) Run(ctx context.Context, in *In, out *Out) error {
 	})
 }
 
+// handle downloads a unit and puts it, or leaves it out.
+func (s *ArtifactDownloader) handle(ctx context.Context, dc *DeclarativeContent, out *Out, p *tasking.Progress) error {
+	n, err := s.download(ctx, dc)
+	if err != nil && s.OnError != nil && ctx.Err() == nil {
+		reason := err
+		if err = s.OnError(ctx, dc, reason); err == nil {
+			s.Env.Log.WarnContext(ctx, "unit is left out of the version", "err", reason)
+			dc.Skip(reason)
+			return nil
+		}
+	}
+	if err != nil {
+		return err
+	}
+	p.Add(n)
+	return out.Put(ctx, dc)
+}
+
 func needsDownload(dc *DeclarativeContent) bool {
 	for _, da := range dc.Artifacts {
 		if !da.saved() && !da.Deferred {
@@ -138,24 +154,17 @@ func needsDownload(dc *DeclarativeContent) bool {
 	return false
 }
 
-// download fetches the missing files of a unit side by side and returns how many.
-func (s *ArtifactDownloader) download(ctx context.Context, dc *DeclarativeContent) (int, error) {
-	var wg sync.WaitGroup
-	errs := make([]error, len(dc.Artifacts))
-	n := 0
-	for i, da := range dc.Artifacts {
-		if da.saved() || da.Deferred {
-			continue
+// download fetches the missing files of a unit side by side and returns how many. The first failure stops the others.
+func (s *ArtifactDownloader) download(ctx context.Context, dc *DeclarativeContent) (int64, error) {
+	group, gctx := errgroup.WithContext(ctx)
+	n := int64(0)
+	for _, da := range dc.Artifacts {
+		if !da.saved() && !da.Deferred {
+			n++
+			group.Go(func() error { return s.fetch(gctx, da) })
 		}
-		n++
-		if len(dc.Artifacts) == 1 {
-			errs[i] = s.fetch(ctx, da)
-			break
-		}
-		wg.Go(func() { errs[i] = s.fetch(ctx, da) })
 	}
-	wg.Wait()
-	return n, errors.Join(errs...)
+	return n, group.Wait()
 }
 
 // fetch tries the URLs in turn. The artifact becomes what was downloaded, with all digests.

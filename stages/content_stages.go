@@ -79,19 +79,7 @@ func (s *ContentSaver) save(ctx context.Context, batch []*DeclarativeContent) er
 		}
 		units[i] = unit
 	}
-	write := func(db *models.DB) error { return models.SaveUnits(ctx, db, units) }
-	var err error
-	if s.After == nil {
-		err = write(s.DB)
-	} else {
-		err = s.DB.Tx(ctx, func(tx *models.Tx) error {
-			if err := write(tx.DB); err != nil {
-				return err
-			}
-			return s.After(ctx, tx, batch)
-		})
-	}
-	if err != nil {
+	if err := s.write(ctx, units, batch); err != nil {
 		return err
 	}
 	for i, dc := range batch {
@@ -100,6 +88,18 @@ func (s *ContentSaver) save(ctx context.Context, batch []*DeclarativeContent) er
 		}
 	}
 	return nil
+}
+
+func (s *ContentSaver) write(ctx context.Context, units []*models.SavedUnit, batch []*DeclarativeContent) error {
+	if s.After == nil {
+		return models.SaveUnits(ctx, s.DB, units)
+	}
+	return s.DB.RetryTx(ctx, func(tx *models.Tx) error {
+		if err := models.SaveUnits(ctx, tx.DB, units); err != nil {
+			return err
+		}
+		return s.After(ctx, tx, batch)
+	})
 }
 
 // ResolveContentFutures wakes those who wait for the resolution of a unit.
@@ -175,13 +175,4 @@ func artifacts(batch []*DeclarativeContent) iter.Seq[*DeclarativeArtifact] {
 			}
 		}
 	}
-}
-
-func putAll(ctx context.Context, out *Out, batch []*DeclarativeContent) error {
-	for _, dc := range batch {
-		if err := out.Put(ctx, dc); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -18,11 +18,13 @@ type DeclarativeContent struct {
 	Artifacts []*DeclarativeArtifact
 	Extra     any // for the plugin's own stages; the stock stages leave it alone
 
-	awaited  atomic.Bool
-	thaw     atomic.Pointer[thaw]
-	once     sync.Once
-	resolved chan struct{} // made by done, closed by resolve
-	found    bool          // the unit existed before
+	line    atomic.Pointer[line] // of the run it was put into; nil before
+	awaited atomic.Bool
+	made    sync.Once
+	settled chan struct{} // made by done, closed by end
+	settle  sync.Once
+	reason  error // set by end: why there is no saved unit
+	found   bool  // the unit existed before
 }
 
 // DeclarativeArtifact is one file of a declared unit.
@@ -52,32 +54,67 @@ type DeclarativeArtifact struct {
 // Resolution waits until the unit has been saved and returns it. The pipeline hurries: batches that hold the unit are
 // not held back any longer. Call it after Put, from the stage that put it.
 //
-// Errors: the cause of ctx.
+// Errors: the reason why the unit was left out; what made a stage fail; the cause of ctx.
 func (dc *DeclarativeContent) Resolution(ctx context.Context) (models.AnyContent, error) {
 	dc.awaited.Store(true)
-	if t := dc.thaw.Load(); t != nil {
-		t.call()
+	l := dc.line.Load()
+	if l != nil {
+		l.hurry()
+	} else {
+		l = &line{err: func() error { return nil }}
 	}
 	select {
 	case <-dc.done():
-		return dc.Content, nil
 	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+	case <-l.done:
+	}
+	select {
+	case <-dc.done():
+		if dc.reason != nil {
+			return nil, dc.reason
+		}
+		return dc.Content, nil
+	default:
+		return nil, l.ended(ctx)
 	}
 }
 
+// Skip tells those who wait for the unit's resolution that there will be none, because a stage leaves the unit out. It
+// does nothing to a unit that is resolved. It is safe for concurrent use.
+func (dc *DeclarativeContent) Skip(reason error) {
+	if reason == nil {
+		reason = errUnsaved
+	}
+	dc.end(reason)
+}
+
 // resolve wakes everybody who waits for the unit.
-func (dc *DeclarativeContent) resolve() {
+func (dc *DeclarativeContent) resolve() { dc.end(nil) }
+
+func (dc *DeclarativeContent) end(reason error) {
+	dc.settle.Do(func() {
+		dc.reason = reason
+		dc.done()
+		close(dc.settled)
+	})
+}
+
+// pressing reports whether somebody is waiting for the unit now.
+func (dc *DeclarativeContent) pressing() bool {
+	if !dc.awaited.Load() {
+		return false
+	}
 	select {
 	case <-dc.done():
+		return false
 	default:
-		close(dc.resolved)
+		return true
 	}
 }
 
 func (dc *DeclarativeContent) done() <-chan struct{} {
-	dc.once.Do(func() { dc.resolved = make(chan struct{}) })
-	return dc.resolved
+	dc.made.Do(func() { dc.settled = make(chan struct{}) })
+	return dc.settled
 }
 
 // check makes sure that the required fields are there.
@@ -85,22 +122,43 @@ func (dc *DeclarativeContent) check() error {
 	if dc == nil || dc.Content == nil {
 		return pulperr.Public(pulperr.Invalid, "stages: a DeclarativeContent needs its Content")
 	}
-	seen := make(map[string]bool, len(dc.Artifacts))
 	for _, da := range dc.Artifacts {
 		switch {
-		case da.Artifact == nil:
+		case da == nil || da.Artifact == nil:
 			return pulperr.Public(pulperr.Invalid, "stages: a DeclarativeArtifact needs its Artifact")
 		case !models.ValidPath(da.RelativePath):
 			return pulperr.Field("relative_path", "Relative path is not in canonical form. %s", da.RelativePath)
-		case seen[da.RelativePath]:
-			return pulperr.Field("relative_path", "The path %q stands twice in one unit.", da.RelativePath)
 		case !da.saved() && (len(da.URLs) == 0 || da.Remote == nil):
 			return pulperr.Public(pulperr.Invalid,
 				"stages: the artifact at %q is not saved, so it needs a URL and a Remote", da.RelativePath)
 		}
-		seen[da.RelativePath] = true
+	}
+	if p := dc.doublePath(); p != "" {
+		return pulperr.Field("relative_path", "The path %q stands twice in one unit.", p)
 	}
 	return nil
+}
+
+// doublePath returns a path that two files of the unit have, or "".
+func (dc *DeclarativeContent) doublePath() string {
+	if len(dc.Artifacts) <= 8 { // cheaper without a map
+		for i, da := range dc.Artifacts {
+			for _, other := range dc.Artifacts[:i] {
+				if da.RelativePath == other.RelativePath {
+					return da.RelativePath
+				}
+			}
+		}
+		return ""
+	}
+	seen := make(map[string]bool, len(dc.Artifacts))
+	for _, da := range dc.Artifacts {
+		if seen[da.RelativePath] {
+			return da.RelativePath
+		}
+		seen[da.RelativePath] = true
+	}
+	return ""
 }
 
 // saved reports whether the artifact has a row.

@@ -19,6 +19,9 @@ type DeclarativeVersion struct {
 	// Depth is how many units wait between two stages. Default DefaultDepth.
 	Depth int
 
+	// OnError is for every [ArtifactDownloader] of the pipeline that has none of its own.
+	OnError func(ctx context.Context, dc *DeclarativeContent, err error) error
+
 	// Pipeline replaces the stock stages behind First. Default StockStages.
 	Pipeline func(env *tasking.Env, v *models.NewVersion, mirror bool) []Stage
 }
@@ -33,8 +36,13 @@ func (d DeclarativeVersion) Create(ctx context.Context, env *tasking.Env) (*mode
 		pipeline = StockStages
 	}
 	return models.CreateVersion(ctx, env.DB, d.Repository, nil, func(v *models.NewVersion) error {
-		line := append([]Stage{d.First}, pipeline(env, v, d.Mirror)...)
-		return Run(ctx, d.Depth, line...)
+		behind := pipeline(env, v, d.Mirror)
+		for _, s := range behind {
+			if s, ok := s.(*ArtifactDownloader); ok && s.OnError == nil {
+				s.OnError = d.OnError
+			}
+		}
+		return Run(ctx, d.Depth, append([]Stage{d.First}, behind...)...)
 	})
 }
 

@@ -13,8 +13,9 @@ package stages
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"iter"
+	"reflect"
 	"runtime/debug"
 	"sync"
 
@@ -24,7 +25,8 @@ import (
 // Stage is one step of a pipeline. Run reads units from in, and puts into out what the next stage shall see; returning
 // nil ends its output. The first stage has an empty in, what the last stage puts is dropped.
 //
-// Run must pass on the error of In's iterators and of Out.Put. It may start goroutines if it waits for them.
+// Run must pass on the error of In's iterators and of Out.Put. It may start goroutines if it waits for them. A unit
+// that it does not pass on it should [DeclarativeContent.Skip], in case somebody waits for it.
 // Mirrors pulpcore.plugin.stages.Stage.
 type Stage interface {
 	Run(ctx context.Context, in *In, out *Out) error
@@ -40,211 +42,118 @@ func (f Func) Run(ctx context.Context, in *In, out *Out) error { return f(ctx, i
 const DefaultDepth = 500
 
 // Run runs the stages side by side, each feeding the next through a queue of at most depth units (0 means
-// [DefaultDepth]), until all have returned. Units that no stage reads are drained. The first error cancels the context
-// of all stages and is returned; if ctx itself ends, that is its cause.
+// [DefaultDepth]), until all have returned. Units that no stage reads are drained. The first error, panic or end of ctx
+// cancels the context of all stages and is what Run returns, whatever follows from it; of ctx it is the cause.
 //
-// Errors: Invalid if there is no stage or one is given twice. Mirrors pulpcore.plugin.stages.create_pipeline.
+// Errors: Invalid if there is no stage, or one is nil or given twice. Mirrors pulpcore.plugin.stages.create_pipeline.
 func Run(ctx context.Context, depth int, stages ...Stage) error {
+	if err := checkStages(stages); err != nil {
+		return err
+	}
 	if depth <= 0 {
 		depth = DefaultDepth
 	}
-	if len(stages) == 0 {
-		return fmt.Errorf("stages: run: there is no stage: %w", pulperr.Invalid)
-	}
-	parent := ctx
 	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	thaw := newThaw()
-	in := &In{ch: make(chan *DeclarativeContent), thaw: thaw}
+	defer cancel(errUnsaved)
+	l := newLine(ctx)
+	in := &In{ch: make(chan *DeclarativeContent), line: l}
 	close(in.ch)
 	var wg sync.WaitGroup
 	for _, s := range stages {
-		out := &Out{ch: make(chan *DeclarativeContent, depth), thaw: thaw}
-		wg.Go(func() {
-			// The order matters: whoever sees the closed queue must see the failure too.
-			defer close(out.ch)
-			if err := runStage(ctx, s, in, out); err != nil {
-				cancel(err)
-			}
-		})
-		in = &In{ch: out.ch, thaw: thaw}
+		from, out := in, &Out{ch: make(chan *DeclarativeContent, depth), line: l}
+		wg.Go(func() { runStage(ctx, cancel, s, from, out) })
+		in = &In{ch: out.ch, line: l}
 	}
-	for range in.ch { //nolint:revive // drains what the last stage puts
+	for dc := range in.ch {
+		dc.Skip(errUnsaved)
 	}
 	wg.Wait()
-	if err := context.Cause(parent); err != nil {
-		return err
-	}
-	return context.Cause(ctx)
+	return l.err()
 }
 
+func checkStages(stages []Stage) error {
+	if len(stages) == 0 {
+		return fmt.Errorf("stages: run: there is no stage: %w", pulperr.Invalid)
+	}
+	seen := make(map[Stage]bool, len(stages))
+	for i, s := range stages {
+		v := reflect.ValueOf(s)
+		switch {
+		case s == nil || v.Kind() == reflect.Pointer && v.IsNil():
+			return fmt.Errorf("stages: run: stage %d is nil: %w", i+1, pulperr.Invalid)
+		case v.Kind() != reflect.Pointer || v.Type().Elem().Size() == 0:
+			continue // no identity, so no state that could be shared
+		case seen[s]:
+			return fmt.Errorf("stages: run: stage %d, a %T, is given twice: %w", i+1, s, pulperr.Invalid)
+		}
+		seen[s] = true
+	}
+	return nil
+}
+
+var (
+	errGoexit  = errors.New("stages: a stage ended its goroutine (runtime.Goexit)")
+	errUnsaved = fmt.Errorf("stages: the unit left the pipeline before it was saved: %w", pulperr.Internal)
+)
+
 // runStage runs one stage and reads what it left in its queue, so that the stage before it never blocks.
-func runStage(ctx context.Context, s Stage, in *In, out *Out) (err error) {
+func runStage(ctx context.Context, cancel context.CancelCauseFunc, s Stage, in *In, out *Out) {
+	err := errGoexit // unless Run returns
+	// The order matters: whoever sees the closed queue must see the failure too.
+	defer close(out.ch)
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("stages: %T panicked: %v\n%s", s, p, debug.Stack())
 		}
+		if err != nil {
+			cancel(err)
+		}
 	}()
-	if err := s.Run(ctx, in, out); err != nil {
-		return err
+	if err = s.Run(ctx, in, out); err == nil {
+		in.drain()
 	}
-	for {
-		select {
-		case _, ok := <-in.ch:
-			if !ok {
-				return nil
-			}
-		case <-ctx.Done():
+}
+
+// line is what the stages of one run share.
+type line struct {
+	done <-chan struct{} // closed when the run fails or is over
+	err  func() error    // why; nil while it goes on
+
+	mu   sync.Mutex
+	thaw chan struct{} // closed when somebody begins to wait for a unit, and replaced
+}
+
+func newLine(ctx context.Context) *line {
+	return &line{done: ctx.Done(), thaw: make(chan struct{}), err: func() error {
+		if ctx.Err() == nil {
 			return nil
 		}
-	}
+		return context.Cause(ctx)
+	}}
 }
 
-// In is where a stage gets its units from.
-type In struct {
-	ch   chan *DeclarativeContent
-	thaw *thaw
-}
-
-// Items yields the units one by one. After an error, which comes last, the stage must return it.
-func (in *In) Items(ctx context.Context) iter.Seq2[*DeclarativeContent, error] {
-	return func(yield func(*DeclarativeContent, error) bool) {
-		for {
-			dc, ok, err := in.next(ctx)
-			if err != nil {
-				yield(nil, err)
-				return
-			}
-			if !ok || !yield(dc, nil) {
-				return
-			}
-		}
-	}
-}
-
-// next waits for a unit; ok is false at the end. The context is looked at after the receive: a queue that was closed
-// by a failure is not an end.
-func (in *In) next(ctx context.Context) (dc *DeclarativeContent, ok bool, err error) {
-	select {
-	case dc, ok = <-in.ch:
-	case <-ctx.Done():
-	}
-	if ctx.Err() != nil {
-		return nil, false, context.Cause(ctx)
-	}
-	return dc, ok, nil
-}
-
-// DefaultBatch is how many units a stock stage handles at a time.
-const DefaultBatch = 500
-
-// Batches yields the units in batches of at least minSize (0 means [DefaultBatch]), or fewer at the end and whenever
-// somebody waits for the resolution of a unit in the batch: then it is handed on at once. A batch is never empty and
-// holds fewer than minSize units more than it had to. The slice belongs to the stage.
-func (in *In) Batches(ctx context.Context, minSize int) iter.Seq2[[]*DeclarativeContent, error] {
-	if minSize <= 0 {
-		minSize = DefaultBatch
-	}
-	return func(yield func([]*DeclarativeContent, error) bool) {
-		for {
-			batch, end, err := in.batch(ctx, minSize)
-			if err != nil {
-				yield(nil, err)
-				return
-			}
-			if len(batch) > 0 && !yield(batch, nil) || end {
-				return
-			}
-		}
-	}
-}
-
-func (in *In) batch(ctx context.Context, minSize int) (batch []*DeclarativeContent, end bool, err error) {
-	hurry := false
-	for {
-		thawed := in.thaw.wait() // before the look at the batch, so that no call in between is lost
-		for _, dc := range batch {
-			hurry = hurry || dc.awaited.Load()
-		}
-		if len(batch) >= minSize || hurry && len(batch) > 0 {
-			return in.greedy(ctx, batch, 2*minSize)
-		}
-		var dc *DeclarativeContent
-		ok := true
-		select {
-		case dc, ok = <-in.ch:
-		case <-thawed:
-		case <-ctx.Done():
-		}
-		switch {
-		case ctx.Err() != nil:
-			return nil, true, context.Cause(ctx)
-		case !ok:
-			return batch, true, nil
-		case dc != nil:
-			batch = append(batch, dc)
-		}
-	}
-}
-
-// greedy adds what is there without waiting, up to limit units.
-func (in *In) greedy(ctx context.Context, batch []*DeclarativeContent, limit int) ([]*DeclarativeContent, bool, error) {
-	for len(batch) < limit {
-		select {
-		case dc, ok := <-in.ch:
-			if ctx.Err() != nil {
-				return nil, true, context.Cause(ctx)
-			}
-			if !ok {
-				return batch, true, nil
-			}
-			batch = append(batch, dc)
-		default:
-			return batch, false, nil
-		}
-	}
-	return batch, false, nil
-}
-
-// Out is where a stage puts its units.
-type Out struct {
-	ch   chan *DeclarativeContent
-	thaw *thaw
-}
-
-// Put hands a unit to the next stage, waiting while the queue is full. It is safe for concurrent use within Run.
-//
-// Errors: Invalid if a required field of the unit is missing; the cause of ctx if that ends.
-func (o *Out) Put(ctx context.Context, dc *DeclarativeContent) error {
-	if err := dc.check(); err != nil {
+// ended returns why the run, or the stage's own ctx, has ended, or nil.
+func (l *line) ended(ctx context.Context) error {
+	if err := l.err(); err != nil {
 		return err
 	}
-	dc.thaw.Store(o.thaw)
-	select {
-	case o.ch <- dc:
-		return nil
-	case <-ctx.Done():
+	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
+	return nil
 }
 
-// thaw wakes the batching stages of one run when somebody starts to wait for a unit.
-type thaw struct {
-	mu sync.Mutex
-	ch chan struct{}
+// thawed returns a channel that is closed when somebody begins to wait for a unit.
+func (l *line) thawed() <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.thaw
 }
 
-func newThaw() *thaw { return &thaw{ch: make(chan struct{})} }
-
-func (t *thaw) wait() <-chan struct{} {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.ch
-}
-
-func (t *thaw) call() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	close(t.ch)
-	t.ch = make(chan struct{})
+// hurry wakes the stages that hold a batch back.
+func (l *line) hurry() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	close(l.thaw)
+	l.thaw = make(chan struct{})
 }

@@ -1,0 +1,168 @@
+package stages
+
+import (
+	"context"
+	"iter"
+)
+
+// In is where a stage gets its units from. It belongs to the stage; its iterators take turns.
+type In struct {
+	ch   chan *DeclarativeContent
+	line *line
+}
+
+// Items yields the units one by one. After an error, which comes last, the stage must return it.
+//
+// Errors: what made another stage fail; the cause of ctx.
+func (in *In) Items(ctx context.Context) iter.Seq2[*DeclarativeContent, error] {
+	return func(yield func(*DeclarativeContent, error) bool) {
+		for {
+			dc, ok, err := in.next(ctx)
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			if !ok || !yield(dc, nil) {
+				return
+			}
+		}
+	}
+}
+
+// next waits for a unit; ok is false at the end. The contexts are looked at after the receive: a queue that was closed
+// by a failure is not an end.
+func (in *In) next(ctx context.Context) (dc *DeclarativeContent, ok bool, err error) {
+	select {
+	case dc, ok = <-in.ch:
+	case <-ctx.Done():
+	case <-in.line.done:
+	}
+	if err := in.line.ended(ctx); err != nil {
+		return nil, false, err
+	}
+	return dc, ok, nil
+}
+
+// drain reads what is left, until the end or the failure of the run.
+func (in *In) drain() {
+	for {
+		select {
+		case dc, ok := <-in.ch:
+			if !ok {
+				return
+			}
+			dc.Skip(errUnsaved)
+		case <-in.line.done:
+			return
+		}
+	}
+}
+
+// DefaultBatch is how many units a stock stage handles at a time.
+const DefaultBatch = 500
+
+// Batches yields the units in batches of at least minSize (0 means [DefaultBatch]), or fewer at the end, and whenever
+// somebody waits for the resolution of a unit in the batch: then it is handed on at once. A batch takes along what else
+// is ready, up to twice minSize; it is never empty. The slice belongs to the stage.
+//
+// Errors, which come last: what made another stage fail; the cause of ctx.
+func (in *In) Batches(ctx context.Context, minSize int) iter.Seq2[[]*DeclarativeContent, error] {
+	if minSize <= 0 {
+		minSize = DefaultBatch
+	}
+	return func(yield func([]*DeclarativeContent, error) bool) {
+		for {
+			batch, end, err := in.batch(ctx, minSize)
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			if len(batch) > 0 && !yield(batch, nil) || end {
+				return
+			}
+		}
+	}
+}
+
+func (in *In) batch(ctx context.Context, minSize int) (batch []*DeclarativeContent, end bool, err error) {
+	thawed := in.line.thawed() // before any unit is looked at, so that no call in between is lost
+	hurry := false
+	for len(batch) < minSize && !hurry {
+		var dc *DeclarativeContent
+		ok := true
+		select {
+		case dc, ok = <-in.ch:
+		case <-thawed:
+			thawed = in.line.thawed()
+			for _, dc := range batch {
+				hurry = hurry || dc.pressing()
+			}
+		case <-ctx.Done():
+		case <-in.line.done:
+		}
+		if err := in.line.ended(ctx); err != nil {
+			return nil, true, err
+		}
+		switch {
+		case !ok:
+			return batch, true, nil
+		case dc != nil:
+			batch = append(batch, dc)
+			hurry = hurry || dc.pressing()
+		}
+	}
+	return in.greedy(ctx, batch, 2*minSize)
+}
+
+// greedy adds what is there without waiting, up to limit units.
+func (in *In) greedy(ctx context.Context, batch []*DeclarativeContent, limit int) ([]*DeclarativeContent, bool, error) {
+	for len(batch) < limit {
+		select {
+		case dc, ok := <-in.ch:
+			if err := in.line.ended(ctx); err != nil {
+				return nil, true, err
+			}
+			if !ok {
+				return batch, true, nil
+			}
+			batch = append(batch, dc)
+		default:
+			return batch, false, nil
+		}
+	}
+	return batch, false, nil
+}
+
+// Out is where a stage puts its units.
+type Out struct {
+	ch   chan *DeclarativeContent
+	line *line
+}
+
+// Put hands a unit to the next stage, waiting while the queue is full. It is safe for concurrent use within Run. The
+// unit belongs to the stages behind until its [DeclarativeContent.Resolution].
+//
+// Errors: Invalid if a required field of the unit is missing; what made another stage fail; the cause of ctx.
+func (o *Out) Put(ctx context.Context, dc *DeclarativeContent) error {
+	if err := dc.check(); err != nil {
+		return err
+	}
+	dc.line.Store(o.line)
+	select {
+	case o.ch <- dc:
+		return nil
+	case <-ctx.Done():
+	case <-o.line.done:
+	}
+	return o.line.ended(ctx)
+}
+
+// putAll hands on a batch.
+func putAll(ctx context.Context, out *Out, batch []*DeclarativeContent) error {
+	for _, dc := range batch {
+		if err := out.Put(ctx, dc); err != nil {
+			return err
+		}
+	}
+	return nil
+}
