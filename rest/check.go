@@ -1,0 +1,135 @@
+package rest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/uptrace/bun"
+
+	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/pulperr"
+)
+
+// checkRow validates a row as a whole before it is saved or a task is dispatched that will.
+func (c *call) checkRow(ctx context.Context, v *view, row models.Row, faults FieldErrors) error {
+	if err := c.checkUnique(ctx, v, row, faults); err != nil {
+		return err
+	}
+	switch r := row.(type) {
+	case models.AnyRemote:
+		c.checkRemote(r.AsRemote(), faults)
+	case models.AnyDistribution:
+		checkDistribution(r.AsDistribution(), faults)
+	}
+	if err := faults.orNil(); err != nil {
+		return err
+	}
+	if r, ok := row.(models.Validator); ok {
+		if err := r.Validate(); err != nil {
+			return err
+		}
+	}
+	if d, ok := row.(models.AnyDistribution); ok {
+		return checkOverlap(ctx, c.db, d.AsDistribution())
+	}
+	return nil
+}
+
+func (c *call) checkRemote(r *models.Remote, faults FieldErrors) {
+	if r.URL != "" && faults["url"] == nil {
+		if reason := c.api.urlFault(r.URL); reason != "" {
+			faults.add("url", reason)
+		}
+	}
+	if (r.ProxyUsername.IsSet() || r.ProxyPassword.IsSet()) && (r.ProxyURL == nil || *r.ProxyURL == "") {
+		faults.add(NonField, "proxy credentials cannot be specified without a proxy")
+	}
+}
+
+// urlFault returns what is wrong with the URL of a remote, or nothing.
+func (a *API) urlFault(raw string) string {
+	u, err := url.Parse(raw)
+	switch {
+	case err != nil:
+		return "Enter a valid URL."
+	case u.User != nil:
+		return "The remote url contains username or password. Use the username and password fields."
+	case u.Scheme != "file":
+		return ""
+	}
+	clean := path.Clean("/" + u.Path)
+	for _, allowed := range a.opts.AllowedImportPaths {
+		if clean == path.Clean(allowed) || strings.HasPrefix(clean, strings.TrimSuffix(path.Clean(allowed), "/")+"/") {
+			return ""
+		}
+	}
+	return fmt.Sprintf("The path '%s' does not start with any of the allowed import paths", u.Path)
+}
+
+func checkDistribution(d *models.Distribution, faults FieldErrors) {
+	if d.BasePath != "" && faults["base_path"] == nil && !models.ValidPath(d.BasePath) {
+		faults.add("base_path", "Relative path is not in canonical form. "+d.BasePath)
+	}
+	sources := 0
+	for _, set := range []bool{d.PublicationID != nil, d.RepositoryID != nil, d.RepositoryVersionID != nil} {
+		if set {
+			sources++
+		}
+	}
+	if sources > 1 {
+		faults.add(NonField,
+			"Only one of the attributes 'repository', 'repository_version' and 'publication' may be used simultaneously.")
+	}
+}
+
+// checkOverlap refuses a base path above or below that of another distribution.
+func checkOverlap(ctx context.Context, db *models.DB, d *models.Distribution) error {
+	parts := strings.Split(d.BasePath, "/")
+	parents := make([]string, 0, len(parts))
+	for i := range parts {
+		parents = append(parents, strings.Join(parts[:i+1], "/"))
+	}
+	below := d.BasePath + "/"
+	var names []string
+	err := db.Bun().NewSelect().TableExpr("core_distribution").Column("name").
+		Where("pulp_domain_id = ?", db.Domain().ID).Where("pulp_id <> ?", d.ID).
+		Where("(base_path IN (?) OR SUBSTR(base_path, 1, LENGTH(?)) = ?)", bun.List(parents), below, below).
+		OrderExpr("name").Limit(1).Scan(ctx, &names)
+	if err != nil {
+		return fmt.Errorf("rest: look for overlapping base paths: %w", err)
+	}
+	if len(names) > 0 {
+		text := fmt.Sprintf("Overlaps with existing distribution '%s'", names[0])
+		return &problem{http.StatusBadRequest, map[string]any{"base_path": map[string]string{"base_path": text}}}
+	}
+	return nil
+}
+
+// taken turns the error of a unique column, which another request filled a moment ago, into the field's words.
+func taken(v *view, err error) error {
+	if !errors.Is(err, pulperr.Exists) {
+		return err
+	}
+	faults := FieldErrors{}
+	for _, f := range v.shape.fields {
+		if f.unique {
+			faults.add(f.name, msgUnique)
+			break
+		}
+	}
+	if len(faults) == 0 {
+		faults.add(NonField, fmt.Sprintf("The %s exists already.", v.master))
+	}
+	return faults
+}
+
+// changedFields returns the fields in which two rows of a view differ.
+func (v *view) changedFields(before, after models.Row) []*field {
+	return slices.DeleteFunc(slices.Clone(v.shape.fields), func(f *field) bool { return f.equal(before, after) })
+}

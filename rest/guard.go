@@ -1,0 +1,83 @@
+package rest
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"net/http"
+	"runtime/debug"
+
+	"github.com/google/uuid"
+
+	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/tasking"
+)
+
+// guard answers a request with next: it gives it a correlation id, puts the headers that every answer has, and turns a
+// panic into an answer.
+func (a *API) guard(w http.ResponseWriter, r *http.Request, next http.Handler) {
+	cid := correlationID(r.Header.Get("Correlation-ID"))
+	h := w.Header()
+	h.Set("Correlation-ID", cid)
+	h.Set("Access-Control-Expose-Headers", "Correlation-ID")
+	h.Set("Vary", "Accept")
+	h.Set("X-Frame-Options", "DENY")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "same-origin")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	r = r.WithContext(tasking.WithCID(r.Context(), cid))
+	defer func() {
+		p := recover()
+		if p == nil {
+			return
+		}
+		if p == http.ErrAbortHandler { //nolint:errorlint // net/http compares it this way
+			panic(p)
+		}
+		a.log.ErrorContext(r.Context(), "handler panicked", "method", r.Method, "path", r.URL.Path,
+			"panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+		writeJSON(w, http.StatusInternalServerError, detail{"Internal error."})
+	}()
+	next.ServeHTTP(w, r)
+}
+
+// correlationID returns the client's id if it is 32 hex characters or a UUID, else a new one.
+func correlationID(given string) string {
+	id, err := uuid.Parse(given)
+	switch {
+	case err == nil && (len(given) == 32 || len(given) == 36):
+		return given
+	case err != nil || given == "":
+		id = uuid.New()
+	}
+	return hex.EncodeToString(id[:])
+}
+
+type userKey struct{}
+
+// UserOf returns who sent the request that ctx belongs to, for handlers of a [Route]; nil if it is anonymous.
+func UserOf(ctx context.Context) *models.User {
+	u, _ := ctx.Value(userKey{}).(*models.User)
+	return u
+}
+
+// identify returns the user of a request, and the request with a context that says so.
+func (a *API) identify(r *http.Request) (*models.User, *http.Request, error) {
+	u, err := a.auth.Authenticate(r)
+	if err != nil {
+		return nil, r, err
+	}
+	if u == nil {
+		return nil, r, refuse(http.StatusUnauthorized, "Authentication credentials were not provided.")
+	}
+	ctx := context.WithValue(tasking.WithUser(r.Context(), u.ID), userKey{}, u)
+	return u, r.WithContext(ctx), nil
+}
+
+// permit refuses everybody but administrators. Without access policies nobody else has any permission.
+func permit(u *models.User) error {
+	if u == nil || !u.IsSuperuser {
+		return refuse(http.StatusForbidden, "You do not have permission to perform this action.")
+	}
+	return nil
+}

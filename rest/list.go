@@ -1,0 +1,231 @@
+package rest
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/uptrace/bun"
+
+	"github.com/pulpgo/pulpcore/models"
+)
+
+// listQuery is a parsed request for a list.
+type listQuery struct {
+	limit, offset int
+	where         []cond
+	order         []string // columns; with a minus in front descending
+	only, without map[string]bool
+}
+
+// page is the answer to a list request.
+type page struct {
+	Count    int64    `json:"count"`
+	Next     *string  `json:"next"`
+	Previous *string  `json:"previous"`
+	Results  []object `json:"results"`
+}
+
+// readList parses the query of a list. columns are what it can be ordered by.
+func (c *call) readList(ctx context.Context, params []*param, columns []string, others ...string) (*listQuery, error) {
+	values, err := url.ParseQuery(c.r.URL.RawQuery)
+	if err != nil {
+		return nil, FieldErrors{"errors": {"The query is malformed."}}
+	}
+	q := &listQuery{
+		limit: c.api.opts.PageSize, only: wordSet(values["fields"]), without: wordSet(values["exclude_fields"]),
+	}
+	if n, err := strconv.Atoi(values.Get("limit")); err == nil && n > 0 {
+		q.limit = min(n, maxPageSize)
+	}
+	if n, err := strconv.Atoi(values.Get("offset")); err == nil && n > 0 {
+		q.offset = n
+	}
+	faults := FieldErrors{}
+	for _, name := range slices.Sorted(keysOf(values)) {
+		if name == "ordering" && columns != nil {
+			q.order = c.readOrder(values[name], columns, faults)
+			continue
+		}
+		if isListWord(name) && name != "ordering" || slices.Contains(others, name) {
+			continue
+		}
+		i := slices.IndexFunc(params, func(p *param) bool { return p.name == name })
+		if i < 0 {
+			faults.add("errors", "Invalid Filter: '"+name+"'")
+			continue
+		}
+		raw := strings.Join(values[name], ",")
+		if !params[i].array {
+			raw = values[name][len(values[name])-1]
+		}
+		if raw == "" {
+			continue // as if it were not there
+		}
+		conds, err := params[i].cond(ctx, c, raw)
+		if fe, ok := err.(FieldErrors); ok { //nolint:errorlint // ours, never wrapped
+			for k, reasons := range fe {
+				faults.add(k, reasons...)
+			}
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		q.where = append(q.where, conds...)
+	}
+	return q, faults.orNil()
+}
+
+func keysOf(values url.Values) func(yield func(string) bool) {
+	return func(yield func(string) bool) {
+		for k := range values {
+			if !yield(k) {
+				return
+			}
+		}
+	}
+}
+
+func (c *call) readOrder(values, columns []string, faults FieldErrors) []string {
+	var order []string
+	for text := range strings.SplitSeq(strings.Join(values, ","), ",") {
+		if text == "" {
+			continue
+		}
+		if !slices.Contains(columns, strings.TrimPrefix(text, "-")) {
+			faults.add("ordering", "Select a valid choice. "+text+" is not one of the available choices.")
+			continue
+		}
+		order = append(order, text)
+	}
+	return order
+}
+
+func wordSet(values []string) map[string]bool {
+	var set map[string]bool
+	for _, v := range values {
+		for word := range strings.SplitSeq(v, ",") {
+			if word = strings.TrimSpace(word); word != "" {
+				if set == nil {
+					set = map[string]bool{}
+				}
+				set[word] = true
+			}
+		}
+	}
+	return set
+}
+
+// apply adds the conditions to a query of bun's.
+func (q *listQuery) apply(sel *bun.SelectQuery) *bun.SelectQuery {
+	for _, w := range q.where {
+		sel = sel.Where(w.expr, w.args...)
+	}
+	return sel
+}
+
+// window adds order and limits. alias is the table's.
+func (q *listQuery) window(sel *bun.SelectQuery, alias string, fallback ...string) *bun.SelectQuery {
+	for _, column := range slices.Concat(q.order, fallback) {
+		name, descending := strings.CutPrefix(column, "-")
+		direction := bun.Safe("ASC")
+		if descending {
+			direction = "DESC"
+		}
+		sel = sel.OrderExpr("? ?", bun.Safe(alias+`."`+name+`"`), direction)
+	}
+	return sel.Limit(int64(q.limit)).Offset(int64(q.offset))
+}
+
+// conds returns the conditions for a query of a type.
+func (q *listQuery) conds() []models.Cond {
+	list := make([]models.Cond, 0, len(q.where)+3)
+	for _, w := range q.where {
+		list = append(list, models.Where(w.expr, w.args...))
+	}
+	return list
+}
+
+// answer writes a page.
+func (c *call) answerPage(q *listQuery, count int64, results []object) error {
+	for i, o := range results {
+		results[i] = o.pick(q.only, q.without)
+	}
+	if results == nil {
+		results = []object{}
+	}
+	p := page{Count: count, Results: results}
+	if int64(q.offset+q.limit) < count {
+		p.Next = c.pageURL(q, q.offset+q.limit)
+	}
+	if q.offset > 0 {
+		p.Previous = c.pageURL(q, q.offset-q.limit)
+	}
+	writeJSON(c.w, http.StatusOK, p)
+	return nil
+}
+
+func (c *call) pageURL(q *listQuery, offset int) *string {
+	values := c.r.URL.Query()
+	values.Set("limit", strconv.Itoa(q.limit))
+	values.Del("offset")
+	if offset > 0 {
+		values.Set("offset", strconv.Itoa(offset))
+	}
+	u := url.URL{Scheme: "http", Host: c.r.Host, Path: c.r.URL.Path, RawQuery: values.Encode()}
+	if c.r.TLS != nil || c.r.Header.Get("X-Forwarded-Proto") == "https" {
+		u.Scheme = "https"
+	}
+	text := u.String()
+	return &text
+}
+
+// orderColumns are what a list of a view can be ordered by.
+func (s *shape) orderColumns() []string {
+	list := []string{"pulp_id", "pulp_created", "pulp_last_updated", "pulp_type"}
+	for _, f := range s.fields {
+		switch f.form {
+		case textForm, boolForm, intForm, floatForm, timeForm:
+			list = append(list, f.column)
+		}
+	}
+	return list
+}
+
+// list answers with the rows of one type.
+func (v *view) handleList(ctx context.Context, c *call) error {
+	q, err := c.readList(ctx, v.params, v.shape.orderColumns())
+	if err != nil {
+		return err
+	}
+	where := append(q.conds(), visible(v.master)...)
+	count, err := v.count(ctx, c.db, where...)
+	if err != nil {
+		return err
+	}
+	where = append(where, models.OrderBy(append(q.order, "-pulp_created")...), models.Limit(q.limit), models.Offset(q.offset))
+	rows, err := v.list(ctx, c.db, where...)
+	if err != nil {
+		return err
+	}
+	results, err := c.api.newRenderer(c.db).rows(ctx, v.shape, rows)
+	if err != nil {
+		return err
+	}
+	return c.answerPage(q, count, results)
+}
+
+// visible returns the conditions under which rows of a master are shown at all.
+func visible(m models.Master) []models.Cond {
+	switch m {
+	case models.RepositoryMaster:
+		return []models.Cond{models.Where("NOT m.user_hidden")}
+	case models.PublicationMaster:
+		return []models.Cond{models.Where("m.complete")}
+	}
+	return nil
+}

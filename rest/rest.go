@@ -1,0 +1,160 @@
+// Package rest is the REST API: an [http.Handler] that speaks Pulp 3's wire format.
+//
+// A plugin mounts a [ViewSet] per type and gets list, read, create, update and delete with Pulp's paths, filters,
+// errors and asynchronous replies; it adds only what is special, as an [Action]. What a view accepts and answers is
+// read from the fields of the type's struct, once, when [New] is called; requests are parsed, answers rendered and the
+// OpenAPI document written from the same declarations.
+//
+// Work that takes time or needs reservations is answered with 202 and a task. The tasks of this package are bound by
+// [Tasks], which the workers need.
+package rest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+
+	"github.com/go-chi/chi/v5"
+
+	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/pulperr"
+	"github.com/pulpgo/pulpcore/storage"
+	"github.com/pulpgo/pulpcore/tasking"
+)
+
+// Options are the parts of an [API] that have defaults.
+type Options struct {
+	// Root is the path below which the API is mounted, with a slash at both ends. Default "/pulp/".
+	Root string
+	// Views are the viewsets of all plugins.
+	Views []Mount
+	// Routes are further handlers of plugins.
+	Routes []Route
+	// Versions are the versions of the components by name: "core" and the plugins. Clients decide by them what they
+	// offer. Default none.
+	Versions map[string]string
+	// Auth finds out who sends a request. Default [BasicAuth].
+	Auth Authenticator
+	// ContentOrigin is scheme and host of the content app, without a trailing slash. Empty makes base_url a path.
+	ContentOrigin string
+	// ContentPathPrefix is the path below which content is served. Default "/pulp/content/".
+	ContentPathPrefix string
+	// AllowedImportPaths are the folders that file:// URLs of remotes may point into. Default none.
+	AllowedImportPaths []string
+	// PageSize is the number of entries of a page if the client does not say. Default 100.
+	PageSize int
+	// CacheConnected tells whether the cache answers, for the status. Default: it does not.
+	CacheConnected func(ctx context.Context) bool
+	// Log receives what goes wrong on this side. Default: nowhere.
+	Log *slog.Logger
+}
+
+// Route is a handler of a plugin's own beside the viewsets. It is given the request as it came, body unread, after
+// authentication unless it is Anonymous.
+type Route struct {
+	// Path begins with a slash. If it ends with one, everything below it belongs to the handler too.
+	Path string
+	// Handler answers all methods.
+	Handler http.Handler
+	// Anonymous routes do their own authentication, if any.
+	Anonymous bool
+}
+
+// API is the REST API. It is an [http.Handler] for the paths below its root and those of its routes, and safe for
+// concurrent use.
+type API struct {
+	db      *models.DB
+	queue   *tasking.Queue
+	store   *storage.Store
+	opts    Options
+	log     *slog.Logger
+	base    string // "/pulp/api/v3/"
+	auth    Authenticator
+	views   []*view
+	byPath  map[string]*view // "repositories/file/file/"
+	byPRN   map[string]*view // "file.filerepository"
+	byType  map[models.Master]map[string]*view
+	schemas schemas
+	ops     []*operation
+	router  *chi.Mux
+	docs    *documents
+}
+
+const (
+	defaultRoot     = "/pulp/"
+	defaultPageSize = 100
+	maxPageSize     = 10000
+)
+
+// New checks all views and routes and returns the API. db must be bound to a domain.
+//
+// Errors: Invalid, naming every fault of every view and route.
+func New(db *models.DB, queue *tasking.Queue, store *storage.Store, opts *Options) (*API, error) {
+	a := &API{
+		db: db, queue: queue, store: store,
+		byPath: map[string]*view{}, byPRN: map[string]*view{}, byType: map[models.Master]map[string]*view{},
+		schemas: schemas{},
+	}
+	if opts != nil {
+		a.opts = *opts
+	}
+	faults := a.setDefaults()
+	c := &compiler{api: a, registry: db.Registry(), faults: faults}
+	for _, m := range a.opts.Views {
+		if m == nil {
+			c.fault("a view is nil")
+			continue
+		}
+		m.mount(c)
+	}
+	a.addViews(c)
+	a.addCore()
+	a.route(c)
+	if err := errors.Join(c.faults...); err != nil {
+		return nil, fmt.Errorf("rest: %w: %w", pulperr.Invalid, err)
+	}
+	a.docs = newDocuments(a)
+	return a, nil
+}
+
+func (a *API) setDefaults() (faults []error) {
+	o := &a.opts
+	if o.Root == "" {
+		o.Root = defaultRoot
+	}
+	if !strings.HasPrefix(o.Root, "/") || !strings.HasSuffix(o.Root, "/") || strings.ContainsAny(o.Root, "{}*?#") {
+		faults = append(faults, fmt.Errorf("root %q: it must be a path that begins and ends with a slash", o.Root))
+	}
+	if o.ContentPathPrefix == "" {
+		o.ContentPathPrefix = "/pulp/content/"
+	}
+	if o.PageSize < 0 || o.PageSize > maxPageSize {
+		faults = append(faults, fmt.Errorf("page size %d: it must be at most %d", o.PageSize, maxPageSize))
+	}
+	if o.PageSize == 0 {
+		o.PageSize = defaultPageSize
+	}
+	if a.db.Domain() == nil {
+		faults = append(faults, errors.New("the database handle is bound to no domain"))
+	}
+	a.log = o.Log
+	if a.log == nil {
+		a.log = slog.New(slog.DiscardHandler)
+	}
+	a.auth = o.Auth
+	if a.auth == nil {
+		a.auth = BasicAuth(a.db)
+	}
+	a.base = o.Root + "api/v3/"
+	return faults
+}
+
+// ServeHTTP answers a request.
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	// A host that routes with chi has left its own state in the context; ours starts with the whole path.
+	ctx := context.WithValue(r.Context(), chi.RouteCtxKey, nil)
+	a.guard(w, r.WithContext(ctx), a.router)
+}
