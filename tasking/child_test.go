@@ -14,7 +14,6 @@ import (
 	"testing"
 	"time"
 
-
 	"github.com/pulpgo/pulpcore/internal/dbtest"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
@@ -296,4 +295,3 @@ func stopBetweenTransactions(t *testing.T, b *bench, c *child) {
 		}
 	}
 }
-

@@ -29,7 +29,8 @@ type delivery struct {
 	producer *asynq.Client         // on client
 	closed   bool
 
-	downSince atomic.Int64 // unix nanoseconds of the first failure since Redis last answered; 0 is fine
+	downSince  atomic.Int64 // unix nanoseconds of the first failure since Redis last answered; 0 is fine
+	lastFailed atomic.Int64 // unix nanoseconds of the latest one
 }
 
 // messageType is the only type of asynq messages there is.
@@ -40,6 +41,8 @@ const (
 	enqueueBudget = 200 * time.Millisecond
 	// enqueueInline is how many tasks a finished one delivers itself; more are left to the relay.
 	enqueueInline = 200
+	// redisRetry is how long dispatches leave a Redis alone that did not answer.
+	redisRetry = time.Second
 	// noTimeout keeps asynq from ending a task: it would give up the message and leave the function running.
 	noTimeout = 10 * 365 * 24 * time.Hour
 	// neverArchive keeps asynq from giving up a message that was put back often.
@@ -128,10 +131,14 @@ func (q *Queue) deliver(ctx context.Context, tasks ...sqldialect.ReadyTask) {
 	if q.embedded != nil && !q.consuming() {
 		return // nobody reads the Redis of this process; a worker starts by looking into the database
 	}
+	if q.delivery.spared() {
+		return
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), enqueueBudget)
 	defer cancel()
 	if err := q.delivery.enqueue(ctx, tasks[:min(len(tasks), enqueueInline)]); err != nil {
 		q.log.WarnContext(ctx, "task is delivered later", "err", err)
+		return
 	}
 	q.publish(ctx, "wake", "")
 }
@@ -159,8 +166,18 @@ func (q *Queue) publish(ctx context.Context, what, payload string) {
 	}
 }
 
-func (d *delivery) failed()   { d.downSince.CompareAndSwap(0, time.Now().UnixNano()) }
+func (d *delivery) failed() {
+	now := time.Now().UnixNano()
+	d.lastFailed.Store(now)
+	d.downSince.CompareAndSwap(0, now)
+}
+
 func (d *delivery) answered() { d.downSince.Store(0) }
+
+// spared reports whether Redis failed so recently that a dispatch need not find out again.
+func (d *delivery) spared() bool {
+	return d.downSince.Load() != 0 && time.Since(time.Unix(0, d.lastFailed.Load())) < redisRetry
+}
 
 // down returns how long Redis has not answered.
 func (d *delivery) down() time.Duration {

@@ -33,7 +33,8 @@ func (q *Queue) newSpec(ctx context.Context, name string, raw []byte, locks Lock
 	switch {
 	case domain == nil:
 		return nil, fmt.Errorf("tasking: dispatch %s: the queue's database handle has no domain: %w", name, pulperr.Invalid)
-	case name == "" || len(name) > maxName || len(o.IdempotencyKey) > maxName || models.HasNUL(name+o.IdempotencyKey+o.CID):
+	case name == "" || len(name) > maxName || len(o.IdempotencyKey) > maxName,
+		models.HasNUL(name + o.IdempotencyKey + o.CID):
 		return nil, pulperr.Public(pulperr.Invalid, "the name or key of task %q is empty, too long or contains a NUL", name)
 	}
 	names, err := locks.names(q.db.Registry(), models.CorePRN("domain", domain.ID))
@@ -105,7 +106,9 @@ func (q *Queue) insertAndDeliver(ctx context.Context, tx *models.Tx, s *spec, pa
 }
 
 // insert writes the task and its reservations.
-func (q *Queue) insert(ctx context.Context, tx *models.Tx, s *spec, patience time.Duration) (sqldialect.InsertedTask, error) {
+func (q *Queue) insert(
+	ctx context.Context, tx *models.Tx, s *spec, patience time.Duration,
+) (sqldialect.InsertedTask, error) {
 	row := s.row
 	reason := models.TaskError{Reason: "Resources temporarily unavailable."}
 	if err := q.kind.LockResources(ctx, tx.Bun(), row.Reservations, patience); err != nil {

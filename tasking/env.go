@@ -27,11 +27,12 @@ type Env struct {
 	Group *Group         // nil if the task belongs to none
 	Task  *models.Task   // as it was when it started
 
-	ctx     context.Context // of the task; for its own end only
-	worker  *Worker
-	claimed *claimed
-	work    workDir
-	began   time.Time
+	ctx       context.Context // of the task; for its own end only
+	worker    *Worker
+	claimed   *claimed
+	downloads *download.Pool
+	work      workDir
+	began     time.Time
 }
 
 func (w *Worker) newEnv(ctx context.Context, c *claimed) (*Env, error) {
@@ -41,7 +42,7 @@ func (w *Worker) newEnv(ctx context.Context, c *claimed) (*Env, error) {
 	}
 	e := &Env{
 		DB: w.q.db, Queue: w.q, Store: w.opts.Store, Log: log, Task: &c.Task,
-		ctx: ctx, worker: w, claimed: c, began: time.Now(),
+		ctx: ctx, worker: w, claimed: c, downloads: w.downloads(), began: time.Now(),
 	}
 	db, err := w.q.db.InDomainID(ctx, c.DomainID)
 	if err != nil {
@@ -71,7 +72,7 @@ func (e *Env) Client(remote models.AnyRemote) (*download.Client, error) {
 		cfg.Log = e.worker.log
 		return cfg, nil
 	}
-	c, err := e.worker.opts.Downloads.Client(r.ID.String(), r.Updated.UTC().Format(time.RFC3339Nano), load)
+	c, err := e.downloads.Client(r.ID.String(), r.Updated.UTC().Format(time.RFC3339Nano), load)
 	if err != nil {
 		return nil, fmt.Errorf("tasking: client of remote %q: %w", r.Name, err)
 	}
@@ -81,7 +82,9 @@ func (e *Env) Client(remote models.AnyRemote) (*download.Client, error) {
 // Fetch downloads from a remote into a new file of the work directory. expect may be nil.
 //
 // Errors: those of [download.Client.Fetch].
-func (e *Env) Fetch(ctx context.Context, remote models.AnyRemote, url string, expect *hashlib.Expect) (*download.Result, error) {
+func (e *Env) Fetch(
+	ctx context.Context, remote models.AnyRemote, url string, expect *hashlib.Expect,
+) (*download.Result, error) {
 	c, err := e.Client(remote)
 	if err != nil {
 		return nil, err

@@ -102,9 +102,9 @@ const (
 	lastLook  = time.Second
 )
 
-// Wait returns the task once its state is final. A task must not wait for one that needs what it has reserved itself.
+// Wait returns the task once its state is final.
 //
-// Errors: NotFound, or the cause of ctx.
+// Errors: NotFound; Conflict if it is called by a task that has reserved what the other one needs; the cause of ctx.
 func (q *Queue) Wait(ctx context.Context, id uuid.UUID) (*models.Task, error) {
 	ended, stop := q.events.watch(id)
 	defer stop()
@@ -114,6 +114,9 @@ func (q *Queue) Wait(ctx context.Context, id uuid.UUID) (*models.Task, error) {
 		t, err := q.Get(ctx, id)
 		if err != nil || t.State.Final() {
 			return t, err
+		}
+		if err := q.wouldDeadlock(ctx, t); err != nil {
+			return nil, err
 		}
 		timer.Reset(pause)
 		select {

@@ -42,11 +42,8 @@ func Redis(q *Queue) redis.UniversalClient {
 // RedisName returns the name of the default queue within Redis.
 func RedisName(q *Queue) string { return q.queueName(defaultQueue) }
 
-// Sweep looks for what should never be and returns how often it was found.
+// Sweep repairs what should never be.
 func Sweep(ctx context.Context, w *Worker) error { return w.sweep(ctx) }
-
-// ReservationKeys returns the hashes of names.
-func ReservationKeys(names []string) []sqldialect.Reservation { return reservations(names) }
 
 // MatchDequeues calls fn for each request of asynq that the long poll recognises.
 func MatchDequeues(client redis.UniversalClient, fn func()) {

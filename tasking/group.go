@@ -123,17 +123,19 @@ func (g *Group) Finish(ctx context.Context) error {
 //
 // Errors: NotFound.
 func (g *Group) Cancel(ctx context.Context) error {
-	if err := g.update(ctx, "all_tasks_dispatched = TRUE, canceled_at = COALESCE(canceled_at, ?)", models.Now()); err != nil {
+	err := g.update(ctx, "all_tasks_dispatched = TRUE, canceled_at = COALESCE(canceled_at, ?)", models.Now())
+	if err != nil {
 		return err
 	}
 	var ids []uuid.UUID
-	err := g.q.db.Bun().NewRaw(`SELECT pulp_id FROM core_task WHERE task_group_id = ? AND state IN ('waiting', 'running')
+	err = g.q.db.Bun().NewRaw(`SELECT pulp_id FROM core_task WHERE task_group_id = ? AND state IN ('waiting', 'running')
 		ORDER BY seq DESC`, g.ID).Scan(ctx, &ids) // youngest first, or each would make the next one ready
 	if err != nil {
 		return wrap(err, "cancel task group %s", g.ID)
 	}
 	for _, id := range ids {
-		if _, err := g.q.Cancel(ctx, id); err != nil && !errors.Is(err, pulperr.Conflict) && !errors.Is(err, pulperr.NotFound) {
+		_, err := g.q.Cancel(ctx, id)
+		if err != nil && !errors.Is(err, pulperr.Conflict) && !errors.Is(err, pulperr.NotFound) {
 			return err
 		}
 	}
@@ -142,7 +144,8 @@ func (g *Group) Cancel(ctx context.Context) error {
 
 func (g *Group) update(ctx context.Context, set string, args ...any) error {
 	args = append(args, models.Now(), g.ID, g.q.domainID())
-	n, err := exec(ctx, g.q.db, "UPDATE core_taskgroup SET "+set+", pulp_last_updated = ? WHERE pulp_id = ? AND pulp_domain_id = ?", args...)
+	n, err := exec(ctx, g.q.db, "UPDATE core_taskgroup SET "+set+
+		", pulp_last_updated = ? WHERE pulp_id = ? AND pulp_domain_id = ?", args...)
 	if err == nil && n == 0 {
 		return pulperr.Public(pulperr.NotFound, "there is no task group %s", g.ID)
 	}

@@ -40,13 +40,13 @@ func (w *Worker) keepBeating(ctx context.Context, l *life) {
 	}
 }
 
-// beat counts the heartbeat up. A row that is gone means that this worker was given up for dead and its tasks were taken
-// away: it ends them and begins anew.
+// beat counts the heartbeat up. A row that is gone means that this worker was given up for dead and its tasks were
+// taken away: it ends them and begins anew.
 func (w *Worker) beat(ctx context.Context, l *life, conn *ownConn) {
 	var n int64
-	err := conn.do(ctx, w.opts.TTL/3, func(ctx context.Context, idb bun.IDB) error {
-		return execIn(ctx, idb, &n, `UPDATE core_worker SET beat = beat + 1, last_heartbeat = ?now, pulp_last_updated = ?now
-			WHERE pulp_id = ?id`, sqldialect.Named{"id": w.id(), "now": w.q.kind.Now()})
+	err := conn.write(ctx, w.opts.TTL/3, func(ctx context.Context, idb bun.IDB) error {
+		return execIn(ctx, idb, &n, `UPDATE core_worker SET beat = beat + 1, last_heartbeat = ?now,
+			pulp_last_updated = ?now WHERE pulp_id = ?id`, sqldialect.Named{"id": w.id(), "now": w.q.kind.Now()})
 	})
 	switch {
 	case ctx.Err() != nil:
@@ -88,9 +88,9 @@ func (w *Worker) checkOwn(ctx context.Context, conn *ownConn, strangers map[uuid
 		Claim uuid.UUID        `bun:"claim_id"`
 		State models.TaskState `bun:"state"`
 	}
-	err := conn.do(ctx, ownInterval, func(ctx context.Context, idb bun.IDB) error {
-		return idb.NewRaw(`SELECT pulp_id, claim_id, state FROM core_task WHERE worker_id = ? AND state IN ('running', 'canceling')`,
-			w.id()).Scan(ctx, &rows)
+	err := conn.read(ctx, ownInterval, func(ctx context.Context, idb bun.IDB) error {
+		return idb.NewRaw(`SELECT pulp_id, claim_id, state FROM core_task
+			WHERE worker_id = ? AND state IN ('running', 'canceling')`, w.id()).Scan(ctx, &rows)
 	})
 	if err != nil {
 		return err
@@ -172,12 +172,22 @@ type ownConn struct {
 	conn *bun.Conn
 }
 
-// do runs fn with the connection, for limit at most.
-func (c *ownConn) do(ctx context.Context, limit time.Duration, fn func(context.Context, bun.IDB) error) error {
+// write runs one changing statement, for limit at most.
+func (c *ownConn) write(ctx context.Context, limit time.Duration, fn func(context.Context, bun.IDB) error) error {
+	if c.q.kind == sqldialect.Postgres {
+		return c.read(ctx, limit, fn)
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	return c.q.write(ctx, func(idb bun.IDB) error { return fn(ctx, idb) })
+}
+
+// read runs one query, for limit at most.
+func (c *ownConn) read(ctx context.Context, limit time.Duration, fn func(context.Context, bun.IDB) error) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	if c.q.kind == sqldialect.SQLite {
-		return c.q.write(ctx, func(idb bun.IDB) error { return fn(ctx, idb) })
+		return fn(ctx, c.q.db.Bun())
 	}
 	if c.conn == nil {
 		conn, err := c.q.db.Conn().Bun.Conn(ctx)

@@ -2,6 +2,7 @@ package tasking
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -98,7 +99,7 @@ func (e *Env) Progress(ctx context.Context, message, code string, fn func(p *Pro
 	switch {
 	case err == nil:
 		state = models.Completed
-	case ctx.Err() != nil && pulperr.KindOf(context.Cause(ctx)) == pulperr.Canceled, pulperr.KindOf(err) == pulperr.Canceled:
+	case errors.Is(context.Cause(ctx), ErrCanceled), errors.Is(err, ErrCanceled):
 		state = models.Canceled
 	}
 	return err
@@ -132,7 +133,8 @@ func (e *Env) save(ctx context.Context, p *Progress) error {
 	if !dirty {
 		return nil
 	}
-	_, err := exec(ctx, e.DB, `UPDATE core_progressreport SET state = ?, total = ?, done = ?, suffix = ?, pulp_last_updated = ?
-		WHERE pulp_id = ? AND state IN ('waiting', 'running')`, r.State, r.Total, r.Done, r.Suffix, models.Now(), r.ID)
+	_, err := exec(ctx, e.DB, `UPDATE core_progressreport SET state = ?, total = ?, done = ?, suffix = ?,
+		pulp_last_updated = ? WHERE pulp_id = ? AND state IN ('waiting', 'running')`,
+		r.State, r.Total, r.Done, r.Suffix, models.Now(), r.ID)
 	return wrap(err, "write progress report %q", r.Code)
 }

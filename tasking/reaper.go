@@ -86,8 +86,8 @@ func (w *Worker) reap(ctx context.Context, l *life, dead *models.Worker) error {
 	return nil
 }
 
-// takeTasks makes the dead worker's tasks this worker's own, under new claims, so that the dead one, should it only have
-// slept, can write nothing more. It returns nil if the worker is not dead or another one is at it.
+// takeTasks makes the dead worker's tasks this worker's own, under new claims, so that the dead one, should it only
+// have slept, can write nothing more. It returns nil if the worker is not dead or another one is at it.
 func (w *Worker) takeTasks(ctx context.Context, dead *models.Worker) ([]*claimed, error) {
 	var tasks []*claimed
 	err := w.q.tx(ctx, func(tx *models.Tx) error {
@@ -114,8 +114,8 @@ func (w *Worker) takeTasks(ctx context.Context, dead *models.Worker) ([]*claimed
 // take changes the owner and the claims of running tasks.
 func (w *Worker) take(ctx context.Context, tx *models.Tx, where string, arg any) ([]*claimed, error) {
 	var ids []uuid.UUID
-	err := tx.Bun().NewRaw("SELECT pulp_id FROM core_task WHERE "+where+" AND state IN ('running', 'canceling') ORDER BY pulp_id", arg).
-		Scan(ctx, &ids)
+	err := tx.Bun().NewRaw("SELECT pulp_id FROM core_task WHERE "+where+
+		" AND state IN ('running', 'canceling') ORDER BY pulp_id", arg).Scan(ctx, &ids)
 	if err != nil {
 		return nil, err
 	}
@@ -198,7 +198,8 @@ func (w *Worker) sweep(ctx context.Context) error {
 			return err
 		}
 		if len(ready) > 0 || orphans > 0 {
-			w.log.ErrorContext(ctx, "reservations were repaired; please report this", "stranded", len(ready), "orphans", orphans)
+			w.log.ErrorContext(ctx, "reservations were repaired; please report this",
+				"stranded", len(ready), "orphans", orphans)
 		}
 		return nil
 	})

@@ -28,12 +28,13 @@ const (
 	redisPatience = 10 * time.Second       // how long Redis may be away before the database is polled
 )
 
-// keepRelaying delivers tasks that are ready and were not claimed in time: because a process died between its commit and
-// the delivery, because Redis was away, or because it lost what it had.
+// keepRelaying delivers tasks that are ready and were not claimed in time: because a process died between its commit
+// and the delivery, because Redis was away, or because it lost what it had.
 func (w *Worker) keepRelaying(ctx context.Context, _ *life) {
 	ticker := time.NewTicker(relayInterval)
 	defer ticker.Stop()
 	swept := time.Now()
+	w.checkEviction(ctx)
 	if w.q.embedded != nil { // it is empty
 		err := w.q.tx(ctx, func(tx *models.Tx) error { return w.q.deliverAllSoon(ctx, tx.Bun()) })
 		if err != nil && ctx.Err() == nil {
@@ -57,6 +58,18 @@ func (w *Worker) keepRelaying(ctx context.Context, _ *life) {
 		case <-ctx.Done():
 			return
 		}
+	}
+}
+
+// checkEviction warns of a Redis that throws data away when its memory is full. Tasks survive that, slowly.
+func (w *Worker) checkEviction(ctx context.Context) {
+	client, err := w.q.delivery.redis()
+	if err != nil || w.q.embedded != nil {
+		return
+	}
+	policy, err := client.ConfigGet(ctx, "maxmemory-policy").Result()
+	if p := policy["maxmemory-policy"]; err == nil && p != "" && p != "noeviction" {
+		w.log.WarnContext(ctx, "redis may evict messages; set maxmemory-policy to noeviction", "maxmemory_policy", p)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/pulpgo/pulpcore/download"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
 )
@@ -19,8 +20,8 @@ import (
 // Run registers the worker, executes tasks until ctx is done and returns nil when the running ones have ended. It also
 // keeps house, as every worker does: it delivers again what Redis lost and fails what dead workers left.
 //
-// When ctx is done nothing new begins. After [WorkerOptions].Grace, if there is one, running tasks are told to stop with
-// [ErrShutdown]; those that do not within 10 s are left to the other workers, and Run returns an error.
+// When ctx is done nothing new begins. After [WorkerOptions].Grace, if there is one, running tasks are told to stop
+// with [ErrShutdown]; those that do not within 10 s are left to the other workers, and Run returns an error.
 //
 // Errors: Unavailable if the database does not answer at the start; Conflict if the worker runs already.
 func (w *Worker) Run(ctx context.Context) error {
@@ -34,7 +35,9 @@ func (w *Worker) Run(ctx context.Context) error {
 	var keepers sync.WaitGroup
 	defer keepers.Wait()
 	defer stop()
-	for _, keep := range []func(context.Context, *life){w.keepBeating, w.keepReaping, w.keepRelaying, w.listen, w.keepClock} {
+	for _, keep := range []func(context.Context, *life){
+		w.keepBeating, w.keepReaping, w.keepRelaying, w.listen, w.keepClock,
+	} {
 		keepers.Go(func() { keep(house, l) })
 	}
 	servers := w.startServers(l)
@@ -57,7 +60,10 @@ func (w *Worker) Run(ctx context.Context) error {
 func (w *Worker) begins(ctx context.Context, quiet bool) (*life, error) {
 	l := &life{
 		quiet: quiet, drain: make(chan struct{}), abandon: make(chan struct{}),
-		observed: map[uuid.UUID]observation{},
+		observed: map[uuid.UUID]observation{}, pool: w.opts.Downloads,
+	}
+	if l.pool == nil {
+		l.pool = download.NewPool(0)
 	}
 	if err := w.q.identify(ctx); err != nil {
 		return nil, kindOr(err, pulperr.Unavailable)
@@ -170,6 +176,9 @@ func (w *Worker) stopAll(cause error) {
 // ends takes the worker's traces away. A row that still owns tasks stays, for the others to find.
 func (w *Worker) ends(l *life) {
 	l.unhook()
+	if w.opts.Downloads == nil {
+		_ = l.pool.Close() // returns nil
+	}
 	if w.opts.Slots > 0 && !l.quiet {
 		w.q.consumers(-1)
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -18,6 +19,8 @@ import (
 // claimed is a task with what only its executor needs.
 type claimed struct {
 	models.Task
+	mu      sync.Mutex
+	extra   []string  // reserved while it runs
 	Seq     int64     `bun:"seq"`
 	Args    []byte    `bun:"enc_args"`
 	ClaimID uuid.UUID `bun:"claim_id"`
@@ -74,8 +77,8 @@ var errFenced = errors.New("tasking: the task was taken from this worker")
 func fence(kind sqldialect.Kind, id, claim uuid.UUID) func(context.Context, bun.IDB) error {
 	return func(ctx context.Context, idb bun.IDB) error {
 		var found []int
-		err := idb.NewRaw(`SELECT 1 FROM core_task WHERE pulp_id = ? AND claim_id = ? AND state IN ('running', 'canceling') ?`,
-			id, claim, kind.ForShare()).Scan(ctx, &found)
+		err := idb.NewRaw(`SELECT 1 FROM core_task WHERE pulp_id = ? AND claim_id = ?
+			AND state IN ('running', 'canceling') ?`, id, claim, kind.ForShare()).Scan(ctx, &found)
 		if err == nil && len(found) == 0 {
 			return errFenced
 		}
@@ -100,7 +103,7 @@ const finishSQL = `UPDATE core_task SET finished_at = ?now, pulp_last_updated = 
 //
 // Errors: errFenced.
 func (q *Queue) finish(ctx context.Context, c *claimed, e ending) (models.TaskState, error) {
-	list := reservations(c.ReservedResources)
+	list := reservations(c.reserved())
 	var state models.TaskState
 	err := q.tx(ctx, func(tx *models.Tx) error {
 		if err := q.kind.LockResources(ctx, tx.Bun(), list, 0); err != nil {

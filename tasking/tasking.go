@@ -9,12 +9,12 @@
 //
 // The database is the truth. A task and its reservations are rows of one transaction. A task is ready when no earlier
 // task that has not ended conflicts with it; that is decided in the transaction that dispatches it or in the one that
-// ends the last task in its way. A worker claims a ready task by compare-and-set, so that a message delivered twice runs
-// once. Redis, by way of asynq, carries nothing but the hint that a task is ready: losing all of it costs seconds.
+// ends the last task in its way. A worker claims a ready task by compare-and-set, so that a message delivered twice
+// runs once. Redis, by way of asynq, carries nothing but the hint that a task is ready: losing all of it costs seconds.
 //
 // A worker that dies is noticed by its heartbeat, and its tasks are failed, never run again. Should it only have slept,
 // nothing it writes with its task's [Env].DB commits any more.
 //
-// States: waiting → running → completed or failed; a canceled task goes from waiting to canceled, and from running by way
-// of canceling, which lasts until its function has returned.
+// States: waiting → running → completed or failed; a canceled task goes from waiting to canceled, and from running
+// by way of canceling, which lasts until its function has returned.
 package tasking

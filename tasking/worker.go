@@ -40,7 +40,7 @@ type WorkerOptions struct {
 	Store    *storage.Store
 	// WorkDir is the directory below which each task gets its own. Default: "pulpcore" in [os.TempDir].
 	WorkDir     string
-	Downloads   *download.Pool // clients of remotes, shared in the process; default: a pool of this worker's own
+	Downloads   *download.Pool // clients of remotes, shared in the process; default: one per run
 	ImportPaths []string       // absolute directories that file URLs of remotes may point below
 
 	// TTL is how long a worker may be silent until its tasks are failed as those of a dead one. Default 30 s.
@@ -93,7 +93,8 @@ type life struct {
 	id       uuid.UUID // of its row; a new one after it was given up for dead; guarded by Worker.mu
 	quiet    bool      // of RunPending: no heartbeat
 	unhook   func()    // listens to cancellations no more
-	draining bool      // guarded by Worker.mu: nothing new begins
+	pool     *download.Pool
+	draining bool // guarded by Worker.mu: nothing new begins
 	drain    chan struct{}
 	abandon  chan struct{}             // closed when waiting for tasks is over
 	busy     sync.WaitGroup            // executions
@@ -152,9 +153,6 @@ func (w *Worker) setDefaults() {
 	setDefault(&o.ProgressInterval, defaultProgress)
 	setDefault(&o.WorkDir, filepath.Join(os.TempDir(), "pulpcore"))
 	setDefault(&o.Log, w.q.log)
-	if o.Downloads == nil {
-		o.Downloads = download.NewPool(0)
-	}
 	w.log = o.Log
 }
 
@@ -192,6 +190,13 @@ func (w *Worker) installation() string {
 	w.q.mu.Lock()
 	defer w.q.mu.Unlock()
 	return w.q.installation
+}
+
+// downloads returns the pool of clients of remotes.
+func (w *Worker) downloads() *download.Pool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.life.pool
 }
 
 // silent returns how long there has been no heartbeat. The caller holds w.mu.

@@ -70,8 +70,8 @@ type InsertedTask struct {
 	Ready bool   `bun:"ready"` // no other task is in its way
 }
 
-const insertTaskColumns = `(seq, pulp_id, pulp_created, pulp_last_updated, pulp_domain_id, name, state, user_id, logging_cid,
-	parent_task_id, task_group_id, idempotency_key, enc_args, reserved_resources, rkeys, rexcl, immediate, deferred, queue,
+const insertTaskColumns = `(seq, pulp_id, pulp_created, pulp_last_updated, pulp_domain_id, name, state, user_id,
+	logging_cid, parent_task_id, task_group_id, idempotency_key, enc_args, reserved_resources, rkeys, rexcl, immediate, deferred, queue,
 	attempt, max_attempts, worker_id, claim_id, unblocked_at, deliver_due, started_at, finished_at, error)`
 
 const insertTaskPostgres = `WITH b AS (SELECT nextval('core_task_seq') AS seq, clock_timestamp() AS now, EXISTS (
@@ -108,8 +108,8 @@ const insertTaskSQLite = `WITH b AS (SELECT EXISTS (SELECT 1 FROM json_each(?rke
 		CASE WHEN st = 'canceled' THEN ?cancel_reason END
 	FROM s WHERE TRUE RETURNING seq, state, unblocked_at IS NOT NULL AS ready`
 
-const insertTaskColumnsSQLite = `pulp_id, pulp_created, pulp_last_updated, pulp_domain_id, name, state, user_id, logging_cid,
-	parent_task_id, task_group_id, idempotency_key, enc_args, reserved_resources, rkeys, immediate, deferred, queue,
+const insertTaskColumnsSQLite = `pulp_id, pulp_created, pulp_last_updated, pulp_domain_id, name, state, user_id,
+	logging_cid, parent_task_id, task_group_id, idempotency_key, enc_args, reserved_resources, rkeys, immediate, deferred, queue,
 	attempt, max_attempts, worker_id, claim_id, unblocked_at, deliver_due, started_at, finished_at, error`
 
 const insertReservationsSQLite = `INSERT INTO core_taskresource (rkey, exclusive, seq, task_id)
@@ -140,4 +140,37 @@ func (k Kind) InsertTask(ctx context.Context, tx bun.IDB, t *NewTask) (InsertedT
 	args["seq"] = done.Seq
 	_, err = tx.NewRaw(insertReservationsSQLite, args).Exec(ctx)
 	return done, err
+}
+
+const addReservationPostgres = `WITH
+	f AS (SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM core_taskresource WHERE rkey = ?key)),
+	r AS (INSERT INTO core_taskresource (rkey, exclusive, seq, task_id) SELECT ?key, TRUE, ?seq, ?id FROM f)
+	UPDATE core_task SET rkeys = array_append(rkeys, ?key::bigint), rexcl = array_append(rexcl, TRUE),
+		reserved_resources = array_append(reserved_resources, ?name) FROM f WHERE pulp_id = ?id`
+
+const addReservationSQLite = `UPDATE core_task SET rkeys = json_insert(rkeys, '$[#]', json_array(?key, json('true'))),
+		reserved_resources = json_insert(reserved_resources, '$[#]', ?name)
+	WHERE pulp_id = ?id AND NOT EXISTS (SELECT 1 FROM core_taskresource WHERE rkey = ?key)`
+
+// AddReservation gives a running task one more exclusive reservation, or returns false if any task has one of it.
+// [Kind.LockResources] comes first.
+func (k Kind) AddReservation(
+	ctx context.Context, tx bun.IDB, id uuid.UUID, seq int64, name string, key int64,
+) (bool, error) {
+	args := Named{"id": id, "seq": seq, "name": name, "key": key}
+	statement := addReservationPostgres
+	if k == SQLite {
+		statement = addReservationSQLite
+	}
+	res, err := tx.NewRaw(statement, args).Exec(ctx)
+	if err != nil {
+		return false, err
+	}
+	n, err := res.RowsAffected()
+	if err != nil || n == 0 || k == Postgres {
+		return n > 0, err
+	}
+	_, err = tx.NewRaw(`INSERT INTO core_taskresource (rkey, exclusive, seq, task_id)
+		VALUES (?key, TRUE, ?seq, ?id)`, args).Exec(ctx)
+	return true, err
 }

@@ -1,0 +1,106 @@
+package tasking_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/tasking"
+)
+
+// CopyArgs are the arguments of the task Copy.
+type CopyArgs struct {
+	From, To string
+}
+
+// Locks makes copies to one place wait for each other, while any number of them may read from the same one.
+func (a CopyArgs) Locks() tasking.Locks {
+	return tasking.Locks{Exclusive: tasking.Named(a.To), Shared: tasking.Named(a.From)}
+}
+
+// Copy is known by name before its function exists.
+var Copy = tasking.Define[CopyArgs]("example.copy")
+
+func copyFiles(ctx context.Context, env *tasking.Env, a CopyArgs) error {
+	err := env.Progress(ctx, "Copying", "example.copying", func(p *tasking.Progress) error {
+		p.SetTotal(2)
+		for range 2 {
+			p.Add(1)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	fmt.Println("copied", a.From, "to", a.To)
+	return env.Group.Progress("example.copies").Add(ctx, 1)
+}
+
+func Example() {
+	ctx := context.Background()
+	dir, err := os.MkdirTemp("", "example")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer os.RemoveAll(dir)
+	db, err := models.OpenDB(ctx, "sqlite:"+filepath.Join(dir, "pulp.db"), nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer db.Close()
+	if err := db.Migrate(ctx); err != nil {
+		fmt.Println(err)
+		return
+	}
+	if db, err = db.InDomain(ctx, models.DefaultDomain); err != nil {
+		fmt.Println(err)
+		return
+	}
+	if err := copyTwice(ctx, db, dir); err != nil {
+		fmt.Println(err)
+	}
+	// Output:
+	// copied a to b
+	// copied b to c
+	// completed 2 of 2
+}
+
+func copyTwice(ctx context.Context, db *models.DB, dir string) error {
+	q, err := tasking.NewQueue(db, nil)
+	if err != nil {
+		return err
+	}
+	defer q.Close()
+	worker, err := tasking.NewWorker(q, &tasking.WorkerOptions{
+		Bindings: []tasking.Binding{Copy.Do(copyFiles)}, WorkDir: dir,
+	})
+	if err != nil {
+		return err
+	}
+	group, err := tasking.NewGroup(ctx, q, "Copies", tasking.GroupReport{Code: "example.copies", Total: 2})
+	if err != nil {
+		return err
+	}
+	for _, args := range []CopyArgs{{"a", "b"}, {"b", "c"}} {
+		if _, err := Copy.Dispatch(ctx, q, args, &tasking.Options{Group: group}); err != nil {
+			return err
+		}
+	}
+	if err := worker.RunPending(ctx); err != nil { // a server calls worker.Run instead, in a goroutine
+		return err
+	}
+	counts, err := group.Counts(ctx)
+	if err != nil {
+		return err
+	}
+	reports, err := group.Reports(ctx)
+	if err != nil {
+		return err
+	}
+	fmt.Println(models.Completed, counts[models.Completed], "of", reports[0].Done)
+	return nil
+}

@@ -1,0 +1,78 @@
+package tasking
+
+import (
+	"context"
+	"slices"
+
+	"github.com/google/uuid"
+
+	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/pulperr"
+)
+
+// Reserve gives the running task resources for itself that nobody has or waits for, from tx's commit until the task
+// ends: rows that the task itself creates in tx, before others can see them.
+//
+// Errors: Locked if another task has or waits for one of them.
+func (e *Env) Reserve(ctx context.Context, tx *models.Tx, resources ...Resource) error {
+	names, err := resolve(e.DB.Registry(), resources)
+	if err != nil {
+		return err
+	}
+	own := e.claimed.reserved()
+	names = slices.DeleteFunc(names, func(n string) bool { return slices.Contains(own, n) })
+	slices.Sort(names)
+	names = slices.Compact(names)
+	kind := tx.Conn().Kind
+	if err := kind.LockResources(ctx, tx.Bun(), reservations(names), 0); err != nil {
+		return wrap(err, "reserve")
+	}
+	for _, name := range names {
+		key := reservations([]string{name})[0].Key
+		free, err := kind.AddReservation(ctx, tx.Bun(), e.claimed.ID, e.claimed.Seq, name, key)
+		if err != nil {
+			return wrap(err, "reserve %q", name)
+		}
+		if !free {
+			return pulperr.Public(pulperr.Locked, "another task has reserved %q", name)
+		}
+	}
+	tx.AfterCommit(func() { e.claimed.addReserved(names) })
+	return nil
+}
+
+// reserved returns what the task has reserved by now.
+func (c *claimed) reserved() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Concat(c.ReservedResources, c.extra)
+}
+
+func (c *claimed) addReserved(names []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.extra = append(c.extra, names...)
+}
+
+// wouldDeadlock fails if the task that runs with ctx has what task t needs and would therefore wait for ever.
+func (q *Queue) wouldDeadlock(ctx context.Context, t *models.Task) error {
+	id, ok := TaskID(ctx)
+	if !ok || id == t.ID || t.State != models.Waiting {
+		return nil
+	}
+	own, err := q.Get(ctx, id)
+	if err != nil {
+		return err
+	}
+	mine := map[int64]bool{}
+	for _, r := range reservations(own.ReservedResources) {
+		mine[r.Key] = r.Exclusive
+	}
+	for _, r := range reservations(t.ReservedResources) {
+		if exclusive, both := mine[r.Key]; both && (exclusive || r.Exclusive) {
+			return pulperr.Public(pulperr.Conflict, "a task cannot wait for task %s, which needs what it has reserved itself",
+				uuid.UUID(t.ID))
+		}
+	}
+	return nil
+}

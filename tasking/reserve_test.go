@@ -1,0 +1,104 @@
+package tasking_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"github.com/pulpgo/pulpcore/internal/dbtest"
+	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/pulperr"
+	"github.com/pulpgo/pulpcore/tasking"
+)
+
+func TestReserveWhileRunning(t *testing.T) {
+	t.Parallel()
+	reserver := tasking.Define[noArgs]("test.reserver")
+	dbtest.Each(t, func(t *testing.T, url string) {
+		t.Parallel()
+		b := setup(t, url, "")
+		no := errors.New("no")
+		var next uuid.UUID
+		w := b.worker(tasking.WorkerOptions{Bindings: []tasking.Binding{reserver.Do(
+			func(ctx context.Context, env *tasking.Env, _ noArgs) error {
+				err := env.DB.Tx(ctx, func(tx *models.Tx) error {
+					return errors.Join(env.Reserve(ctx, tx, tasking.Named("rolled back")...), no)
+				})
+				if !errors.Is(err, no) {
+					return err
+				}
+				err = env.DB.Tx(ctx, func(tx *models.Tx) error {
+					return env.Reserve(ctx, tx, tasking.Named("new", "own", "new")...)
+				})
+				if err != nil {
+					return err
+				}
+				next = b.dispatch(blockArgs{Name: "next", Exclusive: []string{"new"}})
+				if task := b.get(next); task.UnblockedAt != nil {
+					t.Error("a resource that was reserved while running is free")
+				}
+				free := b.dispatch(blockArgs{Name: "free", Exclusive: []string{"rolled back"}})
+				if task := b.get(free); task.UnblockedAt == nil {
+					t.Error("a resource whose reservation was rolled back is not free")
+				}
+				err = env.DB.Tx(ctx, func(tx *models.Tx) error { return env.Reserve(ctx, tx, tasking.Named("rolled back")...) })
+				if !errors.Is(err, pulperr.Locked) {
+					t.Errorf("Reserve(taken) = %v, want Locked", err)
+				}
+				if _, err := env.Queue.Wait(ctx, next); !errors.Is(err, pulperr.Conflict) {
+					t.Errorf("Wait(for a task that waits for this one) = %v, want Conflict", err)
+				}
+				return nil
+			})}})
+		ticket, err := reserver.Dispatch(t.Context(), b.q, noArgs{}, &tasking.Options{Exclusive: tasking.Named("own")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.end("next", nil)
+		b.end("free", nil)
+		if err := w.RunPending(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		task := b.wait(ticket.TaskID, models.Completed)
+		domain := "shared:" + models.CorePRN("domain", b.db.Domain().ID)
+		if got := task.ReservedResources; len(got) != 3 || got[0] != "own" || got[1] != domain || got[2] != "new" {
+			t.Errorf("reserved resources = %v", got)
+		}
+		b.wait(next, models.Completed)
+		b.noReservations()
+	})
+}
+
+// TestSweepRepairs breaks the bookkeeping by hand.
+func TestSweepRepairs(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, url string) {
+		t.Parallel()
+		b := setup(t, url, "")
+		first := b.dispatch(blockArgs{Name: "first", Exclusive: []string{"r"}})
+		second := b.dispatch(blockArgs{Name: "second", Exclusive: []string{"r"}})
+		for _, statement := range []string{
+			"UPDATE core_task SET state = 'completed' WHERE pulp_id = ?",
+			"DELETE FROM core_taskresource WHERE task_id = ? AND exclusive",
+		} {
+			if _, err := b.db.Bun().NewRaw(statement, first).Exec(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w := b.worker(tasking.WorkerOptions{})
+		if err := tasking.Sweep(t.Context(), w); err != nil {
+			t.Fatal(err)
+		}
+		if task := b.get(second); task.UnblockedAt == nil {
+			t.Error("a task that nothing is in the way of stays blocked")
+		}
+		b.end("second", nil)
+		if err := w.RunPending(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		b.wait(second, models.Completed)
+		b.noReservations()
+	})
+}
