@@ -44,7 +44,9 @@ type App struct {
 	versions  map[string]string
 	api       http.Handler
 	content   *content.App
-	closers   []func() error // in the order of opening
+
+	contentRoutes *http.ServeMux // the patterns of plugins' content routes
+	closers       []func() error // in the order of opening
 }
 
 // Options are what a host may bring along. The zero value of each field is its default.
@@ -168,11 +170,15 @@ func (a *App) openParts(ctx context.Context, b *blueprint, opts *Options) error 
 		return err
 	}
 	a.closers = append(a.closers, a.content.Close)
+	a.contentRoutes = http.NewServeMux()
+	for _, r := range b.content {
+		a.contentRoutes.Handle(r.Pattern, a.content) // content.New has refused patterns that clash
+	}
 	api, err := rest.New(a.db, a.queue, a.store, restOptions(a, b))
 	if err != nil {
 		return err
 	}
-	a.api, a.bindings = api, append(b.tasks, api.Tasks()...)
+	a.api, a.bindings = api, append(b.tasks, rest.Tasks()...)
 	return nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -69,10 +70,13 @@ func ServeOn(ctx context.Context, l net.Listener, h http.Handler) error {
 	return err
 }
 
-// Handler returns API and content app behind one handler, for a server that has nothing else to serve.
+// Handler returns API and content app behind one handler, for a server that has nothing else to serve. The content app
+// gets what is below CONTENT_PATH_PREFIX and the content routes of plugins, the API everything else.
 func (a *App) Handler() http.Handler {
+	prefix := a.set.Core().ContentPathPrefix
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if a.content.Serves(r.URL.Path) {
+		_, plugin := a.contentRoutes.Handler(r)
+		if strings.HasPrefix(r.URL.Path+"/", prefix) || plugin != "" {
 			a.content.ServeHTTP(w, r)
 			return
 		}

@@ -83,10 +83,9 @@ func demoApp(ctx context.Context) (app *pulpcore.App, password string, remove fu
 	if err != nil {
 		return nil, "", nil, err
 	}
-	remove = func() { _ = os.RemoveAll(data) }
 	defer func() {
 		if err != nil {
-			remove()
+			_ = os.RemoveAll(data)
 		}
 	}()
 	set, err := settings.Load(settings.Value("DEPLOY_ROOT", data), settings.Value("LOGGING", map[string]any{

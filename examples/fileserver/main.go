@@ -138,9 +138,9 @@ func load() (*settings.Set, error) {
 	return settings.Load(configured, settings.Env("PULP_"))
 }
 
-// firstStart makes the admin's password when there is no user yet.
+// firstStart makes the admin when there is none yet.
 func firstStart(ctx context.Context, out io.Writer, app *pulpcore.App) error {
-	has, err := app.HasUsers(ctx)
+	has, err := app.HasAdmin(ctx)
 	if err != nil || has {
 		return err
 	}

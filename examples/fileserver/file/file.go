@@ -21,7 +21,7 @@ import (
 type Content struct {
 	models.Content
 	RelativePath string `json:"relative_path" pulp:"natural,repo" doc:"Path within the repository."`
-	Digest       string `json:"sha256" pulp:"natural,len=64" doc:"SHA-256, lowercase hex."`
+	Digest       string `bun:"sha256" json:"sha256" pulp:"natural,len=64" doc:"SHA-256, lowercase hex."`
 }
 
 // The plugin's other models.
@@ -79,7 +79,7 @@ func Plugin() *pulpcore.Plugin {
 				Type: Repositories, Name: "file",
 				Actions: []rest.Action[Repository]{rest.Sync(Sync)},
 			},
-			rest.ViewSet[Publication]{Type: Publications, Name: "file", Create: rest.Publish(Publish)},
+			rest.ViewSet[Publication]{Type: Publications, Name: "file", Create: rest.Publish(Publish, publishArgs)},
 			rest.ViewSet[Distribution]{Type: Distributions, Name: "file"},
 		},
 	}
@@ -152,6 +152,11 @@ func (m *manifestStage) fetch(ctx context.Context) (path string, err error) {
 		return nil
 	})
 	return path, err
+}
+
+// publishArgs makes the task's arguments of what a client asked for.
+func publishArgs(p *Publication) PublishArgs {
+	return PublishArgs{RepositoryVersion: p.RepositoryVersionID, Publication: *p}
 }
 
 func publish(ctx context.Context, env *tasking.Env, a PublishArgs) error {
