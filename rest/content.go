@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/pulpgo/pulpcore/hashlib"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
 	"github.com/pulpgo/pulpcore/tasking"
@@ -20,8 +21,8 @@ type singleArtifact[T any] struct {
 
 // SingleArtifact returns the [Creator] of content that consists of one file: a request brings the file, or the href of
 // an artifact, a relative_path and the type's own fields, and maybe a repository to add the unit to. fill completes the
-// unit from its artifact, for example with its digest; it runs within the request, so it must be quick. Nil does
-// nothing. Answers then show the artifact and its digests.
+// unit from its artifact; it runs within the request, so it must be quick. Nil does nothing. Fields that are called like
+// a digest on the wire, such as sha256, are filled in without it. Answers show the artifact and its digests.
 func SingleArtifact[T any](fill func(ctx context.Context, c *T, a *models.Artifact) error) Creator[T] {
 	return &singleArtifact[T]{fill}
 }
@@ -29,6 +30,10 @@ func SingleArtifact[T any](fill func(ctx context.Context, c *T, a *models.Artifa
 func (s *singleArtifact[T]) creates(*T) {}
 
 func (s *singleArtifact[T]) compile(v *view) *creation {
+	digests := v.digestFields()
+	for _, f := range digests {
+		f.readOnly, f.required = true, false
+	}
 	cr := &creation{files: true, single: true, async: true, fields: slices.Clone(v.shape.input())}
 	if !slices.ContainsFunc(cr.fields, func(f *field) bool { return f.name == "relative_path" }) {
 		cr.fields = append(cr.fields, &field{
@@ -60,6 +65,9 @@ func (s *singleArtifact[T]) compile(v *view) *creation {
 		if err != nil {
 			return err
 		}
+		for _, f := range digests {
+			f.assign(row, artifact.Get(hashlib.Algorithm(f.name)))
+		}
 		if s.fill != nil {
 			if err := s.fill(ctx, typed, artifact); err != nil {
 				return err
@@ -68,6 +76,17 @@ func (s *singleArtifact[T]) compile(v *view) *creation {
 		return v.dispatchContent(ctx, c, row, in, artifact)
 	}
 	return cr
+}
+
+// digestFields returns the fields of a unit that are called like a digest on the wire.
+func (v *view) digestFields() []*field {
+	var list []*field
+	for _, f := range v.shape.fields {
+		if f.own && f.form == textForm && slices.Contains(digestOrder(), hashlib.Algorithm(f.name)) {
+			list = append(list, f)
+		}
+	}
+	return list
 }
 
 // contentInput is what a request for a unit said besides the unit's own fields.

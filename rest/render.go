@@ -266,9 +266,10 @@ func (r *renderer) row(s *shape, v *view, row models.Row) object {
 	}
 	r.addExtras(&o, s, v, row)
 	for _, f := range s.fields {
-		switch f.form {
-		case secretForm:
-		case refForm:
+		switch {
+		case f.form == secretForm:
+		case s.one && slices.Contains(digestOrder(), hashlib.Algorithm(f.name)): // is among the extras
+		case f.form == refForm:
 			id, _ := f.refOf(row)
 			o.set(f.name, r.ref(f.ref, id))
 		default:

@@ -15,7 +15,7 @@ type shape struct {
 	model   string
 	master  models.Master
 	fields  []*field
-	one     bool // content that consists of one artifact
+	one     bool // content that consists of one artifact, whose digests are shown
 	created []int
 	updated []int
 }

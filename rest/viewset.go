@@ -28,7 +28,8 @@ type ViewSet[T any] struct {
 	// Filters are what lists can be narrowed by, besides what the master brings.
 	Filters Filters
 	// Create is what POST does. Nil is the way of the master: repositories, remotes and guards are created at once,
-	// distributions by a task, publications and content not at all; see [Publish] and [SingleArtifact].
+	// distributions by a task, content that has a field called like a digest on the wire (sha256) as by
+	// [SingleArtifact], and other content and publications not at all; see [Publish].
 	Create Creator[T]
 	// Actions are further operations on one row.
 	Actions []Action[T]
@@ -86,6 +87,9 @@ func (vs ViewSet[T]) mount(c *compiler) {
 		return out, err
 	}
 	v.count = vs.Type.Count
+	if vs.Create == nil && v.isContent() && len(v.digestFields()) > 0 {
+		vs.Create = SingleArtifact[T](nil)
+	}
 	if vs.Create != nil {
 		v.create = vs.Create.compile(v)
 	} else {
