@@ -67,6 +67,7 @@ type Options struct {
 // App is the content app of one domain. It is an http.Handler, safe for concurrent use.
 type App struct {
 	db        *models.DB
+	lookup    *models.Lookup
 	store     *storage.Store
 	downloads *download.Pool
 	log       *slog.Logger
@@ -86,7 +87,7 @@ type App struct {
 //
 // Errors: Invalid, with every fault of the options.
 func New(db *models.DB, store *storage.Store, downloads *download.Pool, opts *Options) (*App, error) {
-	a := &App{db: db, store: store, downloads: downloads, flights: map[uuid.UUID]*flight{}}
+	a := &App{db: db, lookup: models.NewLookup(db), store: store, downloads: downloads, flights: map[uuid.UUID]*flight{}}
 	if opts != nil {
 		a.opts = *opts
 	}
@@ -173,7 +174,7 @@ func (a *App) Close() error {
 	}
 	a.mu.Unlock()
 	a.running.Wait()
-	return nil
+	return a.lookup.Close()
 }
 
 // Drain refuses new fetches and waits for those that are under way, also those whose clients have gone. When ctx is

@@ -262,7 +262,7 @@ func TestStatements(t *testing.T) {
 			max  int64
 		}{
 			{"/pulp/content/v/f", 3}, {"/pulp/content/p/g", 3}, {"/pulp/content/p/meta", 3},
-			{"/pulp/content/v/", 5}, {"/pulp/content/v", 1}, {"/pulp/content/", 1},
+			{"/pulp/content/v/", 6}, {"/pulp/content/v", 1}, {"/pulp/content/", 1},
 		} {
 			before := s.statements.n.Load()
 			if got := s.get(tt.path); got.StatusCode >= 400 {

@@ -35,7 +35,7 @@ func (a *App) serve(w http.ResponseWriter, r *http.Request) error {
 	if rel == "" {
 		return a.listDistributions(w, r, "")
 	}
-	match, err := models.MatchDistribution(r.Context(), a.db, p)
+	match, err := a.lookup.Distribution(r.Context(), p)
 	if errors.Is(err, pulperr.NotFound) {
 		return a.serveBetween(w, r, rel)
 	}
@@ -88,7 +88,7 @@ func (a *App) serveDistribution(w http.ResponseWriter, r *http.Request, d models
 	if p == "" || strings.HasSuffix(p, "/") {
 		return a.serveFolder(w, r, d, source, p)
 	}
-	file, err := source.File(r.Context(), a.db, p)
+	file, err := a.lookup.File(r.Context(), source, p)
 	if err == nil {
 		return a.serveFile(&answer{w: w, r: r, header: a.headersOf(d, p), name: path.Base(p)}, file)
 	}
@@ -112,7 +112,7 @@ func (a *App) source(ctx context.Context, d models.AnyDistribution) (*models.Sou
 	if row.PublicationID == nil && row.RepositoryID == nil && row.RepositoryVersionID == nil && row.RemoteID == nil {
 		return nil, errNoSource
 	}
-	source, err := models.FindSource(ctx, a.db, row)
+	source, err := a.lookup.Source(ctx, row)
 	if errors.Is(err, pulperr.NotFound) {
 		return nil, errNotFound
 	}
@@ -129,7 +129,7 @@ func (a *App) source(ctx context.Context, d models.AnyDistribution) (*models.Sou
 func (a *App) serveFolder(w http.ResponseWriter, r *http.Request, d models.AnyDistribution, s *models.Source, dir string,
 ) error {
 	index := dir + "index.html"
-	file, err := s.File(r.Context(), a.db, index)
+	file, err := a.lookup.File(r.Context(), s, index)
 	if err == nil {
 		return a.serveFile(&answer{w: w, r: r, header: a.headersOf(d, index), name: "index.html"}, file)
 	}

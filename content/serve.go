@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"path"
 	"strconv"
-	"strings"
 
 	"github.com/google/uuid"
 
@@ -17,9 +16,6 @@ import (
 )
 
 const sizeHeader = "X-Pulp-Artifact-Size"
-
-// maxRanges is how many ranges of one request are answered. More are ignored: the answer is the whole file.
-const maxRanges = 32
 
 // ServeFile returns a handler that answers with the file which a content artifact is, wherever its bytes are: for
 // routes and content handlers of plugins. name decides the content type; what is in header replaces it. A nil header
@@ -42,10 +38,7 @@ func (a *App) ServeFile(contentArtifactID uuid.UUID, name string, header http.He
 
 // serveFile answers with a file, from the store or from a remote.
 func (a *App) serveFile(to *answer, f *models.ServedFile) error {
-	if strings.Count(to.r.Header.Get("Range"), ",") >= maxRanges {
-		to.r = to.r.Clone(to.r.Context())
-		to.r.Header.Del("Range")
-	}
+	to.r = reasonableRange(to.r)
 	if f.ArtifactID == nil {
 		return a.serveAbsent(to, f)
 	}

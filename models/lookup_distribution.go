@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"github.com/google/uuid"
-	"github.com/uptrace/bun"
 
 	"github.com/pulpgo/pulpcore/pulperr"
 )
@@ -21,23 +20,37 @@ type DistributionMatch struct {
 	guardType    string // "" if nothing guards it
 }
 
-// MatchDistribution returns the distribution whose base path is path or one of its parent folders. The longest wins.
-// The path has no slash at either end. It costs one statement, and a second one if the distribution's type has
-// columns of its own.
+const (
+	minBasePaths       = 4
+	distributionByPath = `SELECT m.*, g.pulp_type AS guard_type FROM core_distribution AS m
+LEFT JOIN core_contentguard AS g ON g.pulp_id = m.content_guard_id
+WHERE m.pulp_domain_id = ? AND m.base_path IN `
+)
+
+// Distribution returns the distribution whose base path is path or one of its parent folders. Base paths do not
+// contain each other, so there is at most one. The path has no slash at either end. It costs one statement, and a
+// second one if the distribution's type has columns of its own.
 //
 // Errors: NotFound, also if the distribution's plugin is not part of this App.
-func MatchDistribution(ctx context.Context, db *DB, path string) (*DistributionMatch, error) {
+func (l *Lookup) Distribution(ctx context.Context, path string) (*DistributionMatch, error) {
 	var row struct {
 		Distribution
 		GuardType *string `bun:"guard_type"`
 	}
-	err := db.q.NewRaw(`SELECT m.*, g.pulp_type AS guard_type FROM core_distribution AS m
-LEFT JOIN core_contentguard AS g ON g.pulp_id = m.content_guard_id
-WHERE m.pulp_domain_id = ? AND m.base_path IN (?) ORDER BY length(m.base_path) DESC LIMIT 1`,
-		db.domain.ID, bun.In(parents(path))).Scan(ctx, &row)
-	if err != nil {
+	args, i := []any{l.db.domain.ID}, 0
+	for _, p := range parents(path) {
+		args = append(args, p)
+	}
+	for n := minBasePaths; len(args)-1 > n; n *= 2 {
+		i++
+	}
+	for len(args)-1 < minBasePaths<<i {
+		args = append(args, path)
+	}
+	if err := l.one(ctx, l.distributions[i], &row, args...); err != nil {
 		return nil, rowError(err, "distribution of path", path)
 	}
+	db := l.db
 	s := db.registry.byType[DistributionMaster][row.Type]
 	if s == nil {
 		return nil, fmt.Errorf("models: distribution %q: type %q is of no plugin here: %w",
@@ -49,6 +62,7 @@ WHERE m.pulp_domain_id = ? AND m.base_path IN (?) ORDER BY length(m.base_path) D
 	}
 	derived := s.newRow()
 	if s.detail != "" {
+		var err error
 		if derived, err = db.get(ctx, DistributionMaster, row.Type, row.ID); err != nil {
 			return nil, err
 		}
@@ -94,7 +108,7 @@ func parents(path string) []string {
 // on this level is a file of the listing, whose Name has no slash.
 func DistributionsBelow(ctx context.Context, db *DB, folder, after string, limit int, unguarded bool) (*Listing, error) {
 	order := db.conn.Kind.ByteOrder()
-	return listLevel(folder, after, limit, func(c cursor, n int) ([]pathRow, error) {
+	return listLevel(folder, after, limit, 256, func(c cursor, n int) ([]pathRow, error) {
 		var rows []pathRow
 		q := db.q.NewSelect().TableExpr("core_distribution AS m").ColumnExpr("m.base_path AS path").
 			Where("m.pulp_domain_id = ?", db.domain.ID).Where("NOT m.hidden")
@@ -119,40 +133,39 @@ const (
 	publishedSource = `SELECT p.pulp_id AS publication_id, p.pass_through AS pass_through, v.pulp_id AS version_id,
   v.repository_id AS repository_id, v.number AS number
 FROM core_repositoryversion AS v JOIN core_publication AS p ON p.repository_version_id = v.pulp_id`
-	versionSource = `SELECT CAST(NULL AS uuid), FALSE, v.pulp_id, v.repository_id, v.number
-FROM core_repositoryversion AS v`
+	publicationSource = publishedSource + ` WHERE p.pulp_id = ? AND p.complete AND p.pulp_domain_id = ?`
+	// The versions are walked from the newest on, so a long history costs nothing if there are publications.
+	anySource = `SELECT publication_id, pass_through, version_id, repository_id, number FROM (
+SELECT *, 0 AS precedence FROM (` + publishedSource + `
+  WHERE {column} = ? AND v.complete AND p.complete AND NOT p.checkpoint AND p.pulp_domain_id = ?
+  ORDER BY v.number DESC, p.pulp_id DESC LIMIT 1) AS a
+UNION ALL SELECT *, 1 FROM (SELECT CAST(NULL AS uuid), FALSE, v.pulp_id, v.repository_id, v.number
+  FROM core_repositoryversion AS v WHERE {column} = ? AND v.complete ORDER BY v.number DESC LIMIT 1) AS b
+) AS s ORDER BY precedence LIMIT 1`
 )
 
-// FindSource returns what a distribution serves: its publication; else its version with the newest publication of it;
+// Source returns what a distribution serves: its publication; else its version with the newest publication of it;
 // else, of its repository, the newest version that has a publication, or the latest version if none has. It costs one
 // statement.
 //
 // Errors: NotFound if the distribution points to nothing, or to nothing that is complete.
-func FindSource(ctx context.Context, db *DB, d *Distribution) (*Source, error) {
-	source := new(Source)
-	if d.PublicationID != nil {
-		err := db.q.NewRaw(publishedSource+` WHERE p.pulp_id = ? AND p.complete AND p.pulp_domain_id = ?`,
-			*d.PublicationID, db.domain.ID).Scan(ctx, source)
-		return source, rowError(err, "source of distribution", d.Name)
-	}
-	var column bun.Safe
-	var id uuid.UUID
+func (l *Lookup) Source(ctx context.Context, d *Distribution) (*Source, error) {
+	source, domain := new(Source), l.db.domain.ID
+	var err error
 	switch {
+	case d.PublicationID != nil:
+		err = l.one(ctx, l.publication, source, *d.PublicationID, domain)
 	case d.RepositoryVersionID != nil:
-		column, id = "v.pulp_id", *d.RepositoryVersionID
+		err = l.one(ctx, l.version, source, *d.RepositoryVersionID, domain, *d.RepositoryVersionID)
 	case d.RepositoryID != nil:
-		column, id = "v.repository_id", *d.RepositoryID
+		err = l.one(ctx, l.repository, source, *d.RepositoryID, domain, *d.RepositoryID)
 	default:
 		return nil, fmt.Errorf("models: distribution %q points to nothing: %w", d.Name, pulperr.NotFound)
 	}
-	err := db.q.NewRaw(`SELECT publication_id, pass_through, version_id, repository_id, number FROM (
-SELECT *, 0 AS precedence FROM (`+publishedSource+`
-  WHERE ?0 = ?1 AND v.complete AND p.complete AND NOT p.checkpoint AND p.pulp_domain_id = ?2
-  ORDER BY v.number DESC, p.pulp_id DESC LIMIT 1) AS a
-UNION ALL SELECT *, 1 FROM (`+versionSource+`
-  WHERE ?0 = ?1 AND v.complete ORDER BY v.number DESC LIMIT 1) AS b
-) AS s ORDER BY precedence LIMIT 1`, column, id, db.domain.ID).Scan(ctx, source)
-	return source, rowError(err, "source of distribution", d.Name)
+	if err != nil {
+		return nil, rowError(err, "source of distribution", d.Name)
+	}
+	return source, nil
 }
 
 // folderOf returns what the paths of files in a folder begin with.

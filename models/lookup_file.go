@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/uptrace/bun"
 
 	"github.com/pulpgo/pulpcore/hashlib"
 )
@@ -50,35 +49,37 @@ const (
 	publishedFile = servedColumns + `FROM core_publishedartifact AS pa
 JOIN core_contentartifact AS ca ON ca.pulp_id = pa.content_artifact_id
 LEFT JOIN core_artifact AS a ON a.pulp_id = ca.artifact_id
-WHERE pa.publication_id = ?0 AND pa.relative_path = ?1`
-	// Two units of one version can claim a path if their types allow it; the one made last is served.
+WHERE pa.publication_id = ? AND pa.relative_path = ?`
+	// Two units of one version can claim a path if their types allow it; the one made last is served. The cross join
+	// keeps SQLite, which has no statistics, from beginning with all members of the version.
 	versionFile = servedColumns + `FROM core_contentartifact AS ca
-JOIN core_repositorycontent AS rc ON rc.content_id = ca.content_id
+CROSS JOIN core_repositorycontent AS rc
 LEFT JOIN core_artifact AS a ON a.pulp_id = ca.artifact_id
-WHERE ca.relative_path = ?1 AND rc.repository_id = ?2 AND rc.version_added <= ?3
-  AND (rc.version_removed IS NULL OR rc.version_removed > ?3)`
+WHERE ca.relative_path = ? AND rc.content_id = ca.content_id AND rc.repository_id = ? AND rc.version_added <= ?
+  AND (rc.version_removed IS NULL OR rc.version_removed > ?)`
 	// The version is not searched at all if the publication has the path.
 	passThroughFile = `SELECT * FROM (` + publishedFile + `) AS published
 UNION ALL SELECT * FROM (` + versionFile + `
-  AND NOT EXISTS (SELECT 1 FROM core_publishedartifact WHERE publication_id = ?0 AND relative_path = ?1)
+  AND NOT EXISTS (SELECT 1 FROM core_publishedartifact WHERE publication_id = ? AND relative_path = ?)
 ORDER BY ca.pulp_id DESC LIMIT 1) AS passed`
 )
 
-// File returns the file at a path of the source. It costs one statement.
+// File returns the file at a path of a source. It costs one statement.
 //
 // Errors: NotFound.
-func (s *Source) File(ctx context.Context, db *DB, path string) (*ServedFile, error) {
-	var q *bun.RawQuery
+func (l *Lookup) File(ctx context.Context, s *Source, path string) (*ServedFile, error) {
+	var row servedRow
+	var err error
 	switch {
 	case s.PublicationID == nil:
-		q = db.q.NewRaw(versionFile+" ORDER BY ca.pulp_id DESC LIMIT 1", nil, path, s.RepositoryID, s.Number)
+		err = l.one(ctx, l.versionFile, &row, path, s.RepositoryID, s.Number, s.Number)
 	case s.PassThrough:
-		q = db.q.NewRaw(passThroughFile, *s.PublicationID, path, s.RepositoryID, s.Number)
+		err = l.one(ctx, l.passThrough, &row, *s.PublicationID, path, path, s.RepositoryID, s.Number, s.Number,
+			*s.PublicationID, path)
 	default:
-		q = db.q.NewRaw(publishedFile, *s.PublicationID, path)
+		err = l.one(ctx, l.published, &row, *s.PublicationID, path)
 	}
-	var row servedRow
-	if err := q.Scan(ctx, &row); err != nil {
+	if err != nil {
 		return nil, rowError(err, "file", path)
 	}
 	return row.file(), nil

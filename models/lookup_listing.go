@@ -50,20 +50,15 @@ func (c cursor) where(q *bun.SelectQuery, column string, order bun.Safe) *bun.Se
 	return q
 }
 
-// Bounds of the batches in which paths are read for a listing. A batch that ends within a folder was too large, since
-// the rest of that folder is passed over.
-const (
-	minListBatch = 16
-	maxListBatch = 512
-)
+// minListBatch is how many paths are read at a time when the folder holds many. A batch that ends within a subfolder
+// was too large, since the rest of that subfolder is passed over.
+const minListBatch = 16
 
 // listLevel makes a page of what lies directly below a folder out of a walk over all paths below it. It passes over
-// the inside of each subfolder, so its cost depends on the page and not on what the folder holds.
-func listLevel(folder, after string, limit int, read func(c cursor, n int) ([]pathRow, error)) (*Listing, error) {
-	c := cursor{from: folder}
-	if folder != "" {
-		c.end = pastFolder(folder)
-	}
+// the inside of each subfolder, so its cost depends on the page and not on what the folder holds. batch is the most
+// paths to read at a time.
+func listLevel(folder, after string, limit, batch int, read func(c cursor, n int) ([]pathRow, error)) (*Listing, error) {
+	c := within(folder)
 	if after != "" {
 		c.from = folder + after
 		if strings.HasSuffix(after, "/") {
@@ -71,7 +66,7 @@ func listLevel(folder, after string, limit int, read func(c cursor, n int) ([]pa
 		}
 	}
 	page := &Listing{}
-	for n := min(limit+1, maxListBatch); ; {
+	for n := batch; ; {
 		rows, err := read(c, n)
 		if err != nil {
 			return nil, err
@@ -97,9 +92,17 @@ func listLevel(folder, after string, limit int, read func(c cursor, n int) ([]pa
 		if c.inclusive && rows[len(rows)-1].Path < c.from {
 			n = max(n/4, minListBatch)
 		} else {
-			n = min(n*2, maxListBatch)
+			n = min(n*2, batch)
 		}
 	}
+}
+
+// within returns the cursor at the beginning of a folder, which is empty or ends with a slash.
+func within(folder string) cursor {
+	if folder == "" {
+		return cursor{}
+	}
+	return cursor{from: folder, end: pastFolder(folder)}
 }
 
 func entryOf(row pathRow, folder string) ListEntry {
@@ -115,15 +118,25 @@ func pastFolder(folder string) string { return folder[:len(folder)-1] + "0" }
 
 // HasFolder reports whether the source has a file below a folder, which has no slash at the end and is not empty.
 func (s *Source) HasFolder(ctx context.Context, db *DB, dir string) (bool, error) {
-	rows, err := s.walk(ctx, db, cursor{from: dir + "/", end: pastFolder(dir + "/")}, 1)
+	c := within(dir + "/")
+	plan, err := s.plan(ctx, db, c)
+	if err != nil {
+		return false, err
+	}
+	rows, err := s.walk(ctx, db, plan, c, 1)
 	return len(rows) > 0, err
 }
 
 // List returns a page of the files and folders directly in a folder of the source: at most limit entries, those that
 // follow the After of the page before. The empty folder is the root. A folder that does not exist is empty.
 func (s *Source) List(ctx context.Context, db *DB, dir, after string, limit int) (*Listing, error) {
-	page, err := listLevel(folderOf(dir), after, limit, func(c cursor, n int) ([]pathRow, error) {
-		return s.walk(ctx, db, c, n)
+	folder := folderOf(dir)
+	plan, err := s.plan(ctx, db, within(folder))
+	if err != nil {
+		return nil, err
+	}
+	page, err := listLevel(folder, after, limit, plan.batch, func(c cursor, n int) ([]pathRow, error) {
+		return s.walk(ctx, db, plan, c, n)
 	})
 	if err != nil {
 		return nil, err
@@ -131,14 +144,51 @@ func (s *Source) List(ctx context.Context, db *DB, dir, after string, limit int)
 	return page, s.describe(ctx, db, page.Entries)
 }
 
-// walk reads the next n paths of the source.
-func (s *Source) walk(ctx context.Context, db *DB, c cursor, n int) ([]pathRow, error) {
+// walkPlan says how the paths of a version are walked: along the sorted paths of all content, asking of each whether
+// it is a member, or along the members, sorting their paths.
+type walkPlan struct {
+	byPath bool
+	batch  int // paths to read at a time
+}
+
+const (
+	fewPaths   = 2000   // so many in a folder are all looked at
+	fewMembers = 20_000 // so many members are all sorted
+)
+
+// plan chooses the cheaper walk. SQLite has no statistics to choose by.
+func (s *Source) plan(ctx context.Context, db *DB, c cursor) (walkPlan, error) {
+	if s.PublicationID != nil && !s.PassThrough {
+		return walkPlan{batch: 256}, nil
+	}
 	order := db.conn.Kind.ByteOrder()
+	var paths, members int64
+	q := db.q.NewSelect().TableExpr("core_contentartifact AS ca").ColumnExpr("1 AS one").Limit(fewPaths + 1)
+	err := db.q.NewSelect().TableExpr("(?) AS x", c.where(q, "ca.relative_path", order)).ColumnExpr("COUNT(*)").
+		Scan(ctx, &paths)
+	if err != nil || paths <= fewPaths {
+		return walkPlan{byPath: true, batch: fewPaths + 1}, rowError(err, "paths below", c.from)
+	}
+	err = db.q.NewSelect().TableExpr("core_repositoryversioncount").ColumnExpr("COALESCE(SUM(present), 0)").
+		Where("version_id = ?", s.VersionID).Scan(ctx, &members)
+	if err != nil || members <= fewMembers {
+		return walkPlan{batch: fewMembers + 1}, rowError(err, "count of version", s.VersionID.String())
+	}
+	return walkPlan{byPath: true, batch: 256}, nil
+}
+
+// walk reads the next n paths of the source.
+func (s *Source) walk(ctx context.Context, db *DB, plan walkPlan, c cursor, n int) ([]pathRow, error) {
+	order := db.conn.Kind.ByteOrder()
+	join := "JOIN core_repositorycontent AS rc ON rc.content_id = ca.content_id"
+	if plan.byPath {
+		join = "CROSS JOIN core_repositorycontent AS rc" // SQLite does not turn it around
+	}
 	version := func() *bun.SelectQuery {
 		q := db.q.NewSelect().TableExpr("core_contentartifact AS ca").
-			ColumnExpr("ca.relative_path AS path, ca.pulp_id AS id").
-			Join("JOIN core_repositorycontent AS rc ON rc.content_id = ca.content_id").
-			Where("rc.repository_id = ?", s.RepositoryID).Where("rc.version_added <= ?", s.Number).
+			ColumnExpr("ca.relative_path AS path, ca.pulp_id AS id").Join(join).
+			Where("rc.content_id = ca.content_id").Where("rc.repository_id = ?", s.RepositoryID).
+			Where("rc.version_added <= ?", s.Number).
 			Where("(rc.version_removed IS NULL OR rc.version_removed > ?)", s.Number)
 		return c.where(q, "ca.relative_path", order).OrderExpr("ca.relative_path?", order).Limit(int64(n))
 	}
