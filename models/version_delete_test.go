@@ -162,6 +162,66 @@ func TestDeleteVersionWithPublications(t *testing.T) {
 	})
 }
 
+// A unit that was away for one version only was never away once that version is deleted.
+func TestDeleteVersionMerges(t *testing.T) {
+	each(t, func(t *testing.T, db *models.DB) {
+		ctx := t.Context()
+		repo, units := newRepo(t, db), newNotes(t, db, 3)
+		remove := func(ids ...uuid.UUID) *models.RepositoryVersion {
+			v, err := models.CreateVersion(ctx, db, repo, nil, func(v *models.NewVersion) error {
+				_, err := v.Remove(ctx, ids)
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return v
+		}
+		add(t, db, repo, units...)
+		away := remove(units[0], units[1])
+		back := add(t, db, repo, units[0], units[1])
+		gone := remove(units[1])
+		if err := models.DeleteVersion(ctx, db, away); err != nil {
+			t.Fatal(err)
+		}
+		checkContent(ctx, t, db, back, units)
+		checkContent(ctx, t, db, gone, []uuid.UUID{units[0], units[2]})
+		for v, want := range map[*models.RepositoryVersion]models.TypeCount{
+			back: {Present: 3}, gone: {Present: 2, Removed: 1},
+		} {
+			if got, err := v.Counts(ctx, db); err != nil || got["test.note"] != want {
+				t.Errorf("counts of version %d = %v, %v, want %v", v.Number, got, err, want)
+			}
+		}
+		n, err := db.Bun().NewSelect().TableExpr("core_repositorycontent").Where("repository_id = ?", repo.ID).Count(ctx)
+		if err != nil || n != 3 {
+			t.Errorf("%d memberships, %v, want one per unit", n, err)
+		}
+		if fixed, err := models.RecountVersions(ctx, db, repo.ID); err != nil || fixed != nil {
+			t.Errorf("RecountVersions = %v, %v, want nothing to correct", fixed, err)
+		}
+	})
+}
+
+func TestRecountVersions(t *testing.T) {
+	each(t, func(t *testing.T, db *models.DB) {
+		ctx := t.Context()
+		p := newPublished(t, db)
+		_, err := db.Bun().NewRaw("UPDATE core_repositoryversioncount SET present = 77 WHERE version_id IN (?, ?)",
+			p.versions[2].ID, p.versions[4].ID).Exec(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fixed, err := models.RecountVersions(ctx, db, p.repo.ID)
+		if err != nil || !slices.Equal(fixed, []int{2, 4}) {
+			t.Fatalf("RecountVersions = %v, %v, want [2 4]", fixed, err)
+		}
+		if got, err := p.versions[4].Counts(ctx, db); err != nil || got["test.note"] != (models.TypeCount{Added: 1, Present: 4}) {
+			t.Fatalf("Counts = %v, %v", got, err)
+		}
+	})
+}
+
 func TestVersionsPages(t *testing.T) {
 	each(t, func(t *testing.T, db *models.DB) {
 		p := newPublished(t, db)

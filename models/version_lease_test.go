@@ -158,6 +158,42 @@ func setTask(t *testing.T, db *models.DB, id uuid.UUID, state models.TaskState) 
 	}
 }
 
+// What a mirroring change has seen dies with it, or the next one would keep what its source no longer has.
+func TestSeenOfCrashedVersion(t *testing.T) {
+	each(t, func(t *testing.T, db *models.DB) {
+		ctx := t.Context()
+		repo, units := newRepo(t, db), newNotes(t, db, 3)
+		add(t, db, repo, units...)
+		errGone := errors.New("process gone")
+		mirror := func(end func(v *models.NewVersion) error, ids ...uuid.UUID) (*models.RepositoryVersion, error) {
+			return models.CreateVersion(ctx, db, repo, nil, func(v *models.NewVersion) error {
+				if err := v.MarkSeen(ctx, ids); err != nil {
+					return err
+				}
+				return end(v)
+			})
+		}
+		_, err := mirror(func(v *models.NewVersion) error {
+			models.Abandon(v)
+			return errGone
+		}, units...)
+		if !errors.Is(err, errGone) {
+			t.Fatal(err)
+		}
+		v, err := mirror(func(v *models.NewVersion) error {
+			_, err := v.RemoveUnseen(ctx)
+			return err
+		}, units[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		checkContent(ctx, t, db, v, units[:1])
+		if n, err := db.Bun().NewSelect().TableExpr("core_versionseen").Count(ctx); err != nil || n != 0 {
+			t.Fatalf("%d notes of seen units are left, %v", n, err)
+		}
+	})
+}
+
 // A task that was given up for dead can neither complete its version nor leave part of it visible.
 func TestVersionOfFencedTask(t *testing.T) {
 	each(t, func(t *testing.T, db *models.DB) {

@@ -62,7 +62,7 @@ type machine struct {
 var errGivenUp = errors.New("given up")
 
 func (m *machine) draw(t *rapid.T, label string) []uuid.UUID {
-	return rapid.SliceOfN(rapid.SampledFrom(m.units), 0, 8).Draw(t, label)
+	return rapid.SliceOfN(rapid.SampledFrom(m.units), 0, 4).Draw(t, label)
 }
 
 // Create runs a closure of random changes; it may start from a base, fail, panic or be abandoned.
@@ -81,7 +81,7 @@ func (m *machine) Create(t *rapid.T) {
 		opts, want = &models.VersionOptions{Base: m.other}, maps.Clone(m.extra)
 	}
 	end := rapid.SampledFrom([]string{"ok", "ok", "ok", "ok", "error", "panic", "crash"}).Draw(t, "end")
-	steps := rapid.IntRange(0, 5).Draw(t, "steps")
+	steps := rapid.IntRange(0, 3).Draw(t, "steps")
 	v, err := m.create(opts, func(v *models.NewVersion) error {
 		for range steps {
 			m.step(t, v, want)
@@ -325,20 +325,20 @@ func ptr[T any](v T) *T { return &v }
 // TestVersionsAgainstSets runs random operations on a repository and on plain sets, and compares after each.
 func TestVersionsAgainstSets(t *testing.T) {
 	each(t, func(t *testing.T, db *models.DB) {
-		units := newNotes(t, db, 12)
+		units := newNotes(t, db, 4) // few, so that they come and go often
 		types := map[uuid.UUID]string{}
 		for _, id := range units {
 			types[id] = "test.note"
 		}
-		for i := range 6 { // different paths, so that none displaces another
+		for i := range 2 { // different paths, so that none displaces another
 			id := newFile(t, db, fmt.Sprintf("path %d", i), "x", nil)
 			types[id] = "test.file"
 			units = append(units, id)
 		}
 		other := newRepo(t, db)
 		extra := set{}
-		insert(extra, units[3:9])
-		base := add(t, db, other, units[3:9]...)
+		insert(extra, units[2:5])
+		base := add(t, db, other, units[2:5]...)
 		rapid.Check(t, func(rt *rapid.T) {
 			m := &machine{
 				ctx: t.Context(), db: db, repo: newRepo(t, db), other: base, extra: extra, units: units, types: types,
