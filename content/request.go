@@ -81,10 +81,19 @@ func (a *App) serveDistribution(w http.ResponseWriter, r *http.Request, d models
 			return nil
 		}
 	}
+	if d.AsDistribution().Checkpoint {
+		return a.serveCheckpoint(w, r, d, p)
+	}
 	source, err := a.source(r.Context(), d)
 	if err != nil {
 		return err
 	}
+	return a.serveSource(w, r, d, source, p)
+}
+
+// serveSource answers for a path of what a distribution serves.
+func (a *App) serveSource(w http.ResponseWriter, r *http.Request, d models.AnyDistribution, source *models.Source, p string,
+) error {
 	if p == "" || strings.HasSuffix(p, "/") {
 		return a.serveFolder(w, r, d, source, p)
 	}

@@ -1,0 +1,92 @@
+package content
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/pulperr"
+)
+
+// checkpointName is the form of the folder of a checkpoint: the second in which it was made, in UTC.
+const checkpointName = "20060102T150405Z"
+
+// serveCheckpoint answers for a path of a distribution that has a folder for each checkpoint of its repository. The
+// folder of a time between two checkpoints leads to the earlier one.
+func (a *App) serveCheckpoint(w http.ResponseWriter, r *http.Request, d models.AnyDistribution, p string) error {
+	row := d.AsDistribution()
+	if row.RepositoryID == nil {
+		return errNoSource
+	}
+	if p == "" {
+		return a.listCheckpoints(w, r, row)
+	}
+	name, rest, slash := strings.Cut(p, "/")
+	wanted, err := time.Parse(checkpointName, name)
+	if err != nil || wanted.Format(checkpointName) != name || wanted.After(time.Now()) {
+		return errNotFound
+	}
+	found, err := models.CheckpointAt(r.Context(), a.db, *row.RepositoryID, wanted.Add(time.Second))
+	if errors.Is(err, pulperr.NotFound) {
+		return errNotFound
+	}
+	if err != nil {
+		return err
+	}
+	if made := found.Created.Format(checkpointName); made != name {
+		to := url.URL{Path: a.opts.Prefix + row.BasePath + "/" + made + "/" + rest, RawQuery: r.URL.RawQuery}
+		w.Header().Set("Location", to.String())
+		writeStatus(w, http.StatusMovedPermanently, "")
+		return nil
+	}
+	if !slash {
+		redirectToFolder(w, r)
+		return nil
+	}
+	return a.serveSource(w, r, d, &found.Source, rest)
+}
+
+// listCheckpoints lists the folders of a repository's checkpoints.
+func (a *App) listCheckpoints(w http.ResponseWriter, r *http.Request, d *models.Distribution) error {
+	after, limit, err := a.page(r)
+	if err != nil {
+		return err
+	}
+	var from time.Time
+	if after != "" {
+		last, err := time.Parse(checkpointName, strings.TrimSuffix(after, "/"))
+		if err != nil {
+			return errBadPage
+		}
+		from = last.Add(time.Second)
+	}
+	page := &models.Listing{}
+	for {
+		// One more than a page has; several checkpoints may share a second and then a folder.
+		times, err := models.CheckpointTimes(r.Context(), a.db, *d.RepositoryID, from, limit+1)
+		if err != nil {
+			return err
+		}
+		for _, t := range times {
+			name := t.Format(checkpointName) + "/"
+			n := len(page.Entries)
+			switch {
+			case n > 0 && page.Entries[n-1].Name == name:
+			case n == limit:
+				page.After = page.Entries[n-1].Name
+				writeListing(w, r.URL.Path, true, page, limit)
+				return nil
+			default:
+				page.Entries = append(page.Entries, models.ListEntry{Name: name})
+			}
+			from = t.Truncate(time.Second).Add(time.Second)
+		}
+		if len(times) <= limit {
+			writeListing(w, r.URL.Path, true, page, limit)
+			return nil
+		}
+	}
+}
