@@ -63,9 +63,7 @@ func (q *Queue) cancelIn(ctx context.Context, tx *models.Tx, id uuid.UUID, list 
 	if len(seq) > 0 {
 		tx.AfterCommit(func() {
 			q.events.cancel(id)
-			if q.embedded == nil {
-				q.publish(ctx, "cancel", id.String())
-			}
+			q.publish(ctx, "cancel", id.String())
 		})
 	}
 	return nil

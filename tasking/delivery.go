@@ -127,7 +127,6 @@ func (q *Queue) deliver(ctx context.Context, tasks ...sqldialect.ReadyTask) {
 	if len(tasks) == 0 {
 		return
 	}
-	q.events.wake()
 	if q.embedded != nil && !q.consuming() {
 		return // nobody reads the Redis of this process; a worker starts by looking into the database
 	}
@@ -140,6 +139,7 @@ func (q *Queue) deliver(ctx context.Context, tasks ...sqldialect.ReadyTask) {
 		q.log.WarnContext(ctx, "task is delivered later", "err", err)
 		return
 	}
+	q.events.wake()
 	q.publish(ctx, "wake", "")
 }
 
@@ -155,8 +155,11 @@ func (d *delivery) enqueue(ctx context.Context, tasks []sqldialect.ReadyTask) er
 
 func messageID(t sqldialect.ReadyTask) string { return t.ID.String() + "." + strconv.Itoa(t.Gen) }
 
-// publish sends a hint to all processes.
+// publish sends a hint to all other processes. A Redis within this process has none.
 func (q *Queue) publish(ctx context.Context, what, payload string) {
+	if q.embedded != nil {
+		return
+	}
 	client, err := q.delivery.redis()
 	if err == nil {
 		err = client.Publish(ctx, q.channel(what), payload).Err()
@@ -212,7 +215,7 @@ var _ asynq.Logger = asynqLog{}
 // finished reports to all who wait that a task has ended.
 func (q *Queue) finished(ctx context.Context, id uuid.UUID, state models.TaskState) {
 	q.events.finished(id)
-	if q.embedded == nil && state.Final() {
+	if state.Final() {
 		q.publish(ctx, "final", id.String())
 	}
 }
