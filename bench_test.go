@@ -17,7 +17,6 @@ import (
 	"github.com/pulpgo/pulpcore/examples/fileserver/file"
 	"github.com/pulpgo/pulpcore/internal/dbtest"
 	"github.com/pulpgo/pulpcore/models"
-	"github.com/pulpgo/pulpcore/settings"
 )
 
 // benchUnits is how many files of benchSize bytes a benchmark syncs.
@@ -61,8 +60,7 @@ func benchDB(b *testing.B, name string) string {
 // benchApp opens an App with a worker that ends with the benchmark.
 func benchApp(b *testing.B, db string) *pulpcore.App {
 	b.Helper()
-	set, err := settings.Load(settings.Value("DEPLOY_ROOT", b.TempDir()), settings.Value("DATABASE_URL", db),
-		settings.Value("LOGGING", map[string]any{"root": map[string]any{"level": "ERROR"}}))
+	set, err := quiet(b.TempDir(), settings.Value("DATABASE_URL", db))
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -43,8 +43,7 @@ func TestMain(m *testing.M) {
 }
 
 func killSettings(dir, db string) (*settings.Set, error) {
-	return settings.Load(settings.Value("DEPLOY_ROOT", dir), settings.Value("DATABASE_URL", db),
-		settings.Value("WORKER_TTL", 2), settings.Value("LOGGING", map[string]any{"root": map[string]any{"level": "ERROR"}}))
+	return quiet(dir, settings.Value("DATABASE_URL", db), settings.Value("WORKER_TTL", 2))
 }
 
 // killedProgram syncs and publishes in a loop until it is killed. It says "cycle" after each round.

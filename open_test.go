@@ -24,6 +24,14 @@ import (
 	"github.com/pulpgo/pulpcore/tasking"
 )
 
+// quiet returns settings for a folder that log nothing but errors.
+func quiet(dir string, more ...settings.Option) (*settings.Set, error) {
+	return settings.Load(append([]settings.Option{
+		settings.Value("DEPLOY_ROOT", dir),
+		settings.Value("LOGGING", map[string]any{"root": map[string]any{"level": "ERROR"}}),
+	}, more...)...)
+}
+
 // The faults of the plugins below.
 type (
 	nameless   struct{ models.Remote }
@@ -79,7 +87,7 @@ func TestTwoServersStartAtOnceOnOneDatabase(t *testing.T) {
 			var wg sync.WaitGroup
 			for range 4 {
 				wg.Go(func() {
-					set, err := settings.Load(settings.Value("DEPLOY_ROOT", dir), settings.Value("DATABASE_URL", db.URL))
+					set, err := quiet(dir, settings.Value("DATABASE_URL", db.URL))
 					if err != nil {
 						t.Error(err)
 						return
@@ -101,7 +109,7 @@ func TestTwoServersStartAtOnceOnOneDatabase(t *testing.T) {
 			}
 			wg.Wait()
 			// All four secrets can be read, so all four servers agreed on one key.
-			set, err := settings.Load(settings.Value("DEPLOY_ROOT", dir), settings.Value("DATABASE_URL", db.URL))
+			set, err := quiet(dir, settings.Value("DATABASE_URL", db.URL))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -120,7 +128,7 @@ func TestTwoServersStartAtOnceOnOneDatabase(t *testing.T) {
 
 func TestOpenRefusesASchemaThatDoesNotFit(t *testing.T) {
 	t.Parallel()
-	set, err := settings.Load(settings.Value("DEPLOY_ROOT", t.TempDir()))
+	set, err := quiet(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}

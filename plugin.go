@@ -87,9 +87,11 @@ func check(set *settings.Set, plugins []*Plugin) (*blueprint, error) {
 	faults = append(faults, err)
 	b.set, err = set.With(sections...)
 	faults = append(faults, err)
-	if b.set != nil {
-		faults = append(faults, checksums(b.set, plugins)...)
+	merged := b.set
+	if merged == nil { // faults of the settings shall not hide those of the plugins
+		merged = set
 	}
+	faults = append(faults, checksums(merged, plugins)...)
 	if err := errors.Join(faults...); err != nil {
 		return nil, fmt.Errorf("pulpcore: open: %w: %w", pulperr.Invalid, err)
 	}
