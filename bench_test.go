@@ -17,6 +17,7 @@ import (
 	"github.com/pulpgo/pulpcore/examples/fileserver/file"
 	"github.com/pulpgo/pulpcore/internal/dbtest"
 	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/settings"
 )
 
 // benchUnits is how many files of benchSize bytes a benchmark syncs.
