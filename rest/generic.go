@@ -28,7 +28,7 @@ func (a *API) addGenericLists() {
 		a.add(&operation{
 			method: "GET", path: masterPath(m) + "/", id: masterPath(m) + "_list", tag: masterTitle(m),
 			summary: "List " + masterPath(m), params: params, columns: s.orderColumns(), answer: s.model + "Response",
-			paged: true,
+			paged:  true,
 			handle: func(ctx context.Context, c *call) error { return c.listMaster(ctx, m, s, params) },
 		})
 	}

@@ -37,7 +37,9 @@ func corePath(kind string) string {
 	return ""
 }
 
-func (a *API) coreHref(kind string, id uuid.UUID) string { return a.base + corePath(kind) + id.String() + "/" }
+func (a *API) coreHref(kind string, id uuid.UUID) string {
+	return a.base + corePath(kind) + id.String() + "/"
+}
 
 func (a *API) href(v *view, id uuid.UUID) string { return a.base + v.path + id.String() + "/" }
 

@@ -127,6 +127,7 @@ func (a *API) setDefaults() (faults []error) {
 	}
 	if !strings.HasPrefix(o.Root, "/") || !strings.HasSuffix(o.Root, "/") || strings.ContainsAny(o.Root, "{}*?#") {
 		faults = append(faults, fmt.Errorf("root %q: it must be a path that begins and ends with a slash", o.Root))
+		o.Root = defaultRoot // so that the rest can be checked
 	}
 	if o.ContentPathPrefix == "" {
 		o.ContentPathPrefix = "/pulp/content/"

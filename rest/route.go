@@ -122,7 +122,7 @@ func (a *API) addChanges(v *view, o operation) {
 		a.add(o.with("PUT", v.op+"_update", "Update "+v.summary, v.handleUpdate(replacing)).
 			takes(v.model).answers(v.updateStatus()...))
 		a.add(o.with("PATCH", v.op+"_partial_update", "Update "+v.summary, v.handleUpdate(patching)).
-			takes("Patched"+v.model).answers(v.updateStatus()...))
+			takes("Patched" + v.model).answers(v.updateStatus()...))
 	}
 	del := o.with("DELETE", v.op+"_delete", "Delete "+v.summary, v.handleDelete).answers(http.StatusAccepted)
 	if v.isPublication() || v.isGuard() {

@@ -188,7 +188,6 @@ func (c *call) answerTask(ctx context.Context, status int, t *models.Task, minim
 	return c.answerObject(status, list[0])
 }
 
-
 func readTask(ctx context.Context, c *call) error {
 	t, err := c.task(ctx)
 	if err != nil {

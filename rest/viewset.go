@@ -64,7 +64,9 @@ type compiler struct {
 	faults   []error
 }
 
-func (c *compiler) fault(format string, args ...any) { c.faults = append(c.faults, fmt.Errorf(format, args...)) }
+func (c *compiler) fault(format string, args ...any) {
+	c.faults = append(c.faults, fmt.Errorf(format, args...))
+}
 
 var viewName = regexp.MustCompile(`^[a-z][a-z0-9_-]*$`)
 

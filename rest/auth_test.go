@@ -1,0 +1,143 @@
+package rest_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/pulpgo/pulpcore/internal/dbtest"
+	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/rest"
+)
+
+func TestAuthentication(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, url string) {
+		t.Parallel()
+		db := openDB(t, url)
+		b := setupOn(t, db, &rest.Options{Auth: rest.BasicAuth(db)})
+		for _, u := range []*models.User{
+			{Username: admin, IsActive: true, IsSuperuser: true}, {Username: "user", IsActive: true}, {Username: "off"},
+		} {
+			must(t, models.CreateUser(t.Context(), b.db, u, password))
+		}
+		tests := []struct {
+			name   string
+			edit   func(*http.Request)
+			status int
+			body   string
+		}{
+			{
+				"no credentials", func(r *http.Request) { r.Header.Del("Authorization") }, 401,
+				`{"detail": "Authentication credentials were not provided."}`,
+			},
+			{
+				"wrong password", func(r *http.Request) { r.SetBasicAuth(admin, "x") }, 401,
+				`{"detail": "Invalid username/password."}`,
+			},
+			{
+				"unknown user", func(r *http.Request) { r.SetBasicAuth("nobody", password) }, 401,
+				`{"detail": "Invalid username/password."}`,
+			},
+			{
+				"NUL in the name", func(r *http.Request) { r.SetBasicAuth("a\x00", password) }, 401,
+				`{"detail": "Invalid username/password."}`,
+			},
+			{
+				"switched off", func(r *http.Request) { r.SetBasicAuth("off", password) }, 401,
+				`{"detail": "Invalid username/password."}`,
+			},
+			{
+				"no administrator", func(r *http.Request) { r.SetBasicAuth("user", password) }, 403,
+				`{"detail": "You do not have permission to perform this action."}`,
+			},
+			{
+				"before the method", func(r *http.Request) { r.Header.Del("Authorization"); r.Method = "PUT" }, 401,
+				`{"detail": "Authentication credentials were not provided."}`,
+			},
+			{"administrator", func(*http.Request) {}, 200, `{"count": 0, "next": null, "previous": null, "results": []}`},
+		}
+		for _, tt := range tests {
+			t.Run(tt.name, func(t *testing.T) {
+				at := *b
+				at.t = t
+				a := at.do("GET", "tasks/", nil, tt.edit).want(tt.status)
+				diff(t, a.body, tt.body)
+				if challenge := a.header.Get("WWW-Authenticate"); (challenge == `Basic realm="api"`) != (tt.status == 401) {
+					t.Errorf("WWW-Authenticate = %q with status %d", challenge, tt.status)
+				}
+			})
+		}
+		remote := b.create("remotes/file/file/", map[string]any{"name": "r", "url": "http://x.example/"})
+		if got := b.task("PATCH", remote, map[string]any{"policy": "streamed"}).get("created_by"); got != "/pulp/api/v3/users/1/" {
+			t.Errorf("created_by = %v", got)
+		}
+	})
+}
+
+// TestBasicAuthRemembers makes sure that a password is verified once, and a wrong one every time.
+func TestBasicAuthRemembers(t *testing.T) {
+	t.Parallel()
+	db := openDB(t, dbtest.SQLite(t))
+	must(t, models.CreateUser(t.Context(), db, &models.User{Username: admin, IsActive: true}, password))
+	c := &counter{}
+	db.Conn().Bun.AddQueryHook(c) //nolint:staticcheck // the pool of the test alone
+	auth := rest.BasicAuth(db)
+	ask := func(password string) error {
+		r := httptest.NewRequest("GET", "/", nil)
+		r.SetBasicAuth(admin, password)
+		_, err := auth.Authenticate(r)
+		return err
+	}
+	for i := range 3 {
+		must(t, ask(password))
+		if c.n != 1 {
+			t.Fatalf("statements after %d requests with the right password = %d, want 1", i+1, c.n)
+		}
+	}
+	if err := ask("wrong"); err == nil || c.n != 2 {
+		t.Errorf("a wrong password: %v after %d statements, want an error after 2", err, c.n)
+	}
+}
+
+func TestRoutes(t *testing.T) {
+	t.Parallel()
+	says := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		name := "nobody"
+		if u := rest.UserOf(r.Context()); u != nil {
+			name = u.Username
+		}
+		fmt.Fprint(w, r.URL.Path, " for ", name)
+	})
+	db := openDB(t, dbtest.SQLite(t))
+	b := setupOn(t, db, &rest.Options{Routes: []rest.Route{
+		{Path: "/pulp_file/galaxy/", Handler: says},
+		{Path: "/pulp/api/v3/file/ping/", Handler: says, Anonymous: true},
+		{Path: "/panics", Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("secret") })},
+	}})
+	for path, want := range map[string]string{
+		"/pulp_file/galaxy/":        "/pulp_file/galaxy/ for admin",
+		"/pulp_file/galaxy/a/b%2Fc": "/pulp_file/galaxy/a/b/c for admin",
+		"/pulp/api/v3/file/ping/":   "/pulp/api/v3/file/ping/ for nobody",
+	} {
+		if got := string(b.do("PUT", path, nil).want(200).body); got != want {
+			t.Errorf("PUT %s = %q, want %q", path, got, want)
+		}
+	}
+	diff(t, b.do("GET", "/panics", nil).want(500).body, `{"detail": "Internal error."}`)
+}
+
+// TestMounted makes sure that the API works within a host that routes with chi, which leaves its state in the context.
+func TestMounted(t *testing.T) {
+	t.Parallel()
+	b := setup(t, dbtest.SQLite(t), nil)
+	host := newChi(b.api)
+	r := httptest.NewRequestWithContext(context.Background(), "GET", "/pulp/api/v3/tasks/", nil)
+	w := httptest.NewRecorder()
+	host.ServeHTTP(w, r)
+	if w.Code != 200 {
+		t.Errorf("status below a chi router = %d: %s", w.Code, w.Body)
+	}
+}
