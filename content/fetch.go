@@ -180,8 +180,12 @@ func (f *flight) fetch(ctx context.Context) error {
 		}
 		f.app.log.WarnContext(ctx, "fetch of content failed", "content_artifact", f.id,
 			"remote", s.RemoteID, "url", download.Redact(s.URL), "err", err)
-		if f.spool.Reset() != nil {
+		if errors.Is(err, errSpool) {
 			return err
+		}
+		if f.spool.Reset() != nil {
+			// For those who have not read any of it the file is as absent as after the last source.
+			return fmt.Errorf("%w: %w", errNotFound, err)
 		}
 	}
 	return errNotFound
@@ -287,7 +291,8 @@ func expectation(f *models.ServedFile, s *models.RemoteSource) *hashlib.Expect {
 
 // client returns the client of a remote, which it shares with the tasks of this process.
 func (a *App) client(r *models.Remote) (*download.Client, error) {
-	c, err := a.downloads.Client(r.ID.String(), r.Updated.UTC().Format(time.RFC3339Nano), func() (*download.Config, error) {
+	version := r.Updated.UTC().Format(time.RFC3339Nano)
+	c, err := a.downloads.Client(r.ID.String(), version, func() (*download.Config, error) {
 		cfg := r.DownloadConfig(a.db.Checksums(), a.opts.AllowedImportPaths)
 		cfg.Log = a.log
 		return cfg, nil

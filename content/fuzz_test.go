@@ -12,8 +12,8 @@ import (
 )
 
 // record serves one request without a network. A panic that cuts the connection is reported as cut.
-func (s *site) record(t testing.TB, method, path string, header http.Header) (rec *httptest.ResponseRecorder, cut bool) {
-	r := &http.Request{Method: method, URL: &url.URL{Path: path}, Header: header, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}
+func (s *site) record(t testing.TB, method, path string, h http.Header) (rec *httptest.ResponseRecorder, cut bool) {
+	r := &http.Request{Method: method, URL: &url.URL{Path: path}, Header: h, ProtoMajor: 1, ProtoMinor: 1}
 	rec = httptest.NewRecorder()
 	defer func() {
 		if p := recover(); p == http.ErrAbortHandler { //nolint:errorlint // panicked with as it is
@@ -35,7 +35,8 @@ func FuzzPath(f *testing.F) {
 		pairs = append(pairs, p, "the file "+p)
 	}
 	s.distribute("base/x", s.tree(pairs...))
-	for _, p := range append(paths, "", "dir", "dir/", "dir/../a.txt", "dir//b.txt", "a.txt/", "\x00", "\xff", "./a.txt", "%61.txt") {
+	odd := []string{"", "dir", "dir/", "dir/../a.txt", "dir//b.txt", "a.txt/", "\x00", "\xff", "./a.txt", "%61.txt"}
+	for _, p := range append(odd, paths...) {
 		f.Add("/pulp/content/base/x/" + p)
 	}
 	f.Add("/pulp/content/")
@@ -68,8 +69,10 @@ func FuzzRange(f *testing.F) {
 	s := newSite(f, sqlite(f), nil)
 	s.distribute("y", s.tree("f", text))
 	s.absent(models.Streamed, newUpstream(f, sends(text, true)).URL, promise(text))
-	for _, h := range []string{"bytes=0-9", "bytes=-5", "bytes=5-", "bytes=-0", "bytes=20-", "bytes=1-2,4-5", "bytes=9-1",
-		"bytes = 1-2", "bytes=,", "bytes=0-0,", "items=0-1", "bytes=99999999999999999999-", "bytes=--1", "bytes=0-99,-99"} {
+	for _, h := range []string{
+		"bytes=0-9", "bytes=-5", "bytes=5-", "bytes=-0", "bytes=20-", "bytes=1-2,4-5", "bytes=9-1",
+		"bytes = 1-2", "bytes=,", "bytes=0-0,", "items=0-1", "bytes=99999999999999999999-", "bytes=--1", "bytes=0-99,-99",
+	} {
 		f.Add(h)
 	}
 	f.Fuzz(func(t *testing.T, header string) {

@@ -92,7 +92,8 @@ func (a *App) serveDistribution(w http.ResponseWriter, r *http.Request, d models
 }
 
 // serveSource answers for a path of what a distribution serves.
-func (a *App) serveSource(w http.ResponseWriter, r *http.Request, d models.AnyDistribution, source *models.Source, p string,
+func (a *App) serveSource(w http.ResponseWriter, r *http.Request, d models.AnyDistribution, source *models.Source,
+	p string,
 ) error {
 	if p == "" || strings.HasSuffix(p, "/") {
 		return a.serveFolder(w, r, d, source, p)
@@ -135,7 +136,8 @@ func (a *App) source(ctx context.Context, d models.AnyDistribution) (*models.Sou
 }
 
 // serveFolder answers with the folder's index.html, or else with a listing.
-func (a *App) serveFolder(w http.ResponseWriter, r *http.Request, d models.AnyDistribution, s *models.Source, dir string,
+func (a *App) serveFolder(w http.ResponseWriter, r *http.Request, d models.AnyDistribution, s *models.Source,
+	dir string,
 ) error {
 	index := dir + "index.html"
 	file, err := a.lookup.File(r.Context(), s, index)

@@ -223,7 +223,9 @@ func sum(body string) string {
 // unit saves a unit with one file; without a body its bytes are not here.
 func (s *site) unit(path string, body *string) (unit, file uuid.UUID) {
 	s.t.Helper()
-	u := &models.SavedUnit{Content: &File{Path: path, Digest: uniqueName()}, Files: []models.UnitFile{{RelativePath: path}}}
+	u := &models.SavedUnit{
+		Content: &File{Path: path, Digest: uniqueName()}, Files: []models.UnitFile{{RelativePath: path}},
+	}
 	if body != nil {
 		a, err := models.NewArtifact(s.t.Context(), s.db, s.store, strings.NewReader(*body), nil)
 		s.must(err)

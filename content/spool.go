@@ -17,6 +17,7 @@ const holdback = 64 << 10
 
 var (
 	errDelivered = errors.New("content: a client has read part of the file already")
+	errSpool     = errors.New("content: the work directory cannot be written")
 	errOutside   = errors.New("content: seek before the beginning")
 )
 
@@ -61,7 +62,7 @@ func (s *spool) Write(p []byte) (int, error) {
 	s.visible = max(s.visible, s.written-holdback)
 	s.wake()
 	if err != nil {
-		return n, fmt.Errorf("content: spool: %w: %w", pulperr.Unavailable, err)
+		return n, fmt.Errorf("%w: %w: %w", errSpool, pulperr.Unavailable, err)
 	}
 	return n, nil
 }
@@ -72,7 +73,7 @@ func (s *spool) create() error {
 	}
 	f, err := os.CreateTemp(s.dir, "pulp-content-")
 	if err != nil {
-		return fmt.Errorf("content: spool: %w: %w", pulperr.Unavailable, err)
+		return fmt.Errorf("%w: %w: %w", errSpool, pulperr.Unavailable, err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -168,13 +169,6 @@ func (s *spool) started(ctx context.Context) (size int64, sha256 string, err err
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.size, s.sha256, s.err
-}
-
-// fresh reports whether the spool can still start over.
-func (s *spool) fresh() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return !s.pinned
 }
 
 func (s *spool) retain() {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/pulpgo/pulpcore/internal/sqldialect"
@@ -44,7 +45,9 @@ func NewLookup(db *DB) *Lookup {
 // Close frees what the lookup keeps in the database. It may be called more than once.
 func (l *Lookup) Close() error {
 	var faults []error
-	for _, s := range append(l.distributions, l.publication, l.version, l.repository, l.published, l.passThrough, l.versionFile) {
+	sources := []*sqldialect.Statement{l.publication, l.version, l.repository}
+	files := []*sqldialect.Statement{l.published, l.passThrough, l.versionFile}
+	for _, s := range slices.Concat(l.distributions, sources, files) {
 		faults = append(faults, s.Close())
 	}
 	return errors.Join(faults...)

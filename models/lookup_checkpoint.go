@@ -31,7 +31,8 @@ func CheckpointAt(ctx context.Context, db *DB, repositoryID uuid.UUID, before ti
 
 // CheckpointTimes returns when the checkpoints of a repository were made: at most limit times, in order, from a time
 // on.
-func CheckpointTimes(ctx context.Context, db *DB, repositoryID uuid.UUID, from time.Time, limit int) ([]time.Time, error) {
+func CheckpointTimes(ctx context.Context, db *DB, repositoryID uuid.UUID, from time.Time, limit int,
+) ([]time.Time, error) {
 	var times []time.Time
 	err := db.checkpoints(repositoryID).ColumnExpr("p.pulp_created").Where("p.pulp_created >= ?", from).
 		OrderExpr("p.pulp_created").Limit(int64(limit)).Scan(ctx, &times)

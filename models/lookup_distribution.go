@@ -106,7 +106,8 @@ func parents(path string) []string {
 // DistributionsBelow lists one level of the tree of base paths: what follows folder, which is empty or ends with a
 // slash. Hidden distributions are left out, and with unguarded those with a content guard too. A base path that ends
 // on this level is a file of the listing, whose Name has no slash.
-func DistributionsBelow(ctx context.Context, db *DB, folder, after string, limit int, unguarded bool) (*Listing, error) {
+func DistributionsBelow(ctx context.Context, db *DB, folder, after string, limit int, unguarded bool,
+) (*Listing, error) {
 	order := db.conn.Kind.ByteOrder()
 	return listLevel(folder, after, limit, 256, func(c cursor, n int) ([]pathRow, error) {
 		var rows []pathRow

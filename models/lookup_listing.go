@@ -57,7 +57,8 @@ const minListBatch = 16
 // listLevel makes a page of what lies directly below a folder out of a walk over all paths below it. It passes over
 // the inside of each subfolder, so its cost depends on the page and not on what the folder holds. batch is the most
 // paths to read at a time.
-func listLevel(folder, after string, limit, batch int, read func(c cursor, n int) ([]pathRow, error)) (*Listing, error) {
+func listLevel(folder, after string, limit, batch int, read func(c cursor, n int) ([]pathRow, error),
+) (*Listing, error) {
 	c := within(folder)
 	if after != "" {
 		c.from = folder + after

@@ -29,7 +29,8 @@ func (s *RemoteSource) Remote(ctx context.Context, db *DB) (AnyRemote, error) {
 
 // RemoteSources returns where the bytes of a content artifact can be fetched from, at most 16 places, oldest first.
 // Those where a download failed at failedAfter or later are left out.
-func RemoteSources(ctx context.Context, db *DB, contentArtifactID uuid.UUID, failedAfter time.Time) ([]*RemoteSource, error) {
+func RemoteSources(ctx context.Context, db *DB, contentArtifactID uuid.UUID, failedAfter time.Time,
+) ([]*RemoteSource, error) {
 	var rows []*RemoteSource
 	err := db.q.NewSelect().Model(&rows).ModelTableExpr("core_remoteartifact AS ra").
 		ColumnExpr("ra.*, m.pulp_type AS remote_type").Join("JOIN core_remote AS m ON m.pulp_id = ra.remote_id").
