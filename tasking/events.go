@@ -112,7 +112,10 @@ func (q *Queue) Wait(ctx context.Context, id uuid.UUID) (*models.Task, error) {
 	defer timer.Stop()
 	for pause := firstLook; ; pause = min(2*pause, lastLook) {
 		t, err := q.Get(ctx, id)
-		if err != nil || t.State.Final() {
+		switch {
+		case ctx.Err() != nil:
+			return nil, context.Cause(ctx)
+		case err != nil || t.State.Final():
 			return t, err
 		}
 		if err := q.wouldDeadlock(ctx, t); err != nil {

@@ -48,6 +48,7 @@ type bench struct {
 	began   map[string]chan struct{}
 	release map[string]chan error
 	order   []string
+	quit    chan struct{} // closed when the test is over, however it went
 }
 
 var block = tasking.Define[blockArgs]("test.block")
@@ -75,7 +76,9 @@ func openDB(t testing.TB, url string) *models.DB {
 
 func setup(t testing.TB, dbURL, redisURL string) *bench {
 	t.Helper()
-	b := &bench{t: t, db: openDB(t, dbURL), block: block, began: map[string]chan struct{}{}, release: map[string]chan error{}}
+	b := &bench{t: t, db: openDB(t, dbURL), block: block, began: map[string]chan struct{}{}, release: map[string]chan error{},
+		quit: make(chan struct{}),
+	}
 	b.q = b.queue(redisURL)
 	return b
 }
@@ -103,7 +106,10 @@ func (b *bench) run(opts tasking.WorkerOptions) (stop func()) {
 			b.t.Errorf("Run() = %v, want nil", err)
 		}
 	})
-	b.t.Cleanup(stop)
+	b.t.Cleanup(func() {
+		b.over()
+		stop()
+	})
 	return stop
 }
 
@@ -130,6 +136,19 @@ func (b *bench) body(ctx context.Context, _ *tasking.Env, a blockArgs) error {
 		return err
 	case <-ctx.Done():
 		return context.Cause(ctx)
+	case <-b.quit:
+		return errors.New("the test is over")
+	}
+}
+
+// over ends the tasks that a failed test left running.
+func (b *bench) over() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	select {
+	case <-b.quit:
+	default:
+		close(b.quit)
 	}
 }
 
@@ -218,22 +237,19 @@ func testLog(t testing.TB) *slog.Logger {
 	if _, ok := t.(*testing.B); ok {
 		return slog.New(slog.DiscardHandler)
 	}
-	return slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelInfo}))
+	return slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelWarn}))
 }
 
-// each runs fn on both databases, with the Redis of the process and with a real one.
+// each runs fn on what a small and on what a large installation has.
 func each(t *testing.T, fn func(t *testing.T, b *bench)) {
 	t.Helper()
-	for name, database := range map[string]func(testing.TB) string{"sqlite": dbtest.SQLite, "postgres": dbtest.Postgres} {
-		for redis, redisURL := range map[string]func(testing.TB) string{"embedded": nil, "redis": dbtest.RedisURL} {
-			t.Run(name+" "+redis, func(t *testing.T) {
-				t.Parallel()
-				url := ""
-				if redisURL != nil {
-					url = redisURL(t)
-				}
-				fn(t, setup(t, database(t), url))
-			})
-		}
-	}
+	t.Run("sqlite and embedded redis", func(t *testing.T) {
+		t.Parallel()
+		fn(t, setup(t, dbtest.SQLite(t), ""))
+	})
+	t.Run("postgres and redis", func(t *testing.T) {
+		t.Parallel()
+		url := dbtest.RedisURL(t)
+		fn(t, setup(t, dbtest.Postgres(t), url))
+	})
 }
