@@ -95,7 +95,7 @@ func Post[T, I, O any](name string, fn func(ctx context.Context, r *Request[T], 
 			if err := c.decodeInput(ctx, act.input.fields, in); err != nil {
 				return err
 			}
-			typed, _ := row.(any).(*T) //nolint:errcheck // the view's list returns nothing else
+			typed, _ := row.(any).(*T)
 			out, err := fn(ctx, newRequest(c, typed), in)
 			if err != nil {
 				return err
@@ -113,7 +113,7 @@ func Post[T, I, O any](name string, fn func(ctx context.Context, r *Request[T], 
 
 func newRequest[T any](c *call, row *T) *Request[T] {
 	return &Request[T]{
-		Row: row, DB: c.db, Queue: c.api.queue.In(c.db), Store: c.api.store, User: c.user, HTTP: c.r, call: c,
+		Row: row, DB: c.db, Queue: c.queue(), Store: c.api.store, User: c.user, HTTP: c.r, call: c,
 	}
 }
 

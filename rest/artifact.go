@@ -13,7 +13,6 @@ import (
 
 	"github.com/pulpgo/pulpcore/hashlib"
 	"github.com/pulpgo/pulpcore/models"
-	"github.com/pulpgo/pulpcore/pulperr"
 	"github.com/pulpgo/pulpcore/storage"
 )
 
@@ -67,8 +66,10 @@ func (a *API) artifactParams() []*param {
 }
 
 func artifactColumns() []string {
-	return []string{"pulp_id", "pulp_created", "pulp_last_updated", "size", "md5", "sha1", "sha224", "sha256", "sha384",
-		"sha512"}
+	return []string{
+		"pulp_id", "pulp_created", "pulp_last_updated", "size", "md5", "sha1", "sha224", "sha256", "sha384",
+		"sha512",
+	}
 }
 
 func (a *API) addArtifacts() {
@@ -241,10 +242,4 @@ func (c *call) saveNewArtifact(ctx context.Context, up *upload) (*models.Artifac
 		return nil, exists
 	}
 	return row, nil
-}
-
-// deleteArtifact refuses, as Pulp's policy does: orphans are cleaned up.
-func deleteArtifact(context.Context, *call) error {
-	return fmt.Errorf("rest: artifacts are removed by orphan clean-up: %w",
-		refuse(http.StatusForbidden, sentence(pulperr.Forbidden.Error())))
 }

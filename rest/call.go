@@ -10,6 +10,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/tasking"
 )
 
 // call is one request on its way through a handler.
@@ -20,6 +21,9 @@ type call struct {
 	db   *models.DB
 	user *models.User // nil if anonymous
 }
+
+// queue returns the queue of the request's domain.
+func (c *call) queue() *tasking.Queue { return c.api.queue.In(c.db) }
 
 type handler func(ctx context.Context, c *call) error
 

@@ -21,8 +21,8 @@ type singleArtifact[T any] struct {
 
 // SingleArtifact returns the [Creator] of content that consists of one file: a request brings the file, or the href of
 // an artifact, a relative_path and the type's own fields, and maybe a repository to add the unit to. fill completes the
-// unit from its artifact; it runs within the request, so it must be quick. Nil does nothing. Fields that are called like
-// a digest on the wire, such as sha256, are filled in without it. Answers show the artifact and its digests.
+// unit from its artifact; it runs within the request, so it must be quick. Nil does nothing. Fields that are called
+// like a digest on the wire, such as sha256, are filled in without it. Answers show the artifact and its digests.
 func SingleArtifact[T any](fill func(ctx context.Context, c *T, a *models.Artifact) error) Creator[T] {
 	return &singleArtifact[T]{fill}
 }
@@ -176,7 +176,8 @@ func (in *contentInput) save(ctx context.Context, c *call, up *upload) (*models.
 	return a, models.SaveArtifacts(ctx, c.db, []*models.Artifact{a})
 }
 
-func (v *view) dispatchContent(ctx context.Context, c *call, row models.Row, in *contentInput, a *models.Artifact) error {
+func (v *view) dispatchContent(ctx context.Context, c *call, row models.Row, in *contentInput, a *models.Artifact,
+) error {
 	args, err := v.pack(row, v.columns)
 	if err != nil {
 		return err
@@ -187,7 +188,7 @@ func (v *view) dispatchContent(ctx context.Context, c *call, row models.Row, in 
 		args.Repository = new(in.repository.PulpID())
 		o.Exclusive = tasking.On(in.repository)
 	}
-	ticket, err := generalCreate.Dispatch(ctx, c.api.queue.In(c.db), args, o)
+	ticket, err := generalCreate.Dispatch(ctx, c.queue(), args, o)
 	if err != nil {
 		return err
 	}

@@ -83,7 +83,7 @@ func (v *view) createLater(ctx context.Context, c *call) error {
 		locks.Exclusive = tasking.Named(c.named("distribution.base_path"))
 		locks.Shared = tasking.Named(c.named("distributions"))
 	}
-	ticket, err := generalCreate.Dispatch(ctx, c.api.queue, args, &locks)
+	ticket, err := generalCreate.Dispatch(ctx, c.queue(), args, &locks)
 	if err != nil {
 		return err
 	}
@@ -164,7 +164,7 @@ func (v *view) updateLater(ctx context.Context, c *call, row models.Row, changed
 		}
 	}
 	o.Immediate = true
-	ticket, err := generalUpdate.Dispatch(ctx, c.api.queue, args, o)
+	ticket, err := generalUpdate.Dispatch(ctx, c.queue(), args, o)
 	if err != nil {
 		return err
 	}
@@ -204,7 +204,7 @@ func (v *view) deleteLater(ctx context.Context, c *call, row models.Row) error {
 	o := v.locks(c, row)
 	o.Immediate = v.master == models.DistributionMaster
 	args := rowArgs{Master: v.master, Type: v.typ.Name(), ID: row.PulpID()}
-	ticket, err := generalDelete.Dispatch(ctx, c.api.queue, args, o)
+	ticket, err := generalDelete.Dispatch(ctx, c.queue(), args, o)
 	if err != nil {
 		return err
 	}

@@ -262,17 +262,32 @@ func TestArtifacts(t *testing.T) {
 			pairs []string
 			want  string
 		}{
-			{"wrong digest in front", []string{"sha256", strings.Repeat("0", 64), "file", "@hello"},
-				`{"non_field_errors": ["The sha256 checksum did not match."]}`},
-			{"wrong digest behind", []string{"file", "@hello", "sha256", strings.Repeat("0", 64)},
-				`{"non_field_errors": ["The sha256 checksum did not match."]}`},
+			{
+				"wrong digest in front",
+				[]string{"sha256", strings.Repeat("0", 64), "file", "@hello"},
+				`{"non_field_errors": ["The sha256 checksum did not match."]}`,
+			},
+			{
+				"wrong digest behind",
+				[]string{"file", "@hello", "sha256", strings.Repeat("0", 64)},
+				`{"non_field_errors": ["The sha256 checksum did not match."]}`,
+			},
 			{"wrong size", []string{"file", "@hello", "size", "4"}, `{"non_field_errors": ["The size did not match."]}`},
-			{"digest that is none", []string{"file", "@hello", "sha256", "zz"},
-				`{"sha256": ["Ensure this field is a digest of 64 hex characters."]}`},
-			{"digest that is not allowed", []string{"file", "@hello", "md5", "x"},
-				`{"non_field_errors": ["Checksum algorithms md5 are not allowed."]}`},
-			{"two files", []string{"file", "@hello", "file", "@again"},
-				`{"file": ["Only one file can be uploaded at a time."]}`},
+			{
+				"digest that is none",
+				[]string{"file", "@hello", "sha256", "zz"},
+				`{"sha256": ["Ensure this field is a digest of 64 hex characters."]}`,
+			},
+			{
+				"digest that is not allowed",
+				[]string{"file", "@hello", "md5", "x"},
+				`{"non_field_errors": ["Checksum algorithms md5 are not allowed."]}`,
+			},
+			{
+				"two files",
+				[]string{"file", "@hello", "file", "@again"},
+				`{"file": ["Only one file can be uploaded at a time."]}`,
+			},
 			{"file of another name", []string{"fiel", "@hello"}, `{"fiel": ["Unexpected field"]}`},
 		}
 		for _, tt := range tests {
@@ -492,14 +507,20 @@ func TestStatus(t *testing.T) {
 				"content_origin": "http://content.example", "content_path_prefix": "/pulp/content/",
 			},
 			"versions": []any{
-				map[string]any{"component": "core", "version": "3.81.0", "package": "pulpcore", "module": "pulpcore.app",
-					"domain_compatible": true},
-				map[string]any{"component": "file", "version": "3.81.0", "package": "pulp-file", "module": "pulp_file.app",
-					"domain_compatible": true},
+				map[string]any{
+					"component": "core", "version": "3.81.0", "package": "pulpcore", "module": "pulpcore.app",
+					"domain_compatible": true,
+				},
+				map[string]any{
+					"component": "file", "version": "3.81.0", "package": "pulp-file", "module": "pulp_file.app",
+					"domain_compatible": true,
+				},
 			},
 		}
-		names := []string{"database_connection", "redis_connection", "online_workers", "storage", "domain_enabled",
-			"content_settings", "versions"}
+		names := []string{
+			"database_connection", "redis_connection", "online_workers", "storage", "domain_enabled",
+			"content_settings", "versions",
+		}
 		if d := cmp.Diff(want, pick(a, names...)); d != "" {
 			t.Errorf("status (-want +got):\n%s", d)
 		}

@@ -79,7 +79,7 @@ func fieldsOf(r *models.Registry, t models.AnyType) ([]*field, error) {
 			required: mf.Natural,
 		}
 		f.setForm()
-		f.inherit(t.Master())
+		f.inherit()
 		if err := f.readTag(goType.FieldByIndex(mf.Index).Tag.Get("rest")); err != nil {
 			return nil, fmt.Errorf("type %q: field %s: %w", t.Name(), f.name, err)
 		}
@@ -127,7 +127,7 @@ func masterFields(m models.Master) []*field {
 			column, _, _ := strings.Cut(sf.Tag.Get("bun"), ",")
 			f := &field{name: name, column: column, doc: sf.Tag.Get("doc"), goType: sf.Type, index: index}
 			f.setForm()
-			f.inherit(m)
+			f.inherit()
 			list = append(list, f)
 		}
 	}
@@ -193,7 +193,7 @@ func (f *field) setForm() {
 }
 
 // inherit adds what is known about the masters' columns.
-func (f *field) inherit(m models.Master) {
+func (f *field) inherit() {
 	if f.own {
 		return
 	}

@@ -7,6 +7,8 @@ import (
 	"testing"
 )
 
+// long: a table.
+//
 // TestRefusals sends requests that must not succeed and compares the whole answer.
 func TestRefusals(t *testing.T) {
 	each(t, func(t *testing.T, b *bundle) {
@@ -25,8 +27,10 @@ func TestRefusals(t *testing.T) {
 		}
 		field := func(name, reason string) string { return fmt.Sprintf(`{%q: [%q]}`, name, reason) }
 		for _, tt := range []row{
-			{"required fields", "POST", remotes, `{}`, 400,
-				`{"name": ["This field is required."], "url": ["This field is required."]}`},
+			{
+				"required fields", "POST", remotes, `{}`, 400,
+				`{"name": ["This field is required."], "url": ["This field is required."]}`,
+			},
 			{"name taken", "POST", repos, `{"name": "taken"}`, 400, field("name", "This field must be unique.")},
 			{"unknown field", "POST", repos, `{"name": "x", "foo": 1}`, 400, field("foo", "Unexpected field")},
 			{"read-only field", "POST", repos, `{"name": "x", "pulp_href": "/"}`, 400, field("pulp_href", "Unexpected field")},
@@ -34,117 +38,211 @@ func TestRefusals(t *testing.T) {
 			{"null name", "POST", repos, `{"name": null}`, 400, field("name", "This field may not be null.")},
 			{"name of another type", "POST", repos, `{"name": ["x"]}`, 400, field("name", "Not a valid string.")},
 			{"bool name", "POST", repos, `{"name": true}`, 400, field("name", "Not a valid string.")},
-			{"name too long", "POST", repos, `{"name": "` + strings.Repeat("ä", 256) + `"}`, 400,
-				field("name", "Ensure this field has no more than 255 characters.")},
+			{
+				"name too long", "POST", repos, `{"name": "` + strings.Repeat("ä", 256) + `"}`, 400,
+				field("name", "Ensure this field has no more than 255 characters."),
+			},
 			{"NUL in name", "POST", repos, `{"name": "a\u0000b"}`, 400, field("name", "Null characters are not allowed.")},
-			{"NUL in description", "POST", repos, `{"name": "x", "description": "\u0000"}`, 400,
-				field("description", "Null characters are not allowed.")},
-			{"NUL in a password", "POST", remotes, `{"name": "x", ` + url + `, "password": "\u0000"}`, 400,
-				field("password", "Null characters are not allowed.")},
-			{"NUL in headers", "POST", remotes, `{"name": "x", ` + url + `, "headers": [{"a": "\u0000"}]}`, 400,
-				field("headers", "Null characters are not allowed.")},
-			{"policy", "POST", remotes, `{"name": "x", ` + url + `, "policy": "lazy"}`, 400,
-				field("policy", `"lazy" is not a valid choice.`)},
-			{"number as text", "POST", remotes, `{"name": "x", ` + url + `, "max_retries": "many"}`, 400,
-				field("max_retries", "A valid integer is required.")},
-			{"huge number", "POST", remotes, `{"name": "x", ` + url + `, "max_retries": 99999999999999999999}`, 400,
-				field("max_retries", "A valid integer is required.")},
-			{"number over 32 bits", "POST", remotes, `{"name": "x", ` + url + `, "max_retries": 9999999999}`, 400,
-				field("max_retries", "Ensure this value is less than or equal to 2147483647.")},
-			{"negative timeout", "POST", remotes, `{"name": "x", ` + url + `, "total_timeout": -1}`, 400,
-				field("total_timeout", "Ensure this value is greater than or equal to 0.0.")},
-			{"retention of nothing", "POST", repos, `{"name": "x", "retain_repo_versions": 0}`, 400,
-				field("retain_repo_versions", "Ensure this value is greater than or equal to 1.")},
-			{"boolean", "POST", repos, `{"name": "x", "autopublish": "perhaps"}`, 400,
-				field("autopublish", "Must be a valid boolean.")},
-			{"labels that are a list", "POST", repos, `{"name": "x", "pulp_labels": []}`, 400,
-				field("pulp_labels", `Expected a dictionary of items but got type "list".`)},
-			{"label with a bad key", "POST", repos, `{"name": "x", "pulp_labels": {"a(": "b"}}`, 400,
+			{
+				"NUL in description", "POST", repos, `{"name": "x", "description": "\u0000"}`, 400,
+				field("description", "Null characters are not allowed."),
+			},
+			{
+				"NUL in a password", "POST", remotes, `{"name": "x", ` + url + `, "password": "\u0000"}`, 400,
+				field("password", "Null characters are not allowed."),
+			},
+			{
+				"NUL in headers", "POST", remotes, `{"name": "x", ` + url + `, "headers": [{"a": "\u0000"}]}`, 400,
+				field("headers", "Null characters are not allowed."),
+			},
+			{
+				"policy", "POST", remotes, `{"name": "x", ` + url + `, "policy": "lazy"}`, 400,
+				field("policy", `"lazy" is not a valid choice.`),
+			},
+			{
+				"number as text", "POST", remotes, `{"name": "x", ` + url + `, "max_retries": "many"}`, 400,
+				field("max_retries", "A valid integer is required."),
+			},
+			{
+				"huge number", "POST", remotes, `{"name": "x", ` + url + `, "max_retries": 99999999999999999999}`, 400,
+				field("max_retries", "A valid integer is required."),
+			},
+			{
+				"number over 32 bits", "POST", remotes, `{"name": "x", ` + url + `, "max_retries": 9999999999}`, 400,
+				field("max_retries", "Ensure this value is less than or equal to 2147483647."),
+			},
+			{
+				"negative timeout", "POST", remotes, `{"name": "x", ` + url + `, "total_timeout": -1}`, 400,
+				field("total_timeout", "Ensure this value is greater than or equal to 0.0."),
+			},
+			{
+				"retention of nothing", "POST", repos, `{"name": "x", "retain_repo_versions": 0}`, 400,
+				field("retain_repo_versions", "Ensure this value is greater than or equal to 1."),
+			},
+			{
+				"boolean", "POST", repos, `{"name": "x", "autopublish": "perhaps"}`, 400,
+				field("autopublish", "Must be a valid boolean."),
+			},
+			{
+				"labels that are a list", "POST", repos, `{"name": "x", "pulp_labels": []}`, 400,
+				field("pulp_labels", `Expected a dictionary of items but got type "list".`),
+			},
+			{
+				"label with a bad key", "POST", repos, `{"name": "x", "pulp_labels": {"a(": "b"}}`, 400,
 				field("pulp_labels", "Key 'a(' contains invalid characters. Only alphanumerics, underscores, spaces, "+
-					"hyphens, and dots are allowed.")},
-			{"label with a parenthesis", "POST", repos, `{"name": "x", "pulp_labels": {"a": "(b"}}`, 400,
-				field("pulp_labels", "Key 'a' contains value with parenthesis.")},
-			{"headers that are an object", "POST", remotes, `{"name": "x", ` + url + `, "headers": {"a": "b"}}`, 400,
-				field("headers", `Expected a list of items but got type "dict".`)},
-			{"no href", "POST", repos, `{"name": "x", "remote": "nope"}`, 400,
-				field("remote", "Invalid hyperlink - No URL match.")},
-			{"href of another kind", "POST", repos, `{"name": "x", "remote": "REPO"}`, 400,
-				field("remote", "Invalid hyperlink - Incorrect URL match.")},
-			{"href of nothing", "POST", repos, `{"name": "x", "remote": "/pulp/api/v3/remotes/file/file/` + missing + `/"}`, 400,
-				field("remote", "Invalid hyperlink - Object does not exist.")},
-			{"href that is a number", "POST", repos, `{"name": "x", "remote": 7}`, 400,
-				field("remote", "Incorrect type. Expected URL string, received int.")},
-			{"PRN of nothing", "POST", repos, `{"name": "x", "remote": "prn:file.fileremote:` + missing + `"}`, 400,
-				field("remote", "Invalid hyperlink - Object does not exist.")},
-			{"proxy credentials without a proxy", "POST", remotes, `{"name": "x", ` + url + `, "proxy_username": "u"}`, 400,
-				field("non_field_errors", "proxy credentials cannot be specified without a proxy")},
-			{"credentials in the url", "POST", remotes, `{"name": "x", "url": "http://u:p@x.example/"}`, 400,
-				field("url", "The remote url contains username or password. Use the username and password fields.")},
-			{"file url", "POST", remotes, `{"name": "x", "url": "file:///etc/passwd"}`, 400,
-				field("url", "The path '/etc/passwd' does not start with any of the allowed import paths")},
+					"hyphens, and dots are allowed."),
+			},
+			{
+				"label with a parenthesis", "POST", repos, `{"name": "x", "pulp_labels": {"a": "(b"}}`, 400,
+				field("pulp_labels", "Key 'a' contains value with parenthesis."),
+			},
+			{
+				"headers that are an object", "POST", remotes, `{"name": "x", ` + url + `, "headers": {"a": "b"}}`, 400,
+				field("headers", `Expected a list of items but got type "dict".`),
+			},
+			{
+				"no href", "POST", repos, `{"name": "x", "remote": "nope"}`, 400,
+				field("remote", "Invalid hyperlink - No URL match."),
+			},
+			{
+				"href of another kind", "POST", repos, `{"name": "x", "remote": "REPO"}`, 400,
+				field("remote", "Invalid hyperlink - Incorrect URL match."),
+			},
+			{
+				"href of nothing", "POST", repos, `{"name": "x", "remote": "/pulp/api/v3/remotes/file/file/` + missing + `/"}`, 400,
+				field("remote", "Invalid hyperlink - Object does not exist."),
+			},
+			{
+				"href that is a number", "POST", repos, `{"name": "x", "remote": 7}`, 400,
+				field("remote", "Incorrect type. Expected URL string, received int."),
+			},
+			{
+				"PRN of nothing", "POST", repos, `{"name": "x", "remote": "prn:file.fileremote:` + missing + `"}`, 400,
+				field("remote", "Invalid hyperlink - Object does not exist."),
+			},
+			{
+				"proxy credentials without a proxy", "POST", remotes, `{"name": "x", ` + url + `, "proxy_username": "u"}`, 400,
+				field("non_field_errors", "proxy credentials cannot be specified without a proxy"),
+			},
+			{
+				"credentials in the url", "POST", remotes, `{"name": "x", "url": "http://u:p@x.example/"}`, 400,
+				field("url", "The remote url contains username or password. Use the username and password fields."),
+			},
+			{
+				"file url", "POST", remotes, `{"name": "x", "url": "file:///etc/passwd"}`, 400,
+				field("url", "The path '/etc/passwd' does not start with any of the allowed import paths"),
+			},
 			{"bad JSON", "POST", repos, `{bad`, 400, `{"detail": "JSON parse error - the syntax is wrong"}`},
-			{"JSON that is cut off", "POST", repos, `{"name": `, 400,
-				`{"detail": "JSON parse error - the value is cut off or too deeply nested"}`},
-			{"JSON with a tail", "POST", repos, `{} {}`, 400,
-				`{"detail": "JSON parse error - there is something after the value"}`},
-			{"JSON that is not UTF-8", "POST", repos, "{\"name\": \"\xff\"}", 400,
-				`{"detail": "JSON parse error - the text is not UTF-8"}`},
-			{"JSON list", "POST", repos, `[]`, 400,
-				field("non_field_errors", "Invalid data. Expected a dictionary, but got list.")},
-			{"base path taken", "POST", dists, `{"name": "x", "base_path": "a/b"}`, 400,
-				field("base_path", "This field must be unique.")},
-			{"base path below another", "POST", dists, `{"name": "x", "base_path": "a/b/c"}`, 400,
-				`{"base_path": {"base_path": "Overlaps with existing distribution 'd'"}}`},
-			{"base path above another", "POST", dists, `{"name": "x", "base_path": "a"}`, 400,
-				`{"base_path": {"base_path": "Overlaps with existing distribution 'd'"}}`},
-			{"base path with a slash in front", "POST", dists, `{"name": "x", "base_path": "/z"}`, 400,
-				field("base_path", "Relative path is not in canonical form. /z")},
+			{
+				"JSON that is cut off", "POST", repos, `{"name": `, 400,
+				`{"detail": "JSON parse error - the value is cut off or too deeply nested"}`,
+			},
+			{
+				"JSON with a tail", "POST", repos, `{} {}`, 400,
+				`{"detail": "JSON parse error - there is something after the value"}`,
+			},
+			{
+				"JSON that is not UTF-8", "POST", repos, "{\"name\": \"\xff\"}", 400,
+				`{"detail": "JSON parse error - the text is not UTF-8"}`,
+			},
+			{
+				"JSON list", "POST", repos, `[]`, 400,
+				field("non_field_errors", "Invalid data. Expected a dictionary, but got list."),
+			},
+			{
+				"base path taken", "POST", dists, `{"name": "x", "base_path": "a/b"}`, 400,
+				field("base_path", "This field must be unique."),
+			},
+			{
+				"base path below another", "POST", dists, `{"name": "x", "base_path": "a/b/c"}`, 400,
+				`{"base_path": {"base_path": "Overlaps with existing distribution 'd'"}}`,
+			},
+			{
+				"base path above another", "POST", dists, `{"name": "x", "base_path": "a"}`, 400,
+				`{"base_path": {"base_path": "Overlaps with existing distribution 'd'"}}`,
+			},
+			{
+				"base path with a slash in front", "POST", dists, `{"name": "x", "base_path": "/z"}`, 400,
+				field("base_path", "Relative path is not in canonical form. /z"),
+			},
 			{"two sources", "POST", dists, `{"name": "x", "base_path": "z", "repository": "REPO",
 				"repository_version": "REPOversions/0/"}`, 400, field("non_field_errors", "Only one of the attributes "+
 				"'repository', 'repository_version' and 'publication' may be used simultaneously.")},
-			{"publication of nothing", "POST", pubs, `{}`, 400,
-				field("non_field_errors", "Either the 'repository' or 'repository_version' need to be specified")},
-			{"sync without a remote", "POST", "REPOsync/", `{}`, 400,
-				field("remote", "This field is required since a remote is not set on the repository.")},
-			{"unknown unit", "POST", "REPOmodify/", `{"add_content_units": ["/pulp/api/v3/content/file/files/` + missing + `/"]}`,
+			{
+				"publication of nothing", "POST", pubs, `{}`, 400,
+				field("non_field_errors", "Either the 'repository' or 'repository_version' need to be specified"),
+			},
+			{
+				"sync without a remote", "POST", "REPOsync/", `{}`, 400,
+				field("remote", "This field is required since a remote is not set on the repository."),
+			},
+			{
+				"unknown unit", "POST", "REPOmodify/", `{"add_content_units": ["/pulp/api/v3/content/file/files/` + missing + `/"]}`,
 				400, field("add_content_units", "Could not find the following content units: ['/pulp/api/v3/content/file/files/"+
-					missing+"/']")},
-			{"unit that is no href", "POST", "REPOmodify/", `{"remove_content_units": ["x"]}`, 400,
-				field("remove_content_units", "URI not valid: x")},
-			{"the only version", "DELETE", "REPOversions/0/", ``, 400,
-				`["Cannot delete repository version. Repositories must have at least one repository version."]`},
-			{"label not set", "POST", "REPOunset_label/", `{"key": "nope"}`, 400,
-				field("key", "Label 'nope' is not set on the object.")},
+					missing+"/']"),
+			},
+			{
+				"unit that is no href", "POST", "REPOmodify/", `{"remove_content_units": ["x"]}`, 400,
+				field("remove_content_units", "URI not valid: x"),
+			},
+			{
+				"the only version", "DELETE", "REPOversions/0/", ``, 400,
+				`["Cannot delete repository version. Repositories must have at least one repository version."]`,
+			},
+			{
+				"label not set", "POST", "REPOunset_label/", `{"key": "nope"}`, 400,
+				field("key", "Label 'nope' is not set on the object."),
+			},
 			{"label without a value", "POST", "REPOset_label/", `{"key": "k"}`, 400, field("value", "This field is required.")},
-			{"action with a fault", "POST", "REPOrename/", `{"name": "x", "times": 0}`, 400,
-				field("times", "Ensure this value is greater than or equal to 1.")},
-			{"content without a file", "POST", "content/file/files/", `{"relative_path": "x"}`, 400,
-				field("non_field_errors", "Exactly one of upload, artifact, file, file_url must be specified.")},
-			{"content with a bad path", "POST", "content/file/files/", `{"relative_path": "/abs", "artifact": "x"}`, 400,
+			{
+				"action with a fault", "POST", "REPOrename/", `{"name": "x", "times": 0}`, 400,
+				field("times", "Ensure this value is greater than or equal to 1."),
+			},
+			{
+				"content without a file", "POST", "content/file/files/", `{"relative_path": "x"}`, 400,
+				field("non_field_errors", "Exactly one of upload, artifact, file, file_url must be specified."),
+			},
+			{
+				"content with a bad path", "POST", "content/file/files/", `{"relative_path": "/abs", "artifact": "x"}`, 400,
 				`{"relative_path": ["Relative path is not in canonical form. /abs"],
-				"artifact": ["Invalid hyperlink - No URL match."]}`},
+				"artifact": ["Invalid hyperlink - No URL match."]}`,
+			},
 			{"artifact without a file", "POST", "artifacts/", `{}`, 400, field("file", "No file was submitted.")},
 			{"missing row", "GET", repos + missing + "/", ``, 404, `{"detail": "No FileRepository matches the given query."}`},
 			{"key that is none", "GET", repos + "1/", ``, 404, `{"detail": "No FileRepository matches the given query."}`},
-			{"missing version", "GET", "REPOversions/7/", ``, 404,
-				`{"detail": "No RepositoryVersion matches the given query."}`},
+			{
+				"missing version", "GET", "REPOversions/7/", ``, 404,
+				`{"detail": "No RepositoryVersion matches the given query."}`,
+			},
 			{"missing task", "GET", "tasks/" + missing + "/", ``, 404, `{"detail": "No Task matches the given query."}`},
 			{"method", "POST", "REPO", `{}`, 405, `{"detail": "Method \"POST\" not allowed."}`},
-			{"content is not changed", "PATCH", "content/file/files/" + missing + "/", `{}`, 405,
-				`{"detail": "Method \"PATCH\" not allowed."}`},
-			{"unknown filter", "GET", repos + "?foo=1&bar=2", ``, 400,
-				`{"errors": ["Invalid Filter: 'bar'", "Invalid Filter: 'foo'"]}`},
-			{"state of a task", "GET", "tasks/?state=zzz", ``, 400,
-				field("state", "Select a valid choice. zzz is not one of the available choices.")},
+			{
+				"content is not changed", "PATCH", "content/file/files/" + missing + "/", `{}`, 405,
+				`{"detail": "Method \"PATCH\" not allowed."}`,
+			},
+			{
+				"unknown filter", "GET", repos + "?foo=1&bar=2", ``, 400,
+				`{"errors": ["Invalid Filter: 'bar'", "Invalid Filter: 'foo'"]}`,
+			},
+			{
+				"state of a task", "GET", "tasks/?state=zzz", ``, 400,
+				field("state", "Select a valid choice. zzz is not one of the available choices."),
+			},
 			{"time", "GET", "tasks/?pulp_created__gt=yesterday", ``, 400, field("pulp_created__gt", "Enter a valid date/time.")},
 			{"number", "GET", repos + "?retain_repo_versions__gt=x", ``, 400, field("retain_repo_versions__gt", "Enter a number.")},
-			{"half a range", "GET", "REPOversions/?number__range=1", ``, 400,
-				field("number__range", "Range query expects two values.")},
+			{
+				"half a range", "GET", "REPOversions/?number__range=1", ``, 400,
+				field("number__range", "Range query expects two values."),
+			},
 			{"NUL in a filter", "GET", repos + "?name=%00", ``, 400, field("name", "Null characters are not allowed.")},
-			{"ordering", "GET", repos + "?ordering=foo", ``, 400,
-				field("ordering", "Select a valid choice. foo is not one of the available choices.")},
-			{"version filter", "GET", "content/file/files/?repository_version=/pulp/api/v3/nope/", ``, 400,
-				`["URI not valid: /pulp/api/v3/nope/"]`},
+			{
+				"ordering", "GET", repos + "?ordering=foo", ``, 400,
+				field("ordering", "Select a valid choice. foo is not one of the available choices."),
+			},
+			{
+				"version filter", "GET", "content/file/files/?repository_version=/pulp/api/v3/nope/", ``, 400,
+				`["URI not valid: /pulp/api/v3/nope/"]`,
+			},
 			{"label select", "GET", repos + "?pulp_label_select=a%3Db,((", ``, 400, `["Invalid search term: '(('."]`},
 			{"hrefs", "GET", repos + "?pulp_href__in=x", ``, 400, `["URI not valid: x"]`},
 			{"ids", "GET", repos + "?pulp_id__in=x", ``, 400, field("pulp_id__in", "Enter a valid UUID.")},

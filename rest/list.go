@@ -207,7 +207,8 @@ func (v *view) handleList(ctx context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
-	where = append(where, models.OrderBy(append(q.order, "-pulp_created")...), models.Limit(q.limit), models.Offset(q.offset))
+	order := models.OrderBy(append(q.order, "-pulp_created")...)
+	where = append(where, order, models.Limit(q.limit), models.Offset(q.offset))
 	rows, err := v.list(ctx, c.db, where...)
 	if err != nil {
 		return err

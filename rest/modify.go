@@ -64,7 +64,7 @@ func (v *view) handleModify(ctx context.Context, c *call) error {
 	if err := faults.orNil(); err != nil {
 		return err
 	}
-	ticket, err := addAndRemove.Dispatch(ctx, c.api.queue, args, &tasking.Options{Exclusive: tasking.On(repo)})
+	ticket, err := addAndRemove.Dispatch(ctx, c.queue(), args, &tasking.Options{Exclusive: tasking.On(repo)})
 	if err != nil {
 		return err
 	}

@@ -3,7 +3,6 @@ package rest
 import (
 	"encoding/json"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -227,14 +226,4 @@ func (a *API) response(o *operation, code int) *openapi3.Response {
 		"application/json": openapi3.NewMediaType().WithSchemaRef(
 			openapi3.NewSchemaRef("#/components/schemas/"+schema, nil)),
 	})
-}
-
-// operationIDs returns the ids of all operations, sorted.
-func (a *API) operationIDs() []string {
-	ids := make([]string, len(a.ops))
-	for i, o := range a.ops {
-		ids[i] = o.id
-	}
-	slices.Sort(ids)
-	return ids
 }

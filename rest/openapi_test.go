@@ -126,8 +126,11 @@ func TestNewReportsAllFaults(t *testing.T) {
 			}},
 		},
 		Routes: []rest.Route{
-			{Path: "/x/"}, {Path: "y/", Handler: handler}, {Path: "/a/../b/", Handler: handler},
-			{Path: "/z/", Handler: handler}, {Path: "/z/deeper", Handler: handler},
+			{Path: "/x/"},
+			{Path: "y/", Handler: handler},
+			{Path: "/a/../b/", Handler: handler},
+			{Path: "/z/", Handler: handler},
+			{Path: "/z/deeper", Handler: handler},
 		},
 	})
 	if pulperr.KindOf(err) != pulperr.Invalid {

@@ -43,7 +43,7 @@ func (p *publisher[T, A]) compile(v *view) *creation {
 			return fmt.Errorf("rest: publish: %T is not what the view %s serves", row, v.path)
 		}
 		o := &tasking.Options{Shared: tasking.On(repository)}
-		ticket, err := p.task.Dispatch(ctx, c.api.queue.In(c.db), p.args(typed), o)
+		ticket, err := p.task.Dispatch(ctx, c.queue(), p.args(typed), o)
 		if err != nil {
 			return err
 		}

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"reflect"
 	"slices"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
@@ -389,12 +388,4 @@ func hiddenFields(s *shape, row any) []hiddenField {
 		}
 	}
 	return list
-}
-
-// timeOrNil keeps a nil time from becoming a typed nil in an answer.
-func timeOrNil(t *time.Time) any {
-	if t == nil {
-		return nil
-	}
-	return *t
 }

@@ -110,7 +110,7 @@ func New(db *models.DB, queue *tasking.Queue, store *storage.Store, opts *Option
 		}
 		m.mount(c)
 	}
-	a.addViews(c)
+	a.addViews()
 	a.addCore()
 	a.route(c)
 	if err := errors.Join(c.faults...); err != nil {

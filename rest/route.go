@@ -13,25 +13,24 @@ import (
 
 // operation is something the API does: a route and an entry of the document at once.
 type operation struct {
-	method     string
-	path       string // below the base; {pulp_id} and {number} stand for keys
-	entity     string // parameter that stands for the path up to the last key in the document for clients
-	id         string // operationId
-	tag        string
-	summary    string
-	params     []*param
-	columns    []string // of ordering=; nil is none
-	paged      bool
-	fields     bool   // takes fields= and exclude_fields=
-	body       string // schema of the body; "" is none
-	file       bool   // the body can carry a file
-	answer     string // schema of the answer
-	status     []int  // default 200
-	minimal    bool   // takes minimal=
-	noParams   bool
-	anonymous  bool
-	handle     handler
-	queryWords []param // further parameters that the handler reads itself
+	method    string
+	path      string // below the base; {pulp_id} and {number} stand for keys
+	entity    string // parameter that stands for the path up to the last key in the document for clients
+	id        string // operationId
+	tag       string
+	summary   string
+	params    []*param
+	columns   []string // of ordering=; nil is none
+	paged     bool
+	fields    bool   // takes fields= and exclude_fields=
+	body      string // schema of the body; "" is none
+	file      bool   // the body can carry a file
+	answer    string // schema of the answer
+	status    []int  // default 200
+	minimal   bool   // takes minimal=
+	noParams  bool
+	anonymous bool
+	handle    handler
 }
 
 // with returns a copy of o for another method.
@@ -74,7 +73,7 @@ func (o *operation) accepts(others ...int) *operation {
 func (a *API) add(o *operation) { a.ops = append(a.ops, o) }
 
 // addViews adds the operations of all viewsets.
-func (a *API) addViews(c *compiler) {
+func (a *API) addViews() {
 	versionParams := a.versionListParams()
 	for _, v := range a.views {
 		a.schemas.addView(v)
@@ -110,7 +109,6 @@ func (a *API) addViews(c *compiler) {
 			a.addVersions(v, o, versionParams)
 		}
 	}
-	_ = c
 }
 
 // addChanges adds update and delete as far as a master has them.

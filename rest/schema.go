@@ -268,7 +268,10 @@ func (s schemas) addCore() {
 	}
 	s.addRequest("PatchedTaskCancel", []*field{{name: "state", form: textForm, doc: "canceled"}}, false, false)
 	s.addRequest("RepositoryAddRemoveContent", []*field{
-		{name: "add_content_units", form: listForm, goType: reflect.TypeFor[[]string](), doc: "hrefs or PRNs of units to add."},
+		{
+			name: "add_content_units", form: listForm, goType: reflect.TypeFor[[]string](),
+			doc: "hrefs or PRNs of units to add.",
+		},
 		{
 			name: "remove_content_units", form: listForm, goType: reflect.TypeFor[[]string](),
 			doc: "hrefs or PRNs of units to remove, or '*' for all.",
@@ -280,7 +283,8 @@ func (s schemas) addCore() {
 		extra{"content_summary", mapSchema, "How many units were added, removed and are present, by type."})...)
 	s.addRequest("Artifact", artifactFields(), true, false)
 	s["Artifact"].Value.Required = []string{"file"}
-	artifact := append(commonExtras(), extra{"file", stringSchema, "The key in the storage."}, extra{"size", intSchema, ""})
+	artifact := append(commonExtras(), extra{"file", stringSchema, "The key in the storage."},
+		extra{"size", intSchema, ""})
 	for _, alg := range digestOrder() {
 		artifact = append(artifact, extra{string(alg), nullStringSchema, ""})
 	}
@@ -310,7 +314,9 @@ func (s schemas) addTaskSchemas() {
 	created := openapi3.NewArraySchema().WithItems(nullURISchema.schema())
 	s["TaskResponse"].Value.WithProperty("created_resources", created)
 	group := []extra{
-		{"pulp_href", uriSchema, ""}, {"prn", stringSchema, ""}, {"description", stringSchema, ""},
+		{"pulp_href", uriSchema, ""},
+		{"prn", stringSchema, ""},
+		{"description", stringSchema, ""},
 		{"all_tasks_dispatched", boolSchema, ""},
 	}
 	for _, state := range groupStates() {

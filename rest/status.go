@@ -73,7 +73,10 @@ func (a *API) componentVersions() []object {
 			pkg, module = "pulpcore", "pulpcore.app"
 		}
 		list = append(list, object{
-			{"component", name}, {"version", a.opts.Versions[name]}, {"package", pkg}, {"module", module},
+			{"component", name},
+			{"version", a.opts.Versions[name]},
+			{"package", pkg},
+			{"module", module},
 			{"domain_compatible", true},
 		})
 	}

@@ -52,7 +52,7 @@ func Sync[Rm, Rp any](t *tasking.Task[stages.SyncArgs[Rm, Rp]]) Action[Rp] {
 				Remote: models.Ref[Rm]{ID: remote}, Repository: models.Ref[Rp]{ID: repo.PulpID()},
 				Mirror: in.Mirror, Optimize: in.Optimize,
 			}
-			ticket, err := t.Dispatch(ctx, c.api.queue.In(c.db), args)
+			ticket, err := t.Dispatch(ctx, c.queue(), args)
 			if err != nil {
 				return err
 			}

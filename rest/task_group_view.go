@@ -56,7 +56,7 @@ func (c *call) taskGroup(ctx context.Context) (*tasking.Group, *models.TaskGroup
 	if err != nil {
 		return nil, nil, err
 	}
-	g, err := c.api.queue.In(c.db).Group(ctx, id)
+	g, err := c.queue().Group(ctx, id)
 	if errors.Is(err, pulperr.NotFound) {
 		return nil, nil, notFound(taskGroupModel)
 	}
@@ -110,7 +110,7 @@ func cancelTaskGroup(ctx context.Context, c *call) error {
 }
 
 func (c *call) taskGroupObject(ctx context.Context, row *models.TaskGroup) (object, error) {
-	q := c.api.queue.In(c.db)
+	q := c.queue()
 	g, err := q.Group(ctx, row.ID)
 	if err != nil {
 		return nil, err

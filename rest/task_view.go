@@ -154,7 +154,7 @@ func (c *call) listTasks(ctx context.Context, params []*param) error {
 	if err != nil {
 		return fmt.Errorf("rest: count tasks: %w", err)
 	}
-	rows, err := c.api.queue.In(c.db).List(ctx, func(sel *bun.SelectQuery) *bun.SelectQuery {
+	rows, err := c.queue().List(ctx, func(sel *bun.SelectQuery) *bun.SelectQuery {
 		return q.window(q.apply(sel), "t")
 	})
 	if err != nil {
@@ -173,7 +173,7 @@ func (c *call) task(ctx context.Context) (*models.Task, error) {
 	if err != nil {
 		return nil, err
 	}
-	t, err := c.api.queue.In(c.db).Get(ctx, id)
+	t, err := c.queue().Get(ctx, id)
 	if errors.Is(err, pulperr.NotFound) {
 		return nil, notFound(taskModel)
 	}
@@ -222,7 +222,7 @@ func cancelTask(ctx context.Context, c *call) error {
 	if !t.State.Final() {
 		status = http.StatusOK
 		var canceled *models.Task
-		canceled, err = c.api.queue.In(c.db).Cancel(ctx, t.ID)
+		canceled, err = c.queue().Cancel(ctx, t.ID)
 		switch {
 		case errors.Is(err, pulperr.Conflict): // it ended meanwhile
 			status = http.StatusConflict
@@ -243,7 +243,7 @@ func deleteTask(ctx context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
-	if err := c.api.queue.In(c.db).Delete(ctx, t.ID); err != nil {
+	if err := c.queue().Delete(ctx, t.ID); err != nil {
 		return err
 	}
 	c.w.WriteHeader(http.StatusNoContent)
@@ -288,14 +288,18 @@ func (c *call) loadTasks(ctx context.Context, rows []*models.Task) (*taskParts, 
 	for i, t := range rows {
 		ids[i] = t.ID
 	}
-	q := c.api.queue.In(c.db)
+	q := c.queue()
 	reports, err := q.ProgressReports(ctx, ids...)
 	if err != nil {
 		return nil, err
 	}
 	for _, r := range reports {
 		p.reports[r.TaskID] = append(p.reports[r.TaskID], object{
-			{"message", r.Message}, {"code", r.Code}, {"state", r.State}, {"total", r.Total}, {"done", r.Done},
+			{"message", r.Message},
+			{"code", r.Code},
+			{"state", r.State},
+			{"total", r.Total},
+			{"done", r.Done},
 			{"suffix", r.Suffix},
 		})
 	}

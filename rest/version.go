@@ -126,7 +126,7 @@ func (v *view) handleDeleteVersion(ctx context.Context, c *call) error {
 	prn := models.PRN{ID: rv.RepositoryID, Model: models.PRNModel(v.typ)}
 	prn.Plugin, _, _ = cutType(v.typ.Name())
 	o := &tasking.Options{Exclusive: tasking.Named(prn.String())}
-	ticket, err := deleteVersion.Dispatch(ctx, c.api.queue, versionArgs{rv.ID}, o)
+	ticket, err := deleteVersion.Dispatch(ctx, c.queue(), versionArgs{rv.ID}, o)
 	if err != nil {
 		return err
 	}

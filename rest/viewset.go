@@ -84,7 +84,7 @@ func (vs ViewSet[T]) mount(c *compiler) {
 		rows, err := vs.Type.List(ctx, db, where...)
 		out := make([]models.Row, len(rows))
 		for i, row := range rows {
-			out[i] = any(row).(models.Row) //nolint:errcheck // Define accepts nothing else
+			out[i] = any(row).(models.Row)
 		}
 		return out, err
 	}
