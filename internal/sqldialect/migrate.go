@@ -7,18 +7,18 @@ import (
 )
 
 // TemplateData returns the words that migrations use for column types: {{.uuid}}, {{.json}}, {{.time}}, {{.bytes}},
-// and the conditions {{if .postgres}} and {{if .sqlite}}.
+// {{.bytewise}} for text that sorts byte by byte whatever the locale, and the conditions {{if .postgres}} and {{if .sqlite}}.
 func (k Kind) TemplateData() map[string]any {
 	if k == Postgres {
 		return map[string]any{
 			"postgres": true, "sqlite": false,
-			"uuid": "uuid", "json": "jsonb", "time": "timestamptz", "bytes": "bytea",
+			"uuid": "uuid", "json": "jsonb", "time": "timestamptz", "bytes": "bytea", "bytewise": ` COLLATE "C"`,
 		}
 	}
 	// Types whose names SQLite would give numeric affinity are spelled so that hex text stays text.
 	return map[string]any{
 		"postgres": false, "sqlite": true,
-		"uuid": "VARCHAR(36)", "json": "TEXT", "time": "TIMESTAMP", "bytes": "BLOB",
+		"uuid": "VARCHAR(36)", "json": "TEXT", "time": "TIMESTAMP", "bytes": "BLOB", "bytewise": "",
 	}
 }
 

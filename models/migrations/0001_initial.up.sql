@@ -1,4 +1,5 @@
--- The tables of pulpcore. {{.uuid}}, {{.json}}, {{.time}} and {{.bytes}} are the dialect's column types.
+-- The tables of pulpcore. {{.uuid}}, {{.json}}, {{.time}} and {{.bytes}} are the dialect's column types;
+-- {{.bytewise}} makes text sort byte by byte whatever the database's locale.
 
 CREATE TABLE core_domain (
   pulp_id {{.uuid}} PRIMARY KEY,
@@ -63,7 +64,7 @@ CREATE TABLE core_contentartifact (
   pulp_last_updated {{.time}} NOT NULL,
   content_id {{.uuid}} NOT NULL REFERENCES core_content ON DELETE CASCADE,
   artifact_id {{.uuid}} REFERENCES core_artifact ON DELETE RESTRICT,
-  relative_path TEXT NOT NULL,
+  relative_path TEXT{{.bytewise}} NOT NULL,
   UNIQUE (content_id, relative_path)
 );
 --;;
@@ -148,7 +149,10 @@ CREATE TABLE core_repositorycontent (
   CHECK (version_removed > version_added)
 ){{if .sqlite}} WITHOUT ROWID{{end}};
 --;;
-CREATE INDEX core_repositorycontent_added ON core_repositorycontent (repository_id, version_added);
+-- The condition holds for every row. It keeps planners from answering a question about content with this index: it can
+-- be used only for questions that compare version_added.
+CREATE INDEX core_repositorycontent_added ON core_repositorycontent (repository_id, version_added)
+  WHERE version_added IS NOT NULL;
 --;;
 CREATE INDEX core_repositorycontent_removed ON core_repositorycontent (repository_id, version_removed)
   WHERE version_removed IS NOT NULL;
@@ -191,7 +195,7 @@ CREATE TABLE core_publishedartifact (
   pulp_last_updated {{.time}} NOT NULL,
   publication_id {{.uuid}} NOT NULL REFERENCES core_publication ON DELETE CASCADE,
   content_artifact_id {{.uuid}} NOT NULL REFERENCES core_contentartifact ON DELETE CASCADE,
-  relative_path TEXT NOT NULL,
+  relative_path TEXT{{.bytewise}} NOT NULL,
   UNIQUE (publication_id, relative_path)
 );
 --;;
@@ -201,7 +205,7 @@ CREATE TABLE core_publishedmetadata (
   pulp_id {{.uuid}} PRIMARY KEY REFERENCES core_content ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED,
   pulp_domain_id {{.uuid}} NOT NULL,
   publication_id {{.uuid}} NOT NULL REFERENCES core_publication ON DELETE CASCADE,
-  relative_path TEXT NOT NULL,
+  relative_path TEXT{{.bytewise}} NOT NULL,
   UNIQUE (pulp_domain_id, publication_id, relative_path)
 );
 --;;
@@ -223,7 +227,7 @@ CREATE TABLE core_distribution (
   pulp_domain_id {{.uuid}} NOT NULL REFERENCES core_domain,
   pulp_type TEXT NOT NULL,
   name TEXT NOT NULL,
-  base_path TEXT NOT NULL,
+  base_path TEXT{{.bytewise}} NOT NULL,
   pulp_labels {{.json}} NOT NULL,
   hidden BOOLEAN NOT NULL DEFAULT FALSE,
   checkpoint BOOLEAN NOT NULL DEFAULT FALSE,
@@ -380,3 +384,14 @@ CREATE TABLE core_taskschedule (
   last_task_id {{.uuid}},
   UNIQUE (pulp_domain_id, name)
 );
+{{if .sqlite}}--;;
+-- SQLite takes any first column of an index for selective until it is told how tables look once they are large.
+ANALYZE;
+--;;
+INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES
+  ('core_content', 'core_content_type', '1000000 1000000 200000 1'),
+  ('core_repositorycontent', 'core_repositorycontent', '1000000 50000 2 1'),
+  ('core_repositorycontent', 'core_repositorycontent_added', '1000000 50000 2000'),
+  ('core_repositorycontent', 'core_repositorycontent_removed', '500000 20000 1000'),
+  ('core_repositorycontent', 'core_repositorycontent_content', '1000000 2');
+{{end}}
