@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"strings"
 
-	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
 	"github.com/pulpgo/pulpcore/models"
@@ -66,5 +65,3 @@ func (q *Queue) setMeta(ctx context.Context, idb bun.IDB, key, value string) err
 	_, err := idb.NewRaw("UPDATE core_taskingmeta SET value = ? WHERE key = ?", value, key).Exec(ctx)
 	return wrap(err, "write %s", key)
 }
-
-func inList(ids []uuid.UUID) any { return bun.In(ids) }

@@ -91,13 +91,13 @@ func (m *model) dispatch() {
 	uses := map[string]bool{}
 	for range m.r.IntN(4) {
 		name := fmt.Sprintf("r%d", m.r.IntN(8))
-		if m.r.IntN(2) == 0 {
+		exclusive := m.r.IntN(2) == 0
+		if exclusive {
 			a.Exclusive = append(a.Exclusive, name)
-			uses[name] = true
 		} else {
 			a.Shared = append(a.Shared, name)
-			uses[name] = uses[name]
 		}
+		uses[name] = uses[name] || exclusive
 	}
 	domain := models.CorePRN("domain", m.b.db.Domain().ID)
 	uses[domain] = m.r.IntN(40) == 0
@@ -243,13 +243,13 @@ func (s *stress) dispatch(work *tasking.Task[blockArgs], r *rand.Rand, d, n int)
 		uses := map[string]bool{}
 		for range r.IntN(4) {
 			name := fmt.Sprintf("r%d", r.IntN(10))
-			if r.IntN(2) == 0 {
+			exclusive := r.IntN(2) == 0
+			if exclusive {
 				a.Exclusive = append(a.Exclusive, name)
-				uses[name] = true
 			} else {
 				a.Shared = append(a.Shared, name)
-				uses[name] = uses[name]
 			}
+			uses[name] = uses[name] || exclusive
 		}
 		s.mu.Lock()
 		s.spans[a.Name] = &span{uses: uses}

@@ -71,7 +71,7 @@ func (q *Queue) ProgressReports(ctx context.Context, tasks ...uuid.UUID) ([]*mod
 	if len(tasks) == 0 {
 		return nil, nil
 	}
-	err := q.db.Bun().NewSelect().Model(&list).Where("pr.task_id IN (?)", bun.In(tasks)).
+	err := q.db.Bun().NewSelect().Model(&list).Where("pr.task_id IN (?)", bun.List(tasks)).
 		OrderExpr("pr.pulp_id").Scan(ctx)
 	return list, wrap(err, "read progress reports")
 }
@@ -82,7 +82,7 @@ func (q *Queue) CreatedResources(ctx context.Context, tasks ...uuid.UUID) ([]*mo
 	if len(tasks) == 0 {
 		return nil, nil
 	}
-	err := q.db.Bun().NewSelect().Model(&list).Where("cr.task_id IN (?)", bun.In(tasks)).
+	err := q.db.Bun().NewSelect().Model(&list).Where("cr.task_id IN (?)", bun.List(tasks)).
 		OrderExpr("cr.pulp_id").Scan(ctx)
 	return list, wrap(err, "read created resources")
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
+	"github.com/uptrace/bun"
 
 	"github.com/pulpgo/pulpcore/internal/sqldialect"
 	"github.com/pulpgo/pulpcore/models"
@@ -182,7 +183,7 @@ func (w *Worker) postpone(ctx context.Context, batch []due) error {
 		ids[i] = t.ID
 	}
 	_, err = exec(ctx, w.q.db, `UPDATE core_task SET deliver_due = ?due WHERE pulp_id IN (?ids) AND state = 'waiting'`,
-		sqldialect.Named{"due": w.q.kind.After(verify), "ids": inList(ids)})
+		sqldialect.Named{"due": w.q.kind.After(verify), "ids": bun.List(ids)})
 	return wrap(err, "postpone delivery")
 }
 

@@ -76,7 +76,8 @@ func openDB(t testing.TB, url string) *models.DB {
 
 func setup(t testing.TB, dbURL, redisURL string) *bench {
 	t.Helper()
-	b := &bench{t: t, db: openDB(t, dbURL), block: block, began: map[string]chan struct{}{}, release: map[string]chan error{},
+	b := &bench{
+		t: t, db: openDB(t, dbURL), block: block, began: map[string]chan struct{}{}, release: map[string]chan error{},
 		quit: make(chan struct{}),
 	}
 	b.q = b.queue(redisURL)

@@ -71,8 +71,9 @@ type InsertedTask struct {
 }
 
 const insertTaskColumns = `(seq, pulp_id, pulp_created, pulp_last_updated, pulp_domain_id, name, state, user_id,
-	logging_cid, parent_task_id, task_group_id, idempotency_key, enc_args, reserved_resources, rkeys, rexcl, immediate, deferred, queue,
-	attempt, max_attempts, worker_id, claim_id, unblocked_at, deliver_due, started_at, finished_at, error)`
+	logging_cid, parent_task_id, task_group_id, idempotency_key, enc_args, reserved_resources, rkeys, rexcl, immediate,
+	deferred, queue, attempt, max_attempts,
+	worker_id, claim_id, unblocked_at, deliver_due, started_at, finished_at, error)`
 
 const insertTaskPostgres = `WITH b AS (SELECT nextval('core_task_seq') AS seq, clock_timestamp() AS now, EXISTS (
 		SELECT 1 FROM unnest(?rkeys::bigint[], ?rexcl::bool[]) r(k, x) WHERE
@@ -109,8 +110,8 @@ const insertTaskSQLite = `WITH b AS (SELECT EXISTS (SELECT 1 FROM json_each(?rke
 	FROM s WHERE TRUE RETURNING seq, state, unblocked_at IS NOT NULL AS ready`
 
 const insertTaskColumnsSQLite = `pulp_id, pulp_created, pulp_last_updated, pulp_domain_id, name, state, user_id,
-	logging_cid, parent_task_id, task_group_id, idempotency_key, enc_args, reserved_resources, rkeys, immediate, deferred, queue,
-	attempt, max_attempts, worker_id, claim_id, unblocked_at, deliver_due, started_at, finished_at, error`
+	logging_cid, parent_task_id, task_group_id, idempotency_key, enc_args, reserved_resources, rkeys, immediate,
+	deferred, queue, attempt, max_attempts, worker_id, claim_id, unblocked_at, deliver_due, started_at, finished_at, error`
 
 const insertReservationsSQLite = `INSERT INTO core_taskresource (rkey, exclusive, seq, task_id)
 	SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), ?seq, ?id FROM json_each(?rkeys)`
