@@ -121,7 +121,7 @@ func (m *manifestStage) Run(ctx context.Context, _ *stages.In, out *stages.Out) 
 				return err
 			}
 			// Not JoinPath: it would read "100%41.txt" as "100A.txt".
-			location := base.ResolveReference(&url.URL{Path: e.Path})
+			location := base.ResolveReference(&url.URL{Path: e.Path, RawQuery: base.RawQuery})
 			dc := &stages.DeclarativeContent{
 				Content: &Content{RelativePath: e.Path, Digest: e.SHA256},
 				Artifacts: []*stages.DeclarativeArtifact{{
