@@ -12,7 +12,8 @@ import (
 	"github.com/pulpgo/pulpcore/tasking"
 )
 
-// Version is the version of this library, as the status shows it for the component "core".
+// Version is what the status says of the component "core": the version of Pulp whose API this library speaks. Clients
+// decide by it which features they offer.
 const Version = "3.81.0"
 
 // Heartbeat tells the other processes that this one is alive, until ctx is done. Servers that use the App's handlers
@@ -75,19 +76,22 @@ func contentOptions(a *App, b *blueprint) *content.Options {
 		HideGuarded:             core.HideGuardedDistributions,
 		FailureCooldown:         core.RemoteContentFetchFailureCooldown,
 		AllowedImportPaths:      core.AllowedImportPaths,
+		WorkDir:                 core.WorkingDirectory,
 	}
 }
 
 func restOptions(a *App, b *blueprint) *rest.Options {
 	core := a.set.Core()
 	return &rest.Options{
-		Root:              core.APIRoot,
-		Views:             b.views,
-		Routes:            b.routes,
-		Versions:          a.versions,
-		ContentOrigin:     core.ContentOrigin,
-		ContentPathPrefix: core.ContentPathPrefix,
-		PageSize:          core.PageSize,
-		Log:               a.log,
+		Root:               core.APIRoot,
+		Views:              b.views,
+		Routes:             b.routes,
+		Versions:           a.versions,
+		ContentOrigin:      core.ContentOrigin,
+		ContentPathPrefix:  core.ContentPathPrefix,
+		AllowedImportPaths: core.AllowedImportPaths,
+		PageSize:           core.PageSize,
+		CacheConnected:     func(ctx context.Context) bool { return a.queue.Ping(ctx) == nil },
+		Log:                a.log,
 	}
 }

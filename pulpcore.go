@@ -25,6 +25,7 @@ import (
 	"github.com/pulpgo/pulpcore/content"
 	"github.com/pulpgo/pulpcore/download"
 	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/pulperr"
 	"github.com/pulpgo/pulpcore/rest"
 	"github.com/pulpgo/pulpcore/settings"
 	"github.com/pulpgo/pulpcore/storage"
@@ -158,6 +159,9 @@ func (a *App) openParts(ctx context.Context, b *blueprint, opts *Options) error 
 		}
 	}
 	a.closers = append(a.closers, a.store.Close)
+	if err := os.MkdirAll(core.WorkingDirectory, 0o700); err != nil {
+		return fmt.Errorf("pulpcore: WORKING_DIRECTORY: %w: %w", pulperr.Unavailable, err)
+	}
 	a.downloads = download.NewPool(0)
 	a.closers = append(a.closers, a.downloads.Close)
 	queue, err := tasking.NewQueue(a.db, &tasking.QueueOptions{RedisURL: core.RedisURL.Reveal(), Log: a.log})

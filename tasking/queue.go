@@ -143,3 +143,17 @@ func wrap(err error, format string, args ...any) error {
 	}
 	return fmt.Errorf("tasking: %s: %w", what, err)
 }
+
+// Ping asks Redis whether it is there.
+//
+// Errors: Unavailable.
+func (q *Queue) Ping(ctx context.Context) error {
+	client, err := q.delivery.redis()
+	if err == nil {
+		err = client.Ping(ctx).Err()
+	}
+	if err != nil {
+		return fmt.Errorf("tasking: ping Redis: %w: %w", pulperr.Unavailable, err)
+	}
+	return nil
+}

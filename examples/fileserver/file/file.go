@@ -67,7 +67,7 @@ var (
 func Plugin() *pulpcore.Plugin {
 	return &pulpcore.Plugin{
 		Name:    "file",
-		Version: "1.0.0",
+		Version: pulpcore.Version, // clients decide by it which features they offer
 		Models:  []models.AnyType{Files, Remotes, Repositories, Publications, Distributions},
 		Tasks:   []tasking.Binding{Sync.Do(synchronize), Publish.Do(publish)},
 		Views: []rest.Mount{
