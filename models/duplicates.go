@@ -50,7 +50,7 @@ func (f *fragment) add(sql string, args ...any) {
 // isNew appends the condition that the current member rc was not there before.
 func (v *NewVersion) isNew(f *fragment, rc string) {
 	if v.base == nil {
-		f.add(rc+".version_added = ?", v.row.Number)
+		f.add(rc+".version_added = ? AND "+rc+".version_added >= 0", v.row.Number)
 		return
 	}
 	f.add("NOT "+inVersionSQL(rc), v.base.RepositoryID, v.base.Number, v.base.Number)

@@ -190,6 +190,8 @@ func (db *DB) findContents(ctx context.Context, s *schema, units []AnyContent) (
 		for _, u := range units {
 			values := s.naturalValues(u)
 			q = q.WhereGroup(" OR ", func(q *bun.SelectQuery) *bun.SelectQuery {
+				// The unique index begins with the domain, and is used only if each alternative names it.
+				q = q.Where("d.pulp_domain_id = ?", db.domain.ID)
 				for i, f := range s.natural {
 					q = q.Where("d.? = ?", bun.Ident(f.Column), values[i])
 				}

@@ -78,8 +78,7 @@ func (db *DB) changesByType(ctx context.Context, repositoryID uuid.UUID, before,
 		"version_added":   func(c *TypeCount, n int64) { c.Added = n },
 		"version_removed": func(c *TypeCount, n int64) { c.Removed = n },
 	} {
-		rows, err := db.countByType(ctx, repositoryID, "? > ? AND ? <= ?",
-			bun.Ident(column), before, bun.Ident(column), number)
+		rows, err := db.countByType(ctx, repositoryID, "?0 > ?1 AND ?0 <= ?2 AND ?0 >= 0", bun.Ident(column), before, number)
 		if err != nil {
 			return nil, err
 		}

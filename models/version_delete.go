@@ -176,7 +176,7 @@ func (g *gap) merge(ctx context.Context, tx *Tx) (int64, error) {
 func (g *gap) drop(ctx context.Context, tx *Tx) (int64, error) {
 	units, err := gapUnits(ctx, tx, `SELECT c.pulp_id, c.pulp_type FROM core_repositorycontent AS rc
 		JOIN core_content AS c ON c.pulp_id = rc.content_id WHERE rc.repository_id = ?0
-		AND rc.version_added > ?1 AND rc.version_added <= ?2
+		AND rc.version_added > ?1 AND rc.version_added <= ?2 AND rc.version_added >= 0
 		AND rc.version_removed > ?2 AND rc.version_removed <= ?3 LIMIT ?4`,
 		g.repository, g.prev, g.k, g.next, memberBatch)
 	if err != nil || len(units) == 0 {

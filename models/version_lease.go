@@ -133,7 +133,7 @@ func (db *DB) undoVersion(ctx context.Context, l lease, v *RepositoryVersion, la
 	for _, stmt := range []string{
 		`DELETE FROM core_repositorycontent WHERE repository_id = ?0 AND version_added > ?1 AND content_id IN (
 			SELECT rc.content_id FROM core_repositorycontent AS rc
-			WHERE rc.repository_id = ?0 AND rc.version_added > ?1 LIMIT ?2)`,
+			WHERE rc.repository_id = ?0 AND rc.version_added > ?1 AND rc.version_added >= 0 LIMIT ?2)`,
 		`UPDATE core_repositorycontent SET version_removed = NULL
 		WHERE repository_id = ?0 AND version_removed > ?1 AND content_id IN (
 			SELECT rc.content_id FROM core_repositorycontent AS rc

@@ -28,9 +28,14 @@ type NewVersion struct {
 	hidden bool
 	seen   atomic.Bool // something is in core_versionseen
 	ended  atomic.Bool
+	writes atomic.Int64 // units in all batches so far
 }
 
 // memberBatch is how many units go into one transaction of a version.
+//
+// Its statements look units up by key. Where they also compare a column that a planner without statistics takes for
+// more selective, the column is wrapped in COALESCE, so that no index on it can be chosen: it would be read to its end
+// for every batch.
 const memberBatch = 1000
 
 // Number returns the number the version will have.
@@ -58,13 +63,13 @@ func (v *NewVersion) Add(ctx context.Context, ids []uuid.UUID) (added int64, err
 
 func (v *NewVersion) add(ctx context.Context, tx *Tx, ids []uuid.UUID) (int64, error) {
 	back, err := affected(tx.q.NewRaw(`UPDATE core_repositorycontent SET version_removed = NULL
-		WHERE repository_id = ? AND version_removed = ? AND content_id IN (?)`,
+		WHERE repository_id = ? AND COALESCE(version_removed, -1) = ? AND content_id IN (?)`,
 		v.row.RepositoryID, v.row.Number, bun.List(ids)).Exec(ctx))
 	if err != nil {
 		return 0, err
 	}
 	fresh, err := affected(tx.q.NewRaw(`INSERT INTO core_repositorycontent (repository_id, content_id, version_added)
-		SELECT ?0, c.pulp_id, ?1 FROM core_content AS c WHERE c.pulp_id IN (?2) AND c.pulp_domain_id = ?3
+		SELECT ?0, c.pulp_id, ?1 FROM core_content AS c WHERE c.pulp_id IN (?2) AND COALESCE(c.pulp_domain_id, c.pulp_domain_id) = ?3
 		AND NOT EXISTS (SELECT 1 FROM core_repositorycontent AS rc WHERE rc.repository_id = ?0
 			AND rc.content_id = c.pulp_id AND rc.version_removed IS NULL) ORDER BY c.pulp_id`,
 		v.row.RepositoryID, v.row.Number, bun.List(ids), tx.domain.ID).Exec(ctx))
@@ -83,7 +88,7 @@ func (v *NewVersion) add(ctx context.Context, tx *Tx, ids []uuid.UUID) (int64, e
 func (tx *Tx) checkContentExists(ctx context.Context, ids []uuid.UUID) error {
 	var found []uuid.UUID
 	err := tx.q.NewSelect().TableExpr("core_content").Column("pulp_id").Where("pulp_id IN (?)", bun.List(ids)).
-		Where("pulp_domain_id = ?", tx.domain.ID).Scan(ctx, &found)
+		Where("COALESCE(pulp_domain_id, pulp_domain_id) = ?", tx.domain.ID).Scan(ctx, &found)
 	if err != nil {
 		return err
 	}
@@ -101,7 +106,7 @@ func (v *NewVersion) Remove(ctx context.Context, ids []uuid.UUID) (removed int64
 
 func (v *NewVersion) remove(ctx context.Context, tx *Tx, ids []uuid.UUID) (int64, error) {
 	fresh, err := affected(tx.q.NewRaw(`DELETE FROM core_repositorycontent
-		WHERE repository_id = ? AND version_added = ? AND content_id IN (?)`,
+		WHERE repository_id = ? AND COALESCE(version_added, -1) = ? AND content_id IN (?)`,
 		v.row.RepositoryID, v.row.Number, bun.List(ids)).Exec(ctx))
 	if err != nil {
 		return 0, err
@@ -232,15 +237,29 @@ func (v *NewVersion) inBatches(ctx context.Context, ids []uuid.UUID,
 			return total, fmt.Errorf("models: version %d of repository %s: %w", v.row.Number, v.row.RepositoryID, err)
 		}
 		total += n
+		if err := v.analyze(ctx, int64(len(batch))); err != nil {
+			return total, err
+		}
 	}
 	return total, nil
+}
+
+// analyze lets the planner look at the tables again whenever the version has become ten times as large.
+func (v *NewVersion) analyze(ctx context.Context, written int64) error {
+	n := v.writes.Add(written)
+	for limit := int64(10 * memberBatch); limit <= n; limit *= 10 {
+		if n-written < limit {
+			return v.db.conn.Kind.Analyze(ctx, v.db.q, "core_repositorycontent", "core_content", "core_versionseen")
+		}
+	}
+	return nil
 }
 
 // changed reports whether the version differs from its predecessor.
 func (v *NewVersion) changed(ctx context.Context) (bool, error) {
 	var yes bool
 	err := v.db.q.NewRaw(`SELECT EXISTS (SELECT 1 FROM core_repositorycontent
-			WHERE repository_id = ?0 AND version_added = ?1)
+			WHERE repository_id = ?0 AND version_added = ?1 AND version_added >= 0)
 		OR EXISTS (SELECT 1 FROM core_repositorycontent WHERE repository_id = ?0 AND version_removed = ?1)`,
 		v.row.RepositoryID, v.row.Number).Scan(ctx, &yes)
 	return yes, rowError(err, "content of repository", v.row.RepositoryID.String())
@@ -250,7 +269,8 @@ func (v *NewVersion) changed(ctx context.Context) (bool, error) {
 func (v *NewVersion) checkTypes(ctx context.Context, tx *Tx) error {
 	var types []string
 	err := tx.q.NewRaw(`SELECT DISTINCT c.pulp_type FROM core_repositorycontent AS rc
-		JOIN core_content AS c ON c.pulp_id = rc.content_id WHERE rc.repository_id = ? AND rc.version_added = ?`,
+		JOIN core_content AS c ON c.pulp_id = rc.content_id WHERE rc.repository_id = ? AND rc.version_added = ?
+		AND rc.version_added >= 0`,
 		v.row.RepositoryID, v.row.Number).Scan(ctx, &types)
 	if err != nil {
 		return rowError(err, "content of repository", v.row.RepositoryID.String())

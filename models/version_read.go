@@ -103,7 +103,7 @@ func (v *RepositoryVersion) Has(ctx context.Context, db *DB, ids []uuid.UUID) (m
 // AddedIn keeps content units that a complete version has and the complete version before it has not.
 func AddedIn(v *RepositoryVersion) Cond {
 	return Where(`m.pulp_id IN (SELECT rc.content_id FROM core_repositorycontent AS rc WHERE rc.repository_id = ?0
-		AND rc.version_added <= ?1 AND rc.version_added > `+beforeSQL+`)`, v.RepositoryID, v.Number)
+		AND rc.version_added >= 0 AND rc.version_added <= ?1 AND rc.version_added > `+beforeSQL+`)`, v.RepositoryID, v.Number)
 }
 
 // RemovedIn keeps content units that a complete version has not and the complete version before it has.

@@ -149,10 +149,10 @@ CREATE TABLE core_repositorycontent (
   CHECK (version_removed > version_added)
 ){{if .sqlite}} WITHOUT ROWID{{end}};
 --;;
--- The condition holds for every row. It keeps planners from answering a question about content with this index: it can
--- be used only for questions that compare version_added.
+-- The condition holds for every row. It keeps planners, as long as they know little of the table, from answering a
+-- question about content with this index: only who repeats the condition gets it.
 CREATE INDEX core_repositorycontent_added ON core_repositorycontent (repository_id, version_added)
-  WHERE version_added IS NOT NULL;
+  WHERE version_added >= 0;
 --;;
 CREATE INDEX core_repositorycontent_removed ON core_repositorycontent (repository_id, version_removed)
   WHERE version_removed IS NOT NULL;
@@ -388,10 +388,14 @@ CREATE TABLE core_taskschedule (
 -- SQLite takes any first column of an index for selective until it is told how tables look once they are large.
 ANALYZE;
 --;;
+DELETE FROM sqlite_stat1;
+--;;
 INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES
   ('core_content', 'core_content_type', '1000000 1000000 200000 1'),
   ('core_repositorycontent', 'core_repositorycontent', '1000000 50000 2 1'),
   ('core_repositorycontent', 'core_repositorycontent_added', '1000000 50000 2000'),
   ('core_repositorycontent', 'core_repositorycontent_removed', '500000 20000 1000'),
   ('core_repositorycontent', 'core_repositorycontent_content', '1000000 2');
+--;;
+ANALYZE sqlite_schema;
 {{end}}
