@@ -216,7 +216,8 @@ func TestRecountVersions(t *testing.T) {
 		if err != nil || !slices.Equal(fixed, []int{2, 4}) {
 			t.Fatalf("RecountVersions = %v, %v, want [2 4]", fixed, err)
 		}
-		if got, err := p.versions[4].Counts(ctx, db); err != nil || got["test.note"] != (models.TypeCount{Added: 1, Present: 4}) {
+		want := models.TypeCount{Added: 1, Present: 4}
+		if got, err := p.versions[4].Counts(ctx, db); err != nil || got["test.note"] != want {
 			t.Fatalf("Counts = %v, %v", got, err)
 		}
 	})

@@ -31,7 +31,7 @@ FROM (SELECT rc.content_id FROM core_repositorycontent AS rc
       WHERE rc.repository_id = ?0 AND rc.content_id > ?1 AND rc.version_added <= ?2
         AND (rc.version_removed IS NULL OR rc.version_removed > ?2)
       ORDER BY rc.content_id LIMIT ?3) AS p
-JOIN core_contentartifact AS ca ON ca.content_id = p.content_id
+LEFT JOIN core_contentartifact AS ca ON ca.content_id = p.content_id
 LEFT JOIN core_artifact AS a ON a.pulp_id = ca.artifact_id
 LEFT JOIN core_remoteartifact AS ra ON ca.artifact_id IS NULL AND ra.pulp_id =
   (SELECT x.pulp_id FROM core_remoteartifact AS x WHERE x.content_artifact_id = ca.pulp_id ORDER BY x.pulp_id LIMIT 1)
@@ -46,7 +46,7 @@ ORDER BY p.content_id, ca.relative_path`
 				return
 			}
 			for _, f := range rows {
-				if !yield(f, nil) {
+				if f.ContentArtifactID != uuid.Nil && !yield(f, nil) { // nil: a unit without files
 					return
 				}
 			}

@@ -89,7 +89,8 @@ func TestOpenSQLitePaths(t *testing.T) {
 			t.Errorf("the database is not at its path: %v", err)
 		}
 		var mode, keys string
-		err := errors.Join(c.Bun.QueryRow("PRAGMA journal_mode").Scan(&mode), c.Bun.QueryRow("PRAGMA foreign_keys").Scan(&keys))
+		err := errors.Join(c.Bun.QueryRow("PRAGMA journal_mode").Scan(&mode),
+			c.Bun.QueryRow("PRAGMA foreign_keys").Scan(&keys))
 		if err != nil || mode != "wal" || keys != "1" {
 			t.Errorf("journal_mode = %s, foreign_keys = %s, %v", mode, keys, err)
 		}
