@@ -9,6 +9,8 @@ import (
 
 // Cond narrows, orders or limits a query for rows of one type.
 type Cond struct {
+	expr          string // of Where; "" for the others
+	args          []any
 	apply         func(q *bun.SelectQuery, column func(string) bun.Safe) *bun.SelectQuery
 	order         bool
 	limit, offset int64
@@ -34,10 +36,14 @@ func In[V any](column string, values []V) Cond {
 // Where keeps rows for which an SQL expression holds. Placeholders are question marks. The master's columns can be
 // qualified with m, the type's own with d: Where("m.name LIKE ?", "a%").
 func Where(expr string, args ...any) Cond {
-	return Cond{apply: func(q *bun.SelectQuery, _ func(string) bun.Safe) *bun.SelectQuery {
+	return Cond{expr: expr, args: args, apply: func(q *bun.SelectQuery, _ func(string) bun.Safe) *bun.SelectQuery {
 		return q.Where(expr, args...)
 	}}
 }
+
+// SQL returns the expression and the arguments of a condition that was made with [Where], [InVersion], [AddedIn] or
+// [RemovedIn], for queries of one's own in which m is the master's table. Of other conditions it returns nothing.
+func (c Cond) SQL() (expr string, args []any) { return c.expr, c.args }
 
 // OrderBy sorts by columns, those with a minus in front descending. Rows that are equal in them stay in key order.
 func OrderBy(columns ...string) Cond {

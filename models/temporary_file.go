@@ -99,7 +99,7 @@ func NewArtifact(ctx context.Context, db *DB, store *storage.Store, r io.Reader,
 	return a, SaveArtifacts(ctx, db, []*Artifact{a})
 }
 
-// ArtifactFromTemporaryFile turns a temporary file into a saved artifact without copying its bytes a second time where
+// ArtifactFromTemporaryFile turns a temporary file into a saved artifact without copying its bytes (a hard link) where
 // the store can rename, and deletes the temporary file. On error the temporary file stays, for the caller to delete or
 // to try again. Mirrors Artifact.from_pulp_temporary_file.
 func ArtifactFromTemporaryFile(ctx context.Context, db *DB, store *storage.Store, tf *TemporaryFile) (*Artifact, error) {

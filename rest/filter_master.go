@@ -151,16 +151,12 @@ func (a *API) memberParam(name, and string) *param {
 
 // versionParams narrow content to what a repository version holds, added or removed.
 func (a *API) versionParams() []*param {
-	where := map[string]string{
-		"repository_version": `rc.version_added <= ?1
-			AND (rc.version_removed IS NULL OR rc.version_removed > ?1)`,
-		"repository_version_added":   "rc.version_added = ?1",
-		"repository_version_removed": "rc.version_removed = ?1",
-	}
 	var list []*param
-	for _, name := range []string{"repository_version", "repository_version_added", "repository_version_removed"} {
-		expr := `m.pulp_id IN (SELECT rc.content_id FROM core_repositorycontent AS rc
-			WHERE rc.repository_id = ?0 AND ` + where[name] + ")"
+	for name, in := range map[string]func(*models.RepositoryVersion) models.Cond{
+		"repository_version":         models.InVersion,
+		"repository_version_added":   models.AddedIn,
+		"repository_version_removed": models.RemovedIn,
+	} {
 		list = append(list, &param{
 			name: name, doc: "href or PRN of a repository version", form: textFilter,
 			cond: func(ctx context.Context, c *call, raw string) ([]cond, error) {
@@ -171,10 +167,12 @@ func (a *API) versionParams() []*param {
 				if v == nil {
 					return []cond{{expr: "FALSE"}}, nil
 				}
-				return []cond{{expr, []any{v.RepositoryID, v.Number}}}, nil
+				expr, args := in(v).SQL()
+				return []cond{{expr, args}}, nil
 			},
 		})
 	}
+	slices.SortFunc(list, func(a, b *param) int { return strings.Compare(a.name, b.name) })
 	return list
 }
 
