@@ -268,7 +268,7 @@ func checkAfterKill(t *testing.T, dir, db string, up *killedUpstream) {
 		t.Fatalf("Open after a kill: %v", err)
 	}
 	defer app.Close()
-	checkBytes(t, ctx, app)
+	checkBytes(ctx, t, app)
 	repo, err := file.Repositories.One(ctx, app.DB(), models.Eq("name", "repo"))
 	if err != nil {
 		t.Fatalf("the repository is gone: %v", err)
@@ -278,7 +278,7 @@ func checkAfterKill(t *testing.T, dir, db string, up *killedUpstream) {
 		t.Fatal(err)
 	}
 	for _, v := range versions {
-		checkVersion(t, ctx, app, v, up)
+		checkVersion(ctx, t, app, v, up)
 	}
 	if pub, err := models.LatestPublication(ctx, app.DB(), repo.ID, nil); err == nil && !pub.AsPublication().Complete {
 		t.Errorf("publication %s is served and not complete", pub.PulpID())
@@ -288,7 +288,7 @@ func checkAfterKill(t *testing.T, dir, db string, up *killedUpstream) {
 }
 
 // checkBytes asserts that every artifact's bytes are there and right.
-func checkBytes(t *testing.T, ctx context.Context, app *pulpcore.App) {
+func checkBytes(ctx context.Context, t *testing.T, app *pulpcore.App) {
 	t.Helper()
 	var rows []*models.Artifact
 	if err := app.DB().Bun().NewSelect().Model(&rows).Scan(ctx); err != nil {
@@ -305,7 +305,7 @@ func checkBytes(t *testing.T, ctx context.Context, app *pulpcore.App) {
 }
 
 // checkVersion asserts that a version holds exactly one generation of the upstream, and that its counts are right.
-func checkVersion(t *testing.T, ctx context.Context, app *pulpcore.App, v *models.RepositoryVersion, up *killedUpstream) {
+func checkVersion(ctx context.Context, t *testing.T, app *pulpcore.App, v *models.RepositoryVersion, up *killedUpstream) {
 	t.Helper()
 	if !v.Complete {
 		t.Errorf("version %d is visible and not complete", v.Number)

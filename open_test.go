@@ -38,7 +38,7 @@ type (
 	unnatural  struct{ models.Content }
 	misspelled struct {
 		models.Content
-		Key string `pulp:"natrual"`
+		Key string `pulp:"naturel"`
 	}
 	homeless struct{ models.Repository }
 )
@@ -68,7 +68,7 @@ func TestOpenReportsEveryFault(t *testing.T) {
 		t.Fatalf("Open = %v, want kind Invalid", err)
 	}
 	for _, want := range []string{
-		`does not start with the plugin's name "one"`, `no field is tagged pulp:"natural"`, `unknown word "natrual"`,
+		`does not start with the plugin's name "one"`, `no field is tagged pulp:"natural"`, `unknown word "naturel"`,
 		"which no plugin lists", `plugin "two" has no version`, `task "one.task" is bound by plugin "one" already`,
 		"needs the checksum md5", "PAGE_SIZZE", "plugin 3 is nil",
 	} {

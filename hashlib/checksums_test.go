@@ -23,7 +23,9 @@ func TestAllow(t *testing.T) {
 		{"repetition", []string{"sha256", "sha256"}, []hashlib.Algorithm{"sha256"}, nil},
 		{"nothing", nil, nil, []string{"sha256 must be allowed"}},
 		{
-			"every fault", []string{"crc32", "SHA256"}, nil,
+			"every fault",
+			[]string{"crc32", "SHA256"},
+			nil,
 			[]string{`"crc32" is not a known`, `"SHA256" is not a known`, "sha256 must be allowed"},
 		},
 	} {

@@ -104,7 +104,8 @@ func (d *Distribution) check() error {
 		}
 	}
 	if sources > 1 {
-		return pulperr.Field("", "Only one of the attributes 'repository', 'repository_version' and 'publication' may be used.")
+		return pulperr.Field("",
+			"Only one of the attributes 'repository', 'repository_version' and 'publication' may be used.")
 	}
 	return nil
 }

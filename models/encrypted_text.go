@@ -25,7 +25,7 @@ func (e EncryptedText) Reveal() string { return e.plain }
 // IsSet reports whether there is a value, possibly an empty one.
 func (e EncryptedText) IsSet() bool { return e.set }
 
-// String, GoString, LogValue and MarshalText hide the secret.
+// String hides the secret; so do all other ways to print it.
 func (e EncryptedText) String() string { return redacted }
 
 // GoString hides the secret from %#v.

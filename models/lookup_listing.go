@@ -240,7 +240,7 @@ FROM core_contentartifact AS ca LEFT JOIN core_artifact AS a ON a.pulp_id = ca.a
 LEFT JOIN core_repositorycontent AS rc ON rc.repository_id = ?0 AND rc.content_id = ca.content_id
   AND rc.version_added <= ?1 AND (rc.version_removed IS NULL OR rc.version_removed > ?1)
 LEFT JOIN core_repositoryversion AS v ON v.repository_id = rc.repository_id AND v.number = rc.version_added
-WHERE ca.pulp_id IN (?2)`, s.RepositoryID, s.Number, bun.In(ids)).Scan(ctx, &rows)
+WHERE ca.pulp_id IN (?2)`, s.RepositoryID, s.Number, bun.List(ids)).Scan(ctx, &rows)
 	if err != nil {
 		return rowError(err, "listing of version", s.VersionID.String())
 	}

@@ -1,7 +1,6 @@
 package models
 
 import (
-	"fmt"
 	"regexp"
 	"strings"
 
@@ -64,18 +63,4 @@ func prnModel(pulpType string, m Master) string {
 		return typ
 	}
 	return strings.ReplaceAll(typ, "_", "") + string(m)
-}
-
-// ByPRN returns the row of a plugin's type that a PRN names.
-//
-// Errors: NotFound.
-func (p PRN) lookup(r *Registry) (*schema, error) {
-	for _, byName := range r.byType {
-		for name, s := range byName {
-			if prnPlugin(name) == p.Plugin && prnModel(name, s.master) == p.Model {
-				return s, nil
-			}
-		}
-	}
-	return nil, fmt.Errorf("models: %s: no plugin has such a model: %w", p, pulperr.NotFound)
 }

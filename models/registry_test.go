@@ -41,11 +41,11 @@ func TestNewRegistryReportsEveryFault(t *testing.T) {
 		clashA struct {
 			models.Content
 			Text string `pulp:"natural"`
-		} //nolint:gofumpt // short
+		}
 		clashB struct {
 			models.Content
 			Text string `pulp:"natural"`
-		} //nolint:gofumpt // short
+		}
 		samePRN struct{ models.Remote }
 		repoBad struct{ models.Repository }
 		guard   struct{ models.ContentGuard }

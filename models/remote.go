@@ -17,7 +17,7 @@ type Remote struct {
 	URL                 string              `bun:"url" json:"url"` // contains no credentials
 	Labels              Labels              `bun:"pulp_labels,type:jsonb" json:"pulp_labels"`
 	Policy              Policy              `bun:"policy" json:"policy"`                 // empty is Immediate
-	CACert              *string             `bun:"ca_cert" json:"ca_cert"`               // PEM, trusted beside the system's
+	CACert              *string             `bun:"ca_cert" json:"ca_cert"`               // PEM, beside the system's
 	ClientCert          *string             `bun:"client_cert" json:"client_cert"`       // PEM
 	ClientKey           EncryptedText       `bun:"client_key" json:"client_key"`         // PEM
 	TLSValidation       *bool               `bun:"tls_validation" json:"tls_validation"` // nil is true

@@ -117,7 +117,7 @@ type Worker struct {
 	Host          string            `bun:"host"`
 	PID           int               `bun:"pid"`
 	Versions      map[string]string `bun:"versions,type:jsonb"` // by plugin name
-	TTL           int               `bun:"ttl_ms"`              // milliseconds without a heartbeat until it counts as missing
+	TTL           int               `bun:"ttl_ms"`              // milliseconds of silence until it counts as missing
 	Beat          int64             `bun:"beat"`
 	LastHeartbeat time.Time         `bun:"last_heartbeat"`
 }

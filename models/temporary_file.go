@@ -82,7 +82,8 @@ func SweepTemporaryFiles(ctx context.Context, db *DB, store *storage.Store, befo
 // row: [SaveArtifacts] does. Mirrors Artifact.init_and_validate.
 //
 // Errors: hashlib's DigestMismatchError, SizeMismatchError and UnsupportedError; Unavailable from the store.
-func InitAndValidate(ctx context.Context, store *storage.Store, r io.Reader, expect *hashlib.Expect) (*Artifact, error) {
+func InitAndValidate(ctx context.Context, store *storage.Store, r io.Reader, expect *hashlib.Expect,
+) (*Artifact, error) {
 	obj, err := store.PutArtifact(ctx, r, expect)
 	if err != nil {
 		return nil, fmt.Errorf("models: artifact: %w", err)
@@ -91,7 +92,8 @@ func InitAndValidate(ctx context.Context, store *storage.Store, r io.Reader, exp
 }
 
 // NewArtifact is [InitAndValidate] followed by saving: the artifact is returned with its row, which may have existed.
-func NewArtifact(ctx context.Context, db *DB, store *storage.Store, r io.Reader, expect *hashlib.Expect) (*Artifact, error) {
+func NewArtifact(ctx context.Context, db *DB, store *storage.Store, r io.Reader, expect *hashlib.Expect,
+) (*Artifact, error) {
 	a, err := InitAndValidate(ctx, store, r, expect)
 	if err != nil {
 		return nil, err
@@ -102,7 +104,8 @@ func NewArtifact(ctx context.Context, db *DB, store *storage.Store, r io.Reader,
 // ArtifactFromTemporaryFile turns a temporary file into a saved artifact without copying its bytes (a hard link) where
 // the store can rename, and deletes the temporary file. On error the temporary file stays, for the caller to delete or
 // to try again. Mirrors Artifact.from_pulp_temporary_file.
-func ArtifactFromTemporaryFile(ctx context.Context, db *DB, store *storage.Store, tf *TemporaryFile) (*Artifact, error) {
+func ArtifactFromTemporaryFile(ctx context.Context, db *DB, store *storage.Store, tf *TemporaryFile,
+) (*Artifact, error) {
 	obj, err := store.Promote(ctx, storage.Object{Key: tf.Key(), Size: tf.Size, Digests: tf.Digests})
 	if err != nil {
 		return nil, fmt.Errorf("models: artifact from temporary file %s: %w", tf.ID, err)

@@ -76,7 +76,9 @@ func UserByName(ctx context.Context, db *DB, name string) (*User, error) {
 	return u, rowError(err, "user", name)
 }
 
-func rowErrorNotFound(what string) error { return fmt.Errorf("models: no such %s: %w", what, pulperr.NotFound) }
+func rowErrorNotFound(what string) error {
+	return fmt.Errorf("models: no such %s: %w", what, pulperr.NotFound)
+}
 
 // SetPassword replaces the password of an account; an empty one ends log-ins with a password.
 //
@@ -134,7 +136,8 @@ func hashPassword(password string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("models: hash password: %w", err)
 	}
-	return strings.Join([]string{hashName, strconv.Itoa(hashRounds), salt, base64.StdEncoding.EncodeToString(key)}, "$"), nil
+	sum := base64.StdEncoding.EncodeToString(key)
+	return strings.Join([]string{hashName, strconv.Itoa(hashRounds), salt, sum}, "$"), nil
 }
 
 // checkPassword reports whether a password has a hash. Malformed hashes cost as much as others and match nothing.

@@ -70,7 +70,8 @@ func (v *NewVersion) add(ctx context.Context, tx *Tx, ids []uuid.UUID) (int64, e
 	}
 	fresh, err := affected(tx.q.NewRaw(`INSERT INTO core_repositorycontent (repository_id, content_id, version_added)
 		SELECT ?0, c.pulp_id, ?1 FROM core_content AS c
-		WHERE c.pulp_id IN (?2) AND COALESCE(c.pulp_domain_id, c.pulp_domain_id) = ?3 AND NOT EXISTS (SELECT 1 FROM core_repositorycontent AS rc WHERE rc.repository_id = ?0
+		WHERE c.pulp_id IN (?2) AND COALESCE(c.pulp_domain_id, c.pulp_domain_id) = ?3
+		AND NOT EXISTS (SELECT 1 FROM core_repositorycontent AS rc WHERE rc.repository_id = ?0
 			AND rc.content_id = c.pulp_id AND rc.version_removed IS NULL) ORDER BY c.pulp_id`,
 		v.row.RepositoryID, v.row.Number, bun.List(ids), tx.domain.ID).Exec(ctx))
 	if err != nil {

@@ -91,7 +91,9 @@ func (c *Core) checkNumbers(ck *checker) {
 		key   string
 		value time.Duration
 	}{
-		{"API_APP_TTL", c.APIAppTTL}, {"CONTENT_APP_TTL", c.ContentAppTTL}, {"WORKER_TTL", c.WorkerTTL},
+		{"API_APP_TTL", c.APIAppTTL},
+		{"CONTENT_APP_TTL", c.ContentAppTTL},
+		{"WORKER_TTL", c.WorkerTTL},
 		{"OTEL_METRICS_DISPATCH_INTERVAL_MINUTES", c.OtelMetricsDispatchInterval},
 	} {
 		ck.want(d.value > 0, d.key, "is not more than 0")
@@ -102,8 +104,10 @@ func (c *Core) checkNumbers(ck *checker) {
 	}{
 		{"TASK_GRACE_INTERVAL", c.TaskGraceInterval},
 		{"REMOTE_CONTENT_FETCH_FAILURE_COOLDOWN", c.RemoteContentFetchFailureCooldown},
-		{"ORPHAN_PROTECTION_TIME", c.OrphanProtectionTime}, {"UPLOAD_PROTECTION_TIME", c.UploadProtectionTime},
-		{"TASK_PROTECTION_TIME", c.TaskProtectionTime}, {"TMPFILE_PROTECTION_TIME", c.TmpfileProtection},
+		{"ORPHAN_PROTECTION_TIME", c.OrphanProtectionTime},
+		{"UPLOAD_PROTECTION_TIME", c.UploadProtectionTime},
+		{"TASK_PROTECTION_TIME", c.TaskProtectionTime},
+		{"TMPFILE_PROTECTION_TIME", c.TmpfileProtection},
 		{"DISTRIBUTED_PUBLICATION_RETENTION_PERIOD", c.PublicationRetention},
 	} {
 		ck.want(d.value >= 0, d.key, "is less than 0")

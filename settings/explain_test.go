@@ -32,7 +32,8 @@ CACHE_SETTINGS: {EXPIRES_TTL: 5}
 		{"WORKER_TTL", "30s", []string{"defaults"}, []string{"defaults"}},
 		{"page_size", "5", []string{"defaults", "host option"}, []string{"host option"}},
 		{
-			"LOGGING__loggers__pulp__level", "ERROR", []string{f, "environment variable PULP_LOGGING__loggers__pulp__level"},
+			"LOGGING__loggers__pulp__level", "ERROR",
+			[]string{f, "environment variable PULP_LOGGING__loggers__pulp__level"},
 			[]string{"environment variable PULP_LOGGING__loggers__pulp__level"},
 		},
 		{

@@ -178,7 +178,7 @@ P_UPSTREAM: {a: 1}
 func TestUnknownKeys(t *testing.T) {
 	t.Parallel()
 	file := write(t, t.TempDir(), "s.toml", "WORKER_TLT=1\nNONSENSE=1\nUVLOOP_ENABLED=true\n")
-	set := load(t, settings.File(file), settings.Value("P_UNKNWON", 1), settings.Environ("PULP_", []string{
+	set := load(t, settings.File(file), settings.Value("P_UNKNOWM", 1), settings.Environ("PULP_", []string{
 		"PULP_PAGESIZE=1", "PULP_NONSENSE_TOO=1", "PULP_API_SERVICE_HOST=10.0.0.1", "PULP_REDIS_PORT=tcp://10.0.0.1:1",
 		"PULP_API_PORT_24817_TCP=tcp://10.0.0.1:24817",
 	}))
@@ -187,7 +187,7 @@ func TestUnknownKeys(t *testing.T) {
 	want := []string{
 		"NONSENSE is not a known setting (file " + file + ")",
 		`PAGESIZE is not a known setting; did you mean "PAGE_SIZE"? (environment variable PULP_PAGESIZE)`,
-		`P_UNKNWON is not a known setting; did you mean "P_UNKNOWN"? (host option)`,
+		`P_UNKNOWM is not a known setting; did you mean "P_UNKNOWN"? (host option)`,
 		`WORKER_TLT is not a known setting; did you mean "WORKER_TTL"? (file ` + file + ")",
 	}
 	if err == nil || err.Error() != "settings: "+strings.Join(want, "\n") {
@@ -265,7 +265,7 @@ func TestUnfitSectionsAreFaults(t *testing.T) {
 		"no struct": settings.Define("p", 1),
 		"a channel": settings.Define("p", struct{ C chan int }{C: make(chan int)}),
 		"a private field with a tag": settings.Define("p", struct {
-			a int `setting:"A"` //nolint:unused // the point
+			a int `setting:"A"`
 		}{}),
 		"a key twice": settings.Define("p", struct {
 			A int `setting:"K"`

@@ -169,7 +169,7 @@ func writeAsNobody(ctx context.Context, dir string) error {
 
 func TestPermissions(t *testing.T) {
 	t.Parallel()
-	dir, err := os.MkdirTemp("", "storage") // nobody could not come to t.TempDir
+	dir, err := os.MkdirTemp("", "storage") //nolint:usetesting // nobody could not come to t.TempDir
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -86,7 +86,7 @@ func ExampleWriter_Reset() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer w.Abort()
+	defer func() { _ = w.Abort() }()
 	for _, body := range []string{"<html>not here</html>", "hello"} {
 		if _, err := io.Copy(w, strings.NewReader(body)); err != nil {
 			fmt.Println(pulperr.Message(err))

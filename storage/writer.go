@@ -139,7 +139,7 @@ func (w *Writer) ReadFrom(r io.Reader) (int64, error) {
 			total += int64(n)
 		}
 		switch {
-		case err == io.EOF: //nolint:errorlint // readers return it bare; a wrapped one is another error
+		case err == io.EOF: // readers return it bare; a wrapped one is another error
 			return total, nil
 		case err != nil:
 			return total, err

@@ -7,7 +7,8 @@ import (
 )
 
 // TemplateData returns the words that migrations use for column types: {{.uuid}}, {{.json}}, {{.time}}, {{.bytes}},
-// {{.bytewise}} for text that sorts byte by byte whatever the locale, and the conditions {{if .postgres}} and {{if .sqlite}}.
+// {{.bytewise}} for text that sorts byte by byte whatever the locale, and the conditions {{if .postgres}} and
+// {{if .sqlite}}.
 func (k Kind) TemplateData() map[string]any {
 	if k == Postgres {
 		return map[string]any{

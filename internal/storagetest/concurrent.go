@@ -56,7 +56,7 @@ func wantMany(t *testing.T, s *storage.Store) {
 			}
 			got, err := s.Digest(t.Context(), o.Key)
 			if err != nil || got != o {
-				return fmt.Errorf("Digest = %+v, %w, want %+v", got, err, o)
+				return fmt.Errorf("got digest %+v, %w, want %+v", got, err, o)
 			}
 			if err := s.Delete(t.Context(), o.Key); err != nil {
 				return err

@@ -21,8 +21,20 @@ func testRange(t *testing.T, open Opener) {
 	key := put(t, s, b).Key
 	empty := put(t, s, nil).Key
 	for _, r := range []struct{ offset, length int64 }{
-		{0, -1}, {0, 0}, {0, 1}, {0, size}, {0, size + 1}, {1, -1}, {5000, 100}, {5000, 0},
-		{size - 1, 1}, {size - 1, -1}, {size - 1, 50}, {size, -1}, {size, 0}, {size, 10},
+		{0, -1},
+		{0, 0},
+		{0, 1},
+		{0, size},
+		{0, size + 1},
+		{1, -1},
+		{5000, 100},
+		{5000, 0},
+		{size - 1, 1},
+		{size - 1, -1},
+		{size - 1, 50},
+		{size, -1},
+		{size, 0},
+		{size, 10},
 	} {
 		t.Run(fmt.Sprintf("%d bytes from %d", r.length, r.offset), func(t *testing.T) {
 			end := int64(size)

@@ -43,8 +43,8 @@ func OpenManifest(path string) iter.Seq2[Entry, error] {
 }
 
 // ReadManifest yields the entries of a PULP_MANIFEST, in UTF-8 with or without byte order mark, holding one line in
-// memory. Lines may end in CR LF; blank ones are passed over. A path with a comma or a quotation mark in it may be quoted
-// as in CSV. A path may come more than once: what that means is for the reader's caller to say.
+// memory. Lines may end in CR LF; blank ones are passed over. A path with a comma or a quotation mark in it may be
+// quoted as in CSV. A path may come more than once: what that means is for the reader's caller to say.
 //
 // Errors, which come last: Invalid for the first line that is wrong, naming it; Unavailable if r fails.
 func ReadManifest(r io.Reader) iter.Seq2[Entry, error] {

@@ -151,7 +151,10 @@ func TestReadManifestStops(t *testing.T) {
 	t.Parallel()
 	text := strings.Repeat("a,"+sumA+",3\n", 10)
 	n := 0
-	for range file.ReadManifest(strings.NewReader(text)) {
+	for _, err := range file.ReadManifest(strings.NewReader(text)) {
+		if err != nil {
+			t.Fatal(err)
+		}
 		if n++; n == 3 {
 			break
 		}
