@@ -1,8 +1,10 @@
 package models
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -119,18 +121,20 @@ func (tx *Tx) saveContents(ctx context.Context, s *schema, units []AnyContent) e
 		return nil
 	}
 	now := Now()
+	keys := make([]string, len(units))
 	first := make(map[string]AnyContent, len(units))
-	unique := make([]AnyContent, 0, len(units))
-	for _, u := range units {
+	for i, u := range units {
 		if err := tx.prepare(s, u, now); err != nil {
 			return err
 		}
-		if k := s.naturalKey(u); first[k] == nil {
-			first[k] = u
-			unique = append(unique, u)
+		if keys[i] = s.naturalKey(u); first[keys[i]] == nil {
+			first[keys[i]] = u
 		}
 	}
-	slices.SortFunc(unique, func(a, b AnyContent) int { return strings.Compare(s.naturalKey(a), s.naturalKey(b)) })
+	unique := make([]AnyContent, 0, len(first))
+	for _, k := range slices.Sorted(maps.Keys(first)) {
+		unique = append(unique, first[k])
+	}
 	var inserted []uuid.UUID
 	_, err := tx.q.NewInsert().Model(s.slice(unique)).ModelTableExpr("?", bun.Ident(s.detail)).Column(s.detailCols...).
 		On("CONFLICT DO NOTHING").Returning("pulp_id").Exec(ctx, &inserted)
@@ -157,8 +161,8 @@ func (tx *Tx) saveContents(ctx context.Context, s *schema, units []AnyContent) e
 	if err := tx.adoptExisting(ctx, s, old); err != nil {
 		return err
 	}
-	for _, u := range units {
-		if f := first[s.naturalKey(u)]; f != u {
+	for i, u := range units {
+		if f := first[keys[i]]; f != u {
 			copyRow(u, f)
 		}
 	}
@@ -186,20 +190,7 @@ func (tx *Tx) adoptExisting(ctx context.Context, s *schema, old []AnyContent) er
 // findContents reads units of one type by natural key and marks them as wanted.
 func (db *DB) findContents(ctx context.Context, s *schema, units []AnyContent) (map[string]AnyContent, error) {
 	dest := reflect.New(reflect.SliceOf(reflect.PointerTo(s.goType)))
-	q := db.selectRows(s, dest.Interface()).WhereGroup(" AND ", func(q *bun.SelectQuery) *bun.SelectQuery {
-		for _, u := range units {
-			values := s.naturalValues(u)
-			q = q.WhereGroup(" OR ", func(q *bun.SelectQuery) *bun.SelectQuery {
-				// The unique index begins with the domain, and is used only if each alternative names it.
-				q = q.Where("d.pulp_domain_id = ?", db.domain.ID)
-				for i, f := range s.natural {
-					q = q.Where("d.? = ?", bun.Ident(f.Column), values[i])
-				}
-				return q
-			})
-		}
-		return q
-	})
+	q := db.selectByNatural(s, dest.Interface(), units)
 	if err := q.Scan(ctx); err != nil {
 		return nil, rowError(err, s.name, "by natural key")
 	}
@@ -214,6 +205,28 @@ func (db *DB) findContents(ctx context.Context, s *schema, units []AnyContent) (
 		}
 	}
 	return found, db.touchContents(ctx, stale)
+}
+
+// selectByNatural starts a query for units of one type by natural key, with the columns of selectRows.
+func (db *DB) selectByNatural(s *schema, dest any, units []AnyContent) *bun.SelectQuery {
+	words := db.conn.Kind.TemplateData()
+	types := make([]string, len(s.natural))
+	for i, f := range s.natural {
+		types[i] = strings.TrimSuffix(sqlType(f.Go, words), " NOT NULL")
+	}
+	values := make([]any, 0, len(units)*len(types))
+	for _, u := range units {
+		values = append(values, s.naturalValues(u)...)
+	}
+	keys := bun.SafeQuery(db.conn.Kind.Values(len(units), types...), values...)
+	// CROSS JOIN makes SQLite go from the keys to the rows by the unique index, whatever it believes about the tables.
+	q := db.q.NewSelect().Model(dest).ModelTableExpr("(?) AS k CROSS JOIN ? AS d CROSS JOIN ? AS m",
+		keys, bun.Ident(s.detail), bun.Ident(s.master.Table()))
+	q = s.columns(q).Where("d.pulp_domain_id = ?", db.domain.ID)
+	for i, f := range s.natural {
+		q = q.Where("d.? = k.?", bun.Ident(f.Column), bun.Ident(fmt.Sprint("column", i+1)))
+	}
+	return q.Where("m.pulp_id = d.pulp_id")
 }
 
 func (db *DB) touchContents(ctx context.Context, ids []uuid.UUID) error {
@@ -238,17 +251,24 @@ func (tx *Tx) saveFiles(ctx context.Context, units []*SavedUnit) error {
 			})
 		}
 	}
+	exists := make(map[uuid.UUID]bool)
+	for _, u := range units {
+		if u.Exists {
+			exists[u.Content.PulpID()] = true
+		}
+	}
 	var arrived []*ContentArtifact
 	u := &upsert[ContentArtifact]{
-		what: "content artifact",
-		key:  func(ca *ContentArtifact) string { return ca.ContentID.String() + "/" + ca.RelativePath },
-		base: func(ca *ContentArtifact) *Base { return &ca.Base },
+		what:   "content artifact",
+		key:    func(ca *ContentArtifact) string { return string(ca.ContentID[:]) + ca.RelativePath },
+		base:   func(ca *ContentArtifact) *Base { return &ca.Base },
+		exists: func(ca *ContentArtifact) bool { return exists[ca.ContentID] },
 		where: func(q *bun.SelectQuery, rows []*ContentArtifact) *bun.SelectQuery {
 			ids := make([]uuid.UUID, len(rows))
 			for i, r := range rows {
 				ids[i] = r.ContentID
 			}
-			return q.Where("content_id IN (?)", bun.List(ids))
+			return q.Where("content_id IN (?)", bun.List(slices.Compact(ids)))
 		},
 		adopt: func(mine, existing *ContentArtifact) {
 			want := mine.ArtifactID
@@ -264,17 +284,32 @@ func (tx *Tx) saveFiles(ctx context.Context, units []*SavedUnit) error {
 			return err
 		}
 	}
-	for _, ca := range arrived {
-		_, err := tx.q.NewUpdate().Model(ca).Column("artifact_id").WherePK().Exec(ctx)
-		if err != nil {
-			return rowError(err, "content artifact", ca.RelativePath)
-		}
+	if err := tx.giveArtifacts(ctx, arrived); err != nil {
+		return err
 	}
 	i := 0
 	for _, u := range units {
 		for j := range u.Files {
 			u.Files[j].ID = rows[i].ID
 			i++
+		}
+	}
+	return nil
+}
+
+// giveArtifacts writes the artifacts of content artifacts that exist.
+func (tx *Tx) giveArtifacts(ctx context.Context, rows []*ContentArtifact) error {
+	slices.SortFunc(rows, func(a, b *ContentArtifact) int { return bytes.Compare(a.ID[:], b.ID[:]) })
+	id := tx.conn.Kind.TemplateData()["uuid"].(string)
+	for chunk := range slices.Chunk(rows, batchSize) {
+		args := []any{Now()}
+		for _, ca := range chunk {
+			args = append(args, ca.ID, *ca.ArtifactID)
+		}
+		_, err := tx.q.NewRaw(`UPDATE core_contentartifact SET artifact_id = v.column2, pulp_last_updated = ?
+			FROM (`+tx.conn.Kind.Values(len(chunk), id, id)+`) AS v WHERE pulp_id = v.column1`, args...).Exec(ctx)
+		if err != nil {
+			return rowError(err, "content artifact", "bulk update")
 		}
 	}
 	return nil

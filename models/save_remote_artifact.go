@@ -1,8 +1,10 @@
 package models
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/google/uuid"
@@ -27,14 +29,17 @@ func SaveRemoteArtifacts(ctx context.Context, db *DB, rows []*RemoteArtifact) er
 	var changed []*RemoteArtifact
 	u := &upsert[RemoteArtifact]{
 		what: "remote artifact",
-		key:  func(ra *RemoteArtifact) string { return ra.ContentArtifactID.String() + ra.RemoteID.String() },
+		key:  func(ra *RemoteArtifact) string { return string(ra.ContentArtifactID[:]) + string(ra.RemoteID[:]) },
 		base: func(ra *RemoteArtifact) *Base { return &ra.Base },
+		// To look for rows that do not exist costs little, to insert rows that exist much, and most syncs change little.
+		exists: func(*RemoteArtifact) bool { return true },
 		where: func(q *bun.SelectQuery, rows []*RemoteArtifact) *bun.SelectQuery {
-			ids := make([]uuid.UUID, len(rows))
+			ids, remotes := make([]uuid.UUID, len(rows)), map[uuid.UUID]bool{}
 			for i, r := range rows {
-				ids[i] = r.ContentArtifactID
+				ids[i], remotes[r.RemoteID] = r.ContentArtifactID, true
 			}
-			return q.Where("content_artifact_id IN (?)", bun.List(ids))
+			return q.Where("content_artifact_id IN (?)", bun.List(slices.Compact(ids))).
+				Where("remote_id IN (?)", bun.List(slices.Collect(maps.Keys(remotes))))
 		},
 		adopt: func(mine, existing *RemoteArtifact) {
 			same := mine.URL == existing.URL && mine.Digests == existing.Digests && sameSize(mine.Size, existing.Size)
@@ -49,14 +54,42 @@ func SaveRemoteArtifacts(ctx context.Context, db *DB, rows []*RemoteArtifact) er
 		if err := u.run(ctx, tx.DB, rows[from:to]); err != nil {
 			return err
 		}
-		for _, ra := range changed {
-			ra.Updated = Now()
-			if _, err := tx.q.NewUpdate().Model(ra).ExcludeColumn("pulp_created").WherePK().Exec(ctx); err != nil {
-				return rowError(err, "remote artifact", ra.ID.String())
-			}
-		}
-		return nil
+		return tx.updateRemoteArtifacts(ctx, changed)
 	})
+}
+
+// updateRemoteArtifacts writes what a remote says now about at most batchSize rows that exist. If a row stands twice
+// the later one counts.
+func (tx *Tx) updateRemoteArtifacts(ctx context.Context, rows []*RemoteArtifact) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	last := make(map[uuid.UUID]*RemoteArtifact, len(rows))
+	for _, ra := range rows {
+		last[ra.ID] = ra
+	}
+	id := tx.conn.Kind.TemplateData()["uuid"].(string)
+	now := Now()
+	args := []any{now}
+	for _, key := range slices.SortedFunc(maps.Keys(last), func(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) }) {
+		ra := last[key]
+		ra.Updated = now
+		args = append(args, ra.ID, ra.URL, ra.Size, text(ra.MD5), text(ra.SHA1), text(ra.SHA224), text(ra.SHA256),
+			text(ra.SHA384), text(ra.SHA512))
+	}
+	values := tx.conn.Kind.Values(len(last), id, "TEXT", "BIGINT", "TEXT", "TEXT", "TEXT", "TEXT", "TEXT", "TEXT")
+	_, err := tx.q.NewRaw(`UPDATE core_remoteartifact SET url = v.column2, size = v.column3, md5 = v.column4,
+		sha1 = v.column5, sha224 = v.column6, sha256 = v.column7, sha384 = v.column8, sha512 = v.column9,
+		failed_at = NULL, pulp_last_updated = ? FROM (`+values+`) AS v WHERE pulp_id = v.column1`, args...).Exec(ctx)
+	return rowError(err, "remote artifact", "bulk update")
+}
+
+// text returns a digest as a column wants it: NULL if it is not known.
+func text(digest string) *string {
+	if digest == "" {
+		return nil
+	}
+	return &digest
 }
 
 func weakest(d hashlib.Digests) error {

@@ -10,7 +10,7 @@ import (
 )
 
 // batchSize is how many rows go into one statement, and one transaction, of a bulk write.
-const batchSize = 200
+const batchSize = 500
 
 // RetryTx is [DB.Tx] for a closure that may run again from its start: it does, a few times, after a deadlock, a lock
 // that was not granted, or a row that vanished while it was saved. On a handle that is already in a transaction it is
@@ -18,77 +18,121 @@ const batchSize = 200
 func (db *DB) RetryTx(ctx context.Context, fn func(tx *Tx) error) error { return db.retryTx(ctx, fn) }
 
 // upsert is insert-or-get, the one way in which rows that others may be writing at the same time are written: rows
-// that do not exist are inserted, for the others the existing row is read. Rows are always touched in the order of
+// that do not exist are inserted, for the others the existing row is read. Rows are always inserted in the order of
 // their keys, so that two writers with overlapping rows wait for each other instead of deadlocking.
 type upsert[T any] struct {
-	what  string
-	key   func(*T) string // unique key as text
-	base  func(*T) *Base
-	where func(q *bun.SelectQuery, rows []*T) *bun.SelectQuery // selects the rows with the keys of rows
-	adopt func(mine, existing *T)                              // takes over what the existing row knows
+	what   string
+	key    func(*T) string // unique key as text
+	base   func(*T) *Base
+	where  func(q *bun.SelectQuery, rows []*T) *bun.SelectQuery // selects the rows with the keys of rows
+	adopt  func(mine, existing *T)                              // takes over what the existing row knows
+	exists func(*T) bool                                        // a guess; those are looked for first. Nil: none does
+}
+
+// keyed is a row with its key as text.
+type keyed[T any] struct {
+	key string
+	row *T
 }
 
 // run writes at most batchSize rows within a transaction. Rows that share a key end up with the same identity.
 func (u *upsert[T]) run(ctx context.Context, db *DB, rows []*T) error {
-	if len(rows) == 0 {
-		return nil
-	}
 	first := make(map[string]*T, len(rows))
-	unique := make([]*T, 0, len(rows))
-	now := Now()
+	unique := make([]keyed[T], 0, len(rows))
+	var doubles []keyed[T]
 	for _, r := range rows {
-		k := u.key(r)
-		if first[k] == nil {
-			first[k] = r
-			unique = append(unique, r)
-			u.base(r).stamp(now)
+		k := keyed[T]{u.key(r), r}
+		if first[k.key] == nil {
+			first[k.key] = r
+			unique = append(unique, k)
+		} else {
+			doubles = append(doubles, k)
 		}
 	}
-	slices.SortFunc(unique, func(a, b *T) int { return strings.Compare(u.key(a), u.key(b)) })
-	var inserted []uuid.UUID
-	_, err := db.q.NewInsert().Model(&unique).On("CONFLICT DO NOTHING").Returning("pulp_id").Exec(ctx, &inserted)
+	slices.SortFunc(unique, func(a, b keyed[T]) int { return strings.Compare(a.key, b.key) })
+	missing, err := u.lookFirst(ctx, db, unique)
 	if err != nil {
-		return rowError(err, u.what, "bulk insert")
+		return err
 	}
-	if len(inserted) < len(unique) {
-		if err := u.readBack(ctx, db, unique, inserted); err != nil {
-			return err
-		}
+	if err := u.insert(ctx, db, missing); err != nil {
+		return err
 	}
-	for _, r := range rows {
-		if f := first[u.key(r)]; f != r {
-			u.adopt(r, f)
-		}
+	for _, d := range doubles {
+		u.adopt(d.row, first[d.key])
 	}
 	return nil
 }
 
-func (u *upsert[T]) readBack(ctx context.Context, db *DB, unique []*T, inserted []uuid.UUID) error {
+// lookFirst reads the rows that seem to exist, and returns those that are still to be inserted.
+func (u *upsert[T]) lookFirst(ctx context.Context, db *DB, rows []keyed[T]) (missing []keyed[T], err error) {
+	if u.exists == nil {
+		return rows, nil
+	}
+	var asked []keyed[T]
+	for _, r := range rows {
+		if u.exists(r.row) {
+			asked = append(asked, r)
+		}
+	}
+	found, err := u.read(ctx, db, asked)
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(rows, func(r keyed[T]) bool { return found[r.key] }), nil
+}
+
+// insert inserts rows that are in key order, and reads those that somebody else inserted.
+func (u *upsert[T]) insert(ctx context.Context, db *DB, rows []keyed[T]) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	fresh := make([]*T, len(rows))
+	now := Now()
+	for i, r := range rows {
+		fresh[i] = r.row
+		u.base(r.row).stamp(now)
+	}
+	var inserted []uuid.UUID
+	_, err := db.q.NewInsert().Model(&fresh).On("CONFLICT DO NOTHING").Returning("pulp_id").Exec(ctx, &inserted)
+	if err != nil {
+		return rowError(err, u.what, "bulk insert")
+	}
+	if len(inserted) == len(rows) {
+		return nil
+	}
 	isNew := make(map[uuid.UUID]bool, len(inserted))
 	for _, id := range inserted {
 		isNew[id] = true
 	}
-	old := make(map[string]*T)
-	var asked []*T
-	for _, r := range unique {
-		if !isNew[u.base(r).ID] {
-			old[u.key(r)] = r
-			asked = append(asked, r)
-		}
-	}
-	var found []*T
-	if err := u.where(db.q.NewSelect().Model(&found), asked).Scan(ctx); err != nil {
-		return rowError(err, u.what, "bulk read")
-	}
-	for _, f := range found {
-		if mine := old[u.key(f)]; mine != nil {
-			u.adopt(mine, f)
-			delete(old, u.key(f))
-		}
-	}
-	if len(old) > 0 {
+	old := slices.DeleteFunc(rows, func(r keyed[T]) bool { return isNew[u.base(r.row).ID] })
+	found, err := u.read(ctx, db, old)
+	if err == nil && len(found) < len(old) {
 		// Deleted between the insert and the read. The transaction is run again and then inserts them.
 		return errVanished
 	}
-	return nil
+	return err
+}
+
+// read lets those rows that exist adopt what they know, and returns their keys.
+func (u *upsert[T]) read(ctx context.Context, db *DB, asked []keyed[T]) (map[string]bool, error) {
+	if len(asked) == 0 {
+		return nil, nil
+	}
+	rows, byKey := make([]*T, len(asked)), make(map[string]*T, len(asked))
+	for i, r := range asked {
+		rows[i], byKey[r.key] = r.row, r.row
+	}
+	var existing []*T
+	if err := u.where(db.q.NewSelect().Model(&existing), rows).Scan(ctx); err != nil {
+		return nil, rowError(err, u.what, "bulk read")
+	}
+	found := make(map[string]bool, len(existing))
+	for _, e := range existing {
+		k := u.key(e)
+		if mine := byKey[k]; mine != nil {
+			u.adopt(mine, e)
+			found[k] = true
+		}
+	}
+	return found, nil
 }
