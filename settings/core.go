@@ -9,6 +9,14 @@ import (
 // Core is pulpcore's own settings. A field's tag is the name of the setting in files; prefix it with PULP_ in the
 // environment. Paths are absolute once loaded; relative ones count from the directory in which Load was called.
 // Durations are written as numbers of the unit that Pulp uses, seconds unless said otherwise, or as "90s".
+//
+// So that a file of a Pulp installation can be used as it is, there are fields on which nothing acts yet; they are read
+// and checked, and a comment says what they are meant for: FileUploadTempDir, ChunkedUploadDir, SecretKey,
+// APIRootRewriteHeader, AllowedHosts, RedisCACerts, CacheEnabled, CacheSettings, TaskPreferDefer, TaskDiagnostics,
+// RedactUnsafeExceptions (nothing unforeseen is ever shown), MaxConcurrentContent, SyncMaxInFlightBytes,
+// SyncMaxInFlightItems, OrphanProtectionTime and its kin, PublicationRetention, AllowedExportPaths,
+// ImportWorkersPercent, RemoteUserEnvironName, the AuthenticationJSONHeader and security scheme fields, AccessPolicies,
+// DomainEnabled, EnabledPlugins, VulnReportTaskLimiter and the Otel fields.
 type Core struct {
 	// DeployRoot is the folder below which everything else lives unless told otherwise. Default "pulp".
 	DeployRoot string `setting:"DEPLOY_ROOT"`
@@ -24,7 +32,6 @@ type Core struct {
 	// If it is not set, it is DEPLOY_ROOT/database_fields.symmetric.key, which need not exist yet.
 	DBEncryptionKey string `setting:"DB_ENCRYPTION_KEY"`
 	// SecretKey signs what clients hand back, such as redirects to guarded content. All processes need the same one.
-	// Empty means that the App makes one and keeps it in the database.
 	SecretKey Secret `setting:"SECRET_KEY"`
 
 	// APIRoot is the path below which the API is mounted; begins and ends with a slash. Default "/pulp/".
@@ -49,9 +56,11 @@ type Core struct {
 
 	// DatabaseURL is "sqlite:<path>" or "postgres://…". Default sqlite:DEPLOY_ROOT/pulp.db, or what DATABASES says.
 	DatabaseURL URL `setting:"DATABASE_URL"`
-	// StorageURL is a gocloud bucket URL. Default file://MEDIA_ROOT, or what STORAGES says. It never has credentials.
+	// StorageURL is a gocloud bucket URL, whose driver the host imports unless it is file or mem. Default
+	// file://MEDIA_ROOT, or what STORAGES says. It never has credentials.
 	StorageURL URL `setting:"STORAGE_URL"`
-	// StorageCredentials belong to StorageURL. All empty means that the driver finds its own, as gocloud's do.
+	// StorageCredentials belong to StorageURL. The host hands them to the driver, as examples/fileserver does; all
+	// empty means that the driver finds its own, as gocloud's do.
 	StorageCredentials StorageCredentials `setting:"STORAGE_CREDENTIALS"`
 	// RedirectToObjectStorage sends clients to signed URLs where the storage can make them. Default true.
 	RedirectToObjectStorage bool `setting:"REDIRECT_TO_OBJECT_STORAGE"`

@@ -1,1 +1,1 @@
-Plugins are values that a host passes to `pulpcore.Open`; nothing is discovered or registered globally.
+`pulpcore.Plugin` became a value that a host passes to `pulpcore.Open`; nothing is discovered or registered globally.

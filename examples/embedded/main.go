@@ -1,5 +1,6 @@
 // Command embedded shows the parts of a content server inside somebody else's: API and content app are handlers in the
-// program's own mux, next to a page of its own, and a worker runs in the same process.
+// program's own mux, next to a page of its own, and a worker runs in the same process. An account for the API is made
+// with App.SetAdminPassword, see the fileserver.
 package main
 
 import (
@@ -35,6 +36,8 @@ func run(ctx context.Context, addr string) error {
 	defer app.Close()
 	return pulpcore.Together(ctx,
 		func(ctx context.Context) error { return pulpcore.Serve(ctx, addr, newMux(app)) },
+		func(ctx context.Context) error { return app.Heartbeat(ctx, "api") }, // the status lists what is alive
+		func(ctx context.Context) error { return app.Heartbeat(ctx, "content") },
 		func(ctx context.Context) error { return app.Work(ctx, 4) },
 	)
 }
