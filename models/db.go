@@ -139,7 +139,8 @@ type Tx struct {
 	afterCommit []func()
 }
 
-// AfterCommit registers fn to run once the outermost transaction has committed. It does not run after a rollback.
+// AfterCommit registers fn to run once the outermost transaction has committed. It does not run after a rollback. It may
+// use the outer handle, also to open a transaction.
 func (tx *Tx) AfterCommit(fn func()) { tx.afterCommit = append(tx.afterCommit, fn) }
 
 // writerPatience is how long a transaction waits for the one that SQLite allows at a time. It is long for a busy
@@ -154,6 +155,22 @@ var errWriterBusy = pulperr.Public(pulperr.Locked,
 //
 // Errors: what fn returns; Locked if SQLite's single writer stays busy for a minute.
 func (db *DB) Tx(ctx context.Context, fn func(tx *Tx) error) error {
+	tx := &Tx{}
+	if err := db.runTx(ctx, tx, fn); err != nil {
+		return err
+	}
+	if db.tx != nil {
+		db.tx.afterCommit = append(db.tx.afterCommit, tx.afterCommit...)
+		return nil
+	}
+	for _, hook := range tx.afterCommit { // the writer is free again: they may be slow or write themselves
+		hook()
+	}
+	return nil
+}
+
+// runTx runs fn between begin and commit.
+func (db *DB) runTx(ctx context.Context, tx *Tx, fn func(tx *Tx) error) error {
 	outer := db.tx == nil
 	if outer {
 		wait, cancel := context.WithTimeoutCause(ctx, writerPatience, errWriterBusy)
@@ -164,8 +181,7 @@ func (db *DB) Tx(ctx context.Context, fn func(tx *Tx) error) error {
 		}
 		defer unlock()
 	}
-	tx := &Tx{}
-	err := db.q.RunInTx(ctx, nil, func(ctx context.Context, btx bun.Tx) error {
+	return db.q.RunInTx(ctx, nil, func(ctx context.Context, btx bun.Tx) error {
 		h := *db
 		h.q, h.tx = btx, tx
 		tx.DB = &h
@@ -177,17 +193,6 @@ func (db *DB) Tx(ctx context.Context, fn func(tx *Tx) error) error {
 		}
 		return nil
 	})
-	if err != nil {
-		return err
-	}
-	if !outer {
-		db.tx.afterCommit = append(db.tx.afterCommit, tx.afterCommit...)
-		return nil
-	}
-	for _, hook := range tx.afterCommit {
-		hook()
-	}
-	return nil
 }
 
 // retryTx is Tx for closures that may run again from their start: after a deadlock or a lock that was not granted
