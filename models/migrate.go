@@ -197,8 +197,8 @@ func (db *DB) execAll(ctx context.Context, script string) error {
 		if strings.TrimSpace(stmt) == "" {
 			continue
 		}
-		// Through the raw connection: bun would read question marks as placeholders.
-		if _, err := db.q.NewRaw(strings.ReplaceAll(stmt, "?", "\\?")).Exec(ctx); err != nil {
+		// Without arguments bun leaves question marks alone.
+		if _, err := db.q.NewRaw(stmt).Exec(ctx); err != nil {
 			return err
 		}
 	}
