@@ -3,6 +3,7 @@ package models
 import (
 	"database/sql/driver"
 	"fmt"
+	"io"
 	"log/slog"
 )
 
@@ -30,6 +31,9 @@ func (e EncryptedText) String() string { return redacted }
 
 // GoString hides the secret from %#v.
 func (e EncryptedText) GoString() string { return redacted }
+
+// Format hides the secret from every verb.
+func (e EncryptedText) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
 
 // LogValue hides the secret from slog.
 func (e EncryptedText) LogValue() slog.Value { return slog.StringValue(redacted) }
