@@ -7,8 +7,7 @@ import (
 	"github.com/pulpgo/pulpcore/pulperr"
 )
 
-// maxString is the longest text that any column of a key or a name takes, in bytes; Pulp's models allow 255 for
-// names and Postgres cannot index much more than 2,700.
+// maxKey is the longest text that a column of a key takes, in bytes: Postgres cannot index much more than 2,700.
 const maxKey = 2000
 
 // checkStrings validates all text of a row: no NUL byte, valid UTF-8, the exact length that a tag asks for, and keys

@@ -84,7 +84,7 @@ func touchArtifacts(ctx context.Context, db *DB, rows []*Artifact, now time.Time
 	if stale == nil {
 		return nil
 	}
-	return db.Tx(ctx, func(tx *Tx) error {
+	return db.retryTx(ctx, func(tx *Tx) error {
 		_, err := tx.q.NewUpdate().Model((*Artifact)(nil)).Set("timestamp_of_interest = ?", now).
 			Where("pulp_domain_id = ?", db.domain.ID).Where("sha256 IN (?)", bun.List(sha256s(stale))).Exec(ctx)
 		return rowError(err, "artifact", "touch")

@@ -111,7 +111,7 @@ func ArtifactFromTemporaryFile(ctx context.Context, db *DB, store *storage.Store
 		return nil, fmt.Errorf("models: artifact from temporary file %s: %w", tf.ID, err)
 	}
 	a := &Artifact{Size: obj.Size, Digests: obj.Digests}
-	err = db.Tx(ctx, func(tx *Tx) error {
+	err = db.retryTx(ctx, func(tx *Tx) error {
 		if err := SaveArtifacts(ctx, tx.DB, []*Artifact{a}); err != nil {
 			return err
 		}
