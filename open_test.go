@@ -19,8 +19,10 @@ import (
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
 	"github.com/pulpgo/pulpcore/pulptest"
+	"github.com/pulpgo/pulpcore/rest"
 	"github.com/pulpgo/pulpcore/settings"
 	"github.com/pulpgo/pulpcore/stages"
+	"github.com/pulpgo/pulpcore/storage"
 	"github.com/pulpgo/pulpcore/tasking"
 )
 
@@ -150,6 +152,48 @@ func TestOpenRefusesASchemaThatDoesNotFit(t *testing.T) {
 		t.Fatalf("Open after Migrate = %v", err)
 	}
 	_ = app.Close()
+}
+
+// TestStoreOfTheHost makes sure that an App closes a store that it was given, but not if it could not be opened.
+func TestStoreOfTheHost(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	store, err := storage.Open(ctx, "mem://", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, err := quiet(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	opts := &pulpcore.Options{Store: store}
+	// This fails late, when everything else is open already.
+	late := &pulpcore.Plugin{Name: "late", Version: "1", API: []rest.Route{{Path: "no slash"}}}
+	if _, err := pulpcore.OpenWith(ctx, set, opts, late); err == nil {
+		t.Fatal("OpenWith with a route that cannot be = nil error")
+	}
+	if err := store.Check(ctx); err != nil {
+		t.Errorf("after OpenWith has failed, the host's store fails: %v", err)
+	}
+	if err := pulpcore.Migrate(ctx, set); err != nil {
+		t.Fatal(err)
+	}
+	app, err := pulpcore.OpenWith(ctx, set, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			if err := app.Close(); err != nil {
+				t.Errorf("Close = %v", err)
+			}
+		})
+	}
+	wg.Wait()
+	if err := store.Check(ctx); err == nil {
+		t.Error("after Close the store that the App was given still works")
+	}
 }
 
 func TestTwoAppsInOneProcess(t *testing.T) {

@@ -21,6 +21,8 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
+	"sync"
 
 	"github.com/pulpgo/pulpcore/content"
 	"github.com/pulpgo/pulpcore/download"
@@ -47,13 +49,15 @@ type App struct {
 	content   *content.App
 
 	contentRoutes *http.ServeMux // the patterns of plugins' content routes
-	closers       []func() error // in the order of opening
+
+	closing sync.Mutex
+	closers []func() error // in the order of opening
 }
 
 // Options are what a host may bring along. The zero value of each field is its default.
 type Options struct {
 	Log   *slog.Logger   // default: what LOGGING says, on stderr
-	Store *storage.Store // default: opened from STORAGE_URL. The App closes it.
+	Store *storage.Store // default: opened from STORAGE_URL. Once Open has succeeded, the App closes it.
 }
 
 // Open checks the settings and the plugins, connects to database, storage and Redis, and assembles the App. It reports
@@ -85,6 +89,9 @@ func OpenWith(ctx context.Context, set *settings.Set, opts *Options, plugins ...
 	}
 	for _, note := range b.set.Notes() {
 		a.log.WarnContext(ctx, "a setting has no effect", "note", note)
+	}
+	for _, key := range withoutEffect(b.set) {
+		a.log.WarnContext(ctx, "a setting has no effect yet", "setting", key)
 	}
 	if err := a.openDatabase(ctx, b); err != nil {
 		return nil, err
@@ -157,8 +164,8 @@ func (a *App) openParts(ctx context.Context, b *blueprint, opts *Options) error 
 		if err != nil {
 			return err
 		}
+		a.closers = append(a.closers, a.store.Close)
 	}
-	a.closers = append(a.closers, a.store.Close)
 	if err := os.MkdirAll(core.WorkingDirectory, 0o700); err != nil {
 		return fmt.Errorf("pulpcore: WORKING_DIRECTORY: %w: %w", pulperr.Unavailable, err)
 	}
@@ -182,7 +189,10 @@ func (a *App) openParts(ctx context.Context, b *blueprint, opts *Options) error 
 	if err != nil {
 		return err
 	}
-	a.api, a.bindings = api, append(b.tasks, rest.Tasks()...)
+	a.api, a.bindings = onlyHosts(core.AllowedHosts, api), append(b.tasks, rest.Tasks()...)
+	if opts.Store != nil { // the host's until now, and used by everything opened since
+		a.closers = slices.Insert(a.closers, 0, opts.Store.Close)
+	}
 	return nil
 }
 
@@ -207,7 +217,7 @@ func (a *App) Work(ctx context.Context, slots int) error {
 	if err != nil {
 		return err
 	}
-	return w.Run(ctx)
+	return Together(ctx, w.Run, a.keepHouse)
 }
 
 // Run serves API and content app on LISTEN and executes tasks, until ctx is done.
@@ -223,6 +233,8 @@ func (a *App) Run(ctx context.Context) error {
 // Close releases everything the App opened. It may be called twice. End [App.Run], [App.Work] and the servers that use
 // the handlers first.
 func (a *App) Close() error {
+	a.closing.Lock()
+	defer a.closing.Unlock()
 	var errs []error
 	for i := len(a.closers) - 1; i >= 0; i-- {
 		errs = append(errs, a.closers[i]())
