@@ -189,9 +189,15 @@ func (tx *Tx) adoptExisting(ctx context.Context, s *schema, old []AnyContent) er
 
 // findContents reads units of one type by natural key and marks them as wanted.
 func (db *DB) findContents(ctx context.Context, s *schema, units []AnyContent) (map[string]AnyContent, error) {
+	ids, err := db.findContentIDs(ctx, s, units)
+	if err != nil || len(ids) == 0 {
+		return nil, err
+	}
 	dest := reflect.New(reflect.SliceOf(reflect.PointerTo(s.goType)))
-	q := db.selectByNatural(s, dest.Interface(), units)
-	if err := q.Scan(ctx); err != nil {
+	// Both tables are told the keys, so that neither is read as a whole to find what goes with the other.
+	err = db.selectRows(s, dest.Interface()).Where("m.pulp_id IN (?)", bun.List(ids)).
+		Where("d.pulp_id IN (?)", bun.List(ids)).Scan(ctx)
+	if err != nil {
 		return nil, rowError(err, s.name, "by natural key")
 	}
 	found := make(map[string]AnyContent, dest.Elem().Len())
@@ -207,26 +213,30 @@ func (db *DB) findContents(ctx context.Context, s *schema, units []AnyContent) (
 	return found, db.touchContents(ctx, stale)
 }
 
-// selectByNatural starts a query for units of one type by natural key, with the columns of selectRows.
-func (db *DB) selectByNatural(s *schema, dest any, units []AnyContent) *bun.SelectQuery {
+// findContentIDs returns the keys of those units that exist. It asks for each unit by itself, in one statement, because
+// a planner may find it cheaper to read the whole table if it is asked for all of them.
+func (db *DB) findContentIDs(ctx context.Context, s *schema, units []AnyContent) ([]uuid.UUID, error) {
 	words := db.conn.Kind.TemplateData()
 	types := make([]string, len(s.natural))
+	args := []any{bun.Ident(s.detail), db.domain.ID}
+	var q strings.Builder
+	q.WriteString("SELECT COALESCE((SELECT d.pulp_id FROM ? AS d WHERE d.pulp_domain_id = ?")
 	for i, f := range s.natural {
 		types[i] = strings.TrimSuffix(sqlType(f.Go, words), " NOT NULL")
+		fmt.Fprintf(&q, " AND d.? = k.column%d", i+1)
+		args = append(args, bun.Ident(f.Column))
 	}
-	values := make([]any, 0, len(units)*len(types))
+	q.WriteString("), ?) FROM (" + db.conn.Kind.Values(len(units), types...) + ") AS k")
+	args = append(args, uuid.Nil)
 	for _, u := range units {
-		values = append(values, s.naturalValues(u)...)
+		args = append(args, s.naturalValues(u)...)
 	}
-	keys := bun.SafeQuery(db.conn.Kind.Values(len(units), types...), values...)
-	// CROSS JOIN makes SQLite go from the keys to the rows by the unique index, whatever it believes about the tables.
-	q := db.q.NewSelect().Model(dest).ModelTableExpr("(?) AS k CROSS JOIN ? AS d CROSS JOIN ? AS m",
-		keys, bun.Ident(s.detail), bun.Ident(s.master.Table()))
-	q = s.columns(q).Where("d.pulp_domain_id = ?", db.domain.ID)
-	for i, f := range s.natural {
-		q = q.Where("d.? = k.?", bun.Ident(f.Column), bun.Ident(fmt.Sprint("column", i+1)))
+	var ids []uuid.UUID
+	if err := db.q.NewRaw(q.String(), args...).Scan(ctx, &ids); err != nil {
+		return nil, rowError(err, s.name, "by natural key")
 	}
-	return q.Where("m.pulp_id = d.pulp_id")
+	slices.SortFunc(ids, func(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) })
+	return slices.DeleteFunc(slices.Compact(ids), func(id uuid.UUID) bool { return id == uuid.Nil }), nil
 }
 
 func (db *DB) touchContents(ctx context.Context, ids []uuid.UUID) error {

@@ -38,8 +38,9 @@ func SaveRemoteArtifacts(ctx context.Context, db *DB, rows []*RemoteArtifact) er
 			for i, r := range rows {
 				ids[i], remotes[r.RemoteID] = r.ContentArtifactID, true
 			}
+			// IS TRUE keeps Postgres from reading all rows of the remote by the index of remotes.
 			return q.Where("content_artifact_id IN (?)", bun.List(slices.Compact(ids))).
-				Where("remote_id IN (?)", bun.List(slices.Collect(maps.Keys(remotes))))
+				Where("(remote_id IN (?)) IS TRUE", bun.List(slices.Collect(maps.Keys(remotes))))
 		},
 		adopt: func(mine, existing *RemoteArtifact) {
 			same := mine.URL == existing.URL && mine.Digests == existing.Digests && sameSize(mine.Size, existing.Size)

@@ -177,24 +177,17 @@ func (db *DB) schema(d *definition) (*schema, error) {
 
 // selectRows starts a query for rows of one type: the master's table is m, the detail table d.
 func (db *DB) selectRows(s *schema, dest any) *bun.SelectQuery {
-	q := s.columns(db.q.NewSelect().Model(dest).ModelTableExpr("? AS m", bun.Ident(s.master.Table())))
-	if s.detail != "" {
-		q = q.Join("JOIN ? AS d ON d.pulp_id = m.pulp_id", bun.Ident(s.detail))
-	}
-	return q.Where("m.pulp_domain_id = ?", db.domain.ID).Where("m.pulp_type = ?", s.name)
-}
-
-// columns adds all columns of a row to a query in which the master's table is m and the detail table d.
-func (s *schema) columns(q *bun.SelectQuery) *bun.SelectQuery {
+	q := db.q.NewSelect().Model(dest).ModelTableExpr("? AS m", bun.Ident(s.master.Table()))
 	for _, c := range s.masterCols {
 		q = q.ColumnExpr("m.?", bun.Ident(c))
 	}
 	if s.detail != "" {
+		q = q.Join("JOIN ? AS d ON d.pulp_id = m.pulp_id", bun.Ident(s.detail))
 		for _, c := range s.detailCols[2:] {
 			q = q.ColumnExpr("d.?", bun.Ident(c))
 		}
 	}
-	return q
+	return q.Where("m.pulp_domain_id = ?", db.domain.ID).Where("m.pulp_type = ?", s.name)
 }
 
 // column qualifies a column's name.

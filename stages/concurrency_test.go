@@ -20,7 +20,7 @@ import (
 // TestOverlappingSyncs syncs the same units into several repositories at the same time, from several remotes, each in
 // another order: first units that nobody has, then the same with bytes and from other URLs.
 func TestOverlappingSyncs(t *testing.T) {
-	const repositories, units = 5, 700
+	const repositories, units = 4, 520
 	each(t, func(t *testing.T, b *bench) {
 		up := serve(t, nil)
 		for i := range units {
