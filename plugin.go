@@ -51,7 +51,12 @@ func check(set *settings.Set, plugins []*Plugin) (*blueprint, error) {
 		return nil, pulperr.Public(pulperr.Invalid, "pulpcore: open: the settings are nil")
 	}
 	b := &blueprint{versions: map[string]string{"core": Version}}
-	var faults []error
+	faults := []error{checkUnsupported(set)}
+	if some, err := enabled(set, plugins); err != nil {
+		faults = append(faults, err)
+	} else {
+		plugins = some
+	}
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
 	var sets []models.Set
 	var sections []settings.Plugin

@@ -12,11 +12,12 @@ import (
 //
 // So that a file of a Pulp installation can be used as it is, there are fields on which nothing acts yet; they are read
 // and checked, and a comment says what they are meant for: FileUploadTempDir, ChunkedUploadDir, SecretKey,
-// APIRootRewriteHeader, AllowedHosts, RedisCACerts, CacheEnabled, CacheSettings, TaskPreferDefer, TaskDiagnostics,
+// APIRootRewriteHeader, RedisCACerts, CacheEnabled, CacheSettings, TaskPreferDefer, TaskDiagnostics,
 // RedactUnsafeExceptions (nothing unforeseen is ever shown), MaxConcurrentContent, SyncMaxInFlightBytes,
-// SyncMaxInFlightItems, OrphanProtectionTime and its kin, PublicationRetention, AllowedExportPaths,
-// ImportWorkersPercent, RemoteUserEnvironName, the AuthenticationJSONHeader and security scheme fields, AccessPolicies,
-// DomainEnabled, EnabledPlugins, VulnReportTaskLimiter and the Otel fields.
+// SyncMaxInFlightItems, OrphanProtectionTime, UploadProtectionTime, TaskProtectionTime, PublicationRetention,
+// AllowedExportPaths, ImportWorkersPercent, RemoteUserEnvironName, the AuthenticationJSONHeader and security scheme
+// fields, AccessPolicies, VulnReportTaskLimiter and the Otel fields. An App warns of those that are given, and refuses
+// DomainEnabled.
 type Core struct {
 	// DeployRoot is the folder below which everything else lives unless told otherwise. Default "pulp".
 	DeployRoot string `setting:"DEPLOY_ROOT"`

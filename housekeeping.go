@@ -1,0 +1,47 @@
+package pulpcore
+
+import (
+	"context"
+	"time"
+
+	"github.com/pulpgo/pulpcore/models"
+)
+
+const (
+	// housekeepingInterval is how often leftovers are looked for.
+	housekeepingInterval = time.Hour
+	// spoolProtection is how old a spooled file must be before its writer counts as dead.
+	spoolProtection = 24 * time.Hour
+)
+
+// keepHouse removes what nobody will: spooled bytes of writers that died, and temporary files older than
+// TMPFILE_PROTECTION_TIME if that is set. It runs beside the workers until ctx is done.
+func (a *App) keepHouse(ctx context.Context) error {
+	tick := time.NewTicker(housekeepingInterval)
+	defer tick.Stop()
+	for {
+		a.sweep(ctx)
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+func (a *App) sweep(ctx context.Context) {
+	spooled, err := a.store.Sweep(ctx, spoolProtection)
+	if err != nil && ctx.Err() == nil {
+		a.log.WarnContext(ctx, "the store's spool cannot be swept", "err", err)
+	}
+	temporary := 0
+	if age := a.set.Core().TmpfileProtection; age > 0 {
+		temporary, err = models.SweepTemporaryFiles(ctx, a.db, a.store, models.Now().Add(-age))
+		if err != nil && ctx.Err() == nil {
+			a.log.WarnContext(ctx, "temporary files cannot be swept", "err", err)
+		}
+	}
+	if spooled+temporary > 0 {
+		a.log.InfoContext(ctx, "leftovers removed", "spooled", spooled, "temporary_files", temporary)
+	}
+}

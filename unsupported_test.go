@@ -1,0 +1,107 @@
+package pulpcore_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pulpgo/pulpcore"
+	"github.com/pulpgo/pulpcore/examples/fileserver/file"
+	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/pulperr"
+	"github.com/pulpgo/pulpcore/pulptest"
+	"github.com/pulpgo/pulpcore/settings"
+)
+
+func TestSettingsThatAnAppCannotKeepAreRefused(t *testing.T) {
+	t.Parallel()
+	for name, option := range map[string]settings.Option{
+		"domains":           settings.Value("DOMAIN_ENABLED", true),
+		"an unknown plugin": settings.Value("ENABLED_PLUGINS", []string{"file", "rpm"}),
+	} {
+		set, err := quiet(t.TempDir(), option)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := pulpcore.Open(t.Context(), set, file.Plugin()); !errors.Is(err, pulperr.Invalid) {
+			t.Errorf("%s: Open = %v, want kind Invalid", name, err)
+		}
+	}
+}
+
+func TestEnabledPlugins(t *testing.T) {
+	t.Parallel()
+	app := pulptest.NewWith(t, []settings.Option{settings.Value("ENABLED_PLUGINS", []string{"note"})},
+		file.Plugin(), NotePlugin())
+	if _, body := app.Get(t, "/pulp/api/v3/status/"); strings.Contains(body, `"component":"file"`) {
+		t.Errorf("status has the plugin that is not enabled: %s", body)
+	}
+}
+
+func TestAllowedHosts(t *testing.T) {
+	t.Parallel()
+	app := pulptest.NewWith(t, []settings.Option{
+		settings.Value("ALLOWED_HOSTS", []string{"Pulp.example.com", ".inner.example"}),
+	}, file.Plugin())
+	for host, want := range map[string]int{
+		"pulp.example.com": 200, "pulp.example.com:8080": 200, "a.inner.example": 200, "inner.example": 200,
+		"evil.example": 400, "notinner.example": 400, "": 400,
+	} {
+		req := httptest.NewRequest(http.MethodGet, "/pulp/api/v3/status/", nil)
+		req.Host = host
+		res := httptest.NewRecorder()
+		app.API().ServeHTTP(res, req)
+		if res.Code != want {
+			t.Errorf("status for host %q = %d, want %d", host, res.Code, want)
+		}
+	}
+}
+
+// TestWorkersKeepHouse waits for a worker to remove a temporary file that is too old.
+func TestWorkersKeepHouse(t *testing.T) {
+	t.Parallel()
+	app := pulptest.NewWith(t, []settings.Option{settings.Value("TMPFILE_PROTECTION_TIME", "1us")}, file.Plugin())
+	tf, err := models.NewTemporaryFile(t.Context(), app.DB(), app.Store(), strings.NewReader("abc"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone := make(chan struct{})
+	ended := make(chan error, 1)
+	go func() {
+		tick := time.NewTicker(time.Millisecond)
+		defer tick.Stop()
+		for range tick.C {
+			if ok, err := app.Store().Exists(t.Context(), tf.Key()); err != nil || !ok {
+				close(gone)
+				return
+			}
+		}
+	}()
+	ctx, cancel := contextUntil(t, gone)
+	defer cancel()
+	go func() { ended <- app.Work(ctx, 1) }()
+	if err := <-ended; err != nil {
+		t.Errorf("Work = %v", err)
+	}
+	if _, err := models.GetTemporaryFile(t.Context(), app.DB(), tf.ID); !errors.Is(err, pulperr.NotFound) {
+		t.Errorf("GetTemporaryFile = %v, want kind NotFound", err)
+	}
+}
+
+// contextUntil returns a context that ends when done is closed, and after a minute in any case.
+func contextUntil(t *testing.T, done <-chan struct{}) (context.Context, context.CancelFunc) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	go func() {
+		defer cancel()
+		select {
+		case <-done:
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
+}
