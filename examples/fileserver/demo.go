@@ -115,6 +115,7 @@ func withServers(ctx context.Context, app *pulpcore.App, up http.Handler,
 	}
 	appListener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
+		_ = upListener.Close()
 		return err
 	}
 	ctx, cancel := context.WithCancelCause(ctx)

@@ -38,6 +38,7 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second Ctrl-C does not wait for running tasks
 	if err := run(ctx, os.Stdout, os.Args[1:]); err != nil {
 		log.Fatal(err)
 	}
@@ -45,7 +46,7 @@ func main() {
 
 var errUsage = errors.New("usage: fileserver [demo [FOLDER] | api | content | worker | migrate | reset-admin]")
 
-func run(ctx context.Context, out io.Writer, args []string) error {
+func run(ctx context.Context, out io.Writer, args []string) (err error) {
 	command := "all"
 	if len(args) > 0 {
 		command, args = args[0], args[1:]
@@ -76,7 +77,7 @@ func run(ctx context.Context, out io.Writer, args []string) error {
 	if err != nil {
 		return err
 	}
-	defer app.Close()
+	defer func() { err = errors.Join(err, app.Close()) }()
 	return serve(ctx, out, app)
 }
 
