@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/stages"
@@ -446,6 +447,36 @@ func TestAfterHook(t *testing.T) {
 		b.sync(v)
 		if got := slices.Sorted(maps.Keys(seen)); !slices.Equal(got, []string{"a.txt", "b/b.txt", "c"}) {
 			t.Errorf("the hook saw %q", got)
+		}
+		b.sound()
+	})
+}
+
+// TestAfterHookRunsAgain lets the database choose the hook's transaction as the victim of a deadlock, twice.
+func TestAfterHookRunsAgain(t *testing.T) {
+	each(t, func(t *testing.T, b *bench) {
+		up := serve(t, three())
+		remote := b.remote("up", up.URL, models.OnDemand)
+		calls := 0
+		v := b.sync(stages.DeclarativeVersion{
+			Repository: b.repo("r"), First: up.all(remote),
+			Pipeline: func(env *tasking.Env, v *models.NewVersion, mirror bool) []stages.Stage {
+				line := stages.StockStages(env, v, mirror)
+				for _, s := range line {
+					if s, ok := s.(*stages.ContentSaver); ok {
+						s.After = func(context.Context, *models.Tx, []*stages.DeclarativeContent) error {
+							if calls++; calls <= 2 {
+								return &pgconn.PgError{Code: "40P01"}
+							}
+							return nil
+						}
+					}
+				}
+				return line
+			},
+		})
+		if diff := cmp.Diff(digests(three()), b.paths(v)); diff != "" || calls != 3 {
+			t.Errorf("%d calls; files (-want +got):\n%s", calls, diff)
 		}
 		b.sound()
 	})
