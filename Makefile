@@ -10,7 +10,7 @@ TESTFLAGS ?=
 # Seconds per fuzz target, and the benchmarks to run.
 FUZZTIME ?= 60
 BENCH ?= .
-COUNT ?= 10
+COUNT ?= 3
 
 .PHONY: help
 help: ## List the targets.

@@ -11,21 +11,28 @@ import (
 // AdminName is the name of the account that [App.SetAdminPassword] makes.
 const AdminName = "admin"
 
-// HasAdmin reports whether there is an account named [AdminName]. A host makes one at its first start.
-func (a *App) HasAdmin(ctx context.Context) (bool, error) {
-	_, err := models.UserByName(ctx, a.db, AdminName)
-	if errors.Is(err, pulperr.NotFound) {
+// CreateAdmin makes a superuser named [AdminName] with a password, and reports whether it did: if there is an account of
+// that name, also one that another process made at the same moment, that one stays as it is. Hosts call it at their
+// first start.
+func (a *App) CreateAdmin(ctx context.Context, password string) (created bool, err error) {
+	_, err = models.UserByName(ctx, a.db, AdminName)
+	if !errors.Is(err, pulperr.NotFound) {
+		return false, err
+	}
+	admin := &models.User{Username: AdminName, IsStaff: true, IsActive: true, IsSuperuser: true}
+	err = models.CreateUser(ctx, a.db, admin, password)
+	if errors.Is(err, pulperr.Exists) {
 		return false, nil
 	}
 	return err == nil, err
 }
 
-// SetAdminPassword gives the superuser named [AdminName] a password, making the account if there is none.
+// SetAdminPassword gives the account named [AdminName] a new password, making it as [App.CreateAdmin] does if there is
+// none.
 func (a *App) SetAdminPassword(ctx context.Context, password string) error {
-	admin := &models.User{Username: AdminName, IsStaff: true, IsActive: true, IsSuperuser: true}
-	err := models.CreateUser(ctx, a.db, admin, password)
-	if errors.Is(err, pulperr.Exists) {
-		return models.SetPassword(ctx, a.db, AdminName, password)
+	created, err := a.CreateAdmin(ctx, password)
+	if err != nil || created {
+		return err
 	}
-	return err
+	return models.SetPassword(ctx, a.db, AdminName, password)
 }

@@ -47,8 +47,12 @@ func Publish(ctx context.Context, db *DB, store *storage.Store, row AnyPublicati
 	}
 	done := false
 	defer func() { // also on panic
-		if !done {
-			_ = DiscardPublication(context.WithoutCancel(ctx), db, pub.ID)
+		if done {
+			return
+		}
+		pub.Complete = false
+		if err := DiscardPublication(context.WithoutCancel(ctx), db, pub.ID); err != nil {
+			db.log.WarnContext(ctx, "an incomplete publication stays", "publication", pub.ID, "err", err)
 		}
 	}()
 	if err := fn(&NewPublication{db: db, store: store, row: row}); err != nil {

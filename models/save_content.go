@@ -205,6 +205,9 @@ func (db *DB) findContents(ctx context.Context, s *schema, units []AnyContent) (
 	now := Now()
 	for i := range dest.Elem().Len() {
 		u := dest.Elem().Index(i).Interface().(AnyContent)
+		if err := db.unseal(s, u); err != nil {
+			return nil, err
+		}
 		found[s.naturalKey(u)] = u
 		if now.Sub(u.AsContent().TimestampOfInterest) > interestInterval {
 			stale = append(stale, u.PulpID())
@@ -244,7 +247,7 @@ func (db *DB) touchContents(ctx context.Context, ids []uuid.UUID) error {
 		return nil
 	}
 	slices.SortFunc(ids, func(a, b uuid.UUID) int { return strings.Compare(a.String(), b.String()) })
-	return db.Tx(ctx, func(tx *Tx) error {
+	return db.retryTx(ctx, func(tx *Tx) error {
 		_, err := tx.q.NewUpdate().TableExpr("core_content").Set("timestamp_of_interest = ?", Now()).
 			Where("pulp_id IN (?)", bun.List(ids)).Exec(ctx)
 		return rowError(err, "content", "touch")

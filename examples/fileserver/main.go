@@ -141,11 +141,12 @@ func load() (*settings.Set, error) {
 
 // firstStart makes the admin when there is none yet.
 func firstStart(ctx context.Context, out io.Writer, app *pulpcore.App) error {
-	has, err := app.HasAdmin(ctx)
-	if err != nil || has {
+	password := rand.Text()
+	created, err := app.CreateAdmin(ctx, password)
+	if err != nil || !created {
 		return err
 	}
-	return newAdminPassword(ctx, out, app)
+	return tell(out, password)
 }
 
 func newAdminPassword(ctx context.Context, out io.Writer, app *pulpcore.App) error {
@@ -153,7 +154,11 @@ func newAdminPassword(ctx context.Context, out io.Writer, app *pulpcore.App) err
 	if err := app.SetAdminPassword(ctx, password); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(out, "The user \"admin\" has the password %s\n", password)
+	return tell(out, password)
+}
+
+func tell(out io.Writer, password string) error {
+	_, err := fmt.Fprintf(out, "The user %q has the password %s\n", pulpcore.AdminName, password)
 	return err
 }
 
