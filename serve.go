@@ -66,7 +66,7 @@ func ServeOn(ctx context.Context, l net.Listener, h http.Handler) error {
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = srv.Close()
 	}
-	<-ended // http.ErrServerClosed
+	<-ended //nolint:errcheck // it is http.ErrServerClosed
 	return err
 }
 
