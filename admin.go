@@ -11,9 +11,9 @@ import (
 // AdminName is the name of the account that [App.SetAdminPassword] makes.
 const AdminName = "admin"
 
-// CreateAdmin makes a superuser named [AdminName] with a password, and reports whether it did: if there is an account of
-// that name, also one that another process made at the same moment, that one stays as it is. Hosts call it at their
-// first start.
+// CreateAdmin makes a superuser named [AdminName] with a password, and reports whether it did: if there is an account
+// of that name, also one that another process made at the same moment, that one stays as it is. Hosts call it at
+// their first start.
 func (a *App) CreateAdmin(ctx context.Context, password string) (created bool, err error) {
 	_, err = models.UserByName(ctx, a.db, AdminName)
 	if !errors.Is(err, pulperr.NotFound) {

@@ -139,7 +139,7 @@ type Tx struct {
 	afterCommit []func()
 }
 
-// AfterCommit registers fn to run once the outermost transaction has committed. It does not run after a rollback. It may
+// AfterCommit registers fn to run once the outermost transaction has committed, not after a rollback. It may
 // use the outer handle, also to open a transaction.
 func (tx *Tx) AfterCommit(fn func()) { tx.afterCommit = append(tx.afterCommit, fn) }
 

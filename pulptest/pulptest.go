@@ -169,7 +169,8 @@ func Serve(t testing.TB, pathsAndContents ...string) string {
 	return srv.URL
 }
 
-// Collect runs a stage that reads nothing, such as a plugin's first stage, and returns what it put.
+// Collect runs a stage that reads nothing, such as a plugin's first stage, and returns what it put. Units are resolved
+// at once, unsaved.
 func Collect(t testing.TB, stage stages.Stage) []*stages.DeclarativeContent {
 	t.Helper()
 	var got []*stages.DeclarativeContent
@@ -182,7 +183,7 @@ func Collect(t testing.TB, stage stages.Stage) []*stages.DeclarativeContent {
 		}
 		return nil
 	})
-	if err := stages.Run(t.Context(), 0, stage, last); err != nil {
+	if err := stages.Run(t.Context(), 0, stage, stages.ResolveContentFutures{}, last); err != nil {
 		t.Fatalf("pulptest: Collect = %v", err)
 	}
 	return got

@@ -18,7 +18,8 @@ func TestValues(t *testing.T) {
 		{sqldialect.SQLite, 2, []string{"TEXT", "BIGINT"}, "VALUES (?, ?), (?, ?)"},
 		{sqldialect.Postgres, 1, []string{"TEXT"}, "VALUES (CAST(? AS TEXT))"},
 		{
-			sqldialect.Postgres, 3, []string{"uuid", "BIGINT"},
+			sqldialect.Postgres, 3,
+			[]string{"uuid", "BIGINT"},
 			"VALUES (CAST(? AS uuid), CAST(? AS BIGINT)), (?, ?), (?, ?)",
 		},
 	} {
