@@ -222,6 +222,7 @@ func (a *App) Work(ctx context.Context, slots int) error {
 
 // Run serves API and content app on LISTEN and executes tasks, until ctx is done.
 func (a *App) Run(ctx context.Context) error {
+	a.log.InfoContext(ctx, "serving", "addr", a.set.Core().Listen)
 	return Together(ctx,
 		func(ctx context.Context) error { return a.Heartbeat(ctx, "api") },
 		func(ctx context.Context) error { return a.Heartbeat(ctx, "content") },

@@ -123,7 +123,8 @@ func ArtifactFromTemporaryFile(ctx context.Context, db *DB, store *storage.Store
 	return a, nil
 }
 
-// Delete removes an artifact and, once that is committed, its bytes.
+// Delete removes an artifact and, once that is committed, its bytes. Somebody who stores the same bytes at that moment
+// may find them, and then lose them: delete only artifacts whose TimestampOfInterest is long past.
 //
 // Errors: Conflict if content uses it, NotFound.
 func (a *Artifact) Delete(ctx context.Context, db *DB, store *storage.Store) error {
