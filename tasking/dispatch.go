@@ -99,9 +99,11 @@ func (q *Queue) insertAndDeliver(ctx context.Context, tx *models.Tx, s *spec, pa
 	}
 	if done.Ready && done.State == string(models.Waiting) {
 		tx.AfterCommit(func() {
+			q.at("dispatch.committed")
 			q.deliver(context.WithoutCancel(ctx), sqldialect.ReadyTask{ID: s.row.ID, Queue: s.row.Queue})
 		})
 	}
+	q.at("dispatch.before_commit")
 	return &Ticket{TaskID: s.row.ID, State: models.TaskState(done.State)}, nil
 }
 

@@ -45,6 +45,7 @@ func (w *Worker) run(l *life, c *claimed, raw []byte, limit time.Duration) model
 	go w.call(x, env, raw)
 	select {
 	case <-x.done:
+		w.q.at("body.returned")
 	case <-l.abandon:
 		w.log.Error("task does not end; its reservations stay until the process does", "task_id", c.ID, "task", c.Name)
 		return ""

@@ -30,6 +30,10 @@ func Announce(ctx context.Context, q *Queue, id uuid.UUID, gen int) error {
 	return err
 }
 
+// SetFault makes fn be called at the fault points of everything that shares q's connections. It must be set before they
+// are used.
+func SetFault(q *Queue, fn func(point string)) { q.fault = fn }
+
 // Redis returns the queue's connection.
 func Redis(q *Queue) redis.UniversalClient {
 	c, err := q.delivery.redis()

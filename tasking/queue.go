@@ -39,6 +39,8 @@ type core struct {
 	consumer int     // workers of this process that take tasks from the queue
 
 	installation string // name of the installation, once known
+
+	fault func(point string) // of tests; see at
 }
 
 // QueueOptions are the parts of a [Queue] that have defaults.

@@ -77,6 +77,7 @@ func (w *Worker) reap(ctx context.Context, l *life, dead *models.Worker) error {
 	}
 	delete(l.observed, dead.ID)
 	w.log.WarnContext(ctx, "worker is missing", "worker_id", dead.ID, "name", dead.Name, "tasks", len(tasks))
+	w.q.at("reap.taken")
 	for _, c := range tasks {
 		w.bury(ctx, l, c)
 	}

@@ -289,7 +289,9 @@ func (w *Worker) tryTask(l *life, id uuid.UUID) error {
 		return errNoClaim
 	}
 	if c != nil {
+		w.q.at("claim.committed")
 		w.run(l, c, nil, w.limit(c))
+		w.q.at("finish.delivered")
 	}
 	return nil
 }
@@ -305,6 +307,7 @@ func (w *Worker) limit(c *claimed) time.Duration {
 func (w *Worker) claim(l *life, id uuid.UUID) (*claimed, error) {
 	ctx := context.Background()
 	worker, token := w.id(), uuid.New()
+	w.q.at("claim.before")
 	c, err := w.q.claim(ctx, id, worker, token)
 	if err == nil {
 		return c, nil

@@ -117,7 +117,11 @@ func (q *Queue) finish(ctx context.Context, c *claimed, e ending) (models.TaskSt
 			return err
 		}
 		ready, err := q.kind.Release(ctx, tx.Bun(), c.Seq, list)
-		tx.AfterCommit(func() { q.deliver(ctx, ready...) })
+		q.at("finish.before_commit")
+		tx.AfterCommit(func() {
+			q.at("finish.committed")
+			q.deliver(ctx, ready...)
+		})
 		return err
 	})
 	if err == nil && state == "" {
