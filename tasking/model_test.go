@@ -45,8 +45,8 @@ func granted(live []*modelTask) map[uuid.UUID]bool {
 	return ok
 }
 
-// TestGrantsMatchTheReference compares which tasks are granted with the reference after each of many random operations.
-func TestGrantsMatchTheReference(t *testing.T) {
+// TestModelOfGrants compares which tasks are granted with the reference after each of many random operations.
+func TestModelOfGrants(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, url string) {
 		t.Parallel()

@@ -84,7 +84,7 @@ func (w *Worker) reap(ctx context.Context, l *life, dead *models.Worker) error {
 	if err := w.sweepDirs(ctx); err != nil {
 		w.log.WarnContext(ctx, "work directories of dead workers stay", "err", err)
 	}
-	return nil
+	return w.deliverOldestSoon(ctx)
 }
 
 // takeTasks makes the dead worker's tasks this worker's own, under new claims, so that the dead one, should it only

@@ -23,7 +23,6 @@ const (
 	relayLease    = 5 * time.Second        // how long one relay has for its batch before another may take it
 	relayVerify   = time.Minute            // how long a delivered task may wait before it is looked at again
 	relayRate     = 200                    // looks a second at most, with a deep backlog
-	activeTooLong = 150 * time.Second      // asynq gives a message back after two minutes at most
 	sweepInterval = 30 * time.Second       //
 	pollInterval  = 250 * time.Millisecond // of the database, where Redis is away
 	redisPatience = 10 * time.Second       // how long Redis may be away before the database is polled
@@ -87,10 +86,11 @@ func (w *Worker) relay(ctx context.Context) error {
 		if err != nil || len(batch) == 0 {
 			return err
 		}
-		if err := w.redeliver(ctx, batch); err != nil {
+		doubtful, err := w.redeliver(ctx, batch)
+		if err != nil {
 			return err
 		}
-		if err := w.postpone(ctx, batch); err != nil {
+		if err := w.postpone(ctx, batch, doubtful); err != nil {
 			return err
 		}
 		w.q.events.wake()
@@ -122,14 +122,24 @@ func (w *Worker) takeDue(ctx context.Context) ([]due, error) {
 	return batch, wrap(err, "take undelivered tasks")
 }
 
-// redeliver hands a batch to asynq. A message that asynq has and cannot be trusted any more gets a successor.
-func (w *Worker) redeliver(ctx context.Context, batch []due) error {
+// redeliver hands a batch to asynq. A message that asynq has and cannot be trusted any more gets a successor. It
+// returns the tasks whose message is with a worker, which may claim them any moment or may have died.
+func (w *Worker) redeliver(ctx context.Context, batch []due) (doubtful map[uuid.UUID]bool, err error) {
+	doubtful = map[uuid.UUID]bool{}
 	for _, t := range batch {
 		fresh, err := w.q.delivery.offer(ctx, t.ReadyTask)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		if fresh || w.q.delivery.trusted(t) {
+		if fresh {
+			continue
+		}
+		state := w.q.delivery.messageState(t.ReadyTask)
+		if state == asynq.TaskStateActive && time.Since(t.UnblockedAt) < w.activeTooLong() {
+			doubtful[t.ID] = true
+			continue
+		}
+		if state == asynq.TaskStatePending || state == asynq.TaskStateScheduled || state == asynq.TaskStateRetry {
 			continue
 		}
 		next := t.ReadyTask
@@ -137,40 +147,40 @@ func (w *Worker) redeliver(ctx context.Context, batch []due) error {
 		n, err := exec(ctx, w.q.db, `UPDATE core_task SET delivery_gen = ? WHERE pulp_id = ? AND delivery_gen = ?
 			AND state = 'waiting'`, next.Gen, t.ID, t.Gen)
 		if err != nil {
-			return wrap(err, "renew the message of task %s", t.ID)
+			return nil, wrap(err, "renew the message of task %s", t.ID)
 		}
 		if n == 0 {
 			continue
 		}
 		w.log.WarnContext(ctx, "message of a task was lost by redis", "task_id", t.ID, "generation", next.Gen)
 		if _, err := w.q.delivery.offer(ctx, next); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return nil
+	return doubtful, nil
 }
 
-// trusted reports whether the message that asynq says it has will still reach a worker.
-func (d *delivery) trusted(t due) bool {
+// activeTooLong is after what time a worker that took a task's message and did not claim the task counts as dead. If
+// it only was slow, its message and the new one are one too many, which does no harm.
+func (w *Worker) activeTooLong() time.Duration { return w.opts.TTL / 3 }
+
+// messageState returns what asynq does with a message that it says it has, or 0 if it does not know it after all. If
+// Redis does not answer the message counts as pending, for now.
+func (d *delivery) messageState(t sqldialect.ReadyTask) asynq.TaskState {
 	client, err := d.redis()
 	if err != nil {
-		return true // not now
+		return asynq.TaskStatePending
 	}
-	info, err := asynq.NewInspectorFromRedisClient(client).GetTaskInfo(d.core.queueName(t.Queue), messageID(t.ReadyTask))
+	info, err := asynq.NewInspectorFromRedisClient(client).GetTaskInfo(d.core.queueName(t.Queue), messageID(t))
 	if err != nil {
-		return false
+		return 0
 	}
-	switch info.State {
-	case asynq.TaskStatePending, asynq.TaskStateScheduled, asynq.TaskStateRetry:
-		return true
-	case asynq.TaskStateActive:
-		return time.Since(t.UnblockedAt) < activeTooLong
-	}
-	return false
+	return info.State
 }
 
-// postpone sets when the tasks of a delivered batch are looked at again: later, the longer the backlog is.
-func (w *Worker) postpone(ctx context.Context, batch []due) error {
+// postpone sets when the tasks of a delivered batch are looked at again: later, the longer the backlog is, but soon
+// where the message is with a worker.
+func (w *Worker) postpone(ctx context.Context, batch []due, doubtful map[uuid.UUID]bool) error {
 	var backlog int
 	err := w.q.db.Bun().NewRaw(`SELECT count(*) FROM core_task WHERE state = 'waiting' AND unblocked_at IS NOT NULL`).
 		Scan(ctx, &backlog)
@@ -178,13 +188,35 @@ func (w *Worker) postpone(ctx context.Context, batch []due) error {
 		return wrap(err, "count ready tasks")
 	}
 	verify := max(relayVerify, time.Duration(backlog/relayRate)*time.Second)
-	ids := make([]uuid.UUID, len(batch))
-	for i, t := range batch {
-		ids[i] = t.ID
+	var safe, soon []uuid.UUID
+	for _, t := range batch {
+		if doubtful[t.ID] {
+			soon = append(soon, t.ID)
+		} else {
+			safe = append(safe, t.ID)
+		}
 	}
-	_, err = exec(ctx, w.q.db, `UPDATE core_task SET deliver_due = ?due WHERE pulp_id IN (?ids) AND state = 'waiting'`,
-		sqldialect.Named{"due": w.q.kind.After(verify), "ids": bun.List(ids)})
+	return errors.Join(w.lookAgain(ctx, safe, verify), w.lookAgain(ctx, soon, w.activeTooLong()))
+}
+
+func (w *Worker) lookAgain(ctx context.Context, ids []uuid.UUID, after time.Duration) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	_, err := exec(ctx, w.q.db, `UPDATE core_task SET deliver_due = ?due WHERE pulp_id IN (
+			SELECT pulp_id FROM core_task WHERE pulp_id IN (?ids) AND state = 'waiting' ?lock)`,
+		sqldialect.Named{"due": w.q.kind.After(after), "ids": bun.List(ids), "lock": w.q.kind.SkipLocked()})
 	return wrap(err, "postpone delivery")
+}
+
+// deliverOldestSoon makes the relay look at the tasks whose messages a dead worker may have taken along: Redis hands
+// messages out in order, so those are among the oldest.
+func (w *Worker) deliverOldestSoon(ctx context.Context) error {
+	_, err := exec(ctx, w.q.db, `UPDATE core_task SET deliver_due = ?now WHERE pulp_id IN (
+			SELECT pulp_id FROM core_task WHERE state = 'waiting' AND unblocked_at IS NOT NULL
+			ORDER BY unblocked_at LIMIT ?limit ?lock)`,
+		sqldialect.Named{"now": w.q.kind.Now(), "limit": relayBatch, "lock": w.q.kind.SkipLocked()})
+	return wrap(err, "look for what a dead worker took along")
 }
 
 // checkEpoch finds out whether Redis still has what it was given: it keeps a random word that the database knows too.
