@@ -117,6 +117,9 @@ func (db *DB) ForTask(s *TaskScope) *DB {
 	return &h
 }
 
+// Plain reports whether transactions of the handle stand for themselves: it belongs neither to a [Tx] nor to a task.
+func (db *DB) Plain() bool { return db.tx == nil && db.task == nil }
+
 // Bun returns bun's query builder on the pool, or on the transaction if db belongs to a [Tx]. Queries built with it do
 // their own domain filtering.
 func (db *DB) Bun() bun.IDB { return db.q }

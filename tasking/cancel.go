@@ -50,7 +50,7 @@ func (q *Queue) cancelIn(ctx context.Context, tx *models.Tx, id uuid.UUID, list 
 		return err
 	}
 	if len(seq) > 0 {
-		ready, err := q.kind.Release(ctx, tx.Bun(), seq[0], list)
+		ready, err := q.kind.Release(ctx, tx.Bun(), sqldialect.Held{Seq: seq[0], Reservations: list})
 		tx.AfterCommit(func() {
 			q.deliver(ctx, ready...)
 			q.finished(ctx, id, models.Canceled)

@@ -29,6 +29,7 @@ type delivery struct {
 	producer *asynq.Client         // on client
 	closed   bool
 
+	wakes      atomic.Int64 // calls of wake that nobody has published yet
 	downSince  atomic.Int64 // unix nanoseconds of the first failure since Redis last answered; 0 is fine
 	lastFailed atomic.Int64 // unix nanoseconds of the latest one
 }
@@ -90,7 +91,7 @@ func (d *delivery) offer(ctx context.Context, t sqldialect.ReadyTask) (bool, err
 	d.connect()
 	producer := d.producer
 	d.mu.Unlock()
-	_, err := producer.EnqueueContext(ctx, asynq.NewTask(messageType, t.ID[:]), asynq.TaskID(messageID(t)),
+	_, err := producer.EnqueueContext(ctx, asynq.NewTask(messageType, message(t)), asynq.TaskID(messageID(t)),
 		asynq.Queue(d.core.queueName(t.Queue)), asynq.MaxRetry(neverArchive), asynq.Timeout(noTimeout))
 	switch {
 	case errors.Is(err, asynq.ErrTaskIDConflict):
@@ -139,8 +140,27 @@ func (q *Queue) deliver(ctx context.Context, tasks ...sqldialect.ReadyTask) {
 		q.log.WarnContext(ctx, "task is delivered later", "err", err)
 		return
 	}
+	if len(tasks) > enqueueInline {
+		if err := q.deliverSoon(ctx, tasks[enqueueInline:]); err != nil {
+			q.log.WarnContext(ctx, "tasks are delivered later", "tasks", len(tasks)-enqueueInline, "err", err)
+		}
+	}
+	q.wake(ctx)
+}
+
+// wake tells all workers that there is something to claim. Of many calls at the same time, one publishes for all.
+func (q *Queue) wake(ctx context.Context) {
 	q.events.wake()
-	q.publish(ctx, "wake", "")
+	if q.delivery.wakes.Add(1) > 1 {
+		return // the one that publishes does it once more
+	}
+	for {
+		n := q.delivery.wakes.Load()
+		q.publish(ctx, "wake", "")
+		if q.delivery.wakes.CompareAndSwap(n, 0) {
+			return
+		}
+	}
 }
 
 // enqueue hands tasks to asynq. One that asynq has already counts as delivered.
@@ -198,8 +218,24 @@ func (c *core) consuming() bool {
 	return c.consumer > 0
 }
 
-// parseMessage returns the task that a message is about.
-func parseMessage(payload []byte) (uuid.UUID, error) { return uuid.FromBytes(payload) }
+// message is what asynq carries: the task's id and, behind it, the versions of plugins that it needs, if any.
+func message(t sqldialect.ReadyTask) []byte {
+	payload := t.ID[:]
+	if t.Versions != nil {
+		payload = append(payload[:len(payload):len(payload)], *t.Versions...)
+	}
+	return payload
+}
+
+// parseMessage is the reverse of message. What it says of versions is a hint like everything in Redis.
+func parseMessage(payload []byte) (id uuid.UUID, versions *string, err error) {
+	n := min(len(payload), len(id))
+	id, err = uuid.FromBytes(payload[:n])
+	if len(payload) > n {
+		versions = new(string(payload[n:]))
+	}
+	return id, versions, err
+}
 
 // asynqLog passes asynq's words on.
 type asynqLog struct{ log *slog.Logger }

@@ -3,10 +3,14 @@ package tasking
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/uptrace/bun"
 
 	"github.com/pulpgo/pulpcore/internal/sqldialect"
 	"github.com/pulpgo/pulpcore/models"
@@ -33,11 +37,17 @@ func (q *Queue) newSpec(ctx context.Context, name string, raw []byte, locks Lock
 	switch {
 	case domain == nil:
 		return nil, fmt.Errorf("tasking: dispatch %s: the queue's database handle has no domain: %w", name, pulperr.Invalid)
+	case o.MaxAttempts < 0:
+		return nil, pulperr.Public(pulperr.Invalid, "task %q: the number of attempts is negative", name)
 	case name == "" || len(name) > maxName || len(o.IdempotencyKey) > maxName,
 		models.HasNUL(name + o.IdempotencyKey + o.CID):
 		return nil, pulperr.Public(pulperr.Invalid, "the name or key of task %q is empty, too long or contains a NUL", name)
 	}
 	names, err := locks.names(q.db.Registry(), models.CorePRN("domain", domain.ID))
+	if err != nil {
+		return nil, err
+	}
+	versions, err := q.requirements(name, o.Versions)
 	if err != nil {
 		return nil, err
 	}
@@ -50,7 +60,7 @@ func (q *Queue) newSpec(ctx context.Context, name string, raw []byte, locks Lock
 	s := &spec{raw: raw, row: sqldialect.NewTask{
 		ID: models.NewID(), DomainID: domain.ID, Name: name, CID: o.CID, UserID: o.User, Args: sealed,
 		Resources: names, Reservations: reservations(names), Immediate: o.Immediate,
-		Deferred: !o.Immediate || !o.NotDeferred, Queue: defaultQueue, MaxAttempts: 1, Grace: sqldialect.DeliveryGrace,
+		Deferred: !o.Immediate || !o.NotDeferred, Queue: defaultQueue, MaxAttempts: o.MaxAttempts, Versions: versions,
 	}}
 	if o.Immediate {
 		s.row.Queue = immediateQueue
@@ -73,11 +83,25 @@ func (q *Queue) newSpec(ctx context.Context, name string, raw []byte, locks Lock
 	return s, nil
 }
 
-// dispatch stores a task in a transaction of its own and executes it here if it is immediate and nothing is in its way.
+// dispatchBatch is how many tasks are dispatched in one transaction at most.
+const dispatchBatch = 64
+
+// dispatch stores a task, together with what others dispatch at the same time, and executes it here if it is immediate
+// and nothing is in its way.
 func (q *Queue) dispatch(ctx context.Context, s *spec) (*Ticket, error) {
-	if s.row.Immediate {
+	if s.row.Immediate && !(q.preferDefer && s.row.Deferred) {
 		if w, l, leave := q.enterInline(); w != nil {
 			return w.dispatchInline(ctx, q, s, l, leave)
+		}
+	}
+	if q.db.Plain() {
+		done, err := q.dispatches.do(ctx, s)
+		if err != nil {
+			return nil, dispatchError(err, s)
+		}
+		if !done.busy {
+			q.deliverInserted(ctx, s, done.InsertedTask)
+			return &Ticket{TaskID: s.row.ID, State: models.TaskState(done.State)}, nil
 		}
 	}
 	var ticket *Ticket
@@ -92,59 +116,135 @@ func (q *Queue) dispatchTx(ctx context.Context, tx *models.Tx, s *spec) (*Ticket
 	return q.insertAndDeliver(ctx, tx, s, 0)
 }
 
+// dispatched is what became of a task in a batch.
+type dispatched struct {
+	sqldialect.InsertedTask
+	busy bool // somebody has locked its resources: nothing was written
+}
+
+func newDispatches(q *Queue) *batcher[*spec, dispatched] {
+	return &batcher[*spec, dispatched]{limit: dispatchBatch, write: q.writeDispatches, blames: func(err error) bool {
+		return sqldialect.IsDataError(err) || sqldialect.IsUniqueViolation(err) || errors.Is(err, pulperr.NotFound)
+	}}
+}
+
+// writeDispatches stores a batch of tasks in one transaction, except those whose resources somebody has locked: the
+// others shall not wait for them.
+func (q *Queue) writeDispatches(ctx context.Context, batch []*spec) ([]dispatched, error) {
+	var out []dispatched
+	err := q.tx(ctx, func(tx *models.Tx) error {
+		out = make([]dispatched, len(batch))
+		lists := make([][]sqldialect.Reservation, len(batch))
+		for i, s := range batch {
+			lists[i] = s.row.Reservations
+		}
+		taken, err := q.kind.TryLockResources(ctx, tx.Bun(), sqldialect.Union(lists...))
+		if err != nil {
+			return err
+		}
+		var some []*spec
+		var places []int
+		for i, s := range batch {
+			if out[i].busy = anyOf(taken, s.row.Reservations); !out[i].busy {
+				some, places = append(some, s), append(places, i)
+			}
+		}
+		if len(some) == 0 {
+			return nil
+		}
+		done, err := q.insert(ctx, tx, some)
+		for i, d := range done {
+			out[places[i]].InsertedTask = d
+		}
+		q.at("dispatch.before_commit")
+		return err
+	})
+	if err == nil {
+		q.at("dispatch.committed")
+	}
+	return out, err
+}
+
+// insertAndDeliver stores one task within a transaction and delivers it after the commit.
 func (q *Queue) insertAndDeliver(ctx context.Context, tx *models.Tx, s *spec, patience time.Duration) (*Ticket, error) {
-	done, err := q.insert(ctx, tx, s, patience)
+	if err := q.kind.LockResources(ctx, tx.Bun(), s.row.Reservations, patience); err != nil {
+		return nil, dispatchError(err, s)
+	}
+	done, err := q.insert(ctx, tx, []*spec{s})
 	if err != nil {
 		return nil, dispatchError(err, s)
 	}
-	if done.Ready && done.State == string(models.Waiting) {
-		tx.AfterCommit(func() {
-			q.at("dispatch.committed")
-			q.deliver(context.WithoutCancel(ctx), sqldialect.ReadyTask{ID: s.row.ID, Queue: s.row.Queue})
-		})
-	}
 	q.at("dispatch.before_commit")
-	return &Ticket{TaskID: s.row.ID, State: models.TaskState(done.State)}, nil
+	tx.AfterCommit(func() {
+		q.at("dispatch.committed")
+		q.deliverInserted(ctx, s, done[0])
+	})
+	return &Ticket{TaskID: s.row.ID, State: models.TaskState(done[0].State)}, nil
 }
 
-// insert writes the task and its reservations.
-func (q *Queue) insert(
-	ctx context.Context, tx *models.Tx, s *spec, patience time.Duration,
-) (sqldialect.InsertedTask, error) {
-	row := s.row
-	reason := models.TaskError{Reason: "Resources temporarily unavailable."}
-	if err := q.kind.LockResources(ctx, tx.Bun(), row.Reservations, patience); err != nil {
-		return sqldialect.InsertedTask{}, err
+func (q *Queue) deliverInserted(ctx context.Context, s *spec, done sqldialect.InsertedTask) {
+	if done.Ready && done.State == string(models.Waiting) {
+		q.deliver(ctx, sqldialect.ReadyTask{ID: s.row.ID, Queue: s.row.Queue, Versions: s.row.Versions})
 	}
-	if row.Group != nil {
-		canceled, err := groupCanceled(ctx, tx, *row.Group)
+}
+
+// insert writes tasks and their reservations, whose resources are locked.
+func (q *Queue) insert(ctx context.Context, tx *models.Tx, batch []*spec) ([]sqldialect.InsertedTask, error) {
+	canceled, err := canceledGroups(ctx, tx, batch)
+	if err != nil {
+		return nil, err
+	}
+	rows := make([]*sqldialect.NewTask, len(batch))
+	for i, s := range batch {
+		row := s.row
+		reason := "Resources temporarily unavailable."
+		if row.Group != nil && canceled[*row.Group] {
+			row.Canceled, reason = true, "The task group was canceled."
+		}
+		text, err := json.Marshal(models.TaskError{Reason: reason})
 		if err != nil {
-			return sqldialect.InsertedTask{}, err
+			return nil, err
 		}
-		if canceled {
-			row.Canceled, reason.Reason = true, "The task group was canceled."
-		}
+		row.CancelReason, row.Grace = string(text), q.grace()
+		rows[i] = &row
 	}
-	text, err := json.Marshal(reason)
-	if err != nil {
-		return sqldialect.InsertedTask{}, err
-	}
-	row.CancelReason = string(text)
-	return q.kind.InsertTask(ctx, tx.Bun(), &row)
+	return q.kind.InsertTasks(ctx, tx.Bun(), rows)
 }
 
-// groupCanceled reports whether a group was canceled, and keeps it from being so until the transaction ends.
-func groupCanceled(ctx context.Context, tx *models.Tx, id uuid.UUID) (bool, error) {
-	var canceled []bool
-	err := tx.Bun().NewRaw(`SELECT canceled_at IS NOT NULL FROM core_taskgroup WHERE pulp_id = ? AND pulp_domain_id = ? ?`,
-		id, tx.Domain().ID, tx.Conn().Kind.ForShare()).Scan(ctx, &canceled)
+// canceledGroups tells of each group into which tasks are dispatched whether it was canceled, and keeps it so until the
+// transaction ends.
+func canceledGroups(ctx context.Context, tx *models.Tx, batch []*spec) (map[uuid.UUID]bool, error) {
+	domains := map[uuid.UUID]uuid.UUID{}
+	for _, s := range batch {
+		if s.row.Group != nil {
+			domains[*s.row.Group] = s.row.DomainID
+		}
+	}
+	if len(domains) == 0 {
+		return nil, nil
+	}
+	var rows []struct {
+		ID       uuid.UUID `bun:"pulp_id"`
+		Domain   uuid.UUID `bun:"pulp_domain_id"`
+		Canceled bool      `bun:"canceled"`
+	}
+	err := tx.Bun().NewRaw(`SELECT pulp_id, pulp_domain_id, canceled_at IS NOT NULL AS canceled FROM core_taskgroup
+		WHERE pulp_id IN (?) ORDER BY pulp_id ?`, bun.List(slices.Collect(maps.Keys(domains))),
+		tx.Conn().Kind.ForShare()).Scan(ctx, &rows)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
-	if len(canceled) == 0 {
-		return false, pulperr.Public(pulperr.NotFound, "there is no task group %s", id)
+	canceled := map[uuid.UUID]bool{}
+	for _, row := range rows {
+		canceled[row.ID] = row.Canceled
+		if domains[row.ID] == row.Domain {
+			delete(domains, row.ID)
+		}
 	}
-	return canceled[0], nil
+	for id := range domains {
+		return nil, pulperr.Public(pulperr.NotFound, "there is no task group %s", id)
+	}
+	return canceled, nil
 }
 
 func dispatchError(err error, s *spec) error {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -33,6 +34,9 @@ type Env struct {
 	downloads *download.Pool
 	work      workDir
 	began     time.Time
+
+	completion completion
+	reported   atomic.Bool // it has made progress reports
 }
 
 func (w *Worker) newEnv(ctx context.Context, c *claimed) (*Env, error) {
@@ -44,11 +48,14 @@ func (w *Worker) newEnv(ctx context.Context, c *claimed) (*Env, error) {
 		DB: w.q.db, Queue: w.q, Store: w.opts.Store, Log: log, Task: &c.Task,
 		ctx: ctx, worker: w, claimed: c, downloads: w.downloads(), began: time.Now(),
 	}
-	db, err := w.q.db.InDomainID(ctx, c.DomainID)
-	if err != nil {
-		return e, fmt.Errorf("tasking: domain of task %s: %w", c.ID, err)
+	db := w.q.db
+	if d := db.Domain(); d == nil || d.ID != c.DomainID {
+		var err error
+		if db, err = db.InDomainID(ctx, c.DomainID); err != nil {
+			return e, fmt.Errorf("tasking: domain of task %s: %w", c.ID, err)
+		}
 	}
-	e.DB = db.ForTask(&models.TaskScope{TaskID: c.ID, Fence: fence(w.q.kind, c.ID, c.ClaimID)})
+	e.DB = db.ForTask(&models.TaskScope{TaskID: c.ID, Fence: fence(w.q.kind, c.ID, c.ClaimID, &e.completion)})
 	e.Queue = w.q.In(e.DB)
 	if c.TaskGroupID != nil {
 		e.Group = &Group{ID: *c.TaskGroupID, q: e.Queue}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"runtime/debug"
 	"time"
 
@@ -36,21 +37,30 @@ func (e *panicError) Error() string { return fmt.Sprintf("panic: %v\n%s", e.valu
 var errGoexit = errors.New("tasking: the task ended its goroutine (runtime.Goexit)")
 
 // run executes a claimed task to its end. raw are its arguments, if they are known in the clear. It returns the final
-// state, or "" if the task is not this worker's any more or could not be waited for.
-func (w *Worker) run(l *life, c *claimed, raw []byte, limit time.Duration) models.TaskState {
-	x, env, err := w.begin(c, limit)
+// state, or "" if the task is not this worker's any more, waits again, or could not be waited for; and, if continues
+// allows it then, the task with which the slot goes on.
+func (w *Worker) run(l *life, c *claimed, raw []byte, continues func() bool) (models.TaskState, *claimed) {
+	x, env, err := w.begin(c, w.limit(c))
 	if err != nil {
-		return w.conclude(l, x, env, ending{state: models.Failed, err: w.taskError(err)}, err)
+		return w.conclude(l, x, env, ending{state: models.Failed, err: w.taskError(err)}, continues)
 	}
 	go w.call(x, env, raw)
 	select {
 	case <-x.done:
-		w.q.at("body.returned")
 	case <-l.abandon:
 		w.log.Error("task does not end; its reservations stay until the process does", "task_id", c.ID, "task", c.Name)
-		return ""
+		return "", nil
 	}
-	return w.conclude(l, x, env, w.ending(x), x.err)
+	w.q.at("body.returned")
+	return w.conclude(l, x, env, w.ending(x), continues)
+}
+
+// limit is how long a task may take; 0 is as long as it likes.
+func (w *Worker) limit(c *claimed) time.Duration {
+	if c.Immediate {
+		return immediateTimeout
+	}
+	return w.bindings[c.Name].opts.Timeout
 }
 
 // begin makes the surroundings of a task.
@@ -62,7 +72,11 @@ func (w *Worker) begin(c *claimed, limit time.Duration) (*execution, *Env, error
 	}
 	stop := func() {}
 	if limit > 0 {
-		ctx, stop = context.WithTimeoutCause(ctx, limit, errTimeout)
+		cause := ErrTimeout
+		if c.Immediate {
+			cause = errTimeout
+		}
+		ctx, stop = context.WithTimeoutCause(ctx, limit, cause)
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	x := &execution{task: c, done: make(chan struct{}), cause: func() error { return context.Cause(ctx) }}
@@ -113,15 +127,23 @@ func (w *Worker) ending(x *execution) ending {
 	if x.err == nil {
 		return ending{state: models.Completed, result: x.result}
 	}
+	e := ending{state: models.Failed, retry: x.task.retryPause(x.err)}
 	switch cause := x.cause(); {
 	case errors.Is(cause, ErrShutdown):
-		return ending{state: models.Failed, err: &models.TaskError{Reason: "Aborted during worker shutdown."}}
+		e.err = &models.TaskError{Reason: "Aborted during worker shutdown."}
+		if e.retry != nil {
+			e.retry, e.spared = new(time.Duration(0)), true
+		}
 	case errors.Is(cause, ErrLost):
-		return ending{state: models.Failed, err: &models.TaskError{Reason: "The worker lost its connection to the database."}}
+		e.err = &models.TaskError{Reason: "The worker lost its connection to the database."}
 	case errors.Is(cause, errTimeout):
-		return ending{state: models.Failed, err: w.taskError(cause)}
+		e.err = w.taskError(cause)
+	case errors.Is(cause, ErrTimeout):
+		e.err = &models.TaskError{Description: fmt.Sprintf("The task timed out after %s.", w.limit(x.task))}
+	default:
+		e.err = w.taskError(x.err)
 	}
-	return ending{state: models.Failed, err: w.taskError(x.err)}
+	return e
 }
 
 // taskError returns what clients may know about err.
@@ -135,7 +157,9 @@ func (w *Worker) taskError(err error) *models.TaskError {
 }
 
 // conclude writes down how the task ended, releases what it reserved and cleans up.
-func (w *Worker) conclude(l *life, x *execution, env *Env, e ending, cause error) models.TaskState {
+func (w *Worker) conclude(
+	l *life, x *execution, env *Env, e ending, continues func() bool,
+) (models.TaskState, *claimed) {
 	ctx := context.WithoutCancel(env.ctx)
 	defer x.cancel(nil)
 	defer func() {
@@ -147,47 +171,74 @@ func (w *Worker) conclude(l *life, x *execution, env *Env, e ending, cause error
 	}()
 	defer env.removeWorkDir()
 	if errors.Is(x.cause(), errFenced) {
-		env.Log.WarnContext(ctx, "task was taken from this worker", "err", cause)
-		return ""
+		env.Log.WarnContext(ctx, "task was taken from this worker", "err", x.err)
+		return "", nil
 	}
-	state, err := w.finish(ctx, l, env, e)
+	done, err := w.finish(ctx, l, env, e, continues)
 	switch {
 	case errors.Is(err, errFenced):
-		env.Log.WarnContext(ctx, "task was taken from this worker", "err", cause)
-		return ""
+		env.Log.WarnContext(ctx, "task was taken from this worker", "err", x.err)
+		return "", nil
 	case err != nil:
 		env.Log.ErrorContext(ctx, "the end of a task could not be stored", "err", err)
-		return ""
+		return "", nil
+	case done.state == models.Waiting:
+		env.Log.WarnContext(ctx, "task runs again", "attempt", x.task.Attempt, "pause", *e.retry, "err", x.err)
+		return "", nil
 	}
-	level := env.Log.InfoContext
-	if state == models.Failed {
-		level = env.Log.ErrorContext
-	}
-	attrs := []any{"state", string(state), "duration", time.Since(env.began)}
-	if cause != nil {
-		attrs = append(attrs, "err", cause)
-	}
-	level(ctx, "task has ended", attrs...)
-	w.q.finished(ctx, x.task.ID, state)
-	return state
+	env.logEnd(ctx, done.state, x.err)
+	w.q.deliver(ctx, done.ready...)
+	w.q.finished(ctx, x.task.ID, done.state)
+	return done.state, done.next
 }
 
-// finish stores an ending, however long the database takes to answer.
-func (w *Worker) finish(ctx context.Context, l *life, env *Env, e ending) (models.TaskState, error) {
+func (e *Env) logEnd(ctx context.Context, state models.TaskState, cause error) {
+	level := slog.LevelInfo
+	if state == models.Failed {
+		level = slog.LevelError
+	}
+	if !e.Log.Enabled(ctx, level) {
+		return
+	}
+	attrs := []slog.Attr{slog.String("state", string(state)), slog.Duration("duration", time.Since(e.began))}
+	if cause != nil {
+		attrs = append(attrs, slog.Any("err", cause))
+	}
+	e.Log.LogAttrs(ctx, level, "task has ended", attrs...)
+}
+
+// finish stores an ending, however long the database takes to answer. The state it returns is Waiting if the task runs
+// again.
+func (w *Worker) finish(
+	ctx context.Context, l *life, env *Env, e ending, continues func() bool,
+) (done finished, err error) {
+	if env.completion.is(completed) {
+		return finished{state: models.Completed}, nil
+	}
 	if e.state != models.Completed {
 		w.discard(ctx, env.DB, env.claimed.ID)
 	}
-	var state models.TaskState
-	for {
+	store := func(fn func() error) error {
 		hopeless := func(err error) bool { return ctx.Err() != nil || finishWillNotHelp(err) }
-		err := patient(l.abandon, hopeless, func(err error) {
+		return patient(l.abandon, hopeless, func(err error) {
 			env.Log.WarnContext(ctx, "the end of a task is stored later", "err", err)
-		}, func() (err error) {
-			state, err = w.q.finish(ctx, env.claimed, e)
+		}, fn)
+	}
+	if e.retry != nil {
+		err := store(func() error { return w.q.putBack(ctx, env.claimed, *e.retry, e.counts()) })
+		if err == nil || !errors.Is(err, errFenced) {
+			return finished{state: models.Waiting}, err
+		}
+	}
+	for {
+		err := store(func() (err error) {
+			done, err = w.end(ctx, &finishing{
+				task: env.claimed, end: e, reported: env.reported.Load(), continues: continues != nil && continues(),
+			})
 			return err
 		})
 		if err == nil || !sqldialect.IsDataError(err) || e.result == nil {
-			return state, err
+			return done, err
 		}
 		env.Log.ErrorContext(ctx, "the result of a task cannot be stored", "err", err)
 		e = ending{state: models.Failed, err: &models.TaskError{Description: "The result of the task cannot be stored."}}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/redis/go-redis/v9"
+	"github.com/uptrace/bun"
 
 	"github.com/pulpgo/pulpcore/internal/sqldialect"
 	"github.com/pulpgo/pulpcore/models"
@@ -12,8 +13,12 @@ import (
 
 // Claim claims a task as a worker would and returns nil if it cannot be claimed.
 func Claim(ctx context.Context, q *Queue, id uuid.UUID) (*Claimed, error) {
-	c, err := q.claim(ctx, id, uuid.New(), uuid.New())
-	return (*Claimed)(c), err
+	var found map[uuid.UUID]*claimed
+	err := q.write(ctx, func(idb bun.IDB) (err error) {
+		found, err = q.claim(ctx, idb, []uuid.UUID{id}, uuid.New(), uuid.New())
+		return err
+	})
+	return (*Claimed)(found[id]), err
 }
 
 // Claimed is a claimed task.
@@ -21,18 +26,22 @@ type Claimed claimed
 
 // Finish ends a claimed task.
 func (c *Claimed) Finish(ctx context.Context, q *Queue) (models.TaskState, error) {
-	return q.finish(ctx, (*claimed)(c), ending{state: models.Completed})
+	w, err := NewWorker(q, nil)
+	if err != nil {
+		return "", err
+	}
+	done, err := w.end(ctx, &finishing{task: (*claimed)(c), end: ending{state: models.Completed}})
+	return done.state, err
 }
+
+// SetFault makes fn be called at the points between two steps at which a process may die.
+func SetFault(q *Queue, fn func(point string)) { q.fault = fn }
 
 // Announce sends one more message about a task, as if Redis had doubled or made up one.
 func Announce(ctx context.Context, q *Queue, id uuid.UUID, gen int) error {
 	_, err := q.delivery.offer(ctx, sqldialect.ReadyTask{ID: id, Queue: defaultQueue, Gen: gen})
 	return err
 }
-
-// SetFault makes fn be called at the fault points of everything that shares q's connections. It must be set before they
-// are used.
-func SetFault(q *Queue, fn func(point string)) { q.fault = fn }
 
 // Redis returns the queue's connection.
 func Redis(q *Queue) redis.UniversalClient {

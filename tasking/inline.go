@@ -2,6 +2,7 @@ package tasking
 
 import (
 	"context"
+	"iter"
 	"time"
 
 	"github.com/google/uuid"
@@ -77,7 +78,8 @@ func (w *Worker) dispatchInline(ctx context.Context, q *Queue, s *spec, l *life,
 	ended := make(chan models.TaskState, 1)
 	go func() { // counted in l.busy, which the worker waits for
 		defer leave()
-		ended <- w.run(l, c, s.raw, immediateTimeout)
+		state, _ := w.run(l, c, s.raw, nil)
+		ended <- state
 	}()
 	timer := time.NewTimer(immediateTimeout + time.Second)
 	defer timer.Stop()
@@ -105,12 +107,11 @@ func (w *Worker) RunPending(ctx context.Context) error {
 	defer w.startDrain(l)
 	defer context.AfterFunc(ctx, func() { w.stopAll(ErrShutdown) })()
 	for {
-		ready, err := w.q.ready(ctx, "", readyPage)
-		if err != nil {
-			return wrap(err, "read ready tasks")
-		}
 		claimed := false
-		for _, t := range ready {
+		for t, err := range w.readyTasks(ctx, "") {
+			if err != nil {
+				return wrap(err, "read ready tasks")
+			}
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
@@ -120,7 +121,7 @@ func (w *Worker) RunPending(ctx context.Context) error {
 			}
 			if c != nil {
 				claimed = true
-				w.run(l, c, nil, w.limit(c))
+				w.run(l, c, nil, nil)
 			}
 		}
 		if !claimed {
@@ -131,12 +132,31 @@ func (w *Worker) RunPending(ctx context.Context) error {
 
 const readyPage = 100
 
-// ready returns tasks of a queue, or of all if it is "", that may be claimed, oldest first.
-func (q *Queue) ready(ctx context.Context, queue string, limit int) ([]sqldialect.ReadyTask, error) {
-	var list []sqldialect.ReadyTask
-	err := q.db.Bun().NewRaw(`SELECT pulp_id, queue, delivery_gen FROM core_task WHERE state = 'waiting'
-		AND unblocked_at IS NOT NULL AND (not_before IS NULL OR not_before <= ?now) AND (?queue = '' OR queue = ?queue)
-		ORDER BY seq LIMIT ?limit`,
-		sqldialect.Named{"now": q.kind.Now(), "queue": queue, "limit": limit}).Scan(ctx, &list)
-	return list, err
+// readyTasks yields the tasks of a queue, or of all if it is "", that this worker may claim, oldest first.
+func (w *Worker) readyTasks(ctx context.Context, queue string) iter.Seq2[sqldialect.ReadyTask, error] {
+	return func(yield func(sqldialect.ReadyTask, error) bool) {
+		for after := int64(0); ; {
+			var page []struct {
+				sqldialect.ReadyTask
+				Seq int64 `bun:"seq"`
+			}
+			err := w.q.db.Bun().NewRaw(`SELECT pulp_id, queue, delivery_gen, versions, seq FROM core_task
+				WHERE state = 'waiting' AND unblocked_at IS NOT NULL AND (not_before IS NULL OR not_before <= ?now)
+				AND (?queue = '' OR queue = ?queue) AND seq > ?after ORDER BY seq LIMIT ?limit`,
+				sqldialect.Named{"now": w.q.kind.Now(), "queue": queue, "after": after, "limit": readyPage}).Scan(ctx, &page)
+			if err != nil {
+				yield(sqldialect.ReadyTask{}, err)
+				return
+			}
+			for _, t := range page {
+				after = t.Seq
+				if w.fulfils(t.Versions) && !yield(t.ReadyTask, nil) {
+					return
+				}
+			}
+			if len(page) < readyPage {
+				return
+			}
+		}
+	}
 }

@@ -21,6 +21,15 @@ type Options struct {
 	// NotDeferred, with Immediate, stores the task as canceled if an earlier one is in the way.
 	NotDeferred bool
 
+	// MaxAttempts is how often the task is started at most: if it fails, or its worker dies, it runs again, in its place
+	// in the order and with its reservations, after a pause that grows from a second to a minute. Errors of the kinds
+	// Invalid, NotFound and Unsupported are final at once. Default 0: once, unless its function asks for more with
+	// [Retry], and then ten times.
+	MaxAttempts int
+	// Versions are the least versions of plugins, by name, that a worker must have to execute the task. Workers without
+	// leave it to others. Default: of the task's own plugin, the version that [QueueOptions].Versions has.
+	Versions map[string]string
+
 	// IdempotencyKey makes a second dispatch with the same key fail with Exists while the first task is unfinished.
 	// Keys are per domain. Default: none.
 	IdempotencyKey string

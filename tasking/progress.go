@@ -79,6 +79,7 @@ func (e *Env) Progress(ctx context.Context, message, code string, fn func(p *Pro
 	}}
 	p.row.ID, p.row.Created = models.NewID(), models.Now()
 	p.row.Updated = p.row.Created
+	e.reported.Store(true)
 	err = e.DB.Tx(ctx, func(tx *models.Tx) error {
 		_, err := tx.Bun().NewInsert().Model(&p.row).Exec(ctx)
 		return err

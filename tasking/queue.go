@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
@@ -34,13 +35,17 @@ type core struct {
 	delivery  *delivery
 	events    *events
 
+	dispatches  *batcher[*spec, dispatched]
+	versions    map[string]string // of the plugins of this process
+	preferDefer bool
+	fault       func(point string) // stops at a point, in tests; nil does nothing
+	backlog     atomic.Int64       // tasks that were ready when somebody counted last
+
 	mu       sync.Mutex
 	inline   *Worker // executes immediate tasks in this process; nil if there is none
 	consumer int     // workers of this process that take tasks from the queue
 
 	installation string // name of the installation, once known
-
-	fault func(point string) // of tests; see at
 }
 
 // QueueOptions are the parts of a [Queue] that have defaults.
@@ -53,6 +58,11 @@ type QueueOptions struct {
 	// Prefix keeps several installations apart that share one Redis. Default "pulp".
 	Prefix string
 	Log    *slog.Logger // default: nowhere
+	// Versions are those of the plugins of this process, by name. A task that is dispatched here runs on workers that
+	// have its plugin in the same version or a later one. Default: on any.
+	Versions map[string]string
+	// PreferDefer leaves immediate tasks to the workers, unless they are not deferred.
+	PreferDefer bool
 }
 
 // NewQueue returns a queue on a database. It connects to Redis only when it needs it. The caller closes it, after the
@@ -63,7 +73,10 @@ func NewQueue(db *models.DB, opts *QueueOptions) (*Queue, error) {
 	if opts == nil {
 		opts = &QueueOptions{}
 	}
-	c := &core{kind: db.Conn().Kind, log: opts.Log, prefix: opts.Prefix, events: newEvents()}
+	c := &core{
+		kind: db.Conn().Kind, log: opts.Log, prefix: opts.Prefix, events: newEvents(),
+		versions: opts.Versions, preferDefer: opts.PreferDefer,
+	}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
 	}
@@ -74,7 +87,16 @@ func NewQueue(db *models.DB, opts *QueueOptions) (*Queue, error) {
 		return nil, err
 	}
 	c.delivery = newDelivery(c)
-	return &Queue{core: c, db: db}, nil
+	q := &Queue{core: c, db: db}
+	c.dispatches = newDispatches(q)
+	return q, nil
+}
+
+// at marks a point between two steps at which a process may die, for tests that make it do so.
+func (c *core) at(point string) {
+	if c.fault != nil {
+		c.fault(point)
+	}
 }
 
 func (c *core) connect(opts *QueueOptions) error {

@@ -77,7 +77,6 @@ func (w *Worker) reap(ctx context.Context, l *life, dead *models.Worker) error {
 	}
 	delete(l.observed, dead.ID)
 	w.log.WarnContext(ctx, "worker is missing", "worker_id", dead.ID, "name", dead.Name, "tasks", len(tasks))
-	w.q.at("reap.taken")
 	for _, c := range tasks {
 		w.bury(ctx, l, c)
 	}
@@ -158,22 +157,33 @@ func (w *Worker) takeOver(ctx context.Context, id uuid.UUID) error {
 	return nil
 }
 
-// bury ends a task whose worker is dead.
+var errMissing = errors.New("tasking: the task's worker has gone missing")
+
+// bury ends a task whose worker is dead, or lets it run again if its dispatch allows that.
 func (w *Worker) bury(ctx context.Context, l *life, c *claimed) {
 	defer w.forget([]*claimed{c})
 	env, err := w.newEnv(context.WithValue(ctx, taskKey, c.ID), c)
 	if err != nil {
 		w.log.WarnContext(ctx, "incomplete resources of a dead worker's task stay", "task_id", c.ID, "err", err)
 	}
-	state, err := w.finish(ctx, l, env, ending{
-		state: models.Failed, err: &models.TaskError{Reason: "Worker has gone missing."},
-	})
-	if err != nil && !errors.Is(err, errFenced) {
-		env.Log.ErrorContext(ctx, "the end of a dead worker's task could not be stored", "err", err)
-		return
+	env.reported.Store(true) // perhaps
+	e := ending{
+		state: models.Failed, err: &models.TaskError{Reason: "Worker has gone missing."}, retry: c.retryPause(errMissing),
 	}
-	env.Log.ErrorContext(ctx, "task of a dead worker was ended", "state", string(state))
-	w.q.finished(ctx, c.ID, state)
+	w.q.at("reap.taken")
+	done, err := w.finish(ctx, l, env, e, nil)
+	switch {
+	case errors.Is(err, errFenced):
+		env.Log.WarnContext(ctx, "task of a dead worker was taken from this one")
+	case err != nil:
+		env.Log.ErrorContext(ctx, "the end of a dead worker's task could not be stored", "err", err)
+	case done.state == models.Waiting:
+		env.Log.WarnContext(ctx, "task of a dead worker runs again", "attempt", c.Attempt)
+	default:
+		env.Log.ErrorContext(ctx, "task of a dead worker was ended", "state", string(done.state))
+		w.q.deliver(ctx, done.ready...)
+		w.q.finished(ctx, c.ID, done.state)
+	}
 }
 
 func (w *Worker) forget(tasks []*claimed) {

@@ -17,6 +17,12 @@ import (
 	"github.com/pulpgo/pulpcore/models"
 )
 
+// grace is how long after a grant a task counts as lost on its way: longer, the more tasks are on their way, because a
+// worker that is busy takes them later.
+func (c *core) grace() time.Duration {
+	return min(sqldialect.DeliveryGrace+time.Duration(c.backlog.Load())*time.Millisecond, relayVerify)
+}
+
 const (
 	relayInterval = time.Second
 	relayBatch    = 500
@@ -93,8 +99,7 @@ func (w *Worker) relay(ctx context.Context) error {
 		if err := w.postpone(ctx, batch, doubtful); err != nil {
 			return err
 		}
-		w.q.events.wake()
-		w.q.publish(ctx, "wake", "")
+		w.q.wake(ctx)
 		if len(batch) < relayBatch {
 			return nil
 		}
@@ -115,7 +120,7 @@ func (w *Worker) takeDue(ctx context.Context) ([]due, error) {
 		return tx.Bun().NewRaw(`UPDATE core_task SET deliver_due = ?lease WHERE pulp_id IN (
 				SELECT pulp_id FROM core_task WHERE state = 'waiting' AND unblocked_at IS NOT NULL AND deliver_due <= ?now
 				ORDER BY deliver_due LIMIT ?limit ?lock)
-			RETURNING pulp_id, queue, delivery_gen, unblocked_at`, sqldialect.Named{
+			RETURNING pulp_id, queue, delivery_gen, versions, unblocked_at`, sqldialect.Named{
 			"lease": w.q.kind.After(relayLease), "now": w.q.kind.Now(), "limit": relayBatch, "lock": w.q.kind.SkipLocked(),
 		}).Scan(ctx, &batch)
 	})
@@ -187,6 +192,7 @@ func (w *Worker) postpone(ctx context.Context, batch []due, doubtful map[uuid.UU
 	if err != nil {
 		return wrap(err, "count ready tasks")
 	}
+	w.q.backlog.Store(int64(backlog))
 	verify := max(relayVerify, time.Duration(backlog/relayRate)*time.Second)
 	var safe, soon []uuid.UUID
 	for _, t := range batch {
@@ -292,22 +298,24 @@ func (w *Worker) keepPolling(ctx context.Context, l *life) {
 
 func (w *Worker) pollOnce(ctx context.Context, l *life) {
 	for queue, slots := range w.slots {
-		free := cap(slots) - len(slots)
-		if free == 0 {
+		if len(slots) == cap(slots) {
 			continue
 		}
-		list, err := w.q.ready(ctx, queue, free)
-		if err != nil {
-			if ctx.Err() == nil {
-				w.log.WarnContext(ctx, "ready tasks cannot be read", "err", err)
+		for t, err := range w.readyTasks(ctx, queue) {
+			if err != nil {
+				if ctx.Err() == nil {
+					w.log.WarnContext(ctx, "ready tasks cannot be read", "err", err)
+				}
+				return
 			}
-			return
-		}
-		for _, t := range list {
+			free := false
 			select {
 			case slots <- struct{}{}:
+				free = true
 			default:
-				return // taken meanwhile
+			}
+			if !free {
+				break
 			}
 			if w.enter() == nil {
 				<-slots

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"sync"
 	"time"
@@ -230,7 +231,7 @@ func (w *Worker) startServer(l *life, queue string, slots int) *server {
 		Queues:                   map[string]int{w.q.queueName(queue): 1},
 		TaskCheckInterval:        idleInterval,
 		DelayedTaskCheckInterval: time.Second,
-		RetryDelayFunc:           func(int, error, *asynq.Task) time.Duration { return 2 * time.Second },
+		RetryDelayFunc:           retryDelay,
 		IsFailure:                func(error) bool { return false },
 		ShutdownTimeout:          24 * time.Hour, // else it would put the messages of running tasks back
 		Logger:                   asynqLog{w.log},
@@ -256,17 +257,36 @@ func (s *server) close() {
 
 // Reasons to put a message back for later.
 var (
-	errDraining = errors.New("tasking: the worker shuts down")
-	errNoClaim  = errors.New("tasking: the database does not answer")
+	errDraining     = errors.New("tasking: the worker shuts down")
+	errNoClaim      = errors.New("tasking: the database does not answer")
+	errIncompatible = errors.New("tasking: the worker's plugins are too old for the task")
 )
+
+const (
+	// putBackPause is how long a message waits that could not be dealt with.
+	putBackPause = 2 * time.Second
+	// incompatiblePause is how long one waits that another worker should take.
+	incompatiblePause = 15 * time.Second
+)
+
+// retryDelay spreads the messages that this worker leaves to others, so that they get their turn at them.
+func retryDelay(_ int, err error, _ *asynq.Task) time.Duration {
+	if errors.Is(err, errIncompatible) {
+		return incompatiblePause + rand.N(incompatiblePause/3)
+	}
+	return putBackPause
+}
 
 // handle executes the task that a message is about. A nil error takes the message off Redis, whatever became of the
 // task; the context of asynq plays no part, since it also ends when Redis is not well.
 func (w *Worker) handle(l *life, queue string, m *asynq.Task) error {
-	id, err := parseMessage(m.Payload())
+	id, versions, err := parseMessage(m.Payload())
 	if err != nil {
 		w.log.Warn("message is not a task's", "err", err)
 		return nil
+	}
+	if !w.fulfils(versions) {
+		return w.leaveToOthers(id)
 	}
 	select {
 	case w.slots[queue] <- struct{}{}:
@@ -278,52 +298,51 @@ func (w *Worker) handle(l *life, queue string, m *asynq.Task) error {
 		return errDraining
 	}
 	defer l.busy.Done()
-	return w.tryTask(l, id)
+	err = w.tryTask(l, id)
+	w.q.at("finish.delivered")
+	return err
 }
 
-// tryTask claims a task and executes it to its end. It is no error if there is nothing to claim.
+// leaveToOthers puts the message about a task back that this worker is too old for, as long as the task waits.
+func (w *Worker) leaveToOthers(id uuid.UUID) error {
+	var waiting []int
+	err := w.q.db.Bun().NewRaw("SELECT 1 FROM core_task WHERE pulp_id = ? AND (state = 'waiting') IS TRUE", id).
+		Scan(context.Background(), &waiting)
+	if err == nil && len(waiting) == 0 {
+		return nil
+	}
+	return errIncompatible
+}
+
+// chainBudget is how long a slot goes from one task straight to the next one that waited for it, until others get their
+// turn.
+const chainBudget = 250 * time.Millisecond
+
+// tryTask claims a task and executes it to its end, and then those that it had in its way. It is no error if there is
+// nothing to claim.
 func (w *Worker) tryTask(l *life, id uuid.UUID) error {
 	c, err := w.claim(l, id)
 	if err != nil {
 		w.log.Warn("task is tried later", "task_id", id, "err", err)
 		return errNoClaim
 	}
-	if c != nil {
-		w.q.at("claim.committed")
-		w.run(l, c, nil, w.limit(c))
-		w.q.at("finish.delivered")
+	until := time.Now().Add(chainBudget)
+	continues := func() bool { return time.Now().Before(until) && !w.drains(l) }
+	for c != nil {
+		if !w.fulfils(c.Versions) { // a message that did not say what the task needs
+			if err := w.q.unclaim(context.Background(), c, incompatiblePause); err != nil && !errors.Is(err, errFenced) {
+				w.log.Warn("task of a newer plugin could not be given back", "task_id", c.ID, "err", err)
+			}
+			return nil
+		}
+		_, c = w.run(l, c, nil, continues)
 	}
 	return nil
 }
 
-func (w *Worker) limit(c *claimed) time.Duration {
-	if c.Immediate {
-		return immediateTimeout
-	}
-	return 0
-}
-
-// claim is [Queue.claim] for a claim whose answer may get lost on the way.
-func (w *Worker) claim(l *life, id uuid.UUID) (*claimed, error) {
-	ctx := context.Background()
-	worker, token := w.id(), uuid.New()
-	w.q.at("claim.before")
-	c, err := w.q.claim(ctx, id, worker, token)
-	if err == nil {
-		return c, nil
-	}
-	first := err
-	for range 3 {
-		if c, err = w.q.readClaim(ctx, id, token); err == nil {
-			break
-		}
-		select {
-		case <-time.After(time.Second):
-		case <-l.abandon:
-		}
-	}
-	if err == nil && c == nil {
-		err = first
-	}
-	return c, err
+// drains reports whether nothing new may begin.
+func (w *Worker) drains(l *life) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return l.draining
 }

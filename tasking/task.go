@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
@@ -28,13 +29,24 @@ func (t *Task[A]) Name() string { return t.name }
 //
 // ctx is done when the task is canceled, when the worker loses it or shuts down; [context.Cause] tells which. The
 // reservations are held until fn returns.
-func (t *Task[A]) Do(fn func(ctx context.Context, env *Env, args A) error) Binding {
-	return t.DoResult(func(ctx context.Context, env *Env, args A) (any, error) { return nil, fn(ctx, env, args) })
+//
+// At most one [BindingOptions] may be given, nil is allowed.
+func (t *Task[A]) Do(fn func(ctx context.Context, env *Env, args A) error, opts ...*BindingOptions) Binding {
+	return t.DoResult(func(ctx context.Context, env *Env, args A) (any, error) { return nil, fn(ctx, env, args) }, opts...)
 }
 
 // DoResult is [Task.Do] for a function with a result, which is stored as JSON with the task; nil stores none.
-func (t *Task[A]) DoResult(fn func(ctx context.Context, env *Env, args A) (any, error)) Binding {
-	return Binding{name: t.name, run: func(ctx context.Context, env *Env, raw []byte) (json.RawMessage, error) {
+func (t *Task[A]) DoResult(
+	fn func(ctx context.Context, env *Env, args A) (any, error), opts ...*BindingOptions,
+) Binding {
+	b := Binding{name: t.name}
+	switch {
+	case len(opts) > 1:
+		b.fault = fmt.Errorf("tasking: task %q: more than one BindingOptions", t.name)
+	case len(opts) == 1 && opts[0] != nil:
+		b.opts = *opts[0]
+	}
+	b.run = func(ctx context.Context, env *Env, raw []byte) (json.RawMessage, error) {
 		var args A
 		if err := json.Unmarshal(raw, &args); err != nil {
 			return nil, fmt.Errorf("tasking: arguments of %s: %w", t.name, err)
@@ -48,7 +60,8 @@ func (t *Task[A]) DoResult(fn func(ctx context.Context, env *Env, args A) (any, 
 			return nil, fmt.Errorf("tasking: result of %s: %w", t.name, err)
 		}
 		return out, nil
-	}}
+	}
+	return b
 }
 
 // Dispatch stores the task and returns; a worker executes it as soon as nothing that was dispatched earlier holds or
@@ -103,8 +116,17 @@ func (t *Task[A]) spec(ctx context.Context, q *Queue, args A, opts []*Options) (
 
 // Binding is a task together with its function, for [WorkerOptions].
 type Binding struct {
-	name string
-	run  func(ctx context.Context, env *Env, raw []byte) (json.RawMessage, error)
+	name  string
+	opts  BindingOptions
+	fault error
+	run   func(ctx context.Context, env *Env, raw []byte) (json.RawMessage, error)
+}
+
+// BindingOptions refine how a task is executed. The zero value of each field is its default.
+type BindingOptions struct {
+	// Timeout is how long the function may take; then its context ends with [ErrTimeout], and the task fails. Default 0:
+	// without limit. Immediate tasks have 5 s whatever it says.
+	Timeout time.Duration
 }
 
 // Name returns the name of the task.

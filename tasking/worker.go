@@ -68,6 +68,9 @@ var (
 	// ErrLost says that the worker could not prove that it is alive, so the task may not be its own any more.
 	ErrLost = fmt.Errorf("tasking: the worker lost its claim on the task: %w", pulperr.Unavailable)
 
+	// ErrTimeout says that the task took longer than its binding allows.
+	ErrTimeout = fmt.Errorf("tasking: the task took too long: %w", pulperr.Unavailable)
+
 	errTimeout = pulperr.Coded("PLP0024", pulperr.Unavailable, "The immediate task timed out after %d seconds.",
 		int(immediateTimeout.Seconds()))
 )
@@ -80,6 +83,8 @@ type Worker struct {
 	bindings map[string]Binding
 	slots    map[string]chan struct{} // by queue; one token per running task
 	inline   chan struct{}            // one token per immediate task executed in a dispatching call
+	claims   *batcher[uuid.UUID, claimOutcome]
+	finishes *batcher[*finishing, finished]
 
 	mu       sync.Mutex
 	life     *life                    // nil unless running
@@ -127,6 +132,9 @@ func NewWorker(q *Queue, opts *WorkerOptions) (*Worker, error) {
 		if !taskName.MatchString(b.name) || len(b.name) > maxName {
 			faults = append(faults, fmt.Errorf("tasking: task %q: the name is not of the form plugin.task", b.name))
 		}
+		if b.fault != nil {
+			faults = append(faults, b.fault)
+		}
 		if _, twice := w.bindings[b.name]; twice {
 			faults = append(faults, fmt.Errorf("tasking: task %q is bound twice", b.name))
 		}
@@ -140,6 +148,7 @@ func NewWorker(q *Queue, opts *WorkerOptions) (*Worker, error) {
 		immediateQueue: make(chan struct{}, immediateSlots),
 	}
 	w.inline = make(chan struct{}, inlineSlots)
+	w.claims, w.finishes = newClaims(w), newFinishes(w)
 	return w, nil
 }
 

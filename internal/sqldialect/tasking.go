@@ -1,10 +1,12 @@
 package sqldialect
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -20,6 +22,45 @@ import (
 type Reservation struct {
 	Key       int64
 	Exclusive bool
+}
+
+// Union returns the reservations of several tasks together, sorted by key; what one of them has exclusively is exclusive.
+func Union(lists ...[]Reservation) []Reservation {
+	if len(lists) == 1 {
+		return lists[0]
+	}
+	byKey := map[int64]bool{}
+	for _, list := range lists {
+		for _, r := range list {
+			byKey[r.Key] = byKey[r.Key] || r.Exclusive
+		}
+	}
+	all := make([]Reservation, 0, len(byKey))
+	for key, exclusive := range byKey {
+		all = append(all, Reservation{key, exclusive})
+	}
+	slices.SortFunc(all, func(a, b Reservation) int { return cmp.Compare(a.Key, b.Key) })
+	return all
+}
+
+// errDisorder would mean that the database does not insert rows in the order in which it is given them.
+var errDisorder = errors.New("database: the order of inserted tasks is not the order of their dispatch")
+
+// commaList are parts of a statement with commas between.
+type commaList []schema.QueryAppender
+
+// AppendQuery implements [schema.QueryAppender].
+func (l commaList) AppendQuery(gen schema.QueryGen, b []byte) ([]byte, error) {
+	for i, part := range l {
+		if i > 0 {
+			b = append(b, ", "...)
+		}
+		var err error
+		if b, err = part.AppendQuery(gen, b); err != nil {
+			return nil, err
+		}
+	}
+	return b, nil
 }
 
 // Named are arguments for statements with placeholders such as ?task_id.
@@ -87,26 +128,42 @@ func (k Kind) texts(list []string) (any, error) {
 	return string(b), err
 }
 
-// keys returns reservations as arguments: two arrays on Postgres, one JSON text of [key, exclusive] pairs on SQLite.
-func (k Kind) keys(list []Reservation, into Named) {
-	if k == SQLite {
-		var b strings.Builder
-		b.WriteByte('[')
-		for i, r := range list {
-			if i > 0 {
-				b.WriteByte(',')
+// keys puts reservations into args: two arrays on Postgres, one JSON text of [key, exclusive] pairs on SQLite.
+func (k Kind) keys(list []Reservation, args Named) {
+	k.arrays([]Held{{Reservations: list}}, args, false)
+}
+
+// held puts reservations with their tasks' places in the order into args: a third array on Postgres, triples on SQLite.
+func (k Kind) held(list []Held, args Named) { k.arrays(list, args, true) }
+
+func (k Kind) arrays(list []Held, args Named, places bool) {
+	var text []byte
+	keys, seqs, exclusive := []int64{}, []int64{}, []bool{} // nil would be NULL
+	for _, h := range list {
+		for _, r := range h.Reservations {
+			if k == Postgres {
+				keys, exclusive, seqs = append(keys, r.Key), append(exclusive, r.Exclusive), append(seqs, h.Seq)
+				continue
 			}
-			b.WriteString("[" + strconv.FormatInt(r.Key, 10) + "," + strconv.FormatBool(r.Exclusive) + "]")
+			text = append(text, ",["...)
+			text = strconv.AppendInt(text, r.Key, 10)
+			text = append(text, ',')
+			text = strconv.AppendBool(text, r.Exclusive)
+			if places {
+				text = append(text, ',')
+				text = strconv.AppendInt(text, h.Seq, 10)
+			}
+			text = append(text, ']')
 		}
-		b.WriteByte(']')
-		into["rkeys"] = b.String()
+	}
+	if k == SQLite {
+		args["rkeys"] = "[" + strings.TrimPrefix(string(text), ",") + "]"
 		return
 	}
-	keys, exclusive := make([]int64, len(list)), make([]bool, len(list))
-	for i, r := range list {
-		keys[i], exclusive[i] = r.Key, r.Exclusive
+	args["rkeys"], args["rexcl"] = pgdialect.Array(keys), pgdialect.Array(exclusive)
+	if places {
+		args["seqs"] = pgdialect.Array(seqs)
 	}
-	into["rkeys"], into["rexcl"] = pgdialect.Array(keys), pgdialect.Array(exclusive)
 }
 
 // scanIDs runs a statement that returns one column of keys.

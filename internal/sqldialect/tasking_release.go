@@ -5,7 +5,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
-	"github.com/uptrace/bun/dialect/pgdialect"
 )
 
 // ReadyTask is a task that may run now and has to be delivered.
@@ -13,23 +12,34 @@ type ReadyTask struct {
 	ID    uuid.UUID `bun:"pulp_id"`
 	Queue string    `bun:"queue"`
 	Gen   int       `bun:"delivery_gen"`
+	// Versions is JSON of the least versions of plugins that a worker needs, by name; nil asks for none.
+	Versions *string `bun:"versions"`
 }
 
-const releasePostgres = `DELETE FROM core_taskresource r USING unnest(?rkeys::bigint[], ?rexcl::bool[]) q(k, x)
-	WHERE r.rkey = q.k AND r.exclusive = q.x AND r.seq = ?seq`
+// Held is what a task at its place in the order has reserved.
+type Held struct {
+	Seq          int64
+	Reservations []Reservation
+}
+
+const releasePostgres = `DELETE FROM core_taskresource r
+	USING unnest(?rkeys::bigint[], ?rexcl::bool[], ?seqs::bigint[]) q(k, x, seq)
+	WHERE r.rkey = q.k AND r.exclusive = q.x AND r.seq = q.seq`
 
 const releaseSQLite = `DELETE FROM core_taskresource WHERE (rkey, exclusive, seq) IN
-	(SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), ?seq FROM json_each(?rkeys))`
+	(SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]') FROM json_each(?rkeys))`
 
 // Whoever might have waited for the removed rows: the first exclusive row of each resource, even if it is not at the
 // head yet, because a concurrent finisher may be removing what is before it; and, where an exclusive row was removed,
 // the shared rows behind it up to the next exclusive one.
-const followersPostgres = `WITH rm(k, x) AS (SELECT * FROM unnest(?rkeys::bigint[], ?rexcl::bool[]))
-	SELECT h.task_id FROM rm CROSS JOIN LATERAL (SELECT o.task_id FROM core_taskresource o
+const followersPostgres = `WITH rm(k, x, seq) AS (
+		SELECT * FROM unnest(?rkeys::bigint[], ?rexcl::bool[], ?seqs::bigint[]))
+	SELECT h.task_id FROM (SELECT DISTINCT k FROM rm) rm CROSS JOIN LATERAL (SELECT o.task_id FROM core_taskresource o
 		WHERE o.rkey = rm.k AND o.exclusive ORDER BY o.seq LIMIT 1) h
 	UNION
-	SELECT c.task_id FROM (SELECT k FROM rm WHERE x) rm CROSS JOIN LATERAL (SELECT o.task_id FROM core_taskresource o
-		WHERE o.rkey = rm.k AND NOT o.exclusive AND o.seq > ?seq AND o.seq < COALESCE((SELECT f.seq
+	SELECT c.task_id FROM (SELECT k, min(seq) AS seq FROM rm WHERE x GROUP BY k) rm
+		CROSS JOIN LATERAL (SELECT o.task_id FROM core_taskresource o
+		WHERE o.rkey = rm.k AND NOT o.exclusive AND o.seq > rm.seq AND o.seq < COALESCE((SELECT f.seq
 			FROM core_taskresource f WHERE f.rkey = rm.k AND f.exclusive ORDER BY f.seq LIMIT 1), 9223372036854775807)) c`
 
 // The lock is a statement of its own, so that the test that follows sees what others committed meanwhile.
@@ -41,7 +51,7 @@ const grantPostgres = `UPDATE core_task t SET unblocked_at = clock_timestamp(), 
 		SELECT 1 FROM unnest(t.rkeys, t.rexcl) m(k, x) WHERE
 			EXISTS (SELECT 1 FROM core_taskresource o WHERE o.rkey = m.k AND o.exclusive AND o.seq < t.seq)
 			OR (m.x AND EXISTS (SELECT 1 FROM core_taskresource o WHERE o.rkey = m.k AND NOT o.exclusive AND o.seq < t.seq)))
-	RETURNING t.pulp_id, t.queue, t.delivery_gen`
+	RETURNING t.pulp_id, t.queue, t.delivery_gen, t.versions`
 
 const grantSQLite = `UPDATE core_task SET unblocked_at = ?now, deliver_due = ?due
 	WHERE pulp_id IN (?candidates) AND state = 'waiting' AND unblocked_at IS NULL AND NOT EXISTS (
@@ -50,24 +60,23 @@ const grantSQLite = `UPDATE core_task SET unblocked_at = ?now, deliver_due = ?du
 				WHERE o.rkey = json_extract(m.value, '$[0]') AND o.exclusive = 1 AND o.seq < core_task.seq)
 			OR (json_extract(m.value, '$[1]') = 1 AND EXISTS (SELECT 1 FROM core_taskresource o
 				WHERE o.rkey = json_extract(m.value, '$[0]') AND o.exclusive = 0 AND o.seq < core_task.seq)))
-	RETURNING pulp_id, queue, delivery_gen`
+	RETURNING pulp_id, queue, delivery_gen, versions`
 
-const followersSQLite = `WITH rm(k, x) AS (SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]')
-		FROM json_each(?rkeys))
+const followersSQLite = `WITH rm(k, x, seq) AS (SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'),
+		json_extract(value, '$[2]') FROM json_each(?rkeys))
 	SELECT id FROM (
 		SELECT (SELECT o.task_id FROM core_taskresource o WHERE o.rkey = rm.k AND o.exclusive = 1
 			ORDER BY o.seq LIMIT 1) AS id FROM rm
 		UNION
-		SELECT o.task_id FROM rm JOIN core_taskresource o ON o.rkey = rm.k AND o.exclusive = 0 AND o.seq > ?seq
-			AND o.seq < COALESCE((SELECT f.seq FROM core_taskresource f WHERE f.rkey = rm.k AND f.exclusive = 1
-				ORDER BY f.seq LIMIT 1), 9223372036854775807)
-		WHERE rm.x = 1) WHERE id IS NOT NULL`
+		SELECT o.task_id FROM (SELECT k, min(seq) AS seq FROM rm WHERE x = 1 GROUP BY k) rm
+			JOIN core_taskresource o ON o.rkey = rm.k AND o.exclusive = 0 AND o.seq > rm.seq AND o.seq < COALESCE((SELECT f.seq FROM core_taskresource f WHERE f.rkey = rm.k AND f.exclusive = 1
+				ORDER BY f.seq LIMIT 1), 9223372036854775807)) WHERE id IS NOT NULL`
 
-// Release removes the reservations of the task at seq and grants those who waited for nothing else. The caller has
-// called [Kind.LockResources] with the same list in the same transaction.
-func (k Kind) Release(ctx context.Context, tx bun.IDB, seq int64, list []Reservation) ([]ReadyTask, error) {
-	args := Named{"seq": seq, "now": k.Now(), "due": k.After(DeliveryGrace)}
-	k.keys(list, args)
+// Release removes the reservations of tasks and grants those who waited for nothing else. The caller has called
+// [Kind.LockResources] with [Union] of them in the same transaction.
+func (k Kind) Release(ctx context.Context, tx bun.IDB, held ...Held) ([]ReadyTask, error) {
+	args := Named{"now": k.Now(), "due": k.After(DeliveryGrace)}
+	k.held(held, args)
 	if k == SQLite {
 		if _, err := tx.NewRaw(releaseSQLite, args).Exec(ctx); err != nil {
 			return nil, err
@@ -118,12 +127,4 @@ func (k Kind) grant(ctx context.Context, tx bun.IDB, args Named) ([]ReadyTask, e
 	var ready []ReadyTask
 	err := tx.NewRaw(statement, args).Scan(ctx, &ready)
 	return ready, err
-}
-
-func uuidArray(ids []uuid.UUID) any {
-	list := make([]string, len(ids))
-	for i, id := range ids {
-		list[i] = id.String()
-	}
-	return pgdialect.Array(list)
 }

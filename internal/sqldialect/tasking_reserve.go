@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/dialect/pgdialect"
 )
 
 const (
@@ -14,6 +15,16 @@ const (
 	allResources = 0x70756c7074736b // "pulptsk"
 	manyLocks    = 200
 )
+
+// lockList returns the advisory locks for a list of reservations that is sorted by key.
+func lockList(list []Reservation) []Reservation {
+	all := make([]Reservation, 0, len(list)+1)
+	all = append(all, Reservation{Key: allResources, Exclusive: len(list) > manyLocks})
+	if len(list) <= manyLocks {
+		all = append(all, list...)
+	}
+	return all
+}
 
 const lockResourcesPostgres = `SELECT CASE WHEN x THEN pg_advisory_xact_lock(k)::text
 	ELSE pg_advisory_xact_lock_shared(k)::text END FROM unnest(?rkeys::bigint[], ?rexcl::bool[]) r(k, x)`
@@ -26,13 +37,8 @@ func (k Kind) LockResources(ctx context.Context, tx bun.IDB, list []Reservation,
 	if k == SQLite {
 		return nil
 	}
-	all := make([]Reservation, 0, len(list)+1)
-	all = append(all, Reservation{Key: allResources, Exclusive: len(list) > manyLocks})
-	if len(list) <= manyLocks {
-		all = append(all, list...)
-	}
 	args := Named{}
-	k.keys(all, args)
+	k.keys(lockList(list), args)
 	statement := lockResourcesPostgres
 	if patience > 0 {
 		args["patience"] = patience.Milliseconds()
@@ -42,6 +48,34 @@ func (k Kind) LockResources(ctx context.Context, tx bun.IDB, list []Reservation,
 	return err
 }
 
+const tryLockResourcesPostgres = `SELECT k FROM (SELECT k, CASE WHEN x THEN pg_try_advisory_xact_lock(k)
+	ELSE pg_try_advisory_xact_lock_shared(k) END AS got FROM unnest(?rkeys::bigint[], ?rexcl::bool[]) r(k, x)) l
+	WHERE NOT got`
+
+// TryLockResources is [Kind.LockResources] without waiting: it returns the keys of the resources that somebody else has
+// locked, all of them if one lock that stands for all is taken. The other resources are locked.
+func (k Kind) TryLockResources(ctx context.Context, tx bun.IDB, list []Reservation) (map[int64]bool, error) {
+	if k == SQLite {
+		return nil, nil
+	}
+	args := Named{}
+	k.keys(lockList(list), args)
+	var keys []int64
+	if err := tx.NewRaw(tryLockResourcesPostgres, args).Scan(ctx, &keys); err != nil || len(keys) == 0 {
+		return nil, err
+	}
+	taken := make(map[int64]bool, len(keys))
+	for _, key := range keys {
+		taken[key] = true
+	}
+	if taken[allResources] {
+		for _, r := range list {
+			taken[r.Key] = true
+		}
+	}
+	return taken, nil
+}
+
 // NewTask is a task to be inserted. Reservations are sorted by key and have no duplicates.
 type NewTask struct {
 	ID, DomainID   uuid.UUID
@@ -49,8 +83,10 @@ type NewTask struct {
 	CID            string
 	UserID         *int64
 	Parent, Group  *uuid.UUID
+	Schedule       *uuid.UUID
 	IdempotencyKey *string
 	Args           []byte // nil is NULL
+	Versions       *string
 	Resources      []string
 	Reservations   []Reservation
 	Immediate      bool
@@ -65,82 +101,182 @@ type NewTask struct {
 
 // InsertedTask is what became of a [NewTask].
 type InsertedTask struct {
-	Seq   int64  `bun:"seq"`
-	State string `bun:"state"`
-	Ready bool   `bun:"ready"` // no other task is in its way
+	Seq   int64
+	State string
+	Ready bool // no other task is in its way
 }
 
-const insertTaskColumns = `(seq, pulp_id, pulp_created, pulp_last_updated, pulp_domain_id, name, state, user_id,
-	logging_cid, parent_task_id, task_group_id, idempotency_key, enc_args, reserved_resources, rkeys, rexcl, immediate,
-	deferred, queue, attempt, max_attempts,
-	worker_id, claim_id, unblocked_at, deliver_due, started_at, finished_at, error)`
+// occupancy is what tasks have reserved of a resource.
+type occupancy struct {
+	Key       int64 `bun:"k"`
+	Exclusive bool  `bun:"exclusive"`
+	Shared    bool  `bun:"shared"` // only known where it matters
+}
 
-const insertTaskPostgres = `WITH b AS (SELECT nextval('core_task_seq') AS seq, clock_timestamp() AS now, EXISTS (
-		SELECT 1 FROM unnest(?rkeys::bigint[], ?rexcl::bool[]) r(k, x) WHERE
-			EXISTS (SELECT 1 FROM core_taskresource o WHERE o.rkey = r.k AND o.exclusive)
-			OR (r.x AND EXISTS (SELECT 1 FROM core_taskresource o WHERE o.rkey = r.k AND NOT o.exclusive))) AS blocked),
-	s AS (SELECT b.*, CASE WHEN ?canceled OR (blocked AND NOT ?deferred) THEN 'canceled'
-		WHEN NOT blocked AND ?worker::uuid IS NOT NULL THEN 'running' ELSE 'waiting' END AS st FROM b),
-	t AS (INSERT INTO core_task ` + insertTaskColumns + `
-		SELECT seq, ?id, now, now, ?domain, ?name, st, ?user, ?cid, ?parent, ?group, ?idempotency_key, ?args, ?resources,
-			?rkeys, ?rexcl, ?immediate, ?deferred, ?queue, CASE WHEN st = 'running' THEN 1 ELSE 0 END, ?max_attempts,
-			CASE WHEN st = 'running' THEN ?worker::uuid END, CASE WHEN st = 'running' THEN ?claim::uuid END,
-			CASE WHEN NOT blocked AND st <> 'canceled' THEN now END,
-			CASE WHEN NOT blocked AND st = 'waiting' THEN now + ?grace * interval '1 millisecond' END,
-			CASE WHEN st = 'running' THEN now END, CASE WHEN st = 'canceled' THEN now END,
-			CASE WHEN st = 'canceled' THEN ?cancel_reason::jsonb END
-		FROM s RETURNING seq, state, unblocked_at IS NOT NULL AS ready),
-	r AS (INSERT INTO core_taskresource (rkey, exclusive, seq, task_id)
-		SELECT k, x, t.seq, ?id::uuid FROM t, unnest(?rkeys::bigint[], ?rexcl::bool[]) r(k, x) WHERE t.state <> 'canceled')
-	SELECT seq, state, ready FROM t`
+// Shared reservations are looked for only on behalf of exclusive ones: a domain has very many of them.
+const occupiedPostgres = `SELECT k, EXISTS (SELECT 1 FROM core_taskresource o WHERE o.rkey = k AND o.exclusive) AS exclusive,
+		x AND EXISTS (SELECT 1 FROM core_taskresource o WHERE o.rkey = k AND NOT o.exclusive) AS shared
+	FROM unnest(?rkeys::bigint[], ?rexcl::bool[]) r(k, x)`
 
-const insertTaskSQLite = `WITH b AS (SELECT EXISTS (SELECT 1 FROM json_each(?rkeys) q WHERE
-		EXISTS (SELECT 1 FROM core_taskresource o WHERE o.rkey = json_extract(q.value, '$[0]') AND o.exclusive = 1)
-		OR (json_extract(q.value, '$[1]') = 1 AND EXISTS (SELECT 1 FROM core_taskresource o
-			WHERE o.rkey = json_extract(q.value, '$[0]') AND o.exclusive = 0))) AS blocked),
-	s AS (SELECT b.*, CASE WHEN ?canceled OR (blocked AND NOT ?deferred) THEN 'canceled'
-		WHEN NOT blocked AND ?worker IS NOT NULL THEN 'running' ELSE 'waiting' END AS st FROM b)
-	INSERT INTO core_task (` + insertTaskColumnsSQLite + `)
-	SELECT ?id, ?now, ?now, ?domain, ?name, st, ?user, ?cid, ?parent, ?group, ?idempotency_key, ?args, ?resources, ?rkeys,
-		?immediate, ?deferred, ?queue, CASE WHEN st = 'running' THEN 1 ELSE 0 END, ?max_attempts,
-		CASE WHEN st = 'running' THEN ?worker END, CASE WHEN st = 'running' THEN ?claim END,
-		CASE WHEN NOT blocked AND st <> 'canceled' THEN ?now END, CASE WHEN NOT blocked AND st = 'waiting' THEN ?due END,
-		CASE WHEN st = 'running' THEN ?now END, CASE WHEN st = 'canceled' THEN ?now END,
-		CASE WHEN st = 'canceled' THEN ?cancel_reason END
-	FROM s WHERE TRUE RETURNING seq, state, unblocked_at IS NOT NULL AS ready`
+const occupiedSQLite = `SELECT k, EXISTS (SELECT 1 FROM core_taskresource o WHERE o.rkey = k AND o.exclusive = 1) AS exclusive,
+		x = 1 AND EXISTS (SELECT 1 FROM core_taskresource o WHERE o.rkey = k AND o.exclusive = 0) AS shared
+	FROM (SELECT json_extract(value, '$[0]') AS k, json_extract(value, '$[1]') AS x FROM json_each(?rkeys))`
 
-const insertTaskColumnsSQLite = `pulp_id, pulp_created, pulp_last_updated, pulp_domain_id, name, state, user_id,
-	logging_cid, parent_task_id, task_group_id, idempotency_key, enc_args, reserved_resources, rkeys, immediate,
-	deferred, queue, attempt, max_attempts, worker_id, claim_id, unblocked_at, deliver_due, started_at, finished_at, error`
+func (k Kind) occupied(ctx context.Context, tx bun.IDB, list []Reservation) (map[int64]occupancy, error) {
+	args := Named{}
+	k.keys(list, args)
+	statement := occupiedPostgres
+	if k == SQLite {
+		statement = occupiedSQLite
+	}
+	var rows []occupancy
+	if err := tx.NewRaw(statement, args).Scan(ctx, &rows); err != nil {
+		return nil, err
+	}
+	found := make(map[int64]occupancy, len(rows))
+	for _, r := range rows {
+		found[r.Key] = r
+	}
+	return found, nil
+}
 
-const insertReservationsSQLite = `INSERT INTO core_taskresource (rkey, exclusive, seq, task_id)
-	SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), ?seq, ?id FROM json_each(?rkeys)`
+// InsertTasks inserts tasks and their reservations, in this order, and decides which are ready. [Kind.LockResources]
+// with [Union] of all reservations comes first.
+func (k Kind) InsertTasks(ctx context.Context, tx bun.IDB, tasks []*NewTask) ([]InsertedTask, error) {
+	lists := make([][]Reservation, len(tasks))
+	for i, t := range tasks {
+		lists[i] = t.Reservations
+	}
+	occupied, err := k.occupied(ctx, tx, Union(lists...))
+	if err != nil {
+		return nil, err
+	}
+	done := make([]InsertedTask, len(tasks))
+	for i, t := range tasks {
+		done[i] = t.outcome(occupied)
+	}
+	if err := k.insertRows(ctx, tx, tasks, done); err != nil {
+		return nil, err
+	}
+	return done, k.insertReservations(ctx, tx, tasks, done)
+}
 
-// InsertTask inserts a task and its reservations and decides whether it is ready. [Kind.LockResources] comes first.
-func (k Kind) InsertTask(ctx context.Context, tx bun.IDB, t *NewTask) (InsertedTask, error) {
+// outcome decides what becomes of a task, and notes what it reserves for those behind it.
+func (t *NewTask) outcome(occupied map[int64]occupancy) InsertedTask {
+	blocked := false
+	for _, r := range t.Reservations {
+		o := occupied[r.Key]
+		blocked = blocked || o.Exclusive || r.Exclusive && o.Shared
+	}
+	done := InsertedTask{State: "waiting", Ready: !blocked}
+	switch {
+	case t.Canceled, blocked && !t.Deferred:
+		return InsertedTask{State: "canceled"}
+	case !blocked && t.Worker != nil:
+		done.State = "running"
+	}
+	for _, r := range t.Reservations {
+		o := occupied[r.Key]
+		occupied[r.Key] = occupancy{r.Key, o.Exclusive || r.Exclusive, o.Shared || !r.Exclusive}
+	}
+	return done
+}
+
+const insertTasks = `INSERT INTO core_task (?columns, pulp_id, pulp_created, pulp_last_updated, pulp_domain_id, name,
+	state, user_id, logging_cid, parent_task_id, task_group_id, schedule_id, idempotency_key, enc_args, versions,
+	reserved_resources, immediate, deferred, queue, attempt, max_attempts, worker_id, claim_id, unblocked_at, deliver_due,
+	started_at, finished_at, error) VALUES ?rows RETURNING pulp_id, seq`
+
+const insertTaskRow = `(?own, ?id, ?now, ?now, ?domain, ?name, ?state, ?user, ?cid, ?parent, ?group, ?schedule,
+	?idempotency_key, ?args, ?versions, ?resources, ?immediate, ?deferred, ?queue, ?attempt, ?max_attempts, ?worker,
+	?claim, ?unblocked, ?due, ?started, ?finished, ?error)`
+
+// insertRows writes the rows of tasks and fills in their places in the order.
+func (k Kind) insertRows(ctx context.Context, tx bun.IDB, tasks []*NewTask, done []InsertedTask) error {
+	rows := make(commaList, len(tasks))
+	for i, t := range tasks {
+		args, err := k.taskRow(t, done[i])
+		if err != nil {
+			return err
+		}
+		rows[i] = bun.SafeQuery(insertTaskRow, args)
+	}
+	columns := "seq, rkeys, rexcl"
+	if k == SQLite {
+		columns = "rkeys" // seq comes by itself
+	}
+	var inserted []struct {
+		ID  uuid.UUID `bun:"pulp_id"`
+		Seq int64     `bun:"seq"`
+	}
+	err := tx.NewRaw(insertTasks, Named{"columns": bun.Safe(columns), "rows": rows}).Scan(ctx, &inserted)
+	if err != nil {
+		return err
+	}
+	seqs := make(map[uuid.UUID]int64, len(inserted))
+	for _, row := range inserted {
+		seqs[row.ID] = row.Seq
+	}
+	for i, t := range tasks {
+		done[i].Seq = seqs[t.ID]
+		if i > 0 && done[i].Seq <= done[i-1].Seq {
+			return errDisorder
+		}
+	}
+	return nil
+}
+
+// taskRow returns the arguments of a task's row.
+func (k Kind) taskRow(t *NewTask, done InsertedTask) (Named, error) {
 	resources, err := k.texts(t.Resources)
 	if err != nil {
-		return InsertedTask{}, err
+		return nil, err
 	}
 	args := Named{
-		"id": t.ID, "domain": t.DomainID, "name": t.Name, "user": t.UserID, "cid": t.CID, "parent": t.Parent,
-		"group": t.Group, "idempotency_key": t.IdempotencyKey, "args": t.Args, "resources": resources,
-		"immediate": t.Immediate, "deferred": t.Deferred, "queue": t.Queue, "max_attempts": t.MaxAttempts,
-		"worker": t.Worker, "claim": t.Claim, "canceled": t.Canceled, "grace": t.Grace.Milliseconds(),
-		"cancel_reason": t.CancelReason, "now": k.Now(), "due": k.After(t.Grace),
+		"id": t.ID, "now": k.Now(), "domain": t.DomainID, "name": t.Name, "state": done.State, "user": t.UserID,
+		"cid": t.CID, "parent": t.Parent, "group": t.Group, "schedule": t.Schedule, "idempotency_key": t.IdempotencyKey,
+		"args": t.Args, "versions": t.Versions, "resources": resources, "immediate": t.Immediate, "deferred": t.Deferred,
+		"queue": t.Queue, "attempt": 0, "max_attempts": t.MaxAttempts, "worker": nil, "claim": nil, "unblocked": nil,
+		"due": nil, "started": nil, "finished": nil, "error": nil,
 	}
-	k.keys(t.Reservations, args)
-	var done InsertedTask
+	own := Named{}
+	k.keys(t.Reservations, own)
+	args["own"] = own["rkeys"]
 	if k == Postgres {
-		err = tx.NewRaw(insertTaskPostgres, args).Scan(ctx, &done)
-		return done, err
+		args["own"] = commaList{bun.Safe("nextval('core_task_seq')"), bun.SafeQuery("?rkeys, ?rexcl", own)}
 	}
-	if err = tx.NewRaw(insertTaskSQLite, args).Scan(ctx, &done); err != nil || done.State == "canceled" {
-		return done, err
+	if done.Ready {
+		args["unblocked"] = k.Now()
 	}
-	args["seq"] = done.Seq
-	_, err = tx.NewRaw(insertReservationsSQLite, args).Exec(ctx)
-	return done, err
+	switch done.State {
+	case "running":
+		args["attempt"], args["worker"], args["claim"], args["started"] = 1, t.Worker, t.Claim, k.Now()
+	case "canceled":
+		args["finished"], args["error"] = k.Now(), t.CancelReason
+	default:
+		if done.Ready {
+			args["due"] = k.After(t.Grace)
+		}
+	}
+	return args, nil
+}
+
+// insertReservations writes what the tasks reserve that are not canceled.
+func (k Kind) insertReservations(ctx context.Context, tx bun.IDB, tasks []*NewTask, done []InsertedTask) error {
+	var rows commaList
+	for i, t := range tasks {
+		if done[i].State == "canceled" {
+			continue
+		}
+		for _, r := range t.Reservations {
+			rows = append(rows, bun.SafeQuery("(?, ?, ?, ?)", r.Key, r.Exclusive, done[i].Seq, t.ID))
+		}
+	}
+	if len(rows) == 0 {
+		return nil
+	}
+	_, err := tx.NewRaw("INSERT INTO core_taskresource (rkey, exclusive, seq, task_id) VALUES ?", rows).Exec(ctx)
+	return err
 }
 
 const addReservationPostgres = `WITH
@@ -174,4 +310,13 @@ func (k Kind) AddReservation(
 	_, err = tx.NewRaw(`INSERT INTO core_taskresource (rkey, exclusive, seq, task_id)
 		VALUES (?key, TRUE, ?seq, ?id)`, args).Exec(ctx)
 	return true, err
+}
+
+// uuidArray returns ids as an argument for uuid[] of Postgres.
+func uuidArray(ids []uuid.UUID) any {
+	list := make([]string, len(ids))
+	for i, id := range ids {
+		list[i] = id.String()
+	}
+	return pgdialect.Array(list)
 }

@@ -1,0 +1,173 @@
+package tasking
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+)
+
+// gate lets a test see and hold back the writes of a batcher.
+type gate struct {
+	mu      sync.Mutex
+	batches [][]int
+	entered chan struct{}
+	open    chan error
+}
+
+func (g *gate) write(ctx context.Context, items []int) ([]int, error) {
+	g.mu.Lock()
+	g.batches = append(g.batches, slices.Clone(items))
+	g.mu.Unlock()
+	g.entered <- struct{}{}
+	select {
+	case err := <-g.open:
+		if err != nil {
+			return nil, err
+		}
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	out := make([]int, len(items))
+	for i, n := range items {
+		out[i] = -n
+	}
+	return out, nil
+}
+
+func newGate(limit int, blames func(error) bool) (*gate, *batcher[int, int]) {
+	g := &gate{entered: make(chan struct{}, 100), open: make(chan error, 100)}
+	return g, &batcher[int, int]{limit: limit, write: g.write, blames: blames}
+}
+
+func never(error) bool  { return false }
+func always(error) bool { return true }
+
+func TestBatcherWritesTogetherWhatArrivesMeanwhile(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g, b := newGate(3, never)
+		var wg sync.WaitGroup
+		start := func(n int) {
+			wg.Go(func() {
+				if got, err := b.do(t.Context(), n); err != nil || got != -n {
+					t.Errorf("do(%d) = %d, %v", n, got, err)
+				}
+			})
+			synctest.Wait()
+		}
+		for n := 1; n <= 6; n++ {
+			start(n)
+		}
+		for range 3 {
+			<-g.entered
+			g.open <- nil
+		}
+		wg.Wait()
+		want := [][]int{{1}, {2, 3, 4}, {5, 6}}
+		if !slices.EqualFunc(g.batches, want, slices.Equal) {
+			t.Errorf("batches = %v, want %v", g.batches, want)
+		}
+		if b.writing || b.queue != nil {
+			t.Error("the batcher is not idle at the end")
+		}
+	})
+}
+
+func TestBatcherBlamesOneItem(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g, b := newGate(10, always)
+		wrong := errors.New("wrong")
+		var wg sync.WaitGroup
+		errs := make([]error, 4)
+		for n := range 4 {
+			wg.Go(func() { _, errs[n] = b.do(t.Context(), n) })
+			synctest.Wait()
+		}
+		// The first alone, then the other three together, then each of them by itself.
+		for _, err := range []error{nil, wrong, nil, wrong, nil} {
+			g.open <- err
+		}
+		wg.Wait()
+		for n, want := range []error{nil, nil, wrong, nil} {
+			if !errors.Is(errs[n], want) {
+				t.Errorf("item %d = %v, want %v", n, errs[n], want)
+			}
+		}
+	})
+}
+
+func TestBatcherGivesAnErrorOfAllToAll(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g, b := newGate(10, never)
+		down := errors.New("down")
+		var wg sync.WaitGroup
+		for n := range 3 {
+			wg.Go(func() {
+				if _, err := b.do(t.Context(), n); !errors.Is(err, down) {
+					t.Errorf("item %d = %v, want %v", n, err, down)
+				}
+			})
+			synctest.Wait()
+		}
+		g.open <- down
+		g.open <- down
+		wg.Wait()
+	})
+}
+
+func TestBatcherCallersMayLeave(t *testing.T) {
+	t.Parallel()
+	enough := errors.New("enough")
+	t.Run("while queued", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			g, b := newGate(10, never)
+			ctx, cancel := context.WithCancelCause(t.Context())
+			var wg sync.WaitGroup
+			wg.Go(func() { _, _ = b.do(t.Context(), 1) })
+			synctest.Wait()
+			wg.Go(func() {
+				if _, err := b.do(ctx, 2); !errors.Is(err, enough) {
+					t.Errorf("do() = %v, want %v", err, enough)
+				}
+			})
+			synctest.Wait()
+			cancel(enough)
+			synctest.Wait()
+			g.open <- nil
+			wg.Wait()
+			if len(g.batches) != 1 {
+				t.Errorf("batches = %v, want the first alone", g.batches)
+			}
+		})
+	})
+	t.Run("when all of a batch have", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			g, b := newGate(10, never)
+			ctx, cancel := context.WithCancelCause(t.Context())
+			var wg sync.WaitGroup
+			wg.Go(func() {
+				if _, err := b.do(ctx, 1); !errors.Is(err, enough) {
+					t.Errorf("do() = %v, want %v", err, enough)
+				}
+			})
+			synctest.Wait()
+			wg.Go(func() { // comes later and is written although the first has gone
+				if got, err := b.do(t.Context(), 2); err != nil || got != -2 {
+					t.Errorf("do() = %d, %v", got, err)
+				}
+			})
+			synctest.Wait()
+			cancel(enough)
+			synctest.Wait()
+			g.open <- nil
+			wg.Wait()
+		})
+	})
+}

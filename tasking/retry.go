@@ -1,0 +1,59 @@
+package tasking
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/pulpgo/pulpcore/pulperr"
+)
+
+const (
+	// retryLimit is how often a task is started at most whose function asks for it and whose dispatch did not say.
+	retryLimit = 10
+	// retryMax is the longest pause: the task keeps its reservations meanwhile.
+	retryMax = time.Minute
+)
+
+// retryError is what a function returns to be called again.
+type retryError struct {
+	err   error
+	pause time.Duration
+}
+
+func (e *retryError) Error() string { return fmt.Sprintf("%v (again after %s)", e.err, e.pause) }
+
+func (e *retryError) Unwrap() error { return e.err }
+
+// Retry returns an error that makes the task which returns it run again after a pause of at most a minute, in its place
+// in the order and with its reservations, unless it has been started [Options].MaxAttempts times; then it fails with
+// err. Its progress reports of this attempt stay, as failed.
+func Retry(err error, pause time.Duration) error { return &retryError{err, pause} }
+
+// retryPause returns how long a task waits that failed with err until it runs again; nil is for ever.
+func (c *claimed) retryPause(err error) *time.Duration {
+	asked, asks := errors.AsType[*retryError](err)
+	limit := c.MaxAttempts
+	if limit == 0 && asks {
+		limit = retryLimit
+	}
+	if c.Attempt >= limit || c.Immediate {
+		return nil
+	}
+	if asks {
+		return new(min(max(asked.pause, 0), retryMax))
+	}
+	for _, final := range []pulperr.Kind{pulperr.Invalid, pulperr.NotFound, pulperr.Unsupported} {
+		if errors.Is(err, final) {
+			return nil
+		}
+	}
+	return new(backoff(c.Attempt))
+}
+
+// backoff is the pause after an attempt: twice as long each time, a little more or less by chance.
+func backoff(attempt int) time.Duration {
+	pause := min(time.Second<<min(attempt-1, 10), retryMax)
+	return pause - rand.N(pause/5)
+}
