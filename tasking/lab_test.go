@@ -37,7 +37,7 @@ type labConfig struct {
 	Slots                  int
 	TTL, Grace             time.Duration
 
-	Fault    string   // the point at which it says "<ID>.fault" and does nothing any more
+	Fault    string   // the point at which it says "<ID>.fault" and waits for a file "<ID>.on"
 	Dispatch *labArgs // dispatched at the start; the ticket is said as "<ID>.ticket"
 	Inline   bool     // that, as an immediate task
 }
@@ -46,7 +46,8 @@ type labConfig struct {
 type labArgs struct {
 	Dir, Name         string
 	Exclusive, Shared []string
-	Do                string // see labBody
+	Do                string        // see labBody
+	Slow              time.Duration // how long it takes at least
 }
 
 func (a labArgs) Locks() tasking.Locks {
@@ -58,13 +59,16 @@ var labTask = tasking.Define[labArgs]("lab.task")
 // labBody notes in the file "log" when it begins and ends. What is between is up to Do: nothing; "wait" until the file
 // "<name>.go" is there or the context ends; "deaf", which is wait without the context; "write", which is wait with a
 // transaction every few milliseconds; "transaction", which waits within one and says as "<name>.outcome" how it ended;
-// "exit" and "goroutine", which end the process.
+// "complete", which completes the task within a transaction; "exit" and "goroutine", which end the process.
 func labBody(ctx context.Context, env *tasking.Env, a labArgs) error {
 	if err := labNote(a.Dir, "begin", a.Name, env.Task.Attempt); err != nil {
 		return err
 	}
 	if err := labDo(ctx, env, a); err != nil {
 		return err
+	}
+	if a.Slow > 0 {
+		<-time.After(a.Slow)
 	}
 	return labNote(a.Dir, "end", a.Name, env.Task.Attempt)
 }
@@ -92,6 +96,8 @@ func labDo(ctx context.Context, env *tasking.Env, a labArgs) error {
 			return released(context.WithoutCancel(ctx))
 		})
 		return errors.Join(err, labSay(a.Dir, a.Name+".outcome", fmt.Sprint(err)))
+	case "complete":
+		return env.DB.Tx(ctx, func(tx *models.Tx) error { return env.CompleteTx(ctx, tx, "done") })
 	case "exit":
 		os.Exit(3)
 	case "goroutine":
@@ -181,7 +187,8 @@ func (cfg *labConfig) run() error {
 	if cfg.Fault != "" {
 		tasking.SetFault(q, func(point string) {
 			if point == cfg.Fault && labSay(cfg.Dir, cfg.ID+".fault", point) == nil {
-				select {} // the goroutines of other tasks, the heartbeat among them, go on
+				// What other goroutines do, the heartbeat among them, goes on.
+				_ = labAwait(context.Background(), filepath.Join(cfg.Dir, cfg.ID+".on"))
 			}
 		})
 	}

@@ -114,6 +114,13 @@ func (p *Proxy) CutAfter(match ...string) <-chan struct{} {
 	return p.arm(&trap{match: match, after: true})
 }
 
+// HoldBefore is CutBefore, except that the last message only waits until release is called, and whatever follows on the
+// connection with it. held is closed when it waits.
+func (p *Proxy) HoldBefore(match ...string) (held <-chan struct{}, release func()) {
+	t := &trap{match: match, hold: make(chan struct{})}
+	return p.arm(t), sync.OnceFunc(func() { close(t.hold) })
+}
+
 func (p *Proxy) arm(t *trap) <-chan struct{} {
 	t.sprung = make(chan struct{})
 	p.mu.Lock()
@@ -126,6 +133,7 @@ func (p *Proxy) arm(t *trap) <-chan struct{} {
 type trap struct {
 	match  []string
 	after  bool
+	hold   chan struct{} // nil unless the message is only held back until this is closed
 	sprung chan struct{}
 }
 
@@ -137,6 +145,21 @@ type link struct {
 	progress       map[*trap]int // messages of the sequence that were seen; guarded by Proxy.mu
 	tail           []byte        // the end of what the client sent before, where a match may begin; likewise
 	doomed         *trap         // cuts the link when the server answers; likewise
+	held           chan struct{} // what the client's side waits for; of its goroutine alone
+}
+
+// released waits until what the client sent last may go on, and reports false if the link was cut.
+func (l *link) released() bool {
+	if l.held == nil {
+		return true
+	}
+	select {
+	case <-l.held:
+		l.held = nil
+		return true
+	case <-l.cut:
+		return false
+	}
 }
 
 func (l *link) close() { l.closeOnce() }
@@ -184,7 +207,9 @@ func (p *Proxy) serve(client net.Conn) {
 		return
 	}
 	var both sync.WaitGroup
-	both.Go(func() { p.copy(l, server, client, p.sent) })
+	both.Go(func() {
+		p.copy(l, server, client, func(l *link, data []byte) bool { return p.sent(l, data) && l.released() })
+	})
 	both.Go(func() { p.copy(l, client, server, p.answered) })
 	both.Wait()
 }
@@ -246,7 +271,8 @@ func (p *Proxy) sent(l *link, data []byte) bool {
 			return true
 		}
 		close(t.sprung)
-		return false
+		l.held = t.hold
+		return t.hold != nil
 	}
 	return true
 }
