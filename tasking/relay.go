@@ -106,11 +106,16 @@ func (w *Worker) relay(ctx context.Context) error {
 	}
 }
 
-// takeDue returns tasks to deliver and keeps other relays away from them for a while.
+// takeDue returns tasks to deliver and keeps other relays away from them for a while. One that must not run yet is not
+// due, whoever asked for its delivery: its message would find nothing to claim and be gone.
 func (w *Worker) takeDue(ctx context.Context) ([]due, error) {
 	var waiting []uuid.UUID // a cheap look first: there is nothing nearly always
-	err := w.q.db.Bun().NewRaw(`SELECT pulp_id FROM core_task WHERE state = 'waiting' AND unblocked_at IS NOT NULL
-		AND deliver_due <= ? LIMIT 1`, w.q.kind.Now()).Scan(ctx, &waiting)
+	args := sqldialect.Named{
+		"lease": w.q.kind.After(relayLease), "now": w.q.kind.Now(), "limit": relayBatch, "lock": w.q.kind.SkipLocked(),
+	}
+	const isDue = `state = 'waiting' AND unblocked_at IS NOT NULL AND deliver_due <= ?now
+		AND (not_before IS NULL OR not_before <= ?now)`
+	err := w.q.db.Bun().NewRaw("SELECT pulp_id FROM core_task WHERE "+isDue+" LIMIT 1", args).Scan(ctx, &waiting)
 	if err != nil || len(waiting) == 0 {
 		return nil, wrap(err, "look for undelivered tasks")
 	}
@@ -118,11 +123,8 @@ func (w *Worker) takeDue(ctx context.Context) ([]due, error) {
 	err = w.q.tx(ctx, func(tx *models.Tx) error {
 		batch = nil
 		return tx.Bun().NewRaw(`UPDATE core_task SET deliver_due = ?lease WHERE pulp_id IN (
-				SELECT pulp_id FROM core_task WHERE state = 'waiting' AND unblocked_at IS NOT NULL AND deliver_due <= ?now
-				ORDER BY deliver_due LIMIT ?limit ?lock)
-			RETURNING pulp_id, queue, delivery_gen, versions, unblocked_at`, sqldialect.Named{
-			"lease": w.q.kind.After(relayLease), "now": w.q.kind.Now(), "limit": relayBatch, "lock": w.q.kind.SkipLocked(),
-		}).Scan(ctx, &batch)
+				SELECT pulp_id FROM core_task WHERE `+isDue+` ORDER BY deliver_due LIMIT ?limit ?lock)
+			RETURNING pulp_id, queue, delivery_gen, versions, unblocked_at`, args).Scan(ctx, &batch)
 	})
 	return batch, wrap(err, "take undelivered tasks")
 }
