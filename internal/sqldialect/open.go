@@ -98,7 +98,7 @@ func (c *Conn) Beside() *bun.DB {
 	if c.pool == nil {
 		return nil
 	}
-	db := stdlib.OpenDB(*c.pool.Config().ConnConfig, stdlib.OptionAfterConnect(timesInUTC))
+	db := openOnce(stdlib.GetConnector(*c.pool.Config().ConnConfig, stdlib.OptionAfterConnect(timesInUTC)))
 	db.SetMaxOpenConns(1)
 	return bun.NewDB(db, pgdialect.New())
 }
@@ -167,8 +167,10 @@ func openPostgres(ctx context.Context, rawURL string) (*Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("database: open pool: %w: %w", pulperr.Unavailable, err)
 	}
+	db := openOnce(stdlib.GetPoolConnector(pool))
+	db.SetMaxIdleConns(0) // that is the pool's business
 	return &Conn{
-		Bun:  bun.NewDB(stdlib.OpenDBFromPool(pool), pgdialect.New()),
+		Bun:  bun.NewDB(db, pgdialect.New()),
 		Kind: Postgres,
 		pool: pool,
 	}, nil
