@@ -178,6 +178,7 @@ func (a *API) addCore() {
 	a.addStatus()
 	a.addTasks()
 	a.addTaskGroups()
+	a.addSchedules()
 	a.addWorkers()
 }
 

@@ -16,7 +16,7 @@ import (
 
 // PurgeOptions are the parts of a purge that have defaults.
 type PurgeOptions struct {
-	// States are those of the tasks that go; only final ones are allowed. Default [models.Completed].
+	// States are those of the tasks that go; only final ones are allowed. Default (nil): completed ones.
 	States []models.TaskState
 	// AllDomains purges the tasks of all domains instead of those of the queue's.
 	AllDomains bool
@@ -63,7 +63,7 @@ func (q *Queue) Purge(ctx context.Context, before time.Time, opts *PurgeOptions)
 	if opts != nil {
 		p.opts = *opts
 	}
-	if len(p.opts.States) == 0 {
+	if p.opts.States == nil {
 		p.opts.States = []models.TaskState{models.Completed}
 	}
 	for _, s := range p.opts.States {
@@ -113,6 +113,9 @@ type ended struct {
 // tasks goes through the tasks that ended in time, those that ended first in front. It remembers where it was, or tasks
 // that cannot be removed would come again and again.
 func (p *purge) tasks(ctx context.Context) error {
+	if len(p.opts.States) == 0 {
+		return nil
+	}
 	last := ended{Finished: time.Unix(0, 0).UTC()}
 	for {
 		args := p.args()
