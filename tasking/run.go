@@ -26,6 +26,9 @@ import (
 // Errors: Unavailable if the database does not answer at the start; Conflict if the worker runs already.
 func (w *Worker) Run(ctx context.Context) error {
 	l, err := w.begins(ctx, false)
+	if err != nil && ctx.Err() != nil {
+		return nil // it was over before it began
+	}
 	if err != nil {
 		return err
 	}
