@@ -16,8 +16,8 @@ const (
 )
 
 // keepHouse removes what nobody will: spooled bytes of writers that died, and temporary files older than
-// TMPFILE_PROTECTION_TIME if that is set. It also sees to it that tasks which ended longer than TASK_PROTECTION_TIME ago
-// are purged at intervals, or not any more. It runs beside the workers until ctx is done.
+// TMPFILE_PROTECTION_TIME if that is set. It also sees to it that tasks which ended longer ago than
+// TASK_PROTECTION_TIME are purged at intervals, or not any more. It runs beside the workers until ctx is done.
 func (a *App) keepHouse(ctx context.Context) error {
 	tick := time.NewTicker(housekeepingInterval)
 	defer tick.Stop()

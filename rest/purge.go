@@ -54,7 +54,8 @@ func runPurge(ctx context.Context, env *tasking.Env, a purgeArgs) error {
 		before = models.Now().Add(-a.Age)
 	}
 	var done tasking.Purged
-	err := env.Progress(ctx, "Purged task-related-objects total", "purge.tasks.total", func(total *tasking.Progress) error {
+	const sum = "Purged task-related-objects total"
+	err := env.Progress(ctx, sum, "purge.tasks.total", func(total *tasking.Progress) error {
 		return env.Progress(ctx, purgedMessage("Task"), purgedCode("Task"), func(tasks *tasking.Progress) error {
 			return env.Progress(ctx, "Tasks failed to purge", "purge.tasks.error", func(failed *tasking.Progress) error {
 				show := func(p tasking.Purged) {
