@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/rest"
 )
 
 const (
@@ -15,11 +16,15 @@ const (
 )
 
 // keepHouse removes what nobody will: spooled bytes of writers that died, and temporary files older than
-// TMPFILE_PROTECTION_TIME if that is set. It runs beside the workers until ctx is done.
+// TMPFILE_PROTECTION_TIME if that is set. It also sees to it that tasks which ended longer ago than
+// TASK_PROTECTION_TIME are purged at intervals, or not any more. It runs beside the workers until ctx is done.
 func (a *App) keepHouse(ctx context.Context) error {
 	tick := time.NewTicker(housekeepingInterval)
 	defer tick.Stop()
 	for {
+		if err := rest.SchedulePurge(ctx, a.queue, a.set.Core().TaskProtectionTime); err != nil && ctx.Err() == nil {
+			a.log.WarnContext(ctx, "the purge of tasks is scheduled later", "err", err)
+		}
 		a.sweep(ctx)
 		select {
 		case <-tick.C:

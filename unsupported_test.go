@@ -15,6 +15,7 @@ import (
 	"github.com/pulpgo/pulpcore/pulperr"
 	"github.com/pulpgo/pulpcore/pulptest"
 	"github.com/pulpgo/pulpcore/settings"
+	"github.com/pulpgo/pulpcore/tasking"
 )
 
 func TestSettingsThatAnAppCannotKeepAreRefused(t *testing.T) {
@@ -89,6 +90,41 @@ func TestWorkersKeepHouse(t *testing.T) {
 	}
 	if _, err := models.GetTemporaryFile(t.Context(), app.DB(), tf.ID); !errors.Is(err, pulperr.NotFound) {
 		t.Errorf("GetTemporaryFile = %v, want kind NotFound", err)
+	}
+}
+
+// TestWorkersPurgeTasks waits for a worker to remove a task that ended, with what TASK_PROTECTION_TIME schedules.
+func TestWorkersPurgeTasks(t *testing.T) {
+	t.Parallel()
+	app := pulptest.NewWith(t, []settings.Option{settings.Value("TASK_PROTECTION_TIME", "1us")}, file.Plugin())
+	nothing := tasking.Define[struct{}]("test.nothing")
+	ticket, err := nothing.Dispatch(t.Context(), app.Queue(), struct{}{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := app.Queue().Cancel(t.Context(), ticket.TaskID); err != nil {
+		t.Fatal(err)
+	}
+	gone := make(chan struct{})
+	ended := make(chan error, 1)
+	ctx, cancel := contextUntil(t, gone)
+	defer cancel()
+	go func() {
+		defer close(gone)
+		tick := time.NewTicker(10 * time.Millisecond)
+		defer tick.Stop()
+		for range tick.C {
+			if _, err := app.Queue().Get(ctx, ticket.TaskID); err != nil {
+				return
+			}
+		}
+	}()
+	go func() { ended <- app.Work(ctx, 1) }()
+	if err := <-ended; err != nil {
+		t.Errorf("Work = %v", err)
+	}
+	if _, err := app.Queue().Get(t.Context(), ticket.TaskID); !errors.Is(err, pulperr.NotFound) {
+		t.Errorf("Get(task that is old) = %v, want kind NotFound", err)
 	}
 }
 

@@ -121,3 +121,27 @@ type Worker struct {
 	Beat          int64             `bun:"beat"`
 	LastHeartbeat time.Time         `bun:"last_heartbeat"`
 }
+
+// TaskSchedule dispatches a task at a time, once or again and again. The arguments stay with package tasking.
+type TaskSchedule struct {
+	bun.BaseModel `bun:"table:core_taskschedule,alias:ts" json:"-"`
+
+	Base
+	DomainID          uuid.UUID  `bun:"pulp_domain_id"`
+	Name              string     `bun:"name"`      // unique within the domain
+	TaskName          string     `bun:"task_name"` // "<plugin>.<task>"
+	UserID            *int64     `bun:"user_id"`   // who asked for it
+	ReservedResources []string   `bun:"reserved_resources,array"`
+	IntervalMS        *int64     `bun:"dispatch_interval_ms"` // milliseconds, see Interval; nil is once
+	NextDispatch      *time.Time `bun:"next_dispatch"`        // nil once it is over
+	LastDispatch      *time.Time `bun:"last_dispatch"`
+	LastTaskID        *uuid.UUID `bun:"last_task_id"` // nil before the first dispatch and when that task was deleted
+}
+
+// Interval returns the time between two dispatches, 0 for a schedule that dispatches once.
+func (s *TaskSchedule) Interval() time.Duration {
+	if s.IntervalMS == nil {
+		return 0
+	}
+	return time.Duration(*s.IntervalMS) * time.Millisecond
+}

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/uptrace/bun"
@@ -464,8 +465,17 @@ func TestListsTakeAFixedNumberOfStatements(t *testing.T) {
 		paths := []string{
 			"repositories/", "repositories/file/file/", "remotes/file/file/", "content/", "content/file/files/",
 			"publications/file/file/", "distributions/file/file/", "repository_versions/", "tasks/", "artifacts/",
+			"task-groups/", "task-schedules/",
 		}
 		grow := func(i int) {
+			group, err := tasking.NewGroup(t.Context(), b.queue, "g", tasking.GroupReport{Code: "c"})
+			must(t, err)
+			_, err = publishTask.Dispatch(t.Context(), b.queue, publishArgs{}, &tasking.Options{Group: group})
+			must(t, err)
+			_, err = publishTask.Schedule(t.Context(), b.queue, publishArgs{}, tasking.Schedule{
+				Name: fmt.Sprint(i), Next: time.Now().Add(time.Hour),
+			})
+			must(t, err)
 			remote := b.create("remotes/file/file/", map[string]any{"name": fmt.Sprint(i), "url": "http://x.example/"})
 			repo := b.create("repositories/file/file/", map[string]any{"name": fmt.Sprint(i), "remote": remote})
 			b.unit(fmt.Sprint(i), fmt.Sprint(i), "repository", repo)

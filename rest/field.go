@@ -36,6 +36,7 @@ const (
 	versionKind   = "repositoryversion"
 	taskKind      = "task"
 	taskGroupKind = "taskgroup"
+	scheduleKind  = "taskschedule"
 	workerKind    = "appstatus"
 	userKind      = "user"
 )

@@ -214,6 +214,28 @@ func TestRefusals(t *testing.T) {
 				"missing version", "GET", "REPOversions/7/", ``, 404,
 				`{"detail": "No RepositoryVersion matches the given query."}`,
 			},
+			{
+				"purge of a state that is not final", "POST", "tasks/purge/", `{"states": ["completed", "running"]}`, 400,
+				field("states", `"running" is not a valid choice.`),
+			},
+			{
+				"purge of no list", "POST", "tasks/purge/", `{"states": "completed"}`, 400,
+				field("states", `Expected a list of items but got type "str".`),
+			},
+			{
+				"purge before nothing", "POST", "tasks/purge/", `{"finished_before": null}`, 400,
+				field("finished_before", "This field may not be null."),
+			},
+			{"purge of what is unknown", "POST", "tasks/purge/", `{"foo": 1}`, 400, field("foo", "Unexpected field")},
+			{"method of a purge", "GET", "tasks/purge/", ``, 405, `{"detail": "Method \"GET\" not allowed."}`},
+			{
+				"missing schedule", "GET", "task-schedules/" + missing + "/", ``, 404,
+				`{"detail": "No TaskSchedule matches the given query."}`,
+			},
+			{
+				"schedules are not changed", "DELETE", "task-schedules/" + missing + "/", ``, 405,
+				`{"detail": "Method \"DELETE\" not allowed."}`,
+			},
 			{"missing task", "GET", "tasks/" + missing + "/", ``, 404, `{"detail": "No Task matches the given query."}`},
 			{"method", "POST", "REPO", `{}`, 405, `{"detail": "Method \"POST\" not allowed."}`},
 			{

@@ -31,6 +31,8 @@ func corePath(kind string) string {
 		return "tasks/"
 	case taskGroupKind:
 		return "task-groups/"
+	case scheduleKind:
+		return "task-schedules/"
 	case workerKind:
 		return "workers/"
 	}
@@ -63,7 +65,7 @@ func (a *API) parsePRN(text string) (target, bool) {
 	t := target{id: prn.ID, number: -1}
 	if prn.Plugin == "core" {
 		switch prn.Model {
-		case artifactKind, versionKind, taskKind, taskGroupKind, workerKind:
+		case artifactKind, versionKind, taskKind, taskGroupKind, scheduleKind, workerKind:
 			t.kind = prn.Model
 			return t, true
 		}
@@ -89,7 +91,7 @@ func (a *API) parseHref(text string) (target, bool) {
 	}
 	parts := strings.Split(strings.TrimSuffix(rest, "/"), "/")
 	if len(parts) == 2 {
-		for _, kind := range []string{artifactKind, taskKind, taskGroupKind, workerKind} {
+		for _, kind := range []string{artifactKind, taskKind, taskGroupKind, scheduleKind, workerKind} {
 			if corePath(kind) == parts[0]+"/" {
 				id, ok := parseID(parts[1])
 				return target{kind: kind, id: id, number: -1}, ok

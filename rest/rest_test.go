@@ -37,7 +37,7 @@ func TestSmoke(t *testing.T) {
 		t.Log(string(a.body))
 		for _, l := range []string{
 			"repositories/", "content/", "remotes/", "publications/", "distributions/", "contentguards/",
-			"tasks/", "task-groups/", "workers/", "artifacts/", "repository_versions/", "content/file/files/",
+			"tasks/", "task-groups/", "task-schedules/", "workers/", "artifacts/", "repository_versions/", "content/file/files/",
 		} {
 			b.do("GET", l, nil).want(200)
 		}

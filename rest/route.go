@@ -64,11 +64,8 @@ func (o *operation) answers(status ...int) *operation {
 	return o
 }
 
-// accepts makes 202 with a task the answer, besides others.
-func (o *operation) accepts(others ...int) *operation {
-	o.status = append(others, http.StatusAccepted)
-	return o
-}
+// accepts makes 202 with a task the answer.
+func (o *operation) accepts() *operation { return o.answers(http.StatusAccepted) }
 
 func (a *API) add(o *operation) { a.ops = append(a.ops, o) }
 
@@ -178,6 +175,7 @@ func (a *API) addCore() {
 	a.addStatus()
 	a.addTasks()
 	a.addTaskGroups()
+	a.addSchedules()
 	a.addWorkers()
 }
 

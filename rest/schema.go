@@ -326,6 +326,11 @@ func (s schemas) addTaskSchemas() {
 	s["TaskGroupResponse"].Value.
 		WithPropertyRef("group_progress_reports", s.arrayOf("GroupProgressReportResponse")).
 		WithPropertyRef("tasks", s.arrayOf("MinimalTaskResponse"))
+	s.object("TaskScheduleResponse", append(commonExtras(), extra{"name", stringSchema, ""},
+		extra{"task_name", stringSchema, "The name of the task that is dispatched."},
+		extra{"dispatch_interval", nullStringSchema, "The time between two dispatches; none means once."},
+		extra{"next_dispatch", nullTimeSchema, "When the task is due."},
+		extra{"last_task", nullURISchema, "The task that was dispatched last."})...)
 	s.object("WorkerResponse", append(commonExtras(), extra{"name", stringSchema, ""},
 		extra{"last_heartbeat", timeSchema, ""}, extra{"versions", mapSchema, ""},
 		extra{"current_task", nullURISchema, ""})...)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 
+	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
 	"github.com/pulpgo/pulpcore/models"
@@ -15,8 +16,12 @@ import (
 
 const taskGroupModel = "TaskGroup"
 
-// maxGroupTasks bounds the tasks that an answer about a group names; the counts are of all of them.
-const maxGroupTasks = 1000
+// maxGroupTasks and maxPageTasks bound the tasks that an answer about one group, or about a page of groups together,
+// names; the counts are of all of them.
+const (
+	maxGroupTasks = 1000
+	maxPageTasks  = 20000
+)
 
 func (a *API) addTaskGroups() {
 	o := operation{tag: "Task-Groups", path: "task-groups/", answer: "TaskGroupResponse"}
@@ -41,11 +46,9 @@ func listTaskGroups(ctx context.Context, c *call) error {
 	if err := q.window(sel, "tg", "-pulp_created", "pulp_id").Scan(ctx); err != nil {
 		return fmt.Errorf("rest: list task groups: %w", err)
 	}
-	results := make([]object, len(rows))
-	for i, row := range rows {
-		if results[i], err = c.taskGroupObject(ctx, row); err != nil {
-			return err
-		}
+	results, err := c.taskGroupObjects(ctx, rows)
+	if err != nil {
+		return err
 	}
 	return c.answerPage(q, count, results)
 }
@@ -72,11 +75,7 @@ func readTaskGroup(ctx context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
-	o, err := c.taskGroupObject(ctx, row)
-	if err != nil {
-		return err
-	}
-	return c.answerObject(http.StatusOK, o)
+	return c.answerGroup(ctx, http.StatusOK, row)
 }
 
 func cancelTaskGroup(ctx context.Context, c *call) error {
@@ -102,55 +101,81 @@ func cancelTaskGroup(ctx context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
-	o, err := c.taskGroupObject(ctx, row)
+	return c.answerGroup(ctx, status, row)
+}
+
+func (c *call) answerGroup(ctx context.Context, status int, row *models.TaskGroup) error {
+	list, err := c.taskGroupObjects(ctx, []*models.TaskGroup{row})
 	if err != nil {
 		return err
 	}
-	return c.answerObject(status, o)
+	return c.answerObject(status, list[0])
 }
 
-func (c *call) taskGroupObject(ctx context.Context, row *models.TaskGroup) (object, error) {
+// taskGroupObjects renders groups; what belongs to them is read for all together.
+func (c *call) taskGroupObjects(ctx context.Context, rows []*models.TaskGroup) ([]object, error) {
+	if len(rows) == 0 {
+		return nil, nil
+	}
+	ids := make([]uuid.UUID, len(rows))
+	for i, row := range rows {
+		ids[i] = row.ID
+	}
 	q := c.queue()
-	g, err := q.Group(ctx, row.ID)
+	counts, err := q.GroupCounts(ctx, ids...)
 	if err != nil {
 		return nil, err
 	}
-	counts, err := g.Counts(ctx)
+	reports, err := q.GroupReports(ctx, ids...)
 	if err != nil {
 		return nil, err
 	}
-	reports, err := g.Reports(ctx)
-	if err != nil {
-		return nil, err
-	}
-	tasks, err := q.List(ctx, func(sel *bun.SelectQuery) *bun.SelectQuery {
-		return sel.Where("t.task_group_id = ?", row.ID).Limit(maxGroupTasks)
-	})
-	if err != nil {
-		return nil, err
-	}
-	o := object{
-		{"pulp_href", c.api.coreHref(taskGroupKind, row.ID)},
-		{"prn", models.CorePRN(taskGroupKind, row.ID)},
-		{"description", row.Description},
-		{"all_tasks_dispatched", row.AllTasksDispatched},
-	}
-	for _, state := range groupStates() {
-		o.set(string(state), counts[state])
-	}
-	progress := make([]object, len(reports))
-	for i, r := range reports {
-		progress[i] = object{
+	progress := map[uuid.UUID][]object{}
+	for _, r := range reports {
+		progress[r.TaskGroupID] = append(progress[r.TaskGroupID], object{
 			{"message", r.Message}, {"code", r.Code}, {"total", r.Total}, {"done", r.Done}, {"suffix", r.Suffix},
+		})
+	}
+	members, err := c.groupMembers(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]object, len(rows))
+	for i, row := range rows {
+		o := object{
+			{"pulp_href", c.api.coreHref(taskGroupKind, row.ID)},
+			{"prn", models.CorePRN(taskGroupKind, row.ID)},
+			{"description", row.Description},
+			{"all_tasks_dispatched", row.AllTasksDispatched},
 		}
+		for _, state := range groupStates() {
+			o.set(string(state), counts[row.ID][state])
+		}
+		o.set("group_progress_reports", orEmpty(progress[row.ID]))
+		o.set("tasks", orEmpty(members[row.ID]))
+		out[i] = o
 	}
-	members := make([]object, len(tasks))
-	for i, t := range tasks {
-		members[i] = c.api.minimalTask(t)
+	return out, nil
+}
+
+// groupMembers returns the youngest tasks of each group.
+func (c *call) groupMembers(ctx context.Context, groups []uuid.UUID) (map[uuid.UUID][]object, error) {
+	const columns = `pulp_id, pulp_created, pulp_last_updated, name, state, task_group_id, worker_id, unblocked_at,
+		started_at, finished_at`
+	limit := min(maxGroupTasks, max(1, maxPageTasks/len(groups)))
+	var tasks []*models.Task
+	err := c.db.Bun().NewRaw("SELECT "+columns+" FROM (SELECT "+columns+`,
+			row_number() OVER (PARTITION BY task_group_id ORDER BY pulp_created DESC, pulp_id DESC) AS n
+			FROM core_task WHERE task_group_id IN (?) AND pulp_domain_id = ?) AS t
+		WHERE n <= ? ORDER BY n`, bun.List(groups), c.db.Domain().ID, limit).Scan(ctx, &tasks)
+	if err != nil {
+		return nil, fmt.Errorf("rest: tasks of groups: %w", err)
 	}
-	o.set("group_progress_reports", progress)
-	o.set("tasks", members)
-	return o, nil
+	members := map[uuid.UUID][]object{}
+	for _, t := range tasks {
+		members[*t.TaskGroupID] = append(members[*t.TaskGroupID], c.api.minimalTask(t))
+	}
+	return members, nil
 }
 
 func groupStates() []models.TaskState {

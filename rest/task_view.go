@@ -131,6 +131,7 @@ func (a *API) addTasks() {
 	a.add(o.with("GET", "tasks_list", "List tasks", func(ctx context.Context, c *call) error {
 		return c.listTasks(ctx, params)
 	}).lists(params, taskColumns()))
+	a.addPurge(o)
 	o.path, o.entity = "tasks/{pulp_id}/", "task_href"
 	a.add(o.with("GET", "tasks_read", "Inspect a task", readTask).sparse())
 	o.minimal = false

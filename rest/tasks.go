@@ -30,6 +30,7 @@ func Tasks() []tasking.Binding {
 		generalDelete.Do(runDelete),
 		addAndRemove.Do(runModify),
 		deleteVersion.Do(runDeleteVersion),
+		purgeTasks.Do(runPurge),
 	}
 }
 

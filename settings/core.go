@@ -14,7 +14,7 @@ import (
 // and checked, and a comment says what they are meant for: FileUploadTempDir, ChunkedUploadDir, SecretKey,
 // APIRootRewriteHeader, RedisCACerts, CacheEnabled, CacheSettings, TaskPreferDefer, TaskDiagnostics,
 // RedactUnsafeExceptions (nothing unforeseen is ever shown), MaxConcurrentContent, SyncMaxInFlightBytes,
-// SyncMaxInFlightItems, OrphanProtectionTime, UploadProtectionTime, TaskProtectionTime, PublicationRetention,
+// SyncMaxInFlightItems, OrphanProtectionTime, UploadProtectionTime, PublicationRetention,
 // AllowedExportPaths, ImportWorkersPercent, RemoteUserEnvironName, the AuthenticationJSONHeader and security scheme
 // fields, AccessPolicies, VulnReportTaskLimiter and the Otel fields. An App warns of those that are given, and refuses
 // DomainEnabled.

@@ -4,13 +4,17 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/hibiken/asynq"
 
 	"github.com/pulpgo/pulpcore/internal/dbtest"
+	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/tasking"
 )
 
@@ -75,34 +79,235 @@ func measure(b *testing.B, started <-chan time.Time, dispatch func() error) {
 	b.ReportMetric(float64(took[len(took)*95/100].Microseconds())/1000, "p95-ms")
 }
 
-// BenchmarkThroughput measures whole lives of tasks that do nothing, dispatched from eight goroutines, 400 at a time.
-func BenchmarkThroughput(b *testing.B) {
-	const batch, dispatchers = 400, 8
+// BenchmarkTaskThroughput measures whole lives of tasks that do nothing and reserve one resource each, with a bounded
+// number of them on their way, and in the same run what its parts do at most: asynq handing out messages, and Postgres
+// committing one row at a time.
+func BenchmarkTaskThroughput(b *testing.B) {
 	for name, database := range map[string]func(testing.TB) string{"sqlite": dbtest.SQLite, "postgres": dbtest.Postgres} {
 		b.Run(name, func(b *testing.B) {
 			s := setup(b, database(b), dbtest.RedisURL(b))
-			task := tasking.Define[int]("test.nothing")
-			ended := make(chan struct{}, batch)
-			s.run(tasking.WorkerOptions{Slots: 16, Bindings: []tasking.Binding{task.Do(
-				func(context.Context, *tasking.Env, int) error { ended <- struct{}{}; return nil })}})
-			for b.Loop() {
-				var wg sync.WaitGroup
-				for d := range dispatchers {
-					wg.Go(func() {
-						for i := range batch / dispatchers {
-							o := &tasking.Options{Exclusive: tasking.Named(fmt.Sprint(d, i))}
-							if _, err := task.Dispatch(b.Context(), s.q, i, o); err != nil {
-								b.Error(err)
-							}
-						}
-					})
-				}
-				for range batch {
-					<-ended
-				}
-				wg.Wait()
-			}
-			b.ReportMetric(float64(b.N*batch)/b.Elapsed().Seconds(), "tasks/s")
+			s.throughput(b)
+			b.StopTimer()
+			b.ReportMetric(asynqDrain(b, s), "asynq-drain/s")
+			b.ReportMetric(commits(b, s), "commits/s")
 		})
 	}
+}
+
+const (
+	benchDispatchers = 64
+	benchSlots       = 32
+	benchUnfinished  = 1000 // tasks that are dispatched and have not ended
+)
+
+func (s *bench) throughput(b *testing.B) {
+	task := tasking.Define[int]("test.nothing")
+	unfinished := make(chan struct{}, benchUnfinished)
+	nothing := func(context.Context, *tasking.Env, int) error { <-unfinished; return nil }
+	stop := s.run(tasking.WorkerOptions{Slots: benchSlots, Bindings: []tasking.Binding{task.Do(nothing)}})
+	defer stop() // waits for the last tasks to be stored
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	b.ResetTimer()
+	for range benchDispatchers {
+		wg.Go(func() {
+			for i := next.Add(1); i <= int64(b.N); i = next.Add(1) {
+				unfinished <- struct{}{}
+				o := &tasking.Options{Exclusive: tasking.Named(fmt.Sprint("r", i))}
+				if _, err := task.Dispatch(b.Context(), s.q, int(i), o); err != nil {
+					b.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	for range benchUnfinished { // until all have left
+		unfinished <- struct{}{}
+	}
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "tasks/s")
+}
+
+// asynqDrain returns how many messages a second one asynq server hands out to a handler that does nothing.
+func asynqDrain(b *testing.B, s *bench) float64 {
+	const messages = 5000
+	client := asynq.NewClientFromRedisClient(tasking.Redis(s.q))
+	for range messages {
+		if _, err := client.Enqueue(asynq.NewTask("x", nil)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	var left atomic.Int64
+	left.Store(messages)
+	done := make(chan struct{})
+	server := asynq.NewServerFromRedisClient(tasking.Redis(s.q), asynq.Config{Concurrency: benchSlots, LogLevel: asynq.FatalLevel})
+	began := time.Now()
+	if err := server.Start(asynq.HandlerFunc(func(context.Context, *asynq.Task) error {
+		if left.Add(-1) == 0 {
+			close(done)
+		}
+		return nil
+	})); err != nil {
+		b.Fatal(err)
+	}
+	<-done
+	took := time.Since(began)
+	server.Shutdown()
+	return messages / took.Seconds()
+}
+
+// commits returns how many transactions of one small update a second eight connections make.
+func commits(b *testing.B, s *bench) float64 {
+	const writers, each = 8, 250
+	if _, err := s.db.Bun().ExecContext(b.Context(), "CREATE TABLE bench_commit (id INTEGER PRIMARY KEY, n INTEGER)"); err != nil {
+		b.Fatal(err)
+	}
+	for w := range writers {
+		if _, err := s.db.Bun().NewRaw("INSERT INTO bench_commit VALUES (?, 0)", w).Exec(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+	}
+	began := time.Now()
+	var wg sync.WaitGroup
+	for w := range writers {
+		wg.Go(func() {
+			for range each {
+				err := s.db.Tx(b.Context(), func(tx *models.Tx) error {
+					_, err := tx.Bun().NewRaw("UPDATE bench_commit SET n = n + 1 WHERE id = ?", w).Exec(b.Context())
+					return err
+				})
+				if err != nil {
+					b.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	return writers * each / time.Since(began).Seconds()
+}
+
+// BenchmarkSerialChain measures how many tasks a second get through one resource that all of them need exclusively.
+func BenchmarkSerialChain(b *testing.B) {
+	for name, database := range map[string]func(testing.TB) string{"sqlite": dbtest.SQLite, "postgres": dbtest.Postgres} {
+		b.Run(name, func(b *testing.B) {
+			s := setup(b, database(b), dbtest.RedisURL(b))
+			task := tasking.Define[int]("test.link")
+			var left atomic.Int64
+			left.Store(int64(b.N))
+			ended := make(chan struct{})
+			link := func(context.Context, *tasking.Env, int) error {
+				if left.Add(-1) == 0 {
+					close(ended)
+				}
+				return nil
+			}
+			var wg sync.WaitGroup
+			for range 8 { // before a worker runs, so that dispatching does not count
+				wg.Go(func() {
+					for range b.N/8 + 1 {
+						if _, err := task.Dispatch(b.Context(), s.q, 0, &tasking.Options{Exclusive: tasking.Named("r")}); err != nil {
+							b.Error(err)
+						}
+					}
+				})
+			}
+			wg.Wait()
+			b.ResetTimer()
+			stop := s.run(tasking.WorkerOptions{Slots: 4, Bindings: []tasking.Binding{task.Do(link)}})
+			<-ended
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "tasks/s")
+			b.StopTimer()
+			stop()
+		})
+	}
+}
+
+// BenchmarkBacklog compares how long unrelated tasks take beside 100,000 tasks that wait for one repository, and
+// without them; a round of each in turn.
+func BenchmarkBacklog(b *testing.B) {
+	const waiting, round = 100_000, 200
+	for name, database := range map[string]func(testing.TB) string{"sqlite": dbtest.SQLite, "postgres": dbtest.Postgres} {
+		b.Run(name, func(b *testing.B) {
+			var sides [2]*bench // without and with
+			for i := range sides {
+				sides[i] = setup(b, database(b), dbtest.RedisURL(b))
+			}
+			if err := tasking.Pile(b.Context(), sides[1].q, waiting, "repository"); err != nil {
+				b.Fatal(err)
+			}
+			task := tasking.Define[int]("test.unrelated")
+			var ended [2]chan struct{}
+			for i, s := range sides {
+				ended[i] = make(chan struct{}, round)
+				done := func(context.Context, *tasking.Env, int) error { ended[i] <- struct{}{}; return nil }
+				s.run(tasking.WorkerOptions{Slots: 8, Bindings: []tasking.Binding{task.Do(done)}})
+			}
+			var took [2]time.Duration
+			for b.Loop() {
+				for i, s := range sides {
+					began := time.Now()
+					var wg sync.WaitGroup
+					for d := range 8 {
+						wg.Go(func() {
+							for n := range round / 8 {
+								o := &tasking.Options{Exclusive: tasking.Named(fmt.Sprint(d, n))}
+								if _, err := task.Dispatch(b.Context(), s.q, n, o); err != nil {
+									b.Error(err)
+								}
+							}
+						})
+					}
+					for range round {
+						<-ended[i]
+					}
+					wg.Wait()
+					took[i] += time.Since(began)
+				}
+			}
+			b.ReportMetric(float64(took[1])/float64(took[0]), "with/without")
+			b.ReportMetric(float64(b.N*round)/took[1].Seconds(), "tasks/s")
+		})
+	}
+}
+
+// BenchmarkIdle measures what a worker costs that has nothing to do, in this process and in Redis.
+func BenchmarkIdle(b *testing.B) {
+	s := setup(b, dbtest.Postgres(b), dbtest.RedisURL(b))
+	s.run(tasking.WorkerOptions{Slots: 4})
+	second := time.NewTicker(time.Second)
+	defer second.Stop()
+	<-second.C // it has started
+	own, redis := processTime(b), redisTime(b, s)
+	b.ResetTimer()
+	for range b.N {
+		<-second.C
+	}
+	seconds := b.Elapsed().Seconds()
+	b.ReportMetric(100*(processTime(b)-own).Seconds()/seconds, "%cpu")
+	b.ReportMetric(100*(redisTime(b, s)-redis).Seconds()/seconds, "%cpu-redis")
+}
+
+// processTime is the processor time that this process has used.
+func processTime(b *testing.B) time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// redisTime is the processor time that the Redis server has used.
+func redisTime(b *testing.B, s *bench) time.Duration {
+	info, err := tasking.Redis(s.q).InfoMap(b.Context(), "cpu").Result()
+	if err != nil {
+		b.Fatal(err)
+	}
+	var total float64
+	for _, key := range []string{"used_cpu_user", "used_cpu_sys"} {
+		seconds, err := strconv.ParseFloat(info["CPU"][key], 64)
+		if err != nil {
+			b.Fatalf("INFO cpu: %v", err)
+		}
+		total += seconds
+	}
+	return time.Duration(total * float64(time.Second))
 }

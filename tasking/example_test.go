@@ -39,28 +39,7 @@ func copyFiles(ctx context.Context, env *tasking.Env, a CopyArgs) error {
 }
 
 func Example() {
-	ctx := context.Background()
-	dir, err := os.MkdirTemp("", "example")
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	defer os.RemoveAll(dir)
-	db, err := models.OpenDB(ctx, "sqlite:"+filepath.Join(dir, "pulp.db"), nil)
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	defer db.Close()
-	if err := db.Migrate(ctx); err != nil {
-		fmt.Println(err)
-		return
-	}
-	if db, err = db.InDomain(ctx, models.DefaultDomain); err != nil {
-		fmt.Println(err)
-		return
-	}
-	if err := copyTwice(ctx, db, dir); err != nil {
+	if err := withQueue(copyTwice); err != nil {
 		fmt.Println(err)
 	}
 	// Output:
@@ -69,15 +48,35 @@ func Example() {
 	// completed 2 of 2
 }
 
-func copyTwice(ctx context.Context, db *models.DB, dir string) error {
+// withQueue calls fn with a queue on a new database.
+func withQueue(fn func(ctx context.Context, q *tasking.Queue) error) error {
+	ctx := context.Background()
+	dir, err := os.MkdirTemp("", "example")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	db, err := models.OpenDB(ctx, "sqlite:"+filepath.Join(dir, "pulp.db"), nil)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	if err := db.Migrate(ctx); err != nil {
+		return err
+	}
+	if db, err = db.InDomain(ctx, models.DefaultDomain); err != nil {
+		return err
+	}
 	q, err := tasking.NewQueue(db, nil)
 	if err != nil {
 		return err
 	}
 	defer q.Close()
-	worker, err := tasking.NewWorker(q, &tasking.WorkerOptions{
-		Bindings: []tasking.Binding{Copy.Do(copyFiles)}, WorkDir: dir,
-	})
+	return fn(ctx, q)
+}
+
+func copyTwice(ctx context.Context, q *tasking.Queue) error {
+	worker, err := tasking.NewWorker(q, &tasking.WorkerOptions{Bindings: []tasking.Binding{Copy.Do(copyFiles)}})
 	if err != nil {
 		return err
 	}

@@ -68,3 +68,33 @@ func MatchDequeues(client redis.UniversalClient, fn func()) {
 
 // NewClient makes another connection.
 func NewClient(q *Queue) redis.UniversalClient { return q.newClient() }
+
+// Pile stores n waiting tasks behind one that seems to run, all on one resource.
+func Pile(ctx context.Context, q *Queue, n int, resource string) error {
+	const page = 1000
+	worker, claim := uuid.New(), uuid.New()
+	for at := 0; at <= n; at += page {
+		rows := make([]*sqldialect.NewTask, 0, page)
+		for i := range min(page, n+1-at) {
+			s, err := q.newSpec(ctx, "test.piled", []byte("{}"), Locks{Exclusive: Named(resource)}, &Options{})
+			if err != nil {
+				return err
+			}
+			if at+i == 0 {
+				s.row.Worker, s.row.Claim = &worker, &claim
+			}
+			rows = append(rows, &s.row)
+		}
+		err := q.tx(ctx, func(tx *models.Tx) error {
+			if err := q.kind.LockResources(ctx, tx.Bun(), rows[0].Reservations, 0); err != nil {
+				return err
+			}
+			_, err := q.kind.InsertTasks(ctx, tx.Bun(), rows)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

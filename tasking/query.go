@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
+	"github.com/pulpgo/pulpcore/internal/sqldialect"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
 )
@@ -44,9 +45,9 @@ func (q *Queue) List(ctx context.Context, narrow func(*bun.SelectQuery) *bun.Sel
 
 // Delete removes a task that has ended, with its progress reports and its record of created resources.
 //
-// Errors: NotFound; Conflict if it has not ended.
+// Errors: NotFound; Conflict if it has not ended, or if a plugin's row refers to it.
 func (q *Queue) Delete(ctx context.Context, id uuid.UUID) error {
-	return q.tx(ctx, func(tx *models.Tx) error {
+	err := q.tx(ctx, func(tx *models.Tx) error {
 		t, err := q.In(tx.DB).Get(ctx, id)
 		if err != nil {
 			return err
@@ -54,15 +55,13 @@ func (q *Queue) Delete(ctx context.Context, id uuid.UUID) error {
 		if !t.State.Final() {
 			return pulperr.Public(pulperr.Conflict, "a task that has not ended cannot be deleted")
 		}
-		for _, table := range []string{"core_progressreport", "core_createdresource"} {
-			_, err := tx.Bun().NewDelete().TableExpr("?", bun.Ident(table)).Where("task_id = ?", id).Exec(ctx)
-			if err != nil {
-				return wrap(err, "delete task %s", id)
-			}
-		}
-		_, err = tx.Bun().NewDelete().TableExpr("core_task").Where("pulp_id = ?", id).Exec(ctx)
-		return wrap(err, "delete task %s", id)
+		_, err = q.deleteEnded(ctx, tx, []uuid.UUID{id})
+		return err
 	})
+	if sqldialect.IsReferenced(err) {
+		return fmt.Errorf("tasking: delete task %s, which is in use: %w: %w", id, pulperr.Conflict, err)
+	}
+	return wrap(err, "delete task %s", id)
 }
 
 // ProgressReports returns what tasks reported, in the order in which the reports began.

@@ -41,6 +41,10 @@ func (w *Worker) keepRelaying(ctx context.Context, _ *life) {
 	defer ticker.Stop()
 	swept := time.Now()
 	w.checkEviction(ctx)
+	// A planner that knows nothing of a table that grew fast reads the whole of it.
+	if err := w.q.kind.Analyze(ctx, w.q.db.Bun(), "core_task", "core_taskresource"); err != nil && ctx.Err() == nil {
+		w.log.DebugContext(ctx, "tables are not analysed", "err", err)
+	}
 	if w.q.embedded != nil { // it is empty
 		err := w.q.tx(ctx, func(tx *models.Tx) error { return w.q.deliverAllSoon(ctx, tx.Bun()) })
 		if err != nil && ctx.Err() == nil {

@@ -27,6 +27,9 @@ import (
 // Errors: Unavailable if the database does not answer at the start; Conflict if the worker runs already.
 func (w *Worker) Run(ctx context.Context) error {
 	l, err := w.begins(ctx, false)
+	if err != nil && ctx.Err() != nil {
+		return nil // it was over before it began
+	}
 	if err != nil {
 		return err
 	}
@@ -37,7 +40,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	defer keepers.Wait()
 	defer stop()
 	for _, keep := range []func(context.Context, *life){
-		w.keepBeating, w.keepReaping, w.keepRelaying, w.listen, w.keepClock,
+		w.keepBeating, w.keepReaping, w.keepRelaying, w.keepScheduling, w.listen, w.keepClock,
 	} {
 		keepers.Go(func() { keep(house, l) })
 	}

@@ -32,15 +32,22 @@ const releaseSQLite = `DELETE FROM core_taskresource WHERE (rkey, exclusive, seq
 // Whoever might have waited for the removed rows: the first exclusive row of each resource, even if it is not at the
 // head yet, because a concurrent finisher may be removing what is before it; and, where an exclusive row was removed,
 // the shared rows behind it up to the next exclusive one.
-const followersPostgres = `WITH rm(k, x, seq) AS (
-		SELECT * FROM unnest(?rkeys::bigint[], ?rexcl::bool[], ?seqs::bigint[]))
-	SELECT h.task_id FROM (SELECT DISTINCT k FROM rm) rm CROSS JOIN LATERAL (SELECT o.task_id FROM core_taskresource o
-		WHERE o.rkey = rm.k AND o.exclusive ORDER BY o.seq LIMIT 1) h
-	UNION
-	SELECT c.task_id FROM (SELECT k, min(seq) AS seq FROM rm WHERE x GROUP BY k) rm
-		CROSS JOIN LATERAL (SELECT o.task_id FROM core_taskresource o
-		WHERE o.rkey = rm.k AND NOT o.exclusive AND o.seq > rm.seq AND o.seq < COALESCE((SELECT f.seq
-			FROM core_taskresource f WHERE f.rkey = rm.k AND f.exclusive ORDER BY f.seq LIMIT 1), 9223372036854775807)) c`
+//
+// On Postgres the shared rows are walked one by one, each found by the primary key: the planner would otherwise read the
+// whole table where very many tasks wait for one resource.
+const followersPostgres = `WITH RECURSIVE rm(k, x, seq) AS (
+		SELECT * FROM unnest(?rkeys::bigint[], ?rexcl::bool[], ?seqs::bigint[])),
+	heads AS (SELECT r.k, r.seq, h.task_id, COALESCE(h.seq, 9223372036854775807) AS until
+		FROM (SELECT k, min(seq) FILTER (WHERE x) AS seq FROM rm GROUP BY k) r
+		LEFT JOIN LATERAL (SELECT o.task_id, o.seq FROM core_taskresource o WHERE o.rkey = r.k AND o.exclusive
+			ORDER BY o.seq LIMIT 1) h ON TRUE),
+	walk AS (SELECT k, seq, NULL::uuid AS task_id, until FROM heads WHERE seq IS NOT NULL
+		UNION ALL SELECT w.k, n.seq, n.task_id, w.until FROM walk w
+			CROSS JOIN LATERAL (SELECT o.task_id, o.seq FROM core_taskresource o
+				WHERE o.rkey = w.k AND NOT o.exclusive AND o.seq > w.seq ORDER BY o.seq LIMIT 1) n
+			WHERE n.seq < w.until)
+	SELECT task_id FROM heads WHERE task_id IS NOT NULL
+	UNION SELECT task_id FROM walk WHERE task_id IS NOT NULL`
 
 // The lock is a statement of its own, so that the test that follows sees what others committed meanwhile.
 const lockFollowersPostgres = `SELECT pulp_id FROM core_task WHERE pulp_id = ANY(?ids::uuid[])
@@ -49,8 +56,9 @@ const lockFollowersPostgres = `SELECT pulp_id FROM core_task WHERE pulp_id = ANY
 const grantPostgres = `UPDATE core_task t SET unblocked_at = clock_timestamp(), deliver_due = ?due
 	WHERE t.pulp_id = ANY(?ids::uuid[]) AND (t.state = 'waiting') IS TRUE AND t.unblocked_at IS NULL AND NOT EXISTS (
 		SELECT 1 FROM unnest(t.rkeys, t.rexcl) m(k, x) WHERE
-			EXISTS (SELECT 1 FROM core_taskresource o WHERE o.rkey = m.k AND o.exclusive AND o.seq < t.seq)
-			OR (m.x AND EXISTS (SELECT 1 FROM core_taskresource o WHERE o.rkey = m.k AND NOT o.exclusive AND o.seq < t.seq)))
+			(SELECT o.seq FROM core_taskresource o WHERE o.rkey = m.k AND o.exclusive ORDER BY o.seq LIMIT 1) < t.seq
+			OR (m.x AND (SELECT o.seq FROM core_taskresource o WHERE o.rkey = m.k AND NOT o.exclusive
+				ORDER BY o.seq LIMIT 1) < t.seq))
 	RETURNING t.pulp_id, t.queue, t.delivery_gen, t.versions`
 
 const grantSQLite = `UPDATE core_task SET unblocked_at = ?now, deliver_due = ?due

@@ -113,9 +113,13 @@ type occupancy struct {
 	Shared    bool  `bun:"shared"` // only known where it matters
 }
 
-// Shared reservations are looked for only on behalf of exclusive ones: a domain has very many of them.
-const occupiedPostgres = `SELECT k, EXISTS (SELECT 1 FROM core_taskresource o WHERE o.rkey = k AND o.exclusive) AS exclusive,
-		x AND EXISTS (SELECT 1 FROM core_taskresource o WHERE o.rkey = k AND NOT o.exclusive) AS shared
+// Shared reservations are looked for only on behalf of exclusive ones: a domain has very many of them. In Postgres's
+// form the order leaves the planner no choice but the primary key. With EXISTS, and very many tasks that wait for one
+// resource, it would expect to meet a row of any resource at once and read the whole table.
+const occupiedPostgres = `SELECT k, (SELECT o.seq FROM core_taskresource o WHERE o.rkey = k AND o.exclusive
+			ORDER BY o.seq LIMIT 1) IS NOT NULL AS exclusive,
+		x AND (SELECT o.seq FROM core_taskresource o WHERE o.rkey = k AND NOT o.exclusive
+			ORDER BY o.seq LIMIT 1) IS NOT NULL AS shared
 	FROM unnest(?rkeys::bigint[], ?rexcl::bool[]) r(k, x)`
 
 const occupiedSQLite = `SELECT k, EXISTS (SELECT 1 FROM core_taskresource o WHERE o.rkey = k AND o.exclusive = 1) AS exclusive,

@@ -1,0 +1,1 @@
+Added task schedules: `GET task-schedules/` lists them, and a scheduled task has its reservations like any other.

@@ -1,0 +1,102 @@
+package tasking_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/tasking"
+)
+
+// TestGroupIsCanceledWhileMembersArrive is F66: whoever gets in, before the cancellation, during it or after it, ends
+// canceled.
+func TestGroupIsCanceledWhileMembersArrive(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, b *bench) {
+		const dispatchers, before, after = 16, 4, 6
+		b.run(tasking.WorkerOptions{Slots: 4})
+		group, err := tasking.NewGroup(t.Context(), b.q, "g")
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids := make(chan uuid.UUID, dispatchers*(before+after))
+		var arrived, all sync.WaitGroup
+		arrived.Add(dispatchers)
+		for d := range dispatchers {
+			all.Go(func() {
+				for i := range before + after {
+					if i == before {
+						arrived.Done()
+					}
+					args := blockArgs{Name: fmt.Sprint(d, i), Exclusive: []string{fmt.Sprint("r", i%3)}}
+					ticket, err := b.block.Dispatch(t.Context(), b.q, args, &tasking.Options{Group: group})
+					if err != nil {
+						t.Error(err)
+						continue
+					}
+					ids <- ticket.TaskID
+				}
+			})
+		}
+		arrived.Wait()
+		if err := group.Cancel(t.Context()); err != nil {
+			t.Error(err)
+		}
+		late := b.dispatch(blockArgs{Name: "late"}, &tasking.Options{Group: group})
+		all.Wait()
+		close(ids)
+		for id := range ids {
+			b.wait(id, models.Canceled)
+		}
+		if task := b.wait(late, models.Canceled); task.Error == nil || task.Error.Reason == "" || task.StartedAt != nil {
+			t.Errorf("late member = %+v, %+v", task, task.Error)
+		}
+		counts, err := group.Counts(t.Context())
+		if err != nil || counts[models.Canceled] != dispatchers*(before+after)+1 {
+			t.Errorf("Counts() = %v, %v", counts, err)
+		}
+		b.noReservations()
+	})
+}
+
+// TestGroupProgressOfManyTasks is F73, with 1000 increments altogether: on Postgres each waits for the commit of the one
+// before.
+func TestGroupProgressOfManyTasks(t *testing.T) {
+	t.Parallel()
+	const tasks, steps = 50, 20
+	count := tasking.Define[int]("test.count")
+	each(t, func(t *testing.T, b *bench) {
+		b.run(tasking.WorkerOptions{Slots: tasks, Bindings: []tasking.Binding{count.Do(
+			func(ctx context.Context, env *tasking.Env, steps int) error {
+				for range steps {
+					if err := env.Group.Progress("c").Add(ctx, 1); err != nil {
+						return err
+					}
+				}
+				return env.Group.Progress("c").AddTotal(ctx, int64(steps))
+			})}})
+		group, err := tasking.NewGroup(t.Context(), b.q, "g", tasking.GroupReport{Code: "c"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var ids []uuid.UUID
+		for range tasks {
+			ticket, err := count.Dispatch(t.Context(), b.q, steps, &tasking.Options{Group: group})
+			if err != nil {
+				t.Fatal(err)
+			}
+			ids = append(ids, ticket.TaskID)
+		}
+		for _, id := range ids {
+			b.wait(id, models.Completed)
+		}
+		reports, err := b.q.GroupReports(t.Context(), group.ID)
+		if want := int64(tasks * steps); err != nil || reports[0].Done != want || reports[0].Total != want {
+			t.Errorf("report = %+v, %v, want %d of %d", reports[0], err, want, want)
+		}
+	})
+}

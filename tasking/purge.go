@@ -1,0 +1,227 @@
+package tasking
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"github.com/pulpgo/pulpcore/internal/sqldialect"
+	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/pulperr"
+)
+
+// PurgeOptions are the parts of a purge that have defaults.
+type PurgeOptions struct {
+	// States are those of the tasks that go; only final ones are allowed. Default (nil): completed ones.
+	States []models.TaskState
+	// AllDomains purges the tasks of all domains instead of those of the queue's.
+	AllDomains bool
+	// Done is called after each batch with what was removed by then. Default: nobody is told.
+	Done func(Purged)
+}
+
+// Purged counts what a purge removed.
+type Purged struct {
+	Tasks            int64
+	ProgressReports  int64 // of those tasks
+	CreatedResources int64 // records that those tasks made something; what they made stays
+	Groups           int64
+	GroupReports     int64 // of those groups
+	Failed           int64 // tasks that stay because a plugin's row refers to them
+}
+
+// Total returns how many rows were removed.
+func (p *Purged) Total() int64 {
+	return p.Tasks + p.ProgressReports + p.CreatedResources + p.Groups + p.GroupReports
+}
+
+func (p *Purged) add(more Purged) {
+	p.Tasks += more.Tasks
+	p.ProgressReports += more.ProgressReports
+	p.CreatedResources += more.CreatedResources
+	p.Groups += more.Groups
+	p.GroupReports += more.GroupReports
+}
+
+// purgeBatch is how many tasks one transaction removes.
+const purgeBatch = 1000
+
+// Purge removes tasks that ended before a time, with their progress reports and their records of created resources. A
+// task that has not ended is never touched. Each batch of 1000 is a transaction of its own: what an error or the end of
+// ctx interrupts stays done, and the counts returned with the error say how much that was.
+//
+// It also removes task groups that have no task left, because nothing else does and they would pile up: those that were
+// finished or canceled, see [Group.Finish], and have not changed since that time. Others may still get members.
+//
+// Errors: Invalid if a state is not final.
+func (q *Queue) Purge(ctx context.Context, before time.Time, opts *PurgeOptions) (Purged, error) {
+	p := &purge{q: q, before: before.UTC().Truncate(time.Microsecond)}
+	if opts != nil {
+		p.opts = *opts
+	}
+	if p.opts.States == nil {
+		p.opts.States = []models.TaskState{models.Completed}
+	}
+	for _, s := range p.opts.States {
+		if !s.Final() {
+			return p.done, pulperr.Public(pulperr.Invalid, "tasks in the state %q cannot be purged", string(s))
+		}
+	}
+	if !p.opts.AllDomains && q.db.Domain() == nil {
+		return p.done, fmt.Errorf("tasking: purge: the queue's database handle has no domain: %w", pulperr.Invalid)
+	}
+	for _, step := range []func(context.Context) error{p.tasks, p.groups} {
+		if err := step(ctx); err != nil {
+			return p.done, wrap(err, "purge tasks")
+		}
+	}
+	return p.done, nil
+}
+
+// purge is one call of Purge.
+type purge struct {
+	q      *Queue
+	before time.Time
+	opts   PurgeOptions
+	done   Purged
+}
+
+func (p *purge) report() {
+	if p.opts.Done != nil {
+		p.opts.Done(p.done)
+	}
+}
+
+// args are those of the statements that look for rows. A purge of all domains asks for none.
+func (p *purge) args() sqldialect.Named {
+	return sqldialect.Named{
+		"before": p.before, "all": p.opts.AllDomains, "domain": p.q.domainID(), "limit": purgeBatch,
+		"lock": p.q.kind.SkipLocked(),
+	}
+}
+
+// ended is a task that is to go.
+type ended struct {
+	ID       uuid.UUID `bun:"pulp_id"`
+	Finished time.Time `bun:"finished_at"`
+}
+
+// tasks goes through the tasks that ended in time, those that ended first in front. It remembers where it was, or tasks
+// that cannot be removed would come again and again.
+func (p *purge) tasks(ctx context.Context) error {
+	if len(p.opts.States) == 0 {
+		return nil
+	}
+	last := ended{Finished: time.Unix(0, 0).UTC()}
+	for {
+		args := p.args()
+		args["states"], args["last"], args["at"] = bun.List(p.opts.States), last.ID, last.Finished
+		var page []ended
+		err := p.q.db.Bun().NewRaw(`SELECT pulp_id, finished_at FROM core_task WHERE finished_at < ?before
+			AND (finished_at, pulp_id) > (?at, ?last) AND state IN (?states) AND (?all OR pulp_domain_id = ?domain)
+			ORDER BY finished_at, pulp_id LIMIT ?limit`, args).Scan(ctx, &page)
+		if err != nil || len(page) == 0 {
+			return err
+		}
+		ids := make([]uuid.UUID, len(page))
+		for i, t := range page {
+			ids[i] = t.ID
+		}
+		if err := p.remove(ctx, ids); err != nil {
+			return err
+		}
+		last = page[len(page)-1]
+		p.report()
+	}
+}
+
+// remove deletes tasks in one transaction. If something refers to one of them it tries each half by itself, down to the
+// ones that have to stay.
+func (p *purge) remove(ctx context.Context, ids []uuid.UUID) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	var gone Purged
+	err := p.q.tx(ctx, func(tx *models.Tx) (err error) {
+		gone, err = p.q.deleteEnded(ctx, tx, ids)
+		return err
+	})
+	switch {
+	case err == nil:
+		p.done.add(gone)
+		return nil
+	case !sqldialect.IsReferenced(err):
+		return err
+	case len(ids) == 1:
+		p.q.log.WarnContext(ctx, "task cannot be purged", "task_id", ids[0], "err", err)
+		p.done.Failed++
+		return nil
+	}
+	return errors.Join(p.remove(ctx, ids[:len(ids)/2]), p.remove(ctx, ids[len(ids)/2:]))
+}
+
+// deleteEnded deletes those of some tasks that have ended, with what belongs to them.
+func (q *Queue) deleteEnded(ctx context.Context, tx *models.Tx, ids []uuid.UUID) (gone Purged, err error) {
+	var list []uuid.UUID // in one order, so that two who delete wait for each other
+	err = tx.Bun().NewRaw(`SELECT pulp_id FROM core_task WHERE pulp_id IN (?)
+		AND state IN ('skipped', 'completed', 'failed', 'canceled') ORDER BY pulp_id ?`, bun.List(ids),
+		q.kind.ForUpdate()).Scan(ctx, &list)
+	if err != nil || len(list) == 0 {
+		return Purged{}, err
+	}
+	var schedules int64
+	for _, s := range []struct {
+		n         *int64
+		statement string
+	}{
+		{&gone.ProgressReports, "DELETE FROM core_progressreport WHERE task_id IN (?)"},
+		{&gone.CreatedResources, "DELETE FROM core_createdresource WHERE task_id IN (?)"},
+		{&schedules, "UPDATE core_taskschedule SET last_task_id = NULL WHERE last_task_id IN (?)"},
+		{&gone.Tasks, "DELETE FROM core_task WHERE pulp_id IN (?)"},
+	} {
+		if err := execIn(ctx, tx.Bun(), s.n, s.statement, bun.List(list)); err != nil {
+			return Purged{}, err
+		}
+	}
+	return gone, nil
+}
+
+// groups goes through the groups that are over.
+func (p *purge) groups(ctx context.Context) error {
+	for {
+		var gone Purged
+		err := p.q.tx(ctx, func(tx *models.Tx) (err error) {
+			gone, err = p.deleteGroups(ctx, tx)
+			return err
+		})
+		if err != nil || gone.Groups == 0 {
+			return err
+		}
+		p.done.add(gone)
+		p.report()
+	}
+}
+
+// deleteGroups deletes a batch of groups. One into which somebody dispatches at this moment is locked and left out. A
+// member may have come between the look and the lock, so the statement that deletes looks again.
+func (p *purge) deleteGroups(ctx context.Context, tx *models.Tx) (gone Purged, err error) {
+	const empty = "NOT EXISTS (SELECT 1 FROM core_task t WHERE t.task_group_id = core_taskgroup.pulp_id)"
+	var ids []uuid.UUID
+	err = tx.Bun().NewRaw(`SELECT pulp_id FROM core_taskgroup WHERE all_tasks_dispatched AND pulp_last_updated < ?before
+		AND (?all OR pulp_domain_id = ?domain) AND `+empty+" ORDER BY pulp_last_updated LIMIT ?limit ?lock", p.args()).
+		Scan(ctx, &ids)
+	if err != nil || len(ids) == 0 {
+		return Purged{}, err
+	}
+	err = execIn(ctx, tx.Bun(), &gone.GroupReports, `DELETE FROM core_groupprogressreport WHERE task_group_id IN
+		(SELECT pulp_id FROM core_taskgroup WHERE pulp_id IN (?) AND `+empty+")", bun.List(ids))
+	if err != nil {
+		return Purged{}, err
+	}
+	err = execIn(ctx, tx.Bun(), &gone.Groups, "DELETE FROM core_taskgroup WHERE pulp_id IN (?) AND "+empty, bun.List(ids))
+	return gone, err
+}
