@@ -231,10 +231,10 @@ func (w *Worker) finish(
 		}
 	}
 	for {
+		f := &finishing{task: env.claimed, end: e, reported: env.reported.Load()}
 		err := store(func() (err error) {
-			done, err = w.end(ctx, &finishing{
-				task: env.claimed, end: e, reported: env.reported.Load(), continues: continues != nil && continues(),
-			})
+			f.continues = continues != nil && continues()
+			done, err = w.end(ctx, f)
 			return err
 		})
 		if err == nil || !sqldialect.IsDataError(err) || e.result == nil {

@@ -126,8 +126,8 @@ func faultRestart(t *testing.T, l *pgLab) {
 	l.let("x") // ends while there is no database
 	eventually(t, "the end of the body", func() bool { return l.lines("end", "x") == 1 })
 	l.server.Restart()
-	l.wait(id, models.Completed)
-	l.wait(next, models.Completed)
+	l.settles(id, models.Completed)
+	l.settles(next, models.Completed)
 	l.ran("x", 1)
 	l.ran("lost", 0)
 	if after := l.workers(); !slices.Equal(before, after) {
@@ -145,7 +145,8 @@ func faultDown(t *testing.T, l *pgLab) {
 	l.server.Stop()
 	<-time.After(3 * labTTL)
 	l.server.Restart()
-	task := l.wait(id, models.Failed)
+	l.settles(id, models.Failed)
+	task := l.get(id)
 	if task.Error == nil || task.Error.Reason != "The worker lost its connection to the database." {
 		t.Errorf("error = %+v", task.Error)
 	}
@@ -156,28 +157,47 @@ func faultDown(t *testing.T, l *pgLab) {
 	l.noReservations()
 }
 
-// faultClaimWithoutAnswer has several messages about the task, so that they may share the claim.
+// faultClaimWithoutAnswer has several messages about the task that share the claim: while the first claim, of another
+// task, waits, they gather.
 func faultClaimWithoutAnswer(t *testing.T, l *pgLab) {
+	stop := l.work(tasking.WorkerOptions{Kind: tasking.KindAPI, Slots: -1, TTL: 10 * time.Second})
+	defer stop()
+	first := l.send(labArgs{Name: "first"})
 	id := l.send(hold("x", ""))
-	for gen := range 8 {
+	for gen := range 6 {
 		if err := tasking.Announce(t.Context(), l.q, id, 1+gen); err != nil {
 			t.Fatal(err)
 		}
 	}
+	next := l.send(hold("next", ""))
+	own := l.q
+	l.q = l.open()
 	var once atomic.Bool
-	tasking.SetFault(l.q, func(point string) { // while the first claim waits, the others gather
+	tasking.SetFault(l.q, func(point string) {
 		if point == "claim.before" && once.CompareAndSwap(false, true) {
 			<-time.After(300 * time.Millisecond)
 		}
 	})
-	next := l.send(hold("next", ""))
-	cut := l.proxy.CutAfter("SET state = 'running'")
+	cut := l.proxy.CutAfter("WHERE pulp_id IN ('" + id.String())
 	l.work(tasking.WorkerOptions{Slots: 8, TTL: 10 * time.Second})
+	l.q = own
 	<-cut
-	l.wait(id, models.Completed)
-	l.wait(next, models.Completed)
+	for _, id := range []uuid.UUID{first, id, next} {
+		l.wait(id, models.Completed)
+	}
 	l.ran("x", 1)
+	l.ran("next", 1)
 	l.noReservations()
+}
+
+// settles is wait for a database whose connections break: a read that fails is made again.
+func (l *pgLab) settles(id uuid.UUID, want models.TaskState) {
+	l.t.Helper()
+	eventually(l.t, "a task's end", func() bool {
+		task, err := l.q.Get(l.t.Context(), id)
+		return err == nil && task.State.Final()
+	})
+	l.wait(id, want)
 }
 
 // slow keeps a slot from going straight on to the task's follower.
@@ -216,8 +236,8 @@ func faultTerminatedBackends(_ *testing.T, l *pgLab) {
 		}
 	})
 	l.work(tasking.WorkerOptions{TTL: 10 * time.Second})
-	l.wait(id, models.Completed)
-	l.wait(next, models.Completed)
+	l.settles(id, models.Completed)
+	l.settles(next, models.Completed)
 	l.ran("x", 1)
 	l.ran("next", 1)
 	l.noReservations()
