@@ -26,6 +26,10 @@ func (s *stressRun) watch(ctx context.Context) {
 			WHERE ta.unblocked_at IS NOT NULL AND tb.unblocked_at IS NOT NULL`)
 		s.never("a running task is nobody's", `SELECT count(*) FROM core_task
 			WHERE state IN ('running', 'canceling') AND (worker_id IS NULL OR claim_id IS NULL OR unblocked_at IS NULL)`)
+		s.never("a task waits for nothing", `SELECT count(*) FROM core_task t
+			WHERE t.state = 'waiting' AND t.unblocked_at IS NULL AND NOT EXISTS (
+				SELECT 1 FROM core_taskresource m JOIN core_taskresource o ON o.rkey = m.rkey AND o.seq < m.seq
+				WHERE m.task_id = t.pulp_id AND (o.exclusive OR m.exclusive))`)
 		s.never("a task has ended and keeps a reservation", `SELECT count(*) FROM core_taskresource r
 			JOIN core_task t ON t.pulp_id = r.task_id WHERE t.state NOT IN ('waiting', 'running', 'canceling')`)
 	}
