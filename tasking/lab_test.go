@@ -392,12 +392,6 @@ func (p *process) signal(s syscall.Signal) {
 	}
 }
 
-// sleep stops the process while it holds no lock in the database, which on SQLite would stop everybody.
-func (p *process) sleep() {
-	p.lab.t.Helper()
-	stopBetweenTransactions(p.lab.t, p.lab.bench, p.cmd.Process)
-}
-
 // tail keeps the end of what is written to it.
 type tail struct {
 	mu  sync.Mutex

@@ -111,7 +111,6 @@ type stressRow struct {
 type stressMarks struct {
 	begins, ends int // in the file
 	first, last  time.Time
-	attempt      int
 }
 
 // verify compares the traces of the round with the rows.
