@@ -171,7 +171,9 @@ func (a *App) openParts(ctx context.Context, b *blueprint, opts *Options) error 
 	}
 	a.downloads = download.NewPool(0)
 	a.closers = append(a.closers, a.downloads.Close)
-	queue, err := tasking.NewQueue(a.db, &tasking.QueueOptions{RedisURL: core.RedisURL.Reveal(), Log: a.log})
+	queue, err := tasking.NewQueue(a.db, &tasking.QueueOptions{
+		RedisURL: core.RedisURL.Reveal(), Versions: a.versions, PreferDefer: core.TaskPreferDefer, Log: a.log,
+	})
 	if err != nil {
 		return err
 	}

@@ -98,3 +98,6 @@ func Pile(ctx context.Context, q *Queue, n int, resource string) error {
 	}
 	return nil
 }
+
+// CompareVersions compares versions.
+func CompareVersions(a, b string) int { return compareVersions(a, b) }

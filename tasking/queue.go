@@ -36,6 +36,7 @@ type core struct {
 	events    *events
 
 	dispatches  *batcher[*spec, dispatched]
+	additions   *batcher[addition, bool]
 	versions    map[string]string // of the plugins of this process
 	preferDefer bool
 	fault       func(point string) // stops at a point, in tests; nil does nothing
@@ -88,7 +89,7 @@ func NewQueue(db *models.DB, opts *QueueOptions) (*Queue, error) {
 	}
 	c.delivery = newDelivery(c)
 	q := &Queue{core: c, db: db}
-	c.dispatches = newDispatches(q)
+	c.dispatches, c.additions = newDispatches(q), newAdditions(q)
 	return q, nil
 }
 

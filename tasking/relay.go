@@ -133,7 +133,7 @@ func (w *Worker) takeDue(ctx context.Context) ([]due, error) {
 
 // redeliver hands a batch to asynq. A message that asynq has and cannot be trusted any more gets a successor.
 func (w *Worker) redeliver(ctx context.Context, batch []due) error {
-	for _, t := range batch {
+	for i, t := range batch {
 		fresh, err := w.q.delivery.offer(ctx, t.ReadyTask)
 		if err != nil {
 			return err
@@ -151,6 +151,7 @@ func (w *Worker) redeliver(ctx context.Context, batch []due) error {
 		if n == 0 {
 			continue
 		}
+		batch[i].Gen = next.Gen
 		w.log.WarnContext(ctx, "message of a task was lost by redis", "task_id", t.ID, "generation", next.Gen)
 		if _, err := w.q.delivery.offer(ctx, next); err != nil {
 			return err
@@ -188,12 +189,15 @@ func (w *Worker) postpone(ctx context.Context, batch []due) error {
 	}
 	w.q.backlog.Store(int64(backlog))
 	verify := max(relayVerify, time.Duration(backlog/relayRate)*time.Second)
-	ids := make([]uuid.UUID, len(batch))
-	for i, t := range batch {
-		ids[i] = t.ID
+	messages := make([]any, 0, 2*len(batch))
+	for _, t := range batch {
+		messages = append(messages, t.ID, t.Gen)
 	}
-	_, err = exec(ctx, w.q.db, `UPDATE core_task SET deliver_due = ?due WHERE pulp_id IN (?ids) AND state = 'waiting'`,
-		sqldialect.Named{"due": w.q.kind.After(verify), "ids": bun.List(ids)})
+	// One that has run and waits again has a new generation, about which nobody was told yet.
+	_, err = exec(ctx, w.q.db, `UPDATE core_task SET deliver_due = ?due FROM (?messages) AS v
+		WHERE pulp_id = v.column1 AND delivery_gen = v.column2 AND (state = 'waiting') IS TRUE`, sqldialect.Named{
+		"due": w.q.kind.After(verify), "messages": bun.SafeQuery(w.q.kind.Values(len(batch), "uuid", "integer"), messages...),
+	})
 	return wrap(err, "postpone delivery")
 }
 
