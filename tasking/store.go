@@ -94,7 +94,7 @@ type ending struct {
 }
 
 const finishSQL = `UPDATE core_task SET finished_at = ?now, pulp_last_updated = ?now,
-		result = CASE WHEN state = 'running' THEN ?result END, error = CASE WHEN state = 'running' THEN ?error END,
+		result = CASE WHEN state = 'running' THEN ?result END, error = CASE WHEN state = 'running' THEN ?error ELSE error END,
 		state = CASE WHEN state = 'running' THEN ?state ELSE 'canceled' END
 	WHERE pulp_id = ?id AND claim_id = ?claim AND state IN ('running', 'canceling') RETURNING state`
 

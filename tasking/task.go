@@ -3,7 +3,9 @@ package tasking
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"time"
 
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
@@ -27,14 +29,17 @@ func (t *Task[A]) Name() string { return t.name }
 // log all of it.
 //
 // ctx is done when the task is canceled, when the worker loses it or shuts down; [context.Cause] tells which. The
-// reservations are held until fn returns.
-func (t *Task[A]) Do(fn func(ctx context.Context, env *Env, args A) error) Binding {
-	return t.DoResult(func(ctx context.Context, env *Env, args A) (any, error) { return nil, fn(ctx, env, args) })
+// reservations are held until fn returns. At most one [BindingOptions] may be given, nil is allowed.
+func (t *Task[A]) Do(fn func(ctx context.Context, env *Env, args A) error, opts ...*BindingOptions) Binding {
+	return t.DoResult(func(ctx context.Context, env *Env, args A) (any, error) { return nil, fn(ctx, env, args) }, opts...)
 }
 
 // DoResult is [Task.Do] for a function with a result, which is stored as JSON with the task; nil stores none.
-func (t *Task[A]) DoResult(fn func(ctx context.Context, env *Env, args A) (any, error)) Binding {
-	return Binding{name: t.name, run: func(ctx context.Context, env *Env, raw []byte) (json.RawMessage, error) {
+func (t *Task[A]) DoResult(
+	fn func(ctx context.Context, env *Env, args A) (any, error), opts ...*BindingOptions,
+) Binding {
+	o, fault := bindingOptions(opts)
+	return Binding{name: t.name, opts: o, fault: fault, run: func(ctx context.Context, env *Env, raw []byte) (json.RawMessage, error) {
 		var args A
 		if err := json.Unmarshal(raw, &args); err != nil {
 			return nil, fmt.Errorf("tasking: arguments of %s: %w", t.name, err)
@@ -103,8 +108,29 @@ func (t *Task[A]) spec(ctx context.Context, q *Queue, args A, opts []*Options) (
 
 // Binding is a task together with its function, for [WorkerOptions].
 type Binding struct {
-	name string
-	run  func(ctx context.Context, env *Env, raw []byte) (json.RawMessage, error)
+	name  string
+	opts  BindingOptions
+	fault error // of the options, for NewWorker to report
+	run   func(ctx context.Context, env *Env, raw []byte) (json.RawMessage, error)
+}
+
+// BindingOptions say how a task is executed. The zero value of each field is its default.
+type BindingOptions struct {
+	// Timeout is how long the function may run. Default: without limit.
+	Timeout time.Duration
+	// Subprocess executes the function in a process of its own, made by [WorkerOptions].Command, which is killed if it
+	// does not stop when it is told to, and which may crash without harm to the worker.
+	Subprocess bool
+}
+
+func bindingOptions(opts []*BindingOptions) (BindingOptions, error) {
+	switch {
+	case len(opts) > 1:
+		return BindingOptions{}, errors.New("more than one BindingOptions")
+	case len(opts) == 1 && opts[0] != nil:
+		return *opts[0], nil
+	}
+	return BindingOptions{}, nil
 }
 
 // Name returns the name of the task.
