@@ -55,3 +55,6 @@ func MatchDequeues(client redis.UniversalClient, fn func()) {
 
 // NewClient makes another connection.
 func NewClient(q *Queue) redis.UniversalClient { return q.newClient() }
+
+// RemoveAll removes a tree as the end of a task does.
+func RemoveAll(path string) error { return removeAll(path) }
