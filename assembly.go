@@ -55,8 +55,9 @@ func (a *App) workerOptions(slots int) *tasking.WorkerOptions {
 		Discard:     models.DiscardIncomplete,
 		Log:         a.log,
 
-		Command:          a.command,
-		IgnoreSubprocess: a.ignoreSubprocess,
+		Command:          a.opts.TaskCommand,
+		OnStuck:          a.opts.OnStuck,
+		IgnoreSubprocess: a.opts.IgnoreSubprocess,
 	}
 }
 

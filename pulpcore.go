@@ -49,8 +49,7 @@ type App struct {
 	api       http.Handler
 	content   *content.App
 
-	command          func() *exec.Cmd
-	ignoreSubprocess bool
+	opts Options // for the workers
 
 	contentRoutes *http.ServeMux // the patterns of plugins' content routes
 
@@ -64,8 +63,10 @@ type Options struct {
 	Store *storage.Store // default: opened from STORAGE_URL. Once Open has succeeded, the App closes it.
 
 	// TaskCommand returns a command that opens the same App and calls [App.RunIsolated]: usually this program itself
-	// with an argument that means it. Plugins that have tasks with [tasking.BindingOptions].Subprocess need it.
+	// with an argument that means it. Plugins that have tasks with [tasking.BindingOptions].Subprocess need it, and a
+	// store that more than one process can use.
 	TaskCommand func() *exec.Cmd
+	OnStuck     func(task *models.Task, dump string) // see [tasking.WorkerOptions]; default: only the log tells of it
 	// IgnoreSubprocess executes such tasks in this process. It is meant for tests.
 	IgnoreSubprocess bool
 }
@@ -88,10 +89,7 @@ func OpenWith(ctx context.Context, set *settings.Set, opts *Options, plugins ...
 	if err != nil {
 		return nil, err
 	}
-	a := &App{
-		set: b.set, log: opts.Log, versions: b.versions,
-		command: opts.TaskCommand, ignoreSubprocess: opts.IgnoreSubprocess,
-	}
+	a := &App{set: b.set, log: opts.Log, versions: b.versions, opts: *opts}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, a.Close())

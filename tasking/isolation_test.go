@@ -93,6 +93,7 @@ func oddBody(ctx context.Context, env *tasking.Env, a oddArgs) (any, error) {
 	case "goexit":
 		runtime.Goexit()
 	case "exit":
+		fmt.Fprintln(os.Stderr, "last words")
 		os.Exit(3)
 	case "exit quietly":
 		os.Exit(0)
@@ -148,6 +149,8 @@ func look(ctx context.Context, env *tasking.Env) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	fmt.Println("to stdout")
+	fmt.Fprint(os.Stderr, strings.Repeat("long ", 20_000), "\nto stderr without an end")
 	r := &oddResult{PID: os.Getpid(), WorkDir: dir.Name(), Temp: os.TempDir(), CID: tasking.CID(ctx)}
 	if r.Cwd, err = os.Getwd(); err != nil {
 		return nil, err
@@ -231,8 +234,14 @@ func TestIsolatedTaskSucceeds(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, url string) {
 		t.Parallel()
-		b, workDir := isolationBench(t, url, tasking.WorkerOptions{})
+		var log lockedBuffer
+		b, workDir := isolationBench(t, url, tasking.WorkerOptions{Log: slog.New(slog.NewTextHandler(&log, nil))})
 		task := b.wait(b.odd("well", ""), models.Completed)
+		for _, want := range []string{`line="to stdout"`, `line="long long `, `line="to stderr without an end"`} {
+			if !strings.Contains(log.String(), want) {
+				t.Errorf("the log has no %s", want)
+			}
+		}
 		var got oddResult
 		if err := json.Unmarshal(task.Result, &got); err != nil {
 			t.Fatal(err)
@@ -261,7 +270,10 @@ func TestIsolatedTaskFails(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, url string) {
 		t.Parallel()
-		b, workDir := isolationBench(t, url, tasking.WorkerOptions{Slots: 2, Tracebacks: true})
+		var log lockedBuffer
+		b, workDir := isolationBench(t, url, tasking.WorkerOptions{
+			Slots: 2, Tracebacks: true, Log: slog.New(slog.NewTextHandler(&log, nil)),
+		})
 		for _, tt := range []struct{ end, description, reason, code, stack string }{
 			{end: "error", description: "There is no thing.", code: "PLP0042"},
 			{end: "secret error", description: "internal error"},
@@ -279,6 +291,9 @@ func TestIsolatedTaskFails(t *testing.T) {
 			if (e.Traceback == nil) != (tt.stack == "") || e.Traceback != nil && !strings.Contains(*e.Traceback, tt.stack) {
 				t.Errorf("%s: traceback = %v, want one with %q", tt.end, e.Traceback, tt.stack)
 			}
+		}
+		if !strings.Contains(log.String(), `status 3. Its last output:\nlast words`) || !strings.Contains(log.String(), "hunter2") {
+			t.Errorf("log = %s", log.String())
 		}
 		b.wait(b.odd("well", ""), models.Completed) // the worker has survived all of it
 		noDirs(t, workDir)
