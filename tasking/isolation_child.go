@@ -16,9 +16,9 @@ import (
 )
 
 // RunIsolated executes the one task for which another worker started this process, see [WorkerOptions].Command, and
-// returns when its end has been reported; the process should then exit. Nothing else may run in the process: its working
-// directory becomes the task's, SIGTERM and the end of ctx cancel the task, and when the process that started it dies,
-// this one kills itself. Nothing of the worker's but its bindings and its parts for [Env] plays a role.
+// returns when its end has been reported; the process should then exit. Nothing else may run in the process: its
+// working directory becomes the task's, SIGTERM and the end of ctx cancel the task, and when the process that started
+// it dies, this one kills itself. Nothing of the worker's but its bindings and its parts for [Env] plays a role.
 //
 // Errors: Invalid if this process was not started by a worker; Unsupported where there are no isolated tasks; Conflict
 // if the worker runs already. How the task ended is no error.
@@ -173,7 +173,7 @@ func (i *isolated) execute(ctx context.Context) (json.RawMessage, error) {
 	go w.call(x, env, nil)
 	awaitReturn(x, env, i.req.CancelGrace, nil, func() {
 		if err := i.say(message{Stuck: goroutinesOf(c.ID)}); err != nil {
-			env.Log.Error("the stacks of a task that does not stop are not told", "err", err)
+			env.Log.ErrorContext(ctx, "the stacks of a task that does not stop are not told", "err", err)
 		}
 	})
 	env.flushReports()
@@ -182,7 +182,7 @@ func (i *isolated) execute(ctx context.Context) (json.RawMessage, error) {
 	w.mu.Unlock()
 	x.cancel(nil)
 	if errors.Is(x.cause(), errFenced) {
-		env.Log.Warn("task was taken from its worker")
+		env.Log.WarnContext(ctx, "task was taken from its worker")
 	}
 	return x.result, x.err
 }

@@ -367,6 +367,27 @@ func TestIsolatedTaskIsKilledFromOutside(t *testing.T) {
 	})
 }
 
+// TestSleepingIsolatedTaskIsKilled cancels a task whose process can neither listen nor tell where it stands.
+func TestSleepingIsolatedTaskIsKilled(t *testing.T) {
+	t.Parallel()
+	b, workDir := isolationBench(t, dbtest.SQLite(t), tasking.WorkerOptions{CancelGrace: 100 * time.Millisecond})
+	dir := t.TempDir()
+	id := b.odd("obey", dir)
+	if err := syscall.Kill(began(t, dir), syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.q.Cancel(t.Context(), id); err != nil {
+		t.Fatal(err)
+	}
+	task := b.wait(id, models.Canceled)
+	if task.Error == nil || task.Error.Reason != "Killed by signal 9." || task.Error.Traceback != nil {
+		t.Errorf("error = %+v", task.Error)
+	}
+	gone(t, dir)
+	noDirs(t, workDir)
+	b.noReservations()
+}
+
 func TestIsolatedTaskEndsWithItsWorker(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, dbURL, redisURL string) {

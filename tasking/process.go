@@ -220,6 +220,6 @@ func (p *process) judge(ctx context.Context, end *processEnd, said *outcome, err
 		end.err = &deathError{fmt.Sprintf("The task's process exited with status %d.", state.ExitCode()), string(p.tail)}
 	}
 	if said != nil && err != nil {
-		p.log.Warn("the task's process did not end well after the task", "err", err)
+		p.log.WarnContext(ctx, "the task's process did not end well after the task", "err", err)
 	}
 }

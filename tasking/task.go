@@ -38,8 +38,9 @@ func (t *Task[A]) Do(fn func(ctx context.Context, env *Env, args A) error, opts 
 func (t *Task[A]) DoResult(
 	fn func(ctx context.Context, env *Env, args A) (any, error), opts ...*BindingOptions,
 ) Binding {
-	o, fault := bindingOptions(opts)
-	return Binding{name: t.name, opts: o, fault: fault, run: func(ctx context.Context, env *Env, raw []byte) (json.RawMessage, error) {
+	b := Binding{name: t.name}
+	b.opts, b.fault = bindingOptions(opts)
+	b.run = func(ctx context.Context, env *Env, raw []byte) (json.RawMessage, error) {
 		var args A
 		if err := json.Unmarshal(raw, &args); err != nil {
 			return nil, fmt.Errorf("tasking: arguments of %s: %w", t.name, err)
@@ -53,7 +54,8 @@ func (t *Task[A]) DoResult(
 			return nil, fmt.Errorf("tasking: result of %s: %w", t.name, err)
 		}
 		return out, nil
-	}}
+	}
+	return b
 }
 
 // Dispatch stores the task and returns; a worker executes it as soon as nothing that was dispatched earlier holds or

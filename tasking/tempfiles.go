@@ -43,7 +43,7 @@ func inWorkDir[T any](e *Env, pattern string, create func(dir string) (T, error)
 		return made, err
 	}
 	if strings.ContainsRune(pattern, os.PathSeparator) {
-		return made, fmt.Errorf("tasking: pattern %q of a temporary file contains a path separator: %w", pattern, pulperr.Invalid)
+		return made, fmt.Errorf("tasking: temporary file %q: a path separator: %w", pattern, pulperr.Invalid)
 	}
 	if made, err = create(root.Name()); err != nil {
 		return made, fmt.Errorf("tasking: temporary file: %w: %w", pulperr.Unavailable, err)
