@@ -91,7 +91,7 @@ func (d *delivery) offer(ctx context.Context, t sqldialect.ReadyTask) (bool, err
 	d.connect()
 	producer := d.producer
 	d.mu.Unlock()
-	_, err := producer.EnqueueContext(ctx, asynq.NewTask(messageType, message(t)), asynq.TaskID(messageID(t)),
+	_, err := producer.EnqueueContext(ctx, asynq.NewTask(messageType, payloadOf(t)), asynq.TaskID(messageID(t)),
 		asynq.Queue(d.core.queueName(t.Queue)), asynq.MaxRetry(neverArchive), asynq.Timeout(noTimeout))
 	switch {
 	case errors.Is(err, asynq.ErrTaskIDConflict):
@@ -218,8 +218,8 @@ func (c *core) consuming() bool {
 	return c.consumer > 0
 }
 
-// message is what asynq carries: the task's id and, behind it, the versions of plugins that it needs, if any.
-func message(t sqldialect.ReadyTask) []byte {
+// payloadOf is what asynq carries: the task's id and, behind it, the versions of plugins that it needs, if any.
+func payloadOf(t sqldialect.ReadyTask) []byte {
 	payload := t.ID[:]
 	if t.Versions != nil {
 		payload = append(payload[:len(payload):len(payload)], *t.Versions...)
@@ -227,7 +227,7 @@ func message(t sqldialect.ReadyTask) []byte {
 	return payload
 }
 
-// parseMessage is the reverse of message. What it says of versions is a hint like everything in Redis.
+// parseMessage is the reverse of payloadOf. What it says of versions is a hint like everything in Redis.
 func parseMessage(payload []byte) (id uuid.UUID, versions *string, err error) {
 	n := min(len(payload), len(id))
 	id, err = uuid.FromBytes(payload[:n])

@@ -33,6 +33,8 @@ type Env struct {
 	claimed   *claimed
 	downloads *download.Pool
 	work      workDir
+	reports   openReports
+	isolated  bool // in a process of its own, which is this one
 	began     time.Time
 
 	completion completion
@@ -65,7 +67,10 @@ func (w *Worker) newEnv(ctx context.Context, c *claimed) (*Env, error) {
 
 // WorkDir returns the task's own directory, with mode 0700, made at the first call and removed with everything in it
 // when the task has ended. Paths cannot lead out of it; its Name is its path, for programs that want one. The caller
-// does not close it. No task may rely on the process's working directory or on [os.TempDir], which all tasks share.
+// does not close it. No task may rely on the process's working directory or on [os.TempDir], which all tasks share; see
+// also [Env.MkdirTemp], [Env.CreateTemp] and [Env.Command].
+//
+// Errors: Invalid if the worker has no WorkDir; Unavailable, with the system's error; Conflict once the task has ended.
 func (e *Env) WorkDir() (*os.Root, error) { return e.work.open(e.worker, e.claimed) }
 
 // Client returns the client that downloads from a remote, shared by all tasks of the process, so that the remote's

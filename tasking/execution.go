@@ -45,9 +45,7 @@ func (w *Worker) run(l *life, c *claimed, raw []byte, continues func() bool) (mo
 		return w.conclude(l, x, env, ending{state: models.Failed, err: w.taskError(err)}, continues)
 	}
 	go w.call(x, env, raw)
-	select {
-	case <-x.done:
-	case <-l.abandon:
+	if !w.await(l, x, env) {
 		w.log.Error("task does not end; its reservations stay until the process does", "task_id", c.ID, "task", c.Name)
 		return "", nil
 	}
@@ -119,7 +117,7 @@ func (w *Worker) apply(env *Env, raw []byte) (json.RawMessage, error) {
 			}
 		}
 	}
-	return b.run(env.ctx, env, raw)
+	return w.execute(env, b, raw)
 }
 
 // ending says what the function's return means.
@@ -148,6 +146,9 @@ func (w *Worker) ending(x *execution) ending {
 
 // taskError returns what clients may know about err.
 func (w *Worker) taskError(err error) *models.TaskError {
+	if d, ok := errors.AsType[*deathError](err); ok {
+		return &models.TaskError{Reason: d.reason}
+	}
 	e := &models.TaskError{Description: pulperr.Message(err), Code: pulperr.Code(err)}
 	if p, ok := errors.AsType[*panicError](err); ok && w.opts.Tracebacks {
 		stack := string(p.stack)
@@ -233,7 +234,8 @@ func (w *Worker) finish(
 	for {
 		err := store(func() (err error) {
 			done, err = w.end(ctx, &finishing{
-				task: env.claimed, end: e, reported: env.reported.Load(), continues: continues != nil && continues(),
+				task: env.claimed, end: e, reported: env.reported.Load() || w.isIsolated(env.claimed.Name),
+				continues: continues != nil && continues(),
 			})
 			return err
 		})

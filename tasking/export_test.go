@@ -101,3 +101,6 @@ func Pile(ctx context.Context, q *Queue, n int, resource string) error {
 
 // CompareVersions compares versions.
 func CompareVersions(a, b string) int { return compareVersions(a, b) }
+
+// RemoveAll removes a tree as the end of a task does.
+func RemoveAll(path string) error { return removeAll(path) }

@@ -7,6 +7,7 @@
 //	fileserver content          only the content app
 //	fileserver worker           only the workers
 //	fileserver migrate          bring the database schema up to date and exit
+//	fileserver task             one task, for a worker that starts it as a process of its own
 //	fileserver reset-admin      make a new admin password, print it and exit
 //
 // Without configuration it keeps everything below ./pulp: SQLite, an in-process Redis and a folder. Settings come from
@@ -73,12 +74,21 @@ func run(ctx context.Context, out io.Writer, args []string) (err error) {
 	if err != nil {
 		return err
 	}
-	app, err := pulpcore.OpenWith(ctx, set, &pulpcore.Options{Store: store}, file.Plugin())
+	app, err := pulpcore.OpenWith(ctx, set, &pulpcore.Options{Store: store, TaskCommand: taskCommand}, file.Plugin())
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, app.Close()) }()
 	return serve(ctx, out, app)
+}
+
+// taskCommand is this program as the process of one task.
+func taskCommand() *exec.Cmd {
+	self, err := os.Executable()
+	if err != nil {
+		self = os.Args[0]
+	}
+	return exec.Command(self, "task") //nolint:gosec // our own program
 }
 
 // role is what a process does with the App.
@@ -103,6 +113,9 @@ func roles() map[string]role {
 		},
 		"worker": func(ctx context.Context, _ io.Writer, app *pulpcore.App) error {
 			return app.Work(ctx, 0)
+		},
+		"task": func(ctx context.Context, _ io.Writer, app *pulpcore.App) error {
+			return app.RunIsolated(ctx)
 		},
 		"reset-admin": func(ctx context.Context, out io.Writer, app *pulpcore.App) error {
 			return newAdminPassword(ctx, out, app)
