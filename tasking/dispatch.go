@@ -102,7 +102,11 @@ func (q *Queue) insertAndDeliver(ctx context.Context, tx *models.Tx, s *spec, pa
 			q.deliver(context.WithoutCancel(ctx), sqldialect.ReadyTask{ID: s.row.ID, Queue: s.row.Queue})
 		})
 	}
-	return &Ticket{TaskID: s.row.ID, State: models.TaskState(done.State)}, nil
+	state := models.TaskState(done.State)
+	if state != models.Running { // who runs it says so
+		tx.AfterCommit(func() { q.emit(s.event(state)) })
+	}
+	return &Ticket{TaskID: s.row.ID, State: state}, nil
 }
 
 // insert writes the task and its reservations.

@@ -38,6 +38,7 @@ var errGoexit = errors.New("tasking: the task ended its goroutine (runtime.Goexi
 // run executes a claimed task to its end. raw are its arguments, if they are known in the clear. It returns the final
 // state, or "" if the task is not this worker's any more or could not be waited for.
 func (w *Worker) run(l *life, c *claimed, raw []byte, limit time.Duration) models.TaskState {
+	w.q.emit(taskEvent(&c.Task, models.Running))
 	x, env, err := w.begin(c, limit)
 	if err != nil {
 		return w.conclude(l, x, env, ending{state: models.Failed, err: w.taskError(err)}, err)
@@ -167,7 +168,7 @@ func (w *Worker) conclude(l *life, x *execution, env *Env, e ending, cause error
 		attrs = append(attrs, "err", cause)
 	}
 	level(ctx, "task has ended", attrs...)
-	w.q.finished(ctx, x.task.ID, state)
+	w.q.emit(taskEvent(&x.task.Task, state))
 	return state
 }
 

@@ -86,6 +86,7 @@ func (e *Env) Progress(ctx context.Context, message, code string, fn func(p *Pro
 	if err != nil {
 		return wrap(err, "begin progress report %q", code)
 	}
+	e.Queue.emit(progressEvent(e.Task, &p.row))
 	state := models.Failed // also if fn panics
 	stop := e.keepWriting(ctx, p)
 	defer func() {
@@ -133,8 +134,11 @@ func (e *Env) save(ctx context.Context, p *Progress) error {
 	if !dirty {
 		return nil
 	}
-	_, err := exec(ctx, e.DB, `UPDATE core_progressreport SET state = ?, total = ?, done = ?, suffix = ?,
+	n, err := exec(ctx, e.DB, `UPDATE core_progressreport SET state = ?, total = ?, done = ?, suffix = ?,
 		pulp_last_updated = ? WHERE pulp_id = ? AND state IN ('waiting', 'running')`,
 		r.State, r.Total, r.Done, r.Suffix, models.Now(), r.ID)
+	if n > 0 && err == nil {
+		e.Queue.emit(progressEvent(e.Task, &r))
+	}
 	return wrap(err, "write progress report %q", r.Code)
 }

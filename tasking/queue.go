@@ -33,6 +33,8 @@ type core struct {
 	embedded  *miniredis.Miniredis // nil with a real Redis
 	delivery  *delivery
 	events    *events
+	outbox    *outbox
+	listening chan struct{} // a token for the worker that receives the events of other processes
 
 	mu       sync.Mutex
 	inline   *Worker // executes immediate tasks in this process; nil if there is none
@@ -61,7 +63,7 @@ func NewQueue(db *models.DB, opts *QueueOptions) (*Queue, error) {
 	if opts == nil {
 		opts = &QueueOptions{}
 	}
-	c := &core{kind: db.Conn().Kind, log: opts.Log, prefix: opts.Prefix, events: newEvents()}
+	c := &core{kind: db.Conn().Kind, log: opts.Log, prefix: opts.Prefix, events: newEvents(), listening: make(chan struct{}, 1)}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
 	}
@@ -71,7 +73,7 @@ func NewQueue(db *models.DB, opts *QueueOptions) (*Queue, error) {
 	if err := c.connect(opts); err != nil {
 		return nil, err
 	}
-	c.delivery = newDelivery(c)
+	c.delivery, c.outbox = newDelivery(c), newOutbox(c)
 	return &Queue{core: c, db: db}, nil
 }
 
@@ -110,6 +112,8 @@ func (q *Queue) DB() *models.DB { return q.db }
 
 // Close closes the connections to Redis. It may be called twice.
 func (q *Queue) Close() error {
+	q.events.close()
+	q.outbox.close()
 	err := q.delivery.close()
 	if q.embedded != nil {
 		q.embedded.Close()

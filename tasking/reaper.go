@@ -172,7 +172,9 @@ func (w *Worker) bury(ctx context.Context, l *life, c *claimed) {
 		return
 	}
 	env.Log.ErrorContext(ctx, "task of a dead worker was ended", "state", string(state))
-	w.q.finished(ctx, c.ID, state)
+	if state != "" {
+		w.q.emit(taskEvent(&c.Task, state))
+	}
 }
 
 func (w *Worker) forget(tasks []*claimed) {
