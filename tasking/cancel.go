@@ -63,9 +63,9 @@ func (q *Queue) cancelIn(ctx context.Context, tx *models.Tx, t *models.Task, lis
 	}
 	if len(seq) > 0 {
 		tx.AfterCommit(func() {
+			q.emit(taskEvent(t, models.Canceling)) // before the task knows of it
 			q.events.cancel(id)
 			q.publish(ctx, "cancel", id.String())
-			q.emit(taskEvent(t, models.Canceling))
 		})
 	}
 	return nil

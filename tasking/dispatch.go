@@ -97,16 +97,13 @@ func (q *Queue) insertAndDeliver(ctx context.Context, tx *models.Tx, s *spec, pa
 	if err != nil {
 		return nil, dispatchError(err, s)
 	}
+	tx.AfterCommit(func() { q.emit(s.event(models.TaskState(done.State))) }) // before a worker knows of it
 	if done.Ready && done.State == string(models.Waiting) {
 		tx.AfterCommit(func() {
 			q.deliver(context.WithoutCancel(ctx), sqldialect.ReadyTask{ID: s.row.ID, Queue: s.row.Queue})
 		})
 	}
-	state := models.TaskState(done.State)
-	if state != models.Running { // who runs it says so
-		tx.AfterCommit(func() { q.emit(s.event(state)) })
-	}
-	return &Ticket{TaskID: s.row.ID, State: state}, nil
+	return &Ticket{TaskID: s.row.ID, State: models.TaskState(done.State)}, nil
 }
 
 // insert writes the task and its reservations.

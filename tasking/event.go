@@ -27,8 +27,9 @@ const (
 	EventsLost EventKind = "lost"
 )
 
-// Event is a hint that something has happened to a task. Events come after the fact is in the database, in order per
-// process that causes them, and may be missing or be there twice: the database is the truth.
+// Event is a hint that something has happened to a task. Events come after the fact is in the database. They may be
+// missing, be there twice, or, where several processes or calls have to do with one task, come in another order: the
+// database is the truth.
 type Event struct {
 	Kind     EventKind        `json:"kind"`
 	Time     time.Time        `json:"time"`
