@@ -74,6 +74,7 @@ func TestDocumentForClients(t *testing.T) {
 		"status_read":                            "GET /pulp/api/v3/status/",
 		"tasks_list":                             "GET /pulp/api/v3/tasks/",
 		"tasks_cancel":                           "PATCH {task_href}",
+		"tasks_events":                           "GET /pulp/api/v3/tasks/events/",
 		"task_groups_cancel":                     "PATCH {task_group_href}",
 		"workers_read":                           "GET {worker_href}",
 		"artifacts_create":                       "POST /pulp/api/v3/artifacts/",
