@@ -161,3 +161,18 @@ func (q *Queue) Ping(ctx context.Context) error {
 	}
 	return nil
 }
+
+// Redis returns the connection to the Redis that ready tasks are announced in, which may be the one inside this process:
+// for tools that show what is there. The queue closes it.
+//
+// Errors: Unavailable once the queue is closed.
+func (q *Queue) Redis() (redis.UniversalClient, error) {
+	client, err := q.delivery.redis()
+	return client, kindOr(err, pulperr.Unavailable)
+}
+
+// RedisQueues returns the names that the queue has within Redis: the one of ordinary tasks first, then that of immediate
+// ones.
+func (q *Queue) RedisQueues() []string {
+	return []string{q.queueName(defaultQueue), q.queueName(immediateQueue)}
+}
