@@ -22,6 +22,7 @@ const (
 	maxWorkers  = 20
 	maxFinished = 15
 	maxReports  = 10 // of one task
+	maxReserved = 20 // of one task
 )
 
 // overview is what the page shows.
@@ -50,6 +51,25 @@ type runningTask struct {
 	Worker  string
 	Reports []*models.ProgressReport
 	More    bool // reports than those
+}
+
+// reserved is a resource that a task has.
+type reserved struct {
+	Name   string
+	Shared bool
+}
+
+// Reserved returns what the task has, without the domain, which every task shares.
+func (t runningTask) Reserved() []reserved {
+	var list []reserved
+	for _, name := range t.ReservedResources {
+		name, shared := strings.CutPrefix(name, "shared:")
+		if !shared || !strings.HasPrefix(name, "prn:core.domain:") {
+			list = append(list, reserved{name, shared})
+		}
+	}
+	list, _ = first(list, maxReserved)
+	return list
 }
 
 type waitingTask struct {
