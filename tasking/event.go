@@ -94,8 +94,8 @@ func (c *core) emit(list ...Event) {
 const eventBuffer = 1024
 
 // Subscription is one reader's view of the events of a domain. It never holds up those who cause them: a reader that is
-// more than 1024 events behind finds one of kind [EventsLost] instead of them. It is safe for concurrent use, each event
-// being read once.
+// more than 1024 events behind finds one of kind [EventsLost] instead of them. It is safe for concurrent use, each
+// event being read once.
 type Subscription struct {
 	domain uuid.UUID
 	leave  func() // ends the delivery
@@ -107,9 +107,9 @@ type Subscription struct {
 	ended  bool
 }
 
-// Subscribe returns the events of the queue's domain from now on: to know all that happens to a task, subscribe first and
-// read it then. Those of other processes come by way of Redis and only while a [Worker] of this process runs, of whatever
-// kind and with however many slots. The caller closes the subscription; closing the queue ends it too.
+// Subscribe returns the events of the queue's domain from now on: to know all that happens to a task, subscribe first
+// and read it then. Those of other processes come by way of Redis and only while a [Worker] of this process runs, of
+// whatever kind and with however many slots. The caller closes the subscription; closing the queue ends it too.
 func (q *Queue) Subscribe() *Subscription {
 	s := &Subscription{domain: q.domainID(), ready: make(chan struct{}, 1), closed: make(chan struct{})}
 	s.leave = q.events.join(s)

@@ -66,7 +66,7 @@ func (o *outbox) send() {
 		}
 		pause := eventPace
 		if err := o.publish(list); err != nil {
-			o.core.log.Debug("redis did not take events", "err", err) //nolint:sloglint // they are nobody's in particular
+			o.core.log.Debug("redis did not take events", "err", err)
 			o.fail()
 			pause = redisRetry
 		}

@@ -63,7 +63,8 @@ func NewQueue(db *models.DB, opts *QueueOptions) (*Queue, error) {
 	if opts == nil {
 		opts = &QueueOptions{}
 	}
-	c := &core{kind: db.Conn().Kind, log: opts.Log, prefix: opts.Prefix, events: newEvents(), listening: make(chan struct{}, 1)}
+	c := &core{kind: db.Conn().Kind, log: opts.Log, prefix: opts.Prefix, events: newEvents()}
+	c.listening = make(chan struct{}, 1)
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
 	}
@@ -162,8 +163,8 @@ func (q *Queue) Ping(ctx context.Context) error {
 	return nil
 }
 
-// Redis returns the connection to the Redis that ready tasks are announced in, which may be the one inside this process:
-// for tools that show what is there. The queue closes it.
+// Redis returns the connection to the Redis that ready tasks are announced in, which may be the one inside this
+// process: for tools that show what is there. The queue closes it.
 //
 // Errors: Unavailable once the queue is closed.
 func (q *Queue) Redis() (redis.UniversalClient, error) {
@@ -171,8 +172,8 @@ func (q *Queue) Redis() (redis.UniversalClient, error) {
 	return client, kindOr(err, pulperr.Unavailable)
 }
 
-// RedisQueues returns the names that the queue has within Redis: the one of ordinary tasks first, then that of immediate
-// ones.
+// RedisQueues returns the names that the queue has within Redis: the one of ordinary tasks first, then that of
+// immediate ones.
 func (q *Queue) RedisQueues() []string {
 	return []string{q.queueName(defaultQueue), q.queueName(immediateQueue)}
 }

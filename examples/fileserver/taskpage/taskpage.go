@@ -28,9 +28,9 @@ type Options struct {
 	Log *slog.Logger
 }
 
-// Handler returns the page of the tasks of q's domain. Mount it at a path that ends with a slash, and take that path off
-// with [http.StripPrefix]. It is for superusers only, by the same accounts and in the same realm as the API, so that a
-// browser that was let in can also follow the API's events. opts may be nil.
+// Handler returns the page of the tasks of q's domain. Mount it at a path that ends with a slash, and take that path
+// off with [http.StripPrefix]. It is for superusers only, by the same accounts and in the same realm as the API, so
+// that a browser that was let in can also follow the API's events. opts may be nil.
 func Handler(q *tasking.Queue, auth rest.Authenticator, opts *Options) http.Handler {
 	p := &page{q: q, auth: auth, api: "/pulp/api/v3/", log: slog.New(slog.DiscardHandler)}
 	if opts != nil && opts.API != "" {

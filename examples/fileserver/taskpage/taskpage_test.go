@@ -42,7 +42,9 @@ func (auth) Authenticate(r *http.Request) (*models.User, error) {
 
 type workArgs struct{ Exclusive []string }
 
-func (a workArgs) Locks() tasking.Locks { return tasking.Locks{Exclusive: tasking.Named(a.Exclusive...)} }
+func (a workArgs) Locks() tasking.Locks {
+	return tasking.Locks{Exclusive: tasking.Named(a.Exclusive...)}
+}
 
 var work = tasking.Define[workArgs]("test.work")
 
