@@ -189,6 +189,7 @@ func (q *Queue) insertAndDeliver(ctx context.Context, tx *models.Tx, s *spec, pa
 }
 
 func (q *Queue) deliverInserted(ctx context.Context, s *spec, done sqldialect.InsertedTask) {
+	q.emit(s.event(models.TaskState(done.State))) // before a worker knows of it
 	if done.Ready && done.State == string(models.Waiting) {
 		q.deliver(ctx, sqldialect.ReadyTask{ID: s.row.ID, Queue: s.row.Queue, Versions: s.row.Versions})
 	}

@@ -155,3 +155,32 @@ func ExampleWorker_RunIsolated() {
 	}
 	_ = serve
 }
+
+// Follow a task from its dispatch to its end. The subscription comes first, so that nothing is missed.
+func ExampleQueue_Subscribe() {
+	follow := func(ctx context.Context, q *tasking.Queue) error {
+		events := q.Subscribe()
+		defer events.Close()
+		ticket, err := Copy.Dispatch(ctx, q, CopyArgs{"a", "b"})
+		if err != nil {
+			return err
+		}
+		for e := range events.All(ctx) {
+			switch {
+			case e.Kind == tasking.EventsLost: // they are hints: the database knows
+				task, err := q.Get(ctx, ticket.TaskID)
+				if err != nil || task.State.Final() {
+					return err
+				}
+			case e.TaskID != ticket.TaskID:
+			case e.Kind == tasking.ProgressChanged:
+				fmt.Println(e.Progress.Message, e.Progress.Done)
+			case e.State.Final():
+				fmt.Println(e.Name, e.State)
+				return nil
+			}
+		}
+		return context.Cause(ctx)
+	}
+	_ = follow
+}

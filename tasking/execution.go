@@ -40,6 +40,7 @@ var errGoexit = errors.New("tasking: the task ended its goroutine (runtime.Goexi
 // state, or "" if the task is not this worker's any more, waits again, or could not be waited for; and, if continues
 // allows it then, the task with which the slot goes on.
 func (w *Worker) run(l *life, c *claimed, raw []byte, continues func() bool) (models.TaskState, *claimed) {
+	w.q.emit(taskEvent(&c.Task, models.Running))
 	x, env, err := w.begin(c, w.limit(c))
 	if err != nil {
 		return w.conclude(l, x, env, ending{state: models.Failed, err: w.taskError(err)}, continues)
@@ -185,11 +186,12 @@ func (w *Worker) conclude(
 		return "", nil
 	case done.state == models.Waiting:
 		env.Log.WarnContext(ctx, "task runs again", "attempt", x.task.Attempt, "pause", *e.retry, "err", x.err)
+		w.q.emit(taskEvent(&x.task.Task, models.Waiting))
 		return "", nil
 	}
 	env.logEnd(ctx, done.state, x.err)
+	w.q.emit(taskEvent(&x.task.Task, done.state))
 	w.q.deliver(ctx, done.ready...)
-	w.q.finished(ctx, x.task.ID, done.state)
 	return done.state, done.next
 }
 

@@ -87,6 +87,7 @@ func (e *Env) Progress(ctx context.Context, message, code string, fn func(p *Pro
 	if err != nil {
 		return wrap(err, "begin progress report %q", code)
 	}
+	e.Queue.emit(progressEvent(e.Task, &p.row))
 	state := models.Failed // also if fn panics
 	e.reports.add(p)
 	stop := e.keepWriting(ctx, p)
@@ -137,11 +138,14 @@ func (e *Env) save(ctx context.Context, p *Progress) error {
 	if !dirty {
 		return nil
 	}
-	_, err := exec(ctx, e.DB, `UPDATE core_progressreport SET state = ?, total = ?, done = ?, suffix = ?,
+	n, err := exec(ctx, e.DB, `UPDATE core_progressreport SET state = ?, total = ?, done = ?, suffix = ?,
 		pulp_last_updated = ? WHERE pulp_id = ? AND state IN ('waiting', 'running')`,
 		r.State, r.Total, r.Done, r.Suffix, models.Now(), r.ID)
-	if err != nil {
+	switch {
+	case err != nil:
 		p.change(func(*models.ProgressReport) {})
+	case n > 0:
+		e.Queue.emit(progressEvent(e.Task, &r))
 	}
 	return wrap(err, "write progress report %q", r.Code)
 }

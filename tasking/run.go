@@ -40,7 +40,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	defer keepers.Wait()
 	defer stop()
 	for _, keep := range []func(context.Context, *life){
-		w.keepBeating, w.keepReaping, w.keepRelaying, w.keepScheduling, w.listen, w.keepClock,
+		w.keepBeating, w.keepReaping, w.keepRelaying, w.keepScheduling, w.listen, w.listenEvents, w.keepClock,
 	} {
 		keepers.Go(func() { keep(house, l) })
 	}
