@@ -54,7 +54,23 @@ func (a *App) workerOptions(slots int) *tasking.WorkerOptions {
 		Grace:       core.TaskGraceInterval,
 		Discard:     models.DiscardIncomplete,
 		Log:         a.log,
+
+		Command:          a.opts.TaskCommand,
+		OnStuck:          a.opts.OnStuck,
+		IgnoreSubprocess: a.opts.IgnoreSubprocess,
 	}
+}
+
+// RunIsolated executes one task, for which a worker started this process by [Options].TaskCommand, and returns when its
+// end has been reported. Close the App and exit then.
+//
+// Errors: those of [tasking.Worker.RunIsolated]. How the task ended is no error.
+func (a *App) RunIsolated(ctx context.Context) error {
+	w, err := a.Worker(-1)
+	if err != nil {
+		return err
+	}
+	return w.RunIsolated(ctx)
 }
 
 // workerName fills in WORKER_NAME_TEMPLATE.

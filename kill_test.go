@@ -39,6 +39,13 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, killedProgram(context.Background()))
 		os.Exit(1)
 	}
+	if dir := os.Getenv(isolatedDir); dir != "" {
+		if err := isolatedProgram(context.Background(), dir); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	os.Exit(m.Run())
 }
 

@@ -19,6 +19,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -48,6 +49,8 @@ type App struct {
 	api       http.Handler
 	content   *content.App
 
+	opts Options // for the workers
+
 	contentRoutes *http.ServeMux // the patterns of plugins' content routes
 
 	closing sync.Mutex
@@ -58,6 +61,14 @@ type App struct {
 type Options struct {
 	Log   *slog.Logger   // default: what LOGGING says, on stderr
 	Store *storage.Store // default: opened from STORAGE_URL. Once Open has succeeded, the App closes it.
+
+	// TaskCommand returns a command that opens the same App and calls [App.RunIsolated]: usually this program itself
+	// with an argument that means it. Plugins that have tasks with [tasking.BindingOptions].Subprocess need it, and a
+	// store that more than one process can use.
+	TaskCommand func() *exec.Cmd
+	OnStuck     func(task *models.Task, dump string) // see [tasking.WorkerOptions]; default: only the log tells of it
+	// IgnoreSubprocess executes such tasks in this process. It is meant for tests.
+	IgnoreSubprocess bool
 }
 
 // Open checks the settings and the plugins, connects to database, storage and Redis, and assembles the App. It reports
@@ -78,7 +89,7 @@ func OpenWith(ctx context.Context, set *settings.Set, opts *Options, plugins ...
 	if err != nil {
 		return nil, err
 	}
-	a := &App{set: b.set, log: opts.Log, versions: b.versions}
+	a := &App{set: b.set, log: opts.Log, versions: b.versions, opts: *opts}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, a.Close())
@@ -171,7 +182,9 @@ func (a *App) openParts(ctx context.Context, b *blueprint, opts *Options) error 
 	}
 	a.downloads = download.NewPool(0)
 	a.closers = append(a.closers, a.downloads.Close)
-	queue, err := tasking.NewQueue(a.db, &tasking.QueueOptions{RedisURL: core.RedisURL.Reveal(), Log: a.log})
+	queue, err := tasking.NewQueue(a.db, &tasking.QueueOptions{
+		RedisURL: core.RedisURL.Reveal(), Versions: a.versions, PreferDefer: core.TaskPreferDefer, Log: a.log,
+	})
 	if err != nil {
 		return err
 	}
@@ -190,6 +203,9 @@ func (a *App) openParts(ctx context.Context, b *blueprint, opts *Options) error 
 		return err
 	}
 	a.api, a.bindings = onlyHosts(core.AllowedHosts, api), append(b.tasks, rest.Tasks()...)
+	if _, err := a.Worker(-1); err != nil { // it starts nothing: faults of the tasks show here
+		return err
+	}
 	if opts.Store != nil { // the host's until now, and used by everything opened since
 		a.closers = slices.Insert(a.closers, 0, opts.Store.Close)
 	}

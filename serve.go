@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/pulpgo/pulpcore/pulperr"
+	"github.com/pulpgo/pulpcore/rest"
 )
 
 // Together runs functions that live until ctx is done, side by side. When one of them returns early, with an error or
@@ -30,8 +31,8 @@ func Together(ctx context.Context, fns ...func(ctx context.Context) error) error
 	return group.Wait()
 }
 
-// Serve serves h on a TCP address, such as ":24817", until ctx is done; then it waits for requests in flight, for 30
-// seconds at most.
+// Serve serves h on a TCP address, such as ":24817", until ctx is done; then it ends streams of events and waits
+// for other requests in flight, for 30 seconds at most.
 //
 // Errors: Unavailable if the address cannot be listened on.
 func Serve(ctx context.Context, addr string, h http.Handler) error {
@@ -52,6 +53,9 @@ func ServeOn(ctx context.Context, l net.Listener, h http.Handler) error {
 		ReadHeaderTimeout: 30 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10, // a proxy may pass a client certificate in a header
+		BaseContext: func(net.Listener) context.Context { // whose streams end before requests are waited for
+			return rest.WithDrain(context.Background(), ctx)
+		},
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- srv.Serve(l) }()

@@ -45,7 +45,8 @@ type DBOptions struct {
 
 // TaskScope ties a handle to the task that uses it.
 type TaskScope struct {
-	TaskID uuid.UUID
+	TaskID  uuid.UUID
+	ClaimID uuid.UUID // under which the task is executed
 	// Fence runs as the last statement of every transaction of the task; an error rolls back. It makes sure that a
 	// task that was given up for dead cannot write any more.
 	Fence func(ctx context.Context, q bun.IDB) error
@@ -117,8 +118,11 @@ func (db *DB) ForTask(s *TaskScope) *DB {
 	return &h
 }
 
-// Plain reports whether transactions of the handle stand for themselves: it belongs neither to a [Tx] nor to a task.
-func (db *DB) Plain() bool { return db.tx == nil && db.task == nil }
+// InTx reports whether the handle belongs to a [Tx].
+func (db *DB) InTx() bool { return db.tx != nil }
+
+// Task returns what ties the handle to a task; nil if nothing does.
+func (db *DB) Task() *TaskScope { return db.task }
 
 // Bun returns bun's query builder on the pool, or on the transaction if db belongs to a [Tx]. Queries built with it do
 // their own domain filtering.

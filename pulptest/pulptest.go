@@ -61,7 +61,7 @@ func NewWith(t testing.TB, opts []settings.Option, plugins ...*pulpcore.Plugin) 
 		t.Fatalf("pulptest: %v", err)
 	}
 	log := slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	app, err := pulpcore.OpenWith(t.Context(), set, &pulpcore.Options{Log: log}, plugins...)
+	app, err := pulpcore.OpenWith(t.Context(), set, &pulpcore.Options{Log: log, IgnoreSubprocess: true}, plugins...)
 	if err != nil {
 		t.Fatalf("pulptest: %v", err)
 	}

@@ -215,6 +215,10 @@ func (a *API) response(o *operation, code int) *openapi3.Response {
 	r := openapi3.NewResponse().WithDescription("")
 	schema := o.answer
 	switch {
+	case o.stream:
+		return r.WithContent(openapi3.Content{
+			"text/event-stream": openapi3.NewMediaType().WithSchema(openapi3.NewStringSchema()),
+		})
 	case code == http.StatusNoContent || schema == "" && code != http.StatusAccepted:
 		return r
 	case code == http.StatusAccepted:

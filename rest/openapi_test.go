@@ -77,6 +77,7 @@ func TestDocumentForClients(t *testing.T) {
 		"tasks_purge":                            "POST /pulp/api/v3/tasks/purge/",
 		"task_schedules_list":                    "GET /pulp/api/v3/task-schedules/",
 		"task_schedules_read":                    "GET {task_schedule_href}",
+		"tasks_events":                           "GET /pulp/api/v3/tasks/events/",
 		"task_groups_cancel":                     "PATCH {task_group_href}",
 		"workers_read":                           "GET {worker_href}",
 		"artifacts_create":                       "POST /pulp/api/v3/artifacts/",

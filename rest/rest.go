@@ -46,6 +46,8 @@ type Options struct {
 	AllowedImportPaths []string
 	// PageSize is the number of entries of a page if the client does not say. Default 100.
 	PageSize int
+	// EventStreams is the number of clients that can follow events at a time; more are answered with 503. Default 100.
+	EventStreams int
 	// CacheConnected tells whether the cache answers, for the status. Default: it does not.
 	CacheConnected func(ctx context.Context) bool
 	// Log receives what goes wrong on this side. Default: nowhere.
@@ -81,6 +83,7 @@ type API struct {
 	ops     []*operation
 	router  *chi.Mux
 	docs    *documents
+	streams chan struct{} // a token for each stream of events
 }
 
 const (
@@ -138,6 +141,10 @@ func (a *API) setDefaults() (faults []error) {
 	if o.PageSize == 0 {
 		o.PageSize = defaultPageSize
 	}
+	if o.EventStreams == 0 {
+		o.EventStreams = defaultEventStreams
+	}
+	a.streams = make(chan struct{}, max(0, o.EventStreams))
 	if a.db.Domain() == nil {
 		faults = append(faults, errors.New("the database handle is bound to no domain"))
 	}

@@ -30,6 +30,7 @@ type operation struct {
 	minimal   bool   // takes minimal=
 	noParams  bool
 	anonymous bool
+	stream    bool // answers with server-sent events
 	handle    handler
 }
 
@@ -174,6 +175,7 @@ func (a *API) addCore() {
 		lists(params, versionColumns()))
 	a.addStatus()
 	a.addTasks()
+	a.addTaskEvents()
 	a.addTaskGroups()
 	a.addSchedules()
 	a.addWorkers()

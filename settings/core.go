@@ -12,7 +12,7 @@ import (
 //
 // So that a file of a Pulp installation can be used as it is, there are fields on which nothing acts yet; they are read
 // and checked, and a comment says what they are meant for: FileUploadTempDir, ChunkedUploadDir, SecretKey,
-// APIRootRewriteHeader, RedisCACerts, CacheEnabled, CacheSettings, TaskPreferDefer, TaskDiagnostics,
+// APIRootRewriteHeader, RedisCACerts, CacheEnabled, CacheSettings, TaskDiagnostics,
 // RedactUnsafeExceptions (nothing unforeseen is ever shown), MaxConcurrentContent, SyncMaxInFlightBytes,
 // SyncMaxInFlightItems, OrphanProtectionTime, UploadProtectionTime, PublicationRetention,
 // AllowedExportPaths, ImportWorkersPercent, RemoteUserEnvironName, the AuthenticationJSONHeader and security scheme

@@ -34,11 +34,17 @@ var hang = tasking.Define[noArgs]("test.hang")
 
 // runChild makes this test binary a worker process that a test can kill.
 func runChild() bool {
-	url := os.Getenv(childDB)
+	url, run := os.Getenv(childDB), childMain
+	if isolated := os.Getenv(isolatedDB); isolated != "" { // also in the environment of a worker that is a child
+		url, run = isolated, isolatedMain
+	}
+	if dir := os.Getenv(nobodyDir); dir != "" {
+		url, run = dir, nobodyMain
+	}
 	if url == "" {
 		return false
 	}
-	if err := childMain(url); err != nil {
+	if err := run(url); err != nil {
 		fmt.Fprintln(os.Stderr, "child:", err)
 		os.Exit(1)
 	}
@@ -63,7 +69,8 @@ func childMain(url string) error {
 	}
 	defer q.Close()
 	w, err := tasking.NewWorker(q, &tasking.WorkerOptions{
-		Bindings: []tasking.Binding{hang.Do(hangBody)}, WorkDir: filepath.Join(os.Getenv(childDir), "work"), TTL: childTTL,
+		Bindings: []tasking.Binding{hang.Do(hangBody), odd.DoResult(oddBody, isolated)},
+		WorkDir:  filepath.Join(os.Getenv(childDir), "work"), TTL: childTTL, Command: isolatedCommand(url),
 	})
 	if err != nil {
 		return err

@@ -16,7 +16,6 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/pulpgo/pulpcore/internal/sqldialect"
-	"github.com/pulpgo/pulpcore/models"
 )
 
 // delivery tells workers, by way of asynq, which tasks they may try to claim. A message is a hint and no more: one that
@@ -91,7 +90,7 @@ func (d *delivery) offer(ctx context.Context, t sqldialect.ReadyTask) (bool, err
 	d.connect()
 	producer := d.producer
 	d.mu.Unlock()
-	_, err := producer.EnqueueContext(ctx, asynq.NewTask(messageType, message(t)), asynq.TaskID(messageID(t)),
+	_, err := producer.EnqueueContext(ctx, asynq.NewTask(messageType, payloadOf(t)), asynq.TaskID(messageID(t)),
 		asynq.Queue(d.core.queueName(t.Queue)), asynq.MaxRetry(neverArchive), asynq.Timeout(noTimeout))
 	switch {
 	case errors.Is(err, asynq.ErrTaskIDConflict):
@@ -218,8 +217,8 @@ func (c *core) consuming() bool {
 	return c.consumer > 0
 }
 
-// message is what asynq carries: the task's id and, behind it, the versions of plugins that it needs, if any.
-func message(t sqldialect.ReadyTask) []byte {
+// payloadOf is what asynq carries: the task's id and, behind it, the versions of plugins that it needs, if any.
+func payloadOf(t sqldialect.ReadyTask) []byte {
 	payload := t.ID[:]
 	if t.Versions != nil {
 		payload = append(payload[:len(payload):len(payload)], *t.Versions...)
@@ -227,7 +226,7 @@ func message(t sqldialect.ReadyTask) []byte {
 	return payload
 }
 
-// parseMessage is the reverse of message. What it says of versions is a hint like everything in Redis.
+// parseMessage is the reverse of payloadOf. What it says of versions is a hint like everything in Redis.
 func parseMessage(payload []byte) (id uuid.UUID, versions *string, err error) {
 	n := min(len(payload), len(id))
 	id, err = uuid.FromBytes(payload[:n])
@@ -248,14 +247,6 @@ func (l asynqLog) Fatal(args ...any) { l.log.Error("asynq", "text", fmt.Sprint(a
 
 var _ asynq.Logger = asynqLog{}
 
-// finished reports to all who wait that a task has ended.
-func (q *Queue) finished(ctx context.Context, id uuid.UUID, state models.TaskState) {
-	q.events.finished(id)
-	if state.Final() {
-		q.publish(ctx, "final", id.String())
-	}
-}
-
 func hasSuffixes(a []any, suffixes ...string) bool {
 	for i, s := range suffixes {
 		key, ok := a[i].(string)
@@ -272,8 +263,8 @@ func (w *Worker) listen(ctx context.Context, _ *life) {
 	if err != nil || w.q.embedded != nil {
 		return
 	}
-	wake, cancel, final := w.q.channel("wake"), w.q.channel("cancel"), w.q.channel("final")
-	sub := client.Subscribe(ctx, wake, cancel, final)
+	wake, cancel := w.q.channel("wake"), w.q.channel("cancel")
+	sub := client.Subscribe(ctx, wake, cancel)
 	defer sub.Close()
 	messages := sub.Channel()
 	for {
@@ -288,8 +279,6 @@ func (w *Worker) listen(ctx context.Context, _ *life) {
 				w.q.events.wake()
 			case cancel:
 				w.q.events.cancel(id)
-			case final:
-				w.q.events.finished(id)
 			}
 		case <-ctx.Done():
 			return

@@ -25,6 +25,7 @@ const (
 
 // spec is a task that is ready to be stored.
 type spec struct {
+	db  *models.DB // whose task dispatches it, if any
 	row sqldialect.NewTask
 	raw []byte // the arguments in the clear, for execution in this process
 }
@@ -57,7 +58,7 @@ func (q *Queue) newSpec(ctx context.Context, name string, raw []byte, locks Lock
 			return nil, fmt.Errorf("tasking: dispatch %s: %w", name, err)
 		}
 	}
-	s := &spec{raw: raw, row: sqldialect.NewTask{
+	s := &spec{db: q.db, raw: raw, row: sqldialect.NewTask{
 		ID: models.NewID(), DomainID: domain.ID, Name: name, CID: o.CID, UserID: o.User, Args: sealed,
 		Resources: names, Reservations: reservations(names), Immediate: o.Immediate,
 		Deferred: !o.Immediate || !o.NotDeferred, Queue: defaultQueue, MaxAttempts: o.MaxAttempts, Versions: versions,
@@ -94,7 +95,7 @@ func (q *Queue) dispatch(ctx context.Context, s *spec) (*Ticket, error) {
 			return w.dispatchInline(ctx, q, s, l, leave)
 		}
 	}
-	if q.db.Plain() {
+	if !q.db.InTx() {
 		done, err := q.dispatches.do(ctx, s)
 		if err != nil {
 			return nil, dispatchError(err, s)
@@ -124,7 +125,8 @@ type dispatched struct {
 
 func newDispatches(q *Queue) *batcher[*spec, dispatched] {
 	return &batcher[*spec, dispatched]{limit: dispatchBatch, write: q.writeDispatches, blames: func(err error) bool {
-		return sqldialect.IsDataError(err) || sqldialect.IsUniqueViolation(err) || errors.Is(err, pulperr.NotFound)
+		return sqldialect.IsDataError(err) || sqldialect.IsUniqueViolation(err) || errors.Is(err, pulperr.NotFound) ||
+			errors.Is(err, errFenced)
 	}}
 }
 
@@ -153,11 +155,15 @@ func (q *Queue) writeDispatches(ctx context.Context, batch []*spec) ([]dispatche
 			return nil
 		}
 		done, err := q.insert(ctx, tx, some)
+		if err != nil {
+			return err
+		}
+		scopes := make([]*models.TaskScope, len(some))
 		for i, d := range done {
-			out[places[i]].InsertedTask = d
+			out[places[i]].InsertedTask, scopes[i] = d, some[i].db.Task()
 		}
 		q.at("dispatch.before_commit")
-		return err
+		return fenceAll(ctx, tx, scopes)
 	})
 	if err == nil {
 		q.at("dispatch.committed")
@@ -183,6 +189,7 @@ func (q *Queue) insertAndDeliver(ctx context.Context, tx *models.Tx, s *spec, pa
 }
 
 func (q *Queue) deliverInserted(ctx context.Context, s *spec, done sqldialect.InsertedTask) {
+	q.emit(s.event(models.TaskState(done.State))) // before a worker knows of it
 	if done.Ready && done.State == string(models.Waiting) {
 		q.deliver(ctx, sqldialect.ReadyTask{ID: s.row.ID, Queue: s.row.Queue, Versions: s.row.Versions})
 	}

@@ -33,6 +33,8 @@ type Env struct {
 	claimed   *claimed
 	downloads *download.Pool
 	work      workDir
+	reports   openReports
+	isolated  bool // in a process of its own, which is this one
 	began     time.Time
 
 	completion completion
@@ -55,7 +57,7 @@ func (w *Worker) newEnv(ctx context.Context, c *claimed) (*Env, error) {
 			return e, fmt.Errorf("tasking: domain of task %s: %w", c.ID, err)
 		}
 	}
-	e.DB = db.ForTask(&models.TaskScope{TaskID: c.ID, Fence: fence(w.q.kind, c.ID, c.ClaimID, &e.completion)})
+	e.DB = db.ForTask(&models.TaskScope{TaskID: c.ID, ClaimID: c.ClaimID, Fence: fence(w.q.kind, c.ID, c.ClaimID, &e.completion)})
 	e.Queue = w.q.In(e.DB)
 	if c.TaskGroupID != nil {
 		e.Group = &Group{ID: *c.TaskGroupID, q: e.Queue}
@@ -65,7 +67,10 @@ func (w *Worker) newEnv(ctx context.Context, c *claimed) (*Env, error) {
 
 // WorkDir returns the task's own directory, with mode 0700, made at the first call and removed with everything in it
 // when the task has ended. Paths cannot lead out of it; its Name is its path, for programs that want one. The caller
-// does not close it. No task may rely on the process's working directory or on [os.TempDir], which all tasks share.
+// does not close it. No task may rely on the process's working directory or on [os.TempDir], which all tasks share; see
+// also [Env.MkdirTemp], [Env.CreateTemp] and [Env.Command].
+//
+// Errors: Invalid if the worker has no WorkDir; Unavailable, with the system's error; Conflict once the task has ended.
 func (e *Env) WorkDir() (*os.Root, error) { return e.work.open(e.worker, e.claimed) }
 
 // Client returns the client that downloads from a remote, shared by all tasks of the process, so that the remote's

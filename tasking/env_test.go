@@ -115,6 +115,95 @@ func TestProgressIsThrottled(t *testing.T) {
 	})
 }
 
+func TestCount(t *testing.T) {
+	t.Parallel()
+	no := errors.New("no")
+	items := func(yield func(string, error) bool) {
+		for _, item := range []string{"a", "b", "", "c"} {
+			err := map[bool]error{true: no}[item == ""]
+			if !yield(item, err) {
+				return
+			}
+		}
+	}
+	for _, tt := range []struct {
+		stop string // the item at which the loop is left
+		want int64
+	}{{"never", 3}, {"a", 0}, {"b", 1}, {"", 2}, {"c", 2}} {
+		p := new(tasking.Progress)
+		var got []string
+		for item, err := range tasking.Count(p, items) {
+			if (item == "") != errors.Is(err, no) {
+				t.Errorf("item %q comes with %v", item, err)
+			}
+			if item == tt.stop {
+				break
+			}
+			got = append(got, item)
+		}
+		if p.Done() != tt.want || tt.stop == "never" && len(got) != 4 {
+			t.Errorf("left at %q: %d done, want %d; passed %q", tt.stop, p.Done(), tt.want, got)
+		}
+	}
+}
+
+// TestReportsLeftOpen ends tasks while a goroutine of theirs still reports.
+func TestReportsLeftOpen(t *testing.T) {
+	t.Parallel()
+	open := tasking.Define[string]("test.open")
+	dbtest.Each(t, func(t *testing.T, url string) {
+		t.Parallel()
+		b := setup(t, url, "")
+		var left sync.WaitGroup
+		leave := make(chan struct{})
+		w := b.worker(tasking.WorkerOptions{ProgressInterval: time.Hour, Bindings: []tasking.Binding{open.Do(
+			func(ctx context.Context, env *tasking.Env, end string) error {
+				begun := make(chan struct{})
+				left.Go(func() {
+					_ = env.Progress(ctx, "m", "c", func(p *tasking.Progress) error {
+						p.SetDone(7)
+						close(begun)
+						<-leave
+						p.SetDone(8) // too late
+						return nil
+					})
+				})
+				<-begun
+				switch end {
+				case "fail":
+					return errors.New("no")
+				case "panic":
+					panic("no")
+				}
+				return nil
+			})}})
+		ends := map[string]models.TaskState{"well": models.Completed, "fail": models.Failed, "panic": models.Failed}
+		ids := map[string]*tasking.Ticket{}
+		for end := range ends {
+			ticket, err := open.Dispatch(t.Context(), b.q, end)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ids[end] = ticket
+		}
+		if err := w.RunPending(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		check := func(when string) {
+			for end, want := range ends {
+				reports, err := b.q.ProgressReports(t.Context(), ids[end].TaskID)
+				if err != nil || len(reports) != 1 || reports[0].State != want || reports[0].Done != 7 {
+					t.Errorf("%s, %s: reports = %+v, %v, want %s, 7 done", end, when, reports, err, want)
+				}
+			}
+		}
+		check("at once")
+		close(leave)
+		left.Wait()
+		check("later")
+	})
+}
+
 type remote struct{ models.Remote }
 
 func TestFetch(t *testing.T) {

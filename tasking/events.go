@@ -2,6 +2,8 @@ package tasking
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -17,6 +19,7 @@ type events struct {
 	wakers  map[*func()]struct{}
 	waiters map[uuid.UUID]map[chan struct{}]struct{}
 	cancels map[*func(uuid.UUID)]struct{}
+	readers map[*Subscription]struct{}
 }
 
 func newEvents() *events {
@@ -24,6 +27,7 @@ func newEvents() *events {
 		wakers:  map[*func()]struct{}{},
 		waiters: map[uuid.UUID]map[chan struct{}]struct{}{},
 		cancels: map[*func(uuid.UUID)]struct{}{},
+		readers: map[*Subscription]struct{}{},
 	}
 }
 
@@ -67,14 +71,51 @@ func (e *events) cancel(id uuid.UUID) {
 	}
 }
 
-func (e *events) finished(id uuid.UUID) {
+// deliver passes events on to those who listen in this process.
+func (e *events) deliver(list []Event) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	for ch := range e.waiters[id] {
-		select {
-		case ch <- struct{}{}:
-		default:
+	for _, event := range list {
+		if event.State.Final() {
+			for ch := range e.waiters[event.TaskID] {
+				select {
+				case ch <- struct{}{}:
+				default:
+				}
+			}
 		}
+		for s := range e.readers {
+			s.push(event)
+		}
+	}
+}
+
+// heard reports whether anybody listens.
+func (e *events) heard() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return len(e.waiters) > 0 || len(e.readers) > 0
+}
+
+// join delivers to s until the returned function is called.
+func (e *events) join(s *Subscription) (leave func()) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.readers[s] = struct{}{}
+	return func() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		delete(e.readers, s)
+	}
+}
+
+// close ends all subscriptions.
+func (e *events) close() {
+	e.mu.Lock()
+	readers := slices.Collect(maps.Keys(e.readers))
+	e.mu.Unlock()
+	for _, s := range readers {
+		s.Close()
 	}
 }
 

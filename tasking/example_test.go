@@ -3,7 +3,9 @@ package tasking_test
 import (
 	"context"
 	"fmt"
+	"iter"
 	"os"
+	"os/exec"
 	"path/filepath"
 
 	"github.com/pulpgo/pulpcore/models"
@@ -23,11 +25,25 @@ func (a CopyArgs) Locks() tasking.Locks {
 // Copy is known by name before its function exists.
 var Copy = tasking.Define[CopyArgs]("example.copy")
 
+// list yields the files of a place.
+func list(place string) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		_ = yield(place+"/1", nil) && yield(place+"/2", nil)
+	}
+}
+
+func copyFile(name, to string) error { return nil }
+
 func copyFiles(ctx context.Context, env *tasking.Env, a CopyArgs) error {
 	err := env.Progress(ctx, "Copying", "example.copying", func(p *tasking.Progress) error {
 		p.SetTotal(2)
-		for range 2 {
-			p.Add(1)
+		for name, err := range tasking.Count(p, list(a.From)) {
+			if err != nil {
+				return err
+			}
+			if err := copyFile(name, a.To); err != nil {
+				return err
+			}
 		}
 		return nil
 	})
@@ -102,4 +118,69 @@ func copyTwice(ctx context.Context, q *tasking.Queue) error {
 	}
 	fmt.Println(models.Completed, counts[models.Completed], "of", reports[0].Done)
 	return nil
+}
+
+// Convert runs a program that may crash or hang, so it gets a process of its own.
+var Convert = tasking.Define[CopyArgs]("example.convert")
+
+func convert(ctx context.Context, env *tasking.Env, a CopyArgs) error {
+	out, err := env.CreateTemp("converted")
+	if err != nil {
+		return err
+	}
+	defer out.Close()
+	cmd, err := env.Command(ctx, "convert", a.From, a.To) // in the work directory, ends with ctx
+	if err != nil {
+		return err
+	}
+	cmd.Stdout = out
+	return cmd.Run()
+}
+
+// A worker that executes a task in processes, and the program that such a process is.
+func ExampleWorker_RunIsolated() {
+	serve := func(ctx context.Context, q *tasking.Queue, args []string) error {
+		w, err := tasking.NewWorker(q, &tasking.WorkerOptions{
+			Bindings: []tasking.Binding{Convert.Do(convert, &tasking.BindingOptions{Subprocess: true})},
+			WorkDir:  "/var/lib/example/tmp",
+			Command:  func() *exec.Cmd { return exec.Command(os.Args[0], "task") },
+		})
+		if err != nil {
+			return err
+		}
+		if len(args) == 1 && args[0] == "task" {
+			return w.RunIsolated(ctx)
+		}
+		return w.Run(ctx)
+	}
+	_ = serve
+}
+
+// Follow a task from its dispatch to its end. The subscription comes first, so that nothing is missed.
+func ExampleQueue_Subscribe() {
+	follow := func(ctx context.Context, q *tasking.Queue) error {
+		events := q.Subscribe()
+		defer events.Close()
+		ticket, err := Copy.Dispatch(ctx, q, CopyArgs{"a", "b"})
+		if err != nil {
+			return err
+		}
+		for e := range events.All(ctx) {
+			switch {
+			case e.Kind == tasking.EventsLost: // they are hints: the database knows
+				task, err := q.Get(ctx, ticket.TaskID)
+				if err != nil || task.State.Final() {
+					return err
+				}
+			case e.TaskID != ticket.TaskID:
+			case e.Kind == tasking.ProgressChanged:
+				fmt.Println(e.Progress.Message, e.Progress.Done)
+			case e.State.Final():
+				fmt.Println(e.Name, e.State)
+				return nil
+			}
+		}
+		return context.Cause(ctx)
+	}
+	_ = follow
 }

@@ -40,14 +40,13 @@ var errGoexit = errors.New("tasking: the task ended its goroutine (runtime.Goexi
 // state, or "" if the task is not this worker's any more, waits again, or could not be waited for; and, if continues
 // allows it then, the task with which the slot goes on.
 func (w *Worker) run(l *life, c *claimed, raw []byte, continues func() bool) (models.TaskState, *claimed) {
+	w.q.emit(taskEvent(&c.Task, models.Running))
 	x, env, err := w.begin(c, w.limit(c))
 	if err != nil {
 		return w.conclude(l, x, env, ending{state: models.Failed, err: w.taskError(err)}, continues)
 	}
 	go w.call(x, env, raw)
-	select {
-	case <-x.done:
-	case <-l.abandon:
+	if !w.await(l, x, env) {
 		w.log.Error("task does not end; its reservations stay until the process does", "task_id", c.ID, "task", c.Name)
 		return "", nil
 	}
@@ -119,7 +118,7 @@ func (w *Worker) apply(env *Env, raw []byte) (json.RawMessage, error) {
 			}
 		}
 	}
-	return b.run(env.ctx, env, raw)
+	return w.execute(env, b, raw)
 }
 
 // ending says what the function's return means.
@@ -148,6 +147,9 @@ func (w *Worker) ending(x *execution) ending {
 
 // taskError returns what clients may know about err.
 func (w *Worker) taskError(err error) *models.TaskError {
+	if d, ok := errors.AsType[*deathError](err); ok {
+		return &models.TaskError{Reason: d.reason}
+	}
 	e := &models.TaskError{Description: pulperr.Message(err), Code: pulperr.Code(err)}
 	if p, ok := errors.AsType[*panicError](err); ok && w.opts.Tracebacks {
 		stack := string(p.stack)
@@ -184,11 +186,12 @@ func (w *Worker) conclude(
 		return "", nil
 	case done.state == models.Waiting:
 		env.Log.WarnContext(ctx, "task runs again", "attempt", x.task.Attempt, "pause", *e.retry, "err", x.err)
+		w.q.emit(taskEvent(&x.task.Task, models.Waiting))
 		return "", nil
 	}
 	env.logEnd(ctx, done.state, x.err)
+	w.q.emit(taskEvent(&x.task.Task, done.state))
 	w.q.deliver(ctx, done.ready...)
-	w.q.finished(ctx, x.task.ID, done.state)
 	return done.state, done.next
 }
 
@@ -231,7 +234,9 @@ func (w *Worker) finish(
 		}
 	}
 	for {
-		f := &finishing{task: env.claimed, end: e, reported: env.reported.Load()}
+		f := &finishing{
+			task: env.claimed, end: e, reported: env.reported.Load() || w.isIsolated(env.claimed.Name),
+		}
 		err := store(func() (err error) {
 			f.continues = continues != nil && continues()
 			done, err = w.end(ctx, f)

@@ -2,6 +2,8 @@ package tasking
 
 import (
 	"context"
+	"encoding/json"
+	"testing"
 
 	"github.com/google/uuid"
 	"github.com/redis/go-redis/v9"
@@ -97,4 +99,28 @@ func Pile(ctx context.Context, q *Queue, n int, resource string) error {
 		}
 	}
 	return nil
+}
+
+// CompareVersions compares versions.
+func CompareVersions(a, b string) int { return compareVersions(a, b) }
+
+// RemoveAll removes a tree as the end of a task does.
+func RemoveAll(path string) error { return removeAll(path) }
+
+// Prefix returns the prefix of the queue's names in Redis.
+func Prefix(q *Queue) string { return q.prefix }
+
+// EventBuffer is how many events a slow reader may be behind.
+const EventBuffer = eventBuffer
+
+// Emit says that a task has a state.
+func Emit(q *Queue, t *models.Task, state models.TaskState) { q.emit(taskEvent(t, state)) }
+
+// EventsOf returns how many events a message has.
+func EventsOf(t testing.TB, payload string) int {
+	var parts []json.RawMessage
+	if err := json.Unmarshal([]byte(payload), &parts); err != nil {
+		t.Fatal(err)
+	}
+	return len(parts) - 1
 }

@@ -343,6 +343,7 @@ func (e *Env) CompleteTx(ctx context.Context, tx *models.Tx, result any) error {
 	}
 	tx.AfterCommit(func() {
 		e.completion.end()
+		w.q.emit(taskEvent(e.Task, models.Completed))
 		w.q.deliver(ctx, done[0].ready...)
 	})
 	return nil

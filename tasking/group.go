@@ -174,37 +174,3 @@ func (g *Group) update(ctx context.Context, set string, args ...any) error {
 	}
 	return wrap(err, "change task group %s", g.ID)
 }
-
-// GroupProgress is one progress report that the members of a group share.
-type GroupProgress struct {
-	group *Group
-	code  string
-}
-
-// Progress returns the report with a code. It need not exist until it is used.
-func (g *Group) Progress(code string) GroupProgress { return GroupProgress{g, code} }
-
-// Add counts n more units as done, n < 0 fewer. The database does the addition in one statement, so any number of tasks
-// may do it at once. It is a transaction of its own: do not call it inside of one, which would make all members wait
-// for that one's end.
-//
-// Errors: NotFound.
-func (p GroupProgress) Add(ctx context.Context, n int64) error {
-	return p.update(ctx, "done = done + ?", n)
-}
-
-// AddTotal counts n more units that are to be done, like [GroupProgress.Add].
-//
-// Errors: NotFound.
-func (p GroupProgress) AddTotal(ctx context.Context, n int64) error {
-	return p.update(ctx, "total = total + ?", n)
-}
-
-func (p GroupProgress) update(ctx context.Context, set string, n int64) error {
-	rows, err := exec(ctx, p.group.q.db, "UPDATE core_groupprogressreport SET "+set+
-		", pulp_last_updated = ? WHERE task_group_id = ? AND code = ?", n, models.Now(), p.group.ID, p.code)
-	if err == nil && rows == 0 {
-		return pulperr.Public(pulperr.NotFound, "the task group has no progress report %q", p.code)
-	}
-	return wrap(err, "change progress report %q", p.code)
-}

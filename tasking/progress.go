@@ -87,12 +87,17 @@ func (e *Env) Progress(ctx context.Context, message, code string, fn func(p *Pro
 	if err != nil {
 		return wrap(err, "begin progress report %q", code)
 	}
+	e.Queue.emit(progressEvent(e.Task, &p.row))
 	state := models.Failed // also if fn panics
+	e.reports.add(p)
 	stop := e.keepWriting(ctx, p)
 	defer func() {
 		stop()
 		p.change(func(r *models.ProgressReport) { r.State = state })
-		if saveErr := e.save(context.WithoutCancel(ctx), p); saveErr != nil && err == nil {
+		saveErr := e.save(context.WithoutCancel(ctx), p)
+		if saveErr == nil {
+			e.reports.remove(p)
+		} else if err == nil {
 			err = saveErr
 		}
 	}()
@@ -121,7 +126,6 @@ func (e *Env) keepWriting(ctx context.Context, p *Progress) (stop func()) {
 			}
 			if err := e.save(ctx, p); err != nil && ctx.Err() == nil {
 				e.Log.WarnContext(ctx, "progress report is written later", "err", err)
-				p.change(func(*models.ProgressReport) {})
 			}
 		}
 	})
@@ -134,8 +138,53 @@ func (e *Env) save(ctx context.Context, p *Progress) error {
 	if !dirty {
 		return nil
 	}
-	_, err := exec(ctx, e.DB, `UPDATE core_progressreport SET state = ?, total = ?, done = ?, suffix = ?,
+	n, err := exec(ctx, e.DB, `UPDATE core_progressreport SET state = ?, total = ?, done = ?, suffix = ?,
 		pulp_last_updated = ? WHERE pulp_id = ? AND state IN ('waiting', 'running')`,
 		r.State, r.Total, r.Done, r.Suffix, models.Now(), r.ID)
+	switch {
+	case err != nil:
+		p.change(func(*models.ProgressReport) {})
+	case n > 0:
+		e.Queue.emit(progressEvent(e.Task, &r))
+	}
 	return wrap(err, "write progress report %q", r.Code)
+}
+
+// openReports are the reports whose end is not written yet.
+type openReports struct {
+	mu   sync.Mutex
+	open map[*Progress]bool
+}
+
+func (o *openReports) add(p *Progress) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.open == nil {
+		o.open = map[*Progress]bool{}
+	}
+	o.open[p] = true
+}
+
+func (o *openReports) remove(p *Progress) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	delete(o.open, p)
+}
+
+// flushReports writes the last numbers of reports that are still open when the task's function has returned: those of
+// a goroutine that it left behind, and those that could not be written. The end of the task closes them.
+func (e *Env) flushReports() {
+	e.reports.mu.Lock()
+	defer e.reports.mu.Unlock()
+	if len(e.reports.open) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(e.ctx), noteTimeout)
+	defer cancel()
+	for p := range e.reports.open {
+		if err := e.save(ctx, p); err != nil {
+			e.Log.WarnContext(ctx, "progress report is not written", "err", err)
+			return
+		}
+	}
 }

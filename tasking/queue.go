@@ -34,8 +34,11 @@ type core struct {
 	embedded  *miniredis.Miniredis // nil with a real Redis
 	delivery  *delivery
 	events    *events
+	outbox    *outbox
+	listening chan struct{} // a token for the worker that receives the events of other processes
 
 	dispatches  *batcher[*spec, dispatched]
+	additions   *batcher[addition, bool]
 	versions    map[string]string // of the plugins of this process
 	preferDefer bool
 	fault       func(point string) // stops at a point, in tests; nil does nothing
@@ -75,7 +78,7 @@ func NewQueue(db *models.DB, opts *QueueOptions) (*Queue, error) {
 	}
 	c := &core{
 		kind: db.Conn().Kind, log: opts.Log, prefix: opts.Prefix, events: newEvents(),
-		versions: opts.Versions, preferDefer: opts.PreferDefer,
+		listening: make(chan struct{}, 1), versions: opts.Versions, preferDefer: opts.PreferDefer,
 	}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
@@ -86,9 +89,9 @@ func NewQueue(db *models.DB, opts *QueueOptions) (*Queue, error) {
 	if err := c.connect(opts); err != nil {
 		return nil, err
 	}
-	c.delivery = newDelivery(c)
+	c.delivery, c.outbox = newDelivery(c), newOutbox(c)
 	q := &Queue{core: c, db: db}
-	c.dispatches = newDispatches(q)
+	c.dispatches, c.additions = newDispatches(q), newAdditions(q)
 	return q, nil
 }
 
@@ -134,6 +137,8 @@ func (q *Queue) DB() *models.DB { return q.db }
 
 // Close closes the connections to Redis. It may be called twice.
 func (q *Queue) Close() error {
+	q.events.close()
+	q.outbox.close()
 	err := q.delivery.close()
 	if q.embedded != nil {
 		q.embedded.Close()
@@ -181,4 +186,19 @@ func (q *Queue) Ping(ctx context.Context) error {
 		return fmt.Errorf("tasking: ping Redis: %w: %w", pulperr.Unavailable, err)
 	}
 	return nil
+}
+
+// Redis returns the connection to the Redis that ready tasks are announced in, which may be the one inside this
+// process: for tools that show what is there. The queue closes it.
+//
+// Errors: Unavailable once the queue is closed.
+func (q *Queue) Redis() (redis.UniversalClient, error) {
+	client, err := q.delivery.redis()
+	return client, kindOr(err, pulperr.Unavailable)
+}
+
+// RedisQueues returns the names that the queue has within Redis: the one of ordinary tasks first, then that of
+// immediate ones.
+func (q *Queue) RedisQueues() []string {
+	return []string{q.queueName(defaultQueue), q.queueName(immediateQueue)}
 }

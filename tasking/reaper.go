@@ -188,8 +188,8 @@ func (w *Worker) bury(ctx context.Context, l *life, c *claimed) {
 		env.Log.WarnContext(ctx, "task of a dead worker runs again", "attempt", c.Attempt)
 	default:
 		env.Log.ErrorContext(ctx, "task of a dead worker was ended", "state", string(done.state))
+		w.q.emit(taskEvent(&c.Task, done.state))
 		w.q.deliver(ctx, done.ready...)
-		w.q.finished(ctx, c.ID, done.state)
 	}
 }
 

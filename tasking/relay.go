@@ -137,7 +137,7 @@ func (w *Worker) takeDue(ctx context.Context) ([]due, error) {
 // returns the tasks whose message is with a worker, which may claim them any moment or may have died.
 func (w *Worker) redeliver(ctx context.Context, batch []due) (doubtful map[uuid.UUID]bool, err error) {
 	doubtful = map[uuid.UUID]bool{}
-	for _, t := range batch {
+	for i, t := range batch {
 		fresh, err := w.q.delivery.offer(ctx, t.ReadyTask)
 		if err != nil {
 			return nil, err
@@ -163,6 +163,7 @@ func (w *Worker) redeliver(ctx context.Context, batch []due) (doubtful map[uuid.
 		if n == 0 {
 			continue
 		}
+		batch[i].Gen = next.Gen
 		w.log.WarnContext(ctx, "message of a task was lost by redis", "task_id", t.ID, "generation", next.Gen)
 		if _, err := w.q.delivery.offer(ctx, next); err != nil {
 			return nil, err
@@ -200,24 +201,29 @@ func (w *Worker) postpone(ctx context.Context, batch []due, doubtful map[uuid.UU
 	}
 	w.q.backlog.Store(int64(backlog))
 	verify := max(relayVerify, time.Duration(backlog/relayRate)*time.Second)
-	var safe, soon []uuid.UUID
+	var safe, soon []any
 	for _, t := range batch {
 		if doubtful[t.ID] {
-			soon = append(soon, t.ID)
+			soon = append(soon, t.ID, t.Gen)
 		} else {
-			safe = append(safe, t.ID)
+			safe = append(safe, t.ID, t.Gen)
 		}
 	}
 	return errors.Join(w.lookAgain(ctx, safe, verify), w.lookAgain(ctx, soon, w.activeTooLong()))
 }
 
-func (w *Worker) lookAgain(ctx context.Context, ids []uuid.UUID, after time.Duration) error {
-	if len(ids) == 0 {
+// lookAgain sets when tasks are looked at again, given as ids and generations by turns. One that has run and waits again
+// has a new generation, about which nobody was told yet; one that is locked is being claimed.
+func (w *Worker) lookAgain(ctx context.Context, messages []any, after time.Duration) error {
+	if len(messages) == 0 {
 		return nil
 	}
 	_, err := exec(ctx, w.q.db, `UPDATE core_task SET deliver_due = ?due WHERE pulp_id IN (
-			SELECT pulp_id FROM core_task WHERE pulp_id IN (?ids) AND state = 'waiting' ?lock)`,
-		sqldialect.Named{"due": w.q.kind.After(after), "ids": bun.List(ids), "lock": w.q.kind.SkipLocked()})
+			SELECT pulp_id FROM core_task WHERE (pulp_id, delivery_gen) IN (?messages) AND (state = 'waiting') IS TRUE
+			?lock)`, sqldialect.Named{
+		"due": w.q.kind.After(after), "lock": w.q.kind.SkipLocked(),
+		"messages": bun.SafeQuery(w.q.kind.Values(len(messages)/2, "uuid", "integer"), messages...),
+	})
 	return wrap(err, "postpone delivery")
 }
 

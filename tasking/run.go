@@ -40,7 +40,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	defer keepers.Wait()
 	defer stop()
 	for _, keep := range []func(context.Context, *life){
-		w.keepBeating, w.keepReaping, w.keepRelaying, w.keepScheduling, w.listen, w.keepClock,
+		w.keepBeating, w.keepReaping, w.keepRelaying, w.keepScheduling, w.listen, w.listenEvents, w.keepClock,
 	} {
 		keepers.Go(func() { keep(house, l) })
 	}
@@ -197,7 +197,7 @@ func (w *Worker) ends(l *life) {
 	}
 	_, err := exec(ctx, w.q.db, `DELETE FROM core_worker WHERE pulp_id = ? AND NOT EXISTS (SELECT 1 FROM core_task
 		WHERE worker_id = ? AND state IN ('running', 'canceling'))`, l.id, l.id)
-	if err = errors.Join(err, removeAll(w.dir(l.id))); err != nil {
+	if err = errors.Join(err, w.removeDir(l.id)); err != nil {
 		w.log.WarnContext(ctx, "worker leaves traces", "worker_id", l.id, "err", err)
 	}
 	if !l.quiet {

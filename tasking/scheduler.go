@@ -169,7 +169,12 @@ func (q *Queue) scheduledSpec(ctx context.Context, row *scheduleRow) (*spec, err
 			locks.Exclusive = append(locks.Exclusive, Named(name)...)
 		}
 	}
-	return q.newSpec(ctx, row.TaskName, raw, locks, &Options{User: row.UserID, CID: newCID()})
+	s, err := q.newSpec(ctx, row.TaskName, raw, locks, &Options{User: row.UserID, CID: newCID()})
+	if err != nil {
+		return nil, err
+	}
+	s.row.Schedule = &row.ID
+	return s, nil
 }
 
 // newCID returns a fresh correlation id.

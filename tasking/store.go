@@ -10,6 +10,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"github.com/pulpgo/pulpcore/internal/sqldialect"
+	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
 )
 
@@ -65,6 +66,32 @@ func fence(kind sqldialect.Kind, id, claim uuid.UUID, c *completion) func(contex
 	}
 }
 
+// fenceAll is fence for a transaction in which several tasks take part; nil stands for those who are no task.
+func fenceAll(ctx context.Context, tx *models.Tx, scopes []*models.TaskScope) error {
+	claims := map[uuid.UUID]uuid.UUID{}
+	for _, s := range scopes {
+		if s != nil {
+			claims[s.TaskID] = s.ClaimID
+		}
+	}
+	if len(claims) == 0 {
+		return nil
+	}
+	pairs := make([]any, 0, 2*len(claims))
+	for task, claim := range claims {
+		pairs = append(pairs, task, claim)
+	}
+	kind := tx.Conn().Kind
+	var found []uuid.UUID
+	err := tx.Bun().NewRaw(`SELECT t.pulp_id FROM core_task t JOIN (?) AS v ON v.column1 = t.pulp_id AND v.column2 = t.claim_id
+		WHERE (t.state IN ('running', 'canceling')) IS TRUE ORDER BY t.pulp_id ?`,
+		bun.SafeQuery(kind.Values(len(claims), "uuid", "uuid"), pairs...), kind.ForShareOf("t")).Scan(ctx, &found)
+	if err == nil && len(found) < len(claims) {
+		return errFenced
+	}
+	return err
+}
+
 // deliverSoon makes the relay deliver some tasks.
 func (q *Queue) deliverSoon(ctx context.Context, tasks []sqldialect.ReadyTask) error {
 	ids := make([]uuid.UUID, len(tasks))
@@ -78,10 +105,10 @@ func (q *Queue) deliverSoon(ctx context.Context, tasks []sqldialect.ReadyTask) e
 	})
 }
 
-// deliverAllSoon makes the relay deliver every ready task again.
+// deliverAllSoon makes the relay deliver every ready task again, those that wait for another attempt when they are due.
 func (q *Queue) deliverAllSoon(ctx context.Context, idb bun.IDB) error {
-	_, err := idb.NewRaw(`UPDATE core_task SET deliver_due = ? WHERE state = 'waiting' AND unblocked_at IS NOT NULL`,
-		q.kind.Now()).Exec(ctx)
+	_, err := idb.NewRaw(`UPDATE core_task SET deliver_due = CASE WHEN not_before > ?now THEN not_before ELSE ?now END
+		WHERE state = 'waiting' AND unblocked_at IS NOT NULL`, sqldialect.Named{"now": q.kind.Now()}).Exec(ctx)
 	return err
 }
 

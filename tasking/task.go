@@ -3,6 +3,7 @@ package tasking
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -28,9 +29,7 @@ func (t *Task[A]) Name() string { return t.name }
 // log all of it.
 //
 // ctx is done when the task is canceled, when the worker loses it or shuts down; [context.Cause] tells which. The
-// reservations are held until fn returns.
-//
-// At most one [BindingOptions] may be given, nil is allowed.
+// reservations are held until fn returns. At most one [BindingOptions] may be given, nil is allowed.
 func (t *Task[A]) Do(fn func(ctx context.Context, env *Env, args A) error, opts ...*BindingOptions) Binding {
 	return t.DoResult(func(ctx context.Context, env *Env, args A) (any, error) { return nil, fn(ctx, env, args) }, opts...)
 }
@@ -40,12 +39,7 @@ func (t *Task[A]) DoResult(
 	fn func(ctx context.Context, env *Env, args A) (any, error), opts ...*BindingOptions,
 ) Binding {
 	b := Binding{name: t.name}
-	switch {
-	case len(opts) > 1:
-		b.fault = fmt.Errorf("tasking: task %q: more than one BindingOptions", t.name)
-	case len(opts) == 1 && opts[0] != nil:
-		b.opts = *opts[0]
-	}
+	b.opts, b.fault = bindingOptions(opts)
 	b.run = func(ctx context.Context, env *Env, raw []byte) (json.RawMessage, error) {
 		var args A
 		if err := json.Unmarshal(raw, &args); err != nil {
@@ -118,15 +112,28 @@ func (t *Task[A]) spec(ctx context.Context, q *Queue, args A, opts []*Options) (
 type Binding struct {
 	name  string
 	opts  BindingOptions
-	fault error
+	fault error // of the options, for NewWorker to report
 	run   func(ctx context.Context, env *Env, raw []byte) (json.RawMessage, error)
 }
 
-// BindingOptions refine how a task is executed. The zero value of each field is its default.
+// BindingOptions say how a task is executed. The zero value of each field is its default.
 type BindingOptions struct {
 	// Timeout is how long the function may take; then its context ends with [ErrTimeout], and the task fails. Default 0:
 	// without limit. Immediate tasks have 5 s whatever it says.
 	Timeout time.Duration
+	// Subprocess executes the function in a process of its own, made by [WorkerOptions].Command, which is killed if it
+	// does not stop when it is told to, and which may crash without harm to the worker.
+	Subprocess bool
+}
+
+func bindingOptions(opts []*BindingOptions) (BindingOptions, error) {
+	switch {
+	case len(opts) > 1:
+		return BindingOptions{}, errors.New("more than one BindingOptions")
+	case len(opts) == 1 && opts[0] != nil:
+		return *opts[0], nil
+	}
+	return BindingOptions{}, nil
 }
 
 // Name returns the name of the task.

@@ -15,6 +15,10 @@
 // A worker that dies is noticed by its heartbeat, and its tasks are failed, never run again. Should it only have slept,
 // nothing it writes with its task's [Env].DB commits any more.
 //
+// A function that does not return keeps its task's reservations, because it may still write. It is reported with its
+// stacks, see [WorkerOptions]; a task that shall be killed instead, and may crash, gets a process of its own with
+// [BindingOptions].
+//
 // States: waiting → running → completed or failed; a canceled task goes from waiting to canceled, and from running
 // by way of canceling, which lasts until its function has returned.
 package tasking

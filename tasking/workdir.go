@@ -19,20 +19,31 @@ import (
 type workDir struct {
 	mu     sync.Mutex
 	root   *os.Root
+	given  string // where another process has made it and will remove it; "" makes it here
 	closed bool
 }
 
 func (d *workDir) open(w *Worker, c *claimed) (*os.Root, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	return d.openLocked(w, c)
+}
+
+func (d *workDir) openLocked(w *Worker, c *claimed) (*os.Root, error) {
 	switch {
 	case d.closed:
 		return nil, fmt.Errorf("tasking: work directory: the task has ended: %w", pulperr.Conflict)
 	case d.root != nil:
 		return d.root, nil
+	case d.given == "" && w.opts.WorkDir == "":
+		return nil, pulperr.Public(pulperr.Invalid, "the worker has no WorkDir")
 	}
-	path := filepath.Join(w.dir(*c.WorkerID), fmt.Sprintf("%s.%d", c.ID, c.Attempt))
-	err := os.MkdirAll(path, 0o700)
+	path := d.given
+	var err error
+	if path == "" {
+		path = filepath.Join(w.dir(*c.WorkerID), fmt.Sprintf("%s.%d", c.ID, c.Attempt))
+		err = os.MkdirAll(path, 0o700)
+	}
 	if err == nil {
 		d.root, err = os.OpenRoot(path)
 	}
@@ -51,7 +62,11 @@ func (e *Env) removeWorkDir() {
 		return
 	}
 	path := d.root.Name()
-	if err := errors.Join(d.root.Close(), removeAll(path)); err != nil {
+	err := d.root.Close()
+	if d.given == "" {
+		err = errors.Join(err, removeAll(path))
+	}
+	if err != nil {
 		e.Log.Warn("work directory stays", "path", path, "err", err)
 	}
 }
@@ -75,8 +90,19 @@ func (w *Worker) dir(worker uuid.UUID) string {
 	return filepath.Join(w.opts.WorkDir, w.installation()+"."+worker.String())
 }
 
+// removeDir removes the directory of a worker that has ended.
+func (w *Worker) removeDir(worker uuid.UUID) error {
+	if w.opts.WorkDir == "" {
+		return nil
+	}
+	return removeAll(w.dir(worker))
+}
+
 // sweepDirs removes the directories of workers that are gone.
 func (w *Worker) sweepDirs(ctx context.Context) error {
+	if w.opts.WorkDir == "" {
+		return nil
+	}
 	entries, err := os.ReadDir(w.opts.WorkDir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
+	osexec "os/exec"
 	"regexp"
 	"sync"
 	"time"
@@ -38,7 +38,8 @@ type WorkerOptions struct {
 	Kind     string            // KindWorker, KindAPI or KindContent; default KindWorker
 	Versions map[string]string // of the plugins, by name
 	Store    *storage.Store
-	// WorkDir is the directory below which each task gets its own. Default: "pulpcore" in [os.TempDir].
+	// WorkDir is the absolute path of the directory below which each task gets its own. Default: none; tasks that ask for
+	// a directory fail then.
 	WorkDir     string
 	Downloads   *download.Pool // clients of remotes, shared in the process; default: one per run
 	ImportPaths []string       // absolute directories that file URLs of remotes may point below
@@ -47,10 +48,24 @@ type WorkerOptions struct {
 	TTL time.Duration
 	// Grace is how long running tasks are waited for when Run's context is done. Default 0: without limit.
 	Grace time.Duration
+	// CancelGrace is how long a task may go on after it was told to stop until it counts as stuck: see OnStuck. A task
+	// with a process of its own is killed then. Default 30 s.
+	CancelGrace time.Duration
+	// OnStuck is told once of each task in this process whose function does not return, with the stacks of its
+	// goroutines. Its reservations stay until it returns or the process ends, so a host may end the process here: other
+	// workers then end the task. Default: only the log and the task's error tell of it.
+	OnStuck func(task *models.Task, dump string)
 	// ProgressInterval is how often a progress report is written at most. Default 1 s.
 	ProgressInterval time.Duration
 	// Tracebacks puts the stack of a task that panicked into its error, where clients see it. Default: only the log.
 	Tracebacks bool
+
+	// Command returns a command, not started, that calls [Worker.RunIsolated] of a worker with the same bindings on the
+	// same database: usually the program itself with another argument. It executes the tasks that have a process of
+	// their own, see [BindingOptions]. Input, output and the first of the additional files are replaced, TMPDIR is set.
+	Command func() *osexec.Cmd
+	// IgnoreSubprocess executes all tasks in this process. It is meant for tests.
+	IgnoreSubprocess bool
 
 	// Discard removes a resource that a task left incomplete, given its PRN; NotFound counts as success. db is bound to
 	// the task's domain. Default: it stays.
@@ -107,11 +122,14 @@ type life struct {
 }
 
 const (
-	defaultSlots     = 4
-	immediateSlots   = 2
-	inlineSlots      = 4
-	defaultTTL       = 30 * time.Second
-	defaultProgress  = time.Second
+	defaultSlots    = 4
+	immediateSlots  = 2
+	inlineSlots     = 4
+	defaultTTL      = 30 * time.Second
+	defaultProgress = time.Second
+
+	defaultCancelGrace = 30 * time.Second
+
 	immediateTimeout = 5 * time.Second
 )
 
@@ -119,21 +137,18 @@ var taskName = regexp.MustCompile(`^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+$`)
 
 // NewWorker returns a worker that takes tasks from q. It starts nothing; see [Worker.Run].
 //
-// Errors: Invalid for two bindings of one name or a name that is not "<plugin>.<task>" in lower case, all of them
-// joined.
+// Errors: Invalid for two bindings of one name, a name that is not "<plugin>.<task>" in lower case, a relative
+// WorkDir, or a task that needs a process of its own without [WorkerOptions].Command, all of them joined.
 func NewWorker(q *Queue, opts *WorkerOptions) (*Worker, error) {
 	w := &Worker{q: q, bindings: map[string]Binding{}, runs: map[uuid.UUID]*execution{}, reaping: map[uuid.UUID]bool{}}
 	if opts != nil {
 		w.opts = *opts
 	}
 	w.setDefaults()
-	var faults []error
+	faults := w.isolationFaults()
 	for _, b := range w.opts.Bindings {
 		if !taskName.MatchString(b.name) || len(b.name) > maxName {
 			faults = append(faults, fmt.Errorf("tasking: task %q: the name is not of the form plugin.task", b.name))
-		}
-		if b.fault != nil {
-			faults = append(faults, b.fault)
 		}
 		if _, twice := w.bindings[b.name]; twice {
 			faults = append(faults, fmt.Errorf("tasking: task %q is bound twice", b.name))
@@ -160,7 +175,7 @@ func (w *Worker) setDefaults() {
 	setDefault(&o.Kind, KindWorker)
 	setDefault(&o.TTL, defaultTTL)
 	setDefault(&o.ProgressInterval, defaultProgress)
-	setDefault(&o.WorkDir, filepath.Join(os.TempDir(), "pulpcore"))
+	setDefault(&o.CancelGrace, defaultCancelGrace)
 	setDefault(&o.Log, w.q.log)
 	w.log = o.Log
 }

@@ -7,7 +7,10 @@
 //	fileserver content          only the content app
 //	fileserver worker           only the workers
 //	fileserver migrate          bring the database schema up to date and exit
+//	fileserver task             one task, for a worker that starts it as a process of its own
 //	fileserver reset-admin      make a new admin password, print it and exit
+//
+// What the tasks do is shown at /tasks/, by the server of everything and by that of the API, to the admin.
 //
 // Without configuration it keeps everything below ./pulp: SQLite, an in-process Redis and a folder. Settings come from
 // the file named by PULP_SETTINGS (or /etc/pulp/settings.toml if that exists) and from PULP_… variables; with
@@ -32,6 +35,8 @@ import (
 
 	"github.com/pulpgo/pulpcore"
 	"github.com/pulpgo/pulpcore/examples/fileserver/file"
+	"github.com/pulpgo/pulpcore/examples/fileserver/taskpage"
+	"github.com/pulpgo/pulpcore/rest"
 	"github.com/pulpgo/pulpcore/settings"
 )
 
@@ -73,12 +78,21 @@ func run(ctx context.Context, out io.Writer, args []string) (err error) {
 	if err != nil {
 		return err
 	}
-	app, err := pulpcore.OpenWith(ctx, set, &pulpcore.Options{Store: store}, file.Plugin())
+	app, err := pulpcore.OpenWith(ctx, set, &pulpcore.Options{Store: store, TaskCommand: taskCommand}, file.Plugin())
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, app.Close()) }()
 	return serve(ctx, out, app)
+}
+
+// taskCommand is this program as the process of one task.
+func taskCommand() *exec.Cmd {
+	self, err := os.Executable()
+	if err != nil {
+		self = os.Args[0]
+	}
+	return exec.Command(self, "task") //nolint:gosec // our own program
 }
 
 // role is what a process does with the App.
@@ -90,19 +104,32 @@ func roles() map[string]role {
 			if err := firstStart(ctx, out, app); err != nil {
 				return err
 			}
-			return app.Run(ctx)
+			if err := tellPage(out, app); err != nil {
+				return err
+			}
+			return pulpcore.Together(ctx,
+				func(ctx context.Context) error { return serveRole(ctx, app, "api", withTaskPage(app, app.Handler())) },
+				func(ctx context.Context) error { return app.Heartbeat(ctx, "content") },
+				func(ctx context.Context) error { return app.Work(ctx, 0) },
+			)
 		},
 		"api": func(ctx context.Context, out io.Writer, app *pulpcore.App) error {
 			if err := firstStart(ctx, out, app); err != nil {
 				return err
 			}
-			return serveRole(ctx, app, "api", app.API())
+			if err := tellPage(out, app); err != nil {
+				return err
+			}
+			return serveRole(ctx, app, "api", withTaskPage(app, app.API()))
 		},
 		"content": func(ctx context.Context, _ io.Writer, app *pulpcore.App) error {
 			return serveRole(ctx, app, "content", app.Content())
 		},
 		"worker": func(ctx context.Context, _ io.Writer, app *pulpcore.App) error {
 			return app.Work(ctx, 0)
+		},
+		"task": func(ctx context.Context, _ io.Writer, app *pulpcore.App) error {
+			return app.RunIsolated(ctx)
 		},
 		"reset-admin": func(ctx context.Context, out io.Writer, app *pulpcore.App) error {
 			return newAdminPassword(ctx, out, app)
@@ -115,6 +142,33 @@ func serveRole(ctx context.Context, app *pulpcore.App, kind string, h http.Handl
 		func(ctx context.Context) error { return app.Heartbeat(ctx, kind) },
 		func(ctx context.Context) error { return pulpcore.Serve(ctx, app.Settings().Core().Listen, h) },
 	)
+}
+
+// withTaskPage serves the page of tasks beside h.
+func withTaskPage(app *pulpcore.App, h http.Handler) http.Handler {
+	set := app.Settings()
+	page := taskpage.Handler(app.Queue(), rest.BasicAuth(app.DB()), &taskpage.Options{
+		API: set.Core().APIRoot + "api/v3/", Log: set.Logger(os.Stderr),
+	})
+	mux := http.NewServeMux()
+	mux.Handle("/tasks/", http.StripPrefix("/tasks", page))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/tasks/") || r.URL.Path == "/tasks" {
+			mux.ServeHTTP(w, r) // which also adds the slash
+			return
+		}
+		h.ServeHTTP(w, r) // with its path as it came
+	})
+}
+
+// tellPage says where the page is, once per start.
+func tellPage(out io.Writer, app *pulpcore.App) error {
+	addr := app.Settings().Core().Listen
+	if strings.HasPrefix(addr, ":") {
+		addr = "localhost" + addr
+	}
+	_, err := fmt.Fprintf(out, "Tasks are shown at http://%s/tasks/\n", addr)
+	return err
 }
 
 func runDemo(ctx context.Context, out io.Writer, args []string) error {

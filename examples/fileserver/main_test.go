@@ -115,6 +115,18 @@ func TestRolesApart(t *testing.T) {
 	if err := downloadAll(ctx, "http://"+contentAddr+path, up, b); err != nil {
 		t.Error(err)
 	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.base+"/tasks/", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.SetBasicAuth(c.username, c.password)
+	page, err := c.http.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _ = page.Body.Close(); page.StatusCode != http.StatusOK {
+		t.Errorf("the page of tasks = %s", page.Status)
+	}
 	status, err := c.call(ctx, http.MethodGet, "status/", nil)
 	if err != nil {
 		t.Fatal(err)

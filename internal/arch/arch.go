@@ -3,5 +3,5 @@
 // working directory, sleeping tests, sizes), if a path of somebody's machine is written down, or if the library gets a
 // new dependency that nobody has accepted. Each rule is also tried on code that breaks it.
 //
-// CONTRIBUTING.md lists the rules for people, with the two comments that excuse a place.
+// CONTRIBUTING.md lists the rules for people, with the comments that excuse a place.
 package arch

@@ -34,6 +34,10 @@ func TestSourceOnWrongCode(t *testing.T) {
 		{"global logger set by a test", "rest/a_test.go", `import "log/slog"` + "\nvar f = slog.SetDefault", ""},
 		{"a logger's methods", "rest/a.go", `import "log/slog"` + "\nfunc f(l *slog.Logger) { l.Info(\"x\") }", ""},
 		{"working directory", "cmd/a/a.go", `import "os"` + "\nvar f = os.Getwd", "working directory"},
+		{
+			"working directory with a reason", "rest/a.go",
+			"import \"os\"\n// chdir: why\nvar f = os.Chdir", "",
+		},
 		{"working directory read by a test", "rest/a_test.go", `import "os"` + "\nvar f = os.Getwd", ""},
 		{"working directory changed by a test", "rest/a_test.go", `import "os"` + "\nvar f = os.Chdir", "working directory"},
 		{"sleep", "rest/a_test.go", "import \"time\"\nfunc f() {\n\ttime.Sleep(1)\n}", "a_test.go:4: time.Sleep"},

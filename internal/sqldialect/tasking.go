@@ -119,6 +119,14 @@ func (k Kind) ForShare() bun.Safe {
 	return "FOR SHARE"
 }
 
+// ForShareOf is [Kind.ForShare] for the rows of one of several tables.
+func (k Kind) ForShareOf(alias string) bun.Safe {
+	if k == SQLite {
+		return ""
+	}
+	return bun.Safe("FOR SHARE OF " + alias)
+}
+
 // texts returns a list of strings as an argument for a column of strings.
 func (k Kind) texts(list []string) (any, error) {
 	if k == Postgres {

@@ -1,0 +1,56 @@
+// Package asynqmon shows what is in the Redis of a task queue, with the web interface of the same name. What it calls
+// tasks are the messages that announce ready tasks to workers; the tasks themselves are in the database, so it is a
+// tool for looking at the delivery and not at the work. It is a module of its own, for only few need it.
+package asynqmon
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/google/uuid"
+	"github.com/hibiken/asynq"
+	"github.com/hibiken/asynqmon"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/pulpgo/pulpcore/pulperr"
+	"github.com/pulpgo/pulpcore/tasking"
+)
+
+// Handler returns the interface for the paths below root, which begins with a slash, such as "/asynqmon". It lets nobody
+// change anything, and asks nobody who they are: that is the host's to do. It uses the queue's own connection and must
+// not be used once the queue is closed.
+//
+// Errors: Invalid for a root without a slash in front; Unavailable if the queue is closed.
+func Handler(q *tasking.Queue, root string) (http.Handler, error) {
+	if !strings.HasPrefix(root, "/") {
+		return nil, pulperr.Public(pulperr.Invalid, "the root %q does not begin with a slash", root)
+	}
+	client, err := q.Redis()
+	if err != nil {
+		return nil, fmt.Errorf("asynqmon: %w", err)
+	}
+	return asynqmon.New(asynqmon.Options{
+		RootPath: root, RedisConnOpt: connection{client}, ReadOnly: true, PayloadFormatter: payload{},
+	}), nil
+}
+
+// connection gives asynqmon a connection that exists already.
+type connection struct{ client redis.UniversalClient }
+
+// MakeRedisClient returns it.
+func (c connection) MakeRedisClient() any { return c.client }
+
+var _ asynq.RedisConnOpt = connection{}
+
+// payload shows the task that a message is about.
+type payload struct{}
+
+// FormatPayload returns the id of the task.
+func (payload) FormatPayload(_ string, raw []byte) string {
+	id, err := uuid.FromBytes(raw)
+	if err != nil {
+		return "not a task's"
+	}
+	return id.String()
+}

@@ -1,0 +1,100 @@
+package asynqmon_test
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/pulpgo/pulpcore/contrib/asynqmon"
+	"github.com/pulpgo/pulpcore/internal/dbtest"
+	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/pulperr"
+	"github.com/pulpgo/pulpcore/tasking"
+)
+
+var nothing = tasking.Define[struct{}]("test.nothing")
+
+func TestHandlerShowsTheQueue(t *testing.T) {
+	t.Parallel()
+	q := queue(t, dbtest.RedisURL(t))
+	ticket, err := nothing.Dispatch(t.Context(), q, struct{}{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := asynqmon.Handler(q, "/mon")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w := do(h, "GET", "/mon"); w.Code != http.StatusOK || !strings.Contains(w.Body.String(), "<html") {
+		t.Errorf("index = %d %.200s", w.Code, w.Body)
+	}
+	var list struct {
+		Queues []struct {
+			Queue   string
+			Size    int
+			Pending int
+		}
+	}
+	w := do(h, "GET", "/mon/api/queues")
+	if err := json.Unmarshal(w.Body.Bytes(), &list); err != nil || len(list.Queues) != 1 {
+		t.Fatalf("queues = %d %s", w.Code, w.Body)
+	}
+	name := q.RedisQueues()[0]
+	if got := list.Queues[0]; got.Queue != name || got.Pending != 1 {
+		t.Errorf("queue = %+v, want one message in %q", got, name)
+	}
+	tasks := do(h, "GET", "/mon/api/queues/"+name+"/pending_tasks")
+	if !strings.Contains(tasks.Body.String(), `"payload":"`+ticket.TaskID.String()) {
+		t.Errorf("pending tasks = %d %s, want the id of the task", tasks.Code, tasks.Body)
+	}
+	if w := do(h, "POST", "/mon/api/queues/"+name+":pause"); w.Code != http.StatusMethodNotAllowed {
+		t.Errorf("pause = %d, want that nothing can be changed", w.Code)
+	}
+}
+
+func TestHandlerReportsFaults(t *testing.T) {
+	t.Parallel()
+	q := queue(t, "")
+	if _, err := asynqmon.Handler(q, "mon"); !errors.Is(err, pulperr.Invalid) {
+		t.Errorf("Handler(bad root) = %v, want Invalid", err)
+	}
+	if _, err := asynqmon.Handler(q, "/mon"); err != nil { // the Redis within the process will do
+		t.Errorf("Handler() = %v", err)
+	}
+	if err := q.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := asynqmon.Handler(q, "/mon"); !errors.Is(err, pulperr.Unavailable) {
+		t.Errorf("Handler(closed queue) = %v, want Unavailable", err)
+	}
+}
+
+func queue(t *testing.T, redisURL string) *tasking.Queue {
+	t.Helper()
+	db, err := models.OpenDB(t.Context(), dbtest.SQLite(t), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	if err := db.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if db, err = db.InDomain(t.Context(), models.DefaultDomain); err != nil {
+		t.Fatal(err)
+	}
+	q, err := tasking.NewQueue(db, &tasking.QueueOptions{RedisURL: redisURL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = q.Close() })
+	return q
+}
+
+func do(h http.Handler, method, path string) *httptest.ResponseRecorder {
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest(method, path, nil))
+	return w
+}

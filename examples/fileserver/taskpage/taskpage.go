@@ -1,0 +1,129 @@
+// Package taskpage is a web page that shows what the tasks of a server do and lets an administrator cancel them. It is
+// plain HTML that works without a script; with one it follows the events of the API and needs no reload.
+package taskpage
+
+import (
+	"bytes"
+	"embed"
+	"errors"
+	"html/template"
+	"log/slog"
+	"net/http"
+
+	"github.com/google/uuid"
+
+	"github.com/pulpgo/pulpcore/pulperr"
+	"github.com/pulpgo/pulpcore/rest"
+	"github.com/pulpgo/pulpcore/tasking"
+)
+
+//go:embed page.html style.css page.js
+var files embed.FS
+
+// Options are the parts of the page that have defaults.
+type Options struct {
+	// API is the path of the REST API on the same origin, with a slash at both ends. Default "/pulp/api/v3/".
+	API string
+	// Log receives what goes wrong. Default: nowhere.
+	Log *slog.Logger
+}
+
+// Handler returns the page of the tasks of q's domain. Mount it at a path that ends with a slash, and take that path
+// off with [http.StripPrefix]. It is for superusers only, by the same accounts and in the same realm as the API, so
+// that a browser that was let in can also follow the API's events. opts may be nil.
+func Handler(q *tasking.Queue, auth rest.Authenticator, opts *Options) http.Handler {
+	p := &page{q: q, auth: auth, api: "/pulp/api/v3/", log: slog.New(slog.DiscardHandler)}
+	if opts != nil && opts.API != "" {
+		p.api = opts.API
+	}
+	if opts != nil && opts.Log != nil {
+		p.log = opts.Log
+	}
+	p.html = template.Must(template.New("page.html").Funcs(functions()).ParseFS(files, "page.html")) // it is our own
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{$}", p.show)
+	mux.HandleFunc("POST /cancel", p.cancel)
+	mux.Handle("GET /style.css", http.FileServerFS(files))
+	mux.Handle("GET /page.js", http.FileServerFS(files))
+	return p.guard(http.NewCrossOriginProtection().Handler(mux))
+}
+
+// page is the handler with what it needs.
+type page struct {
+	q    *tasking.Queue
+	auth rest.Authenticator
+	api  string
+	log  *slog.Logger
+	html *template.Template
+}
+
+// guard lets superusers in and sets the headers of every answer. Nothing may be loaded from elsewhere, run inline, or
+// show the page in a frame.
+func (p *page) guard(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "+
+			"form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "same-origin")
+		h.Set("Cache-Control", "no-store")
+		user, err := p.auth.Authenticate(r)
+		switch {
+		case err != nil && !errors.Is(err, pulperr.Unauthorized):
+			p.fail(w, r, err)
+		case err != nil, user == nil:
+			h.Set("WWW-Authenticate", `Basic realm="api"`)
+			http.Error(w, "Log in as an administrator.", http.StatusUnauthorized)
+		case !user.IsSuperuser:
+			http.Error(w, "Only administrators may see the tasks.", http.StatusForbidden)
+		default:
+			next.ServeHTTP(w, r)
+		}
+	})
+}
+
+func (p *page) fail(w http.ResponseWriter, r *http.Request, err error) {
+	p.log.ErrorContext(r.Context(), "task page failed", "path", r.URL.Path, "err", err)
+	http.Error(w, "The tasks cannot be read just now.", http.StatusServiceUnavailable)
+}
+
+func (p *page) show(w http.ResponseWriter, r *http.Request) {
+	data, err := p.overview(r.Context())
+	if err != nil {
+		p.fail(w, r, err)
+		return
+	}
+	var out bytes.Buffer // so that an error is not half a page
+	if err := p.html.Execute(&out, data); err != nil {
+		p.fail(w, r, err)
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	_, _ = out.WriteTo(w) // the client is gone if this fails
+}
+
+// cancel cancels a task or a group. One that has ended meanwhile is no fault of the user's.
+func (p *page) cancel(w http.ResponseWriter, r *http.Request) {
+	r.Body = http.MaxBytesReader(w, r.Body, 4096)
+	id, err := uuid.Parse(r.PostFormValue("task"))
+	if err == nil {
+		_, err = p.q.Cancel(r.Context(), id)
+	} else if id, err = uuid.Parse(r.PostFormValue("group")); err == nil {
+		var g *tasking.Group
+		if g, err = p.q.Group(r.Context(), id); err == nil {
+			err = g.Cancel(r.Context())
+		}
+	} else {
+		http.Error(w, "Say which task or group.", http.StatusBadRequest)
+		return
+	}
+	switch {
+	case errors.Is(err, pulperr.NotFound):
+		http.Error(w, "There is no such task or group.", http.StatusNotFound)
+	case err != nil && !errors.Is(err, pulperr.Conflict):
+		p.fail(w, r, err)
+	default:
+		w.Header().Set("Location", "./") // relative, for the page does not know where it is mounted
+		w.WriteHeader(http.StatusSeeOther)
+	}
+}

@@ -1,0 +1,59 @@
+package tasking_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+	"testing"
+
+	"github.com/pulpgo/pulpcore/internal/dbtest"
+	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/pulperr"
+	"github.com/pulpgo/pulpcore/tasking"
+)
+
+// TestWorkDirFull does not run beside others: a process that another test starts holds this one's files open between
+// its fork and its exec, and with them their space.
+func TestWorkDirFull(t *testing.T) {
+	dir := t.TempDir()
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=1m,nr_inodes=10"); err != nil {
+		if errors.Is(err, os.ErrPermission) {
+			t.Skipf("NOT TESTED on a really full disk, mounting needs root: %v", err)
+		}
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(dir, 0); err != nil {
+			t.Errorf("unmount: %v", err)
+		}
+	})
+	b := setup(t, dbtest.SQLite(t), "")
+	var full, inodes error
+	w := b.worker(tasking.WorkerOptions{WorkDir: dir, Bindings: []tasking.Binding{scratch.Do(
+		func(ctx context.Context, env *tasking.Env, a noArgs) error {
+			full = wantFull(ctx, env, a)
+			for range 20 {
+				root, err := env.MkdirTemp("x")
+				if err != nil {
+					inodes = err
+					break
+				}
+				_ = root.Close()
+			}
+			return fmt.Errorf("both: %w", errors.Join(full, inodes))
+		})}})
+	for range 2 { // the second time shows that the first one's files are gone
+		b.runScratch(w, models.Failed)
+		if !errors.Is(full, syscall.ENOSPC) {
+			t.Errorf("write = %v, want ENOSPC", full)
+		}
+		if !errors.Is(inodes, syscall.ENOSPC) || !errors.Is(inodes, pulperr.Unavailable) {
+			t.Errorf("MkdirTemp() = %v, want Unavailable, ENOSPC", inodes)
+		}
+		if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+			t.Errorf("left are %v, %v", left, err)
+		}
+	}
+}

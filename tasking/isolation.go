@@ -1,0 +1,213 @@
+package tasking
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/pulperr"
+)
+
+// A task in a process of its own: the worker keeps the claim, the heartbeat, the reservations and the end; the process
+// runs the function, under the same claim, and says on a pipe what became of it.
+
+// reportFD is the file descriptor on which the process reports.
+const reportFD = 3
+
+// request is the first thing that the process reads from its standard input. Orders follow.
+type request struct {
+	Task        uuid.UUID     `json:"task"`
+	Claim       uuid.UUID     `json:"claim"`
+	WorkDir     string        `json:"work_dir"`
+	CancelGrace time.Duration `json:"cancel_grace"` // after it the process sends the stacks of a task that does not stop
+}
+
+// order tells the process to stop.
+type order struct {
+	Stop string `json:"stop"` // see orderOf
+}
+
+// message is what the process says.
+type message struct {
+	Stuck   string   `json:"stuck,omitempty"` // stacks of a task that does not stop
+	Outcome *outcome `json:"outcome,omitempty"`
+}
+
+// outcome is what the function returned.
+type outcome struct {
+	Result json.RawMessage `json:"result,omitempty"`
+	Err    *remoteError    `json:"error,omitempty"`
+}
+
+// remoteError is an error of another process.
+type remoteError struct {
+	Text   string       `json:"text"` // for the log
+	Public string       `json:"public"`
+	Code   string       `json:"code,omitempty"`
+	Kind   pulperr.Kind `json:"kind"`
+	Stack  string       `json:"stack,omitempty"` // of a panic
+	// Retry is the pause after which the function asks to be called again.
+	Retry *time.Duration `json:"retry,omitempty"`
+}
+
+func newRemoteError(err error) *remoteError {
+	e := &remoteError{
+		Text: err.Error(), Public: pulperr.Message(err), Code: pulperr.Code(err), Kind: pulperr.KindOf(err),
+	}
+	if p, ok := errors.AsType[*panicError](err); ok {
+		e.Text, e.Stack = fmt.Sprintf("panic: %v", p.value), string(p.stack)
+	}
+	if again, ok := errors.AsType[*retryError](err); ok {
+		e.Retry = &again.pause
+	}
+	return e
+}
+
+func (e *remoteError) Error() string {
+	if e.Stack == "" {
+		return e.Text
+	}
+	return e.Text + "\n" + e.Stack
+}
+
+func (e *remoteError) PublicText() string { return e.Public }
+func (e *remoteError) ErrorCode() string  { return e.Code }
+
+func (e *remoteError) Unwrap() []error {
+	errs := []error{e.Kind}
+	if e.Stack != "" {
+		errs = append(errs, &panicError{e.Text, []byte(e.Stack)})
+	}
+	if e.Retry != nil {
+		errs = append(errs, &retryError{e.Kind, *e.Retry})
+	}
+	return errs
+}
+
+// deathError says that the process ended before the function did.
+type deathError struct {
+	reason string // for clients
+	tail   string // the last that it wrote
+}
+
+func (e *deathError) Error() string {
+	if e.tail == "" {
+		return e.reason
+	}
+	return e.reason + " Its last output:\n" + e.tail
+}
+
+// The causes of a task's end as they travel to its process.
+const (
+	stopCanceled = "canceled"
+	stopShutdown = "shutdown"
+	stopLost     = "lost"
+	stopFenced   = "fenced"
+	stopTimeout  = "timeout"
+)
+
+func orderOf(cause error) order {
+	for _, name := range []string{stopCanceled, stopShutdown, stopLost, stopFenced} {
+		if errors.Is(cause, (order{name}).cause()) {
+			return order{name}
+		}
+	}
+	return order{stopTimeout}
+}
+
+func (o order) cause() error {
+	switch o.Stop {
+	case stopCanceled:
+		return ErrCanceled
+	case stopShutdown:
+		return ErrShutdown
+	case stopLost:
+		return ErrLost
+	case stopFenced:
+		return errFenced
+	}
+	return ErrTimeout
+}
+
+// isolationFaults returns what keeps bindings and options from being what they say.
+func (w *Worker) isolationFaults() []error {
+	var faults []error
+	if dir := w.opts.WorkDir; dir != "" && !filepath.IsAbs(dir) {
+		faults = append(faults, fmt.Errorf("tasking: WorkDir %q is not an absolute path", dir))
+	}
+	for _, b := range w.opts.Bindings {
+		switch {
+		case b.fault != nil:
+			faults = append(faults, fmt.Errorf("tasking: task %q: %w", b.name, b.fault))
+		case !b.opts.Subprocess || w.opts.IgnoreSubprocess:
+		case !canIsolate:
+			faults = append(faults, fmt.Errorf("tasking: task %q: this system has no Subprocess", b.name))
+		case w.opts.Command == nil:
+			faults = append(faults, fmt.Errorf("tasking: task %q: Subprocess needs WorkerOptions.Command", b.name))
+		}
+	}
+	return faults
+}
+
+// isIsolated reports whether the worker executes a task in a process of its own.
+func (w *Worker) isIsolated(name string) bool {
+	return w.bindings[name].opts.Subprocess && !w.opts.IgnoreSubprocess
+}
+
+// isolate executes a task in a process of its own and returns when that has ended.
+func (w *Worker) isolate(env *Env) (json.RawMessage, error) {
+	dir, err := env.WorkDir()
+	if err != nil {
+		return nil, err
+	}
+	c := env.claimed
+	p, err := startProcess(env, w.opts.Command(), request{c.ID, c.ClaimID, dir.Name(), w.opts.CancelGrace})
+	if err != nil {
+		return nil, fmt.Errorf("tasking: process of task %s: %w: %w", c.ID, pulperr.Unavailable, err)
+	}
+	end := p.wait(env.ctx, w.opts.CancelGrace)
+	if end.stuck != "" {
+		env.Log.Error("task was told to stop and did not; its process was killed", "goroutines", end.stuck)
+	}
+	if death, ok := errors.AsType[*deathError](end.err); ok && end.killed {
+		e := &models.TaskError{Reason: death.reason}
+		if end.stuck != "" {
+			e.Traceback = &end.stuck
+		}
+		w.note(env, e)
+	}
+	w.learnReserved(env)
+	return end.result, end.err
+}
+
+// learnReserved reads what the process reserved for the task, so that its end releases it.
+func (w *Worker) learnReserved(env *Env) {
+	ctx := context.WithoutCancel(env.ctx)
+	w.mu.Lock()
+	l := w.life
+	w.mu.Unlock()
+	if l == nil { // nobody waits for the task any more
+		return
+	}
+	var now *claimed
+	err := patient(l.abandon, func(error) bool { return false }, func(err error) {
+		env.Log.WarnContext(ctx, "the reservations of a task are read later", "err", err)
+	}, func() (err error) {
+		now, err = w.q.readClaim(ctx, env.claimed.ID, env.claimed.ClaimID)
+		return err
+	})
+	if err != nil || now == nil {
+		return
+	}
+	own := env.claimed.reserved()
+	env.claimed.addReserved(slices.DeleteFunc(now.ReservedResources, func(name string) bool {
+		return slices.Contains(own, name)
+	}))
+}

@@ -1,0 +1,188 @@
+package tasking
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"sync"
+	"sync/atomic"
+	"syscall"
+
+	"github.com/pulpgo/pulpcore/download"
+	"github.com/pulpgo/pulpcore/pulperr"
+)
+
+// RunIsolated executes the one task for which another worker started this process, see [WorkerOptions].Command, and
+// returns when its end has been reported; the process should then exit. Nothing else may run in the process: its
+// working directory becomes the task's, SIGTERM and the end of ctx cancel the task, and when the process that started
+// it dies, this one kills itself. Nothing of the worker's but its bindings and its parts for [Env] plays a role.
+//
+// Errors: Invalid if this process was not started by a worker; Unsupported where there are no isolated tasks; Conflict
+// if the worker runs already. How the task ended is no error.
+func (w *Worker) RunIsolated(ctx context.Context) error {
+	orders, report, err := inherited()
+	if err != nil {
+		return fmt.Errorf("tasking: isolated task: %w", err)
+	}
+	defer closeAll(orders, report)
+	i := &isolated{w: w, orders: json.NewDecoder(orders), report: json.NewEncoder(report)}
+	if err := i.orders.Decode(&i.req); err != nil {
+		return fmt.Errorf("tasking: isolated task: request: %w: %w", pulperr.Invalid, err)
+	}
+	terminate := make(chan os.Signal, 1)
+	signal.Notify(terminate, syscall.SIGTERM)
+	defer signal.Stop(terminate)
+	var listeners sync.WaitGroup
+	defer listeners.Wait()
+	listening, done := context.WithCancel(ctx)
+	defer done()
+	listeners.Go(func() {
+		select {
+		case <-terminate:
+		case <-listening.Done():
+		}
+		i.stop(ErrCanceled) // does nothing once the task has ended
+	})
+	listeners.Go(i.obey)
+	err = i.run(ctx)
+	i.ended.Store(true)
+	_ = orders.Close()
+	return err
+}
+
+// isolated is a task whose process this is.
+type isolated struct {
+	w      *Worker
+	req    request
+	orders *json.Decoder
+	ended  atomic.Bool
+
+	speak  sync.Mutex
+	report *json.Encoder
+
+	mu      sync.Mutex
+	cancel  context.CancelCauseFunc // nil before the function is called
+	stopped error                   // what cancel has to be called with
+}
+
+// obey stops the task when it is told to, and this process when the other one is gone.
+func (i *isolated) obey() {
+	for {
+		var o order
+		if err := i.orders.Decode(&o); err != nil {
+			if !i.ended.Load() {
+				killSelf()
+			}
+			return
+		}
+		i.stop(o.cause())
+	}
+}
+
+func (i *isolated) stop(cause error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.stopped == nil {
+		i.stopped = cause
+	}
+	if i.cancel != nil {
+		i.cancel(i.stopped)
+	}
+}
+
+// stoppable lets stop end the function's context.
+func (i *isolated) stoppable(cancel context.CancelCauseFunc) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.cancel = cancel
+	if i.stopped != nil {
+		cancel(i.stopped)
+	}
+}
+
+func (i *isolated) say(m message) error {
+	i.speak.Lock()
+	defer i.speak.Unlock()
+	return i.report.Encode(m)
+}
+
+// run executes the task and says how it ended.
+func (i *isolated) run(ctx context.Context) error {
+	end, err := i.begin()
+	if err != nil {
+		return err
+	}
+	defer end()
+	result, err := i.execute(context.WithoutCancel(ctx))
+	o := &outcome{Result: result}
+	if err != nil {
+		o = &outcome{Err: newRemoteError(err)}
+	}
+	if err := i.say(message{Outcome: o}); err != nil {
+		return fmt.Errorf("tasking: isolated task: report: %w: %w", pulperr.Unavailable, err)
+	}
+	return nil
+}
+
+// begin gives the worker what its tasks need, without a row of its own.
+func (i *isolated) begin() (end func(), err error) {
+	w := i.w
+	l := &life{quiet: true, drain: make(chan struct{}), abandon: make(chan struct{}), pool: w.opts.Downloads}
+	if l.pool == nil {
+		l.pool = download.NewPool(0)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.life != nil {
+		return nil, fmt.Errorf("tasking: worker %q runs already: %w", w.opts.Name, pulperr.Conflict)
+	}
+	w.life = l
+	return func() {
+		w.mu.Lock()
+		w.life = nil
+		w.mu.Unlock()
+		if w.opts.Downloads == nil {
+			_ = l.pool.Close() // returns nil
+		}
+	}, nil
+}
+
+func (i *isolated) execute(ctx context.Context) (json.RawMessage, error) {
+	w := i.w
+	c, err := w.q.readClaim(ctx, i.req.Task, i.req.Claim)
+	if err != nil {
+		return nil, wrap(err, "read task %s", i.req.Task)
+	}
+	if c == nil {
+		return nil, errFenced
+	}
+	// chdir: this process has one task and nothing beside it
+	if err := os.Chdir(i.req.WorkDir); err != nil {
+		return nil, fmt.Errorf("tasking: work directory: %w: %w", pulperr.Unavailable, err)
+	}
+	x, env, err := w.begin(c, 0)
+	if err != nil {
+		return nil, err
+	}
+	env.isolated, env.work.given = true, i.req.WorkDir
+	defer env.removeWorkDir()
+	i.stoppable(x.cancel)
+	go w.call(x, env, nil)
+	awaitReturn(x, env, i.req.CancelGrace, nil, func() {
+		if err := i.say(message{Stuck: goroutinesOf(c.ID)}); err != nil {
+			env.Log.ErrorContext(ctx, "the stacks of a task that does not stop are not told", "err", err)
+		}
+	})
+	env.flushReports()
+	w.mu.Lock()
+	delete(w.runs, c.ID)
+	w.mu.Unlock()
+	x.cancel(nil)
+	if errors.Is(x.cause(), errFenced) {
+		env.Log.WarnContext(ctx, "task was taken from its worker")
+	}
+	return x.result, x.err
+}

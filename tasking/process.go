@@ -1,0 +1,225 @@
+package tasking
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	osexec "os/exec"
+	"sync"
+	"syscall"
+	"time"
+)
+
+const (
+	maxReport  = 64 << 20    // bytes that a process may say, the result among them
+	maxLine    = 64 << 10    // bytes of its output that are logged as one line
+	maxTail    = 4 << 10     // bytes of its output that are kept for the error
+	killDelay  = time.Second // after CancelGrace, for the process to send its stacks
+	lastOutput = time.Second // for what escaped the group and holds the output open
+)
+
+// process is the process of one task. One goroutine, that of wait, decides; others read and wait for it.
+type process struct {
+	cmd      *osexec.Cmd
+	log      *slog.Logger
+	orders   *os.File     // written
+	report   *os.File     // read
+	output   *os.File     // read
+	messages chan message // closed at the end of the report
+	readers  sync.WaitGroup
+	tail     []byte // of the output; the reader's until it has ended
+}
+
+// processEnd is how a process ended.
+type processEnd struct {
+	result json.RawMessage
+	err    error
+	stuck  string // its stacks, if it did not stop
+	killed bool   // by its worker
+}
+
+// startProcess starts a command as the process of a task and hands it the request.
+func startProcess(env *Env, cmd *osexec.Cmd, req request) (*process, error) {
+	if cmd == nil {
+		return nil, errors.New("WorkerOptions.Command returned nil")
+	}
+	p := &process{cmd: cmd, log: env.Log, messages: make(chan message, 1)}
+	theirs, err := p.connect()
+	defer closeAll(theirs...)
+	if err == nil {
+		cmd.Env = tempEnv(cmd.Environ(), req.WorkDir)
+		ownGroup(cmd)
+		err = cmd.Start()
+	}
+	if err != nil {
+		closeAll(p.orders, p.report, p.output)
+		return nil, err
+	}
+	p.readers.Go(p.readReport)
+	p.readers.Go(p.readOutput)
+	p.send(req)
+	return p, nil
+}
+
+// connect makes the pipes and returns the command's ends.
+func (p *process) connect() (theirs []*os.File, err error) {
+	pipe := func(read, write **os.File) {
+		if err == nil {
+			*read, *write, err = os.Pipe()
+		}
+	}
+	var orders, report, output *os.File
+	pipe(&orders, &p.orders)
+	pipe(&p.report, &report)
+	pipe(&p.output, &output)
+	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = orders, output, output
+	p.cmd.ExtraFiles = append([]*os.File{report}, p.cmd.ExtraFiles...)
+	return []*os.File{orders, report, output}, err
+}
+
+func closeAll(files ...*os.File) {
+	for _, f := range files {
+		if f != nil {
+			_ = f.Close()
+		}
+	}
+}
+
+// send writes to the process. One that is gone shows by its end.
+func (p *process) send(what any) {
+	line, err := json.Marshal(what)
+	if err == nil {
+		_, err = p.orders.Write(append(line, '\n'))
+	}
+	if err != nil {
+		p.log.Debug("the task's process does not listen", "err", err)
+	}
+}
+
+// readReport passes on what the process says about its task.
+func (p *process) readReport() {
+	defer close(p.messages)
+	d := json.NewDecoder(io.LimitReader(p.report, maxReport))
+	for {
+		var m message
+		if err := d.Decode(&m); err != nil {
+			if !errors.Is(err, io.EOF) && !errors.Is(err, os.ErrDeadlineExceeded) {
+				p.log.Warn("the report of the task's process cannot be read", "err", err)
+			}
+			return
+		}
+		p.messages <- m
+	}
+}
+
+// readOutput logs what the process writes, line by line.
+func (p *process) readOutput() {
+	r := bufio.NewReaderSize(p.output, maxLine)
+	for {
+		line, err := r.ReadSlice('\n')
+		p.tail = append(p.tail, line...)
+		p.tail = p.tail[max(0, len(p.tail)-maxTail):]
+		if line = bytes.TrimRight(line, "\r\n"); len(line) > 0 {
+			p.log.Info("output of the task's process", "line", string(line))
+		}
+		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
+			return
+		}
+	}
+}
+
+// wait tells the process to stop when ctx is done, kills it if it does not, and returns when it and its group are gone.
+func (p *process) wait(ctx context.Context, grace time.Duration) *processEnd {
+	exited := make(chan error, 1)
+	go func() { exited <- p.cmd.Wait() }() // wait receives it
+	end := &processEnd{}
+	var said *outcome
+	timer := time.NewTimer(grace)
+	timer.Stop()
+	defer timer.Stop()
+	messages, stop := p.messages, ctx.Done()
+	for {
+		select {
+		case m, ok := <-messages:
+			switch {
+			case !ok:
+				messages = nil
+			case m.Stuck != "":
+				end.stuck = m.Stuck
+				timer.Reset(0)
+			case m.Outcome != nil:
+				said, stop = m.Outcome, nil
+				timer.Reset(grace) // for what the program does after the task
+			}
+		case <-stop:
+			stop = nil
+			p.stop(context.Cause(ctx))
+			timer.Reset(stopGrace(context.Cause(ctx), grace))
+		case <-timer.C:
+			end.killed = true
+			_ = killGroup(p.cmd.Process) // else it ends this moment
+		case err := <-exited:
+			p.close()
+			for m := range p.messages {
+				if m.Outcome != nil {
+					said = m.Outcome
+				}
+			}
+			p.readers.Wait()
+			closeAll(p.orders, p.report, p.output)
+			p.judge(ctx, end, said, err)
+			return end
+		}
+	}
+}
+
+// stopGrace is how long a process has to stop.
+func stopGrace(cause error, grace time.Duration) time.Duration {
+	if errors.Is(cause, ErrShutdown) { // after lastGrace nobody would write down how it ended
+		return min(grace+killDelay, lastGrace/2)
+	}
+	return grace + killDelay
+}
+
+// stop tells the process to stop.
+func (p *process) stop(cause error) {
+	p.send(orderOf(cause))
+	if errors.Is(cause, ErrCanceled) {
+		_ = p.cmd.Process.Signal(syscall.SIGTERM) // it may not listen yet
+	}
+}
+
+// close kills what the process left behind, which then holds no pipe open, and ends the readers in any case.
+func (p *process) close() {
+	_ = killGroup(p.cmd.Process) // mostly nobody is left
+	deadline := time.Now().Add(lastOutput)
+	_ = p.report.SetReadDeadline(deadline) // pipes have deadlines
+	_ = p.output.SetReadDeadline(deadline)
+}
+
+// judge says what became of the task.
+func (p *process) judge(ctx context.Context, end *processEnd, said *outcome, err error) {
+	state := p.cmd.ProcessState
+	signal := deathSignal(state)
+	switch {
+	case said != nil && said.Err != nil:
+		end.err = said.Err
+	case said != nil:
+		end.result = said.Result
+	case signal == int(syscall.SIGTERM) && errors.Is(context.Cause(ctx), ErrCanceled):
+		end.err = context.Cause(ctx) // before it could listen
+	case signal != 0:
+		end.err = &deathError{fmt.Sprintf("Killed by signal %d.", signal), string(p.tail)}
+	default:
+		end.err = &deathError{fmt.Sprintf("The task's process exited with status %d.", state.ExitCode()), string(p.tail)}
+	}
+	if said != nil && err != nil {
+		p.log.WarnContext(ctx, "the task's process did not end well after the task", "err", err)
+	}
+}

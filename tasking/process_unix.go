@@ -1,0 +1,66 @@
+//go:build unix
+
+package tasking
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	osexec "os/exec"
+	"syscall"
+
+	"github.com/pulpgo/pulpcore/pulperr"
+)
+
+// canIsolate says whether tasks can have processes of their own.
+const canIsolate = true
+
+// ownGroup makes the command the leader of a process group.
+func ownGroup(cmd *osexec.Cmd) {
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	cmd.SysProcAttr.Setpgid = true
+}
+
+// killGroup kills a leader and everything in its group. With nobody left it returns os.ErrProcessDone.
+func killGroup(leader *os.Process) error {
+	err := syscall.Kill(-leader.Pid, syscall.SIGKILL)
+	if errors.Is(err, syscall.ESRCH) {
+		return os.ErrProcessDone
+	}
+	return err
+}
+
+// killSelf kills this process and, if it leads one, its group.
+func killSelf() {
+	if syscall.Getpgrp() == syscall.Getpid() {
+		_ = syscall.Kill(0, syscall.SIGKILL)
+	}
+	os.Exit(1)
+}
+
+// deathSignal returns the signal that killed a process, or 0.
+func deathSignal(state *os.ProcessState) int {
+	if s, ok := state.Sys().(syscall.WaitStatus); ok && s.Signaled() {
+		return int(s.Signal())
+	}
+	return 0
+}
+
+// inherited returns the two files that a worker gives to the process of a task: where it says what to do, and where it
+// hears what became of it. The caller closes them.
+func inherited() (orders, report *os.File, err error) {
+	foreign := pulperr.Public(pulperr.Invalid, "this process was not started by a worker")
+	for _, fd := range []int{0, reportFD} {
+		var st syscall.Stat_t // in a process that somebody started by hand, the number may be a database's
+		if err := syscall.Fstat(fd, &st); err != nil || st.Mode&syscall.S_IFMT != syscall.S_IFIFO {
+			return nil, nil, errors.Join(foreign, fs.ErrInvalid)
+		}
+	}
+	syscall.CloseOnExec(reportFD)
+	if err := syscall.SetNonblock(0, true); err != nil { // so that closing it ends a read
+		return nil, nil, err
+	}
+	return os.NewFile(0, "orders"), os.NewFile(reportFD, "report"), nil
+}

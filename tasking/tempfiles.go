@@ -1,0 +1,81 @@
+package tasking
+
+import (
+	"context"
+	"fmt"
+	"os"
+	osexec "os/exec"
+	"strings"
+	"time"
+
+	"github.com/pulpgo/pulpcore/pulperr"
+)
+
+// MkdirTemp makes a new directory with mode 0700 in the work directory. A "*" in pattern is replaced by random
+// characters, which otherwise are added at its end. The caller closes the root and may remove the directory, whose path
+// is its Name; what is left goes with the work directory.
+//
+// Errors: Invalid for a pattern with a path separator, and those of [Env.WorkDir].
+func (e *Env) MkdirTemp(pattern string) (*os.Root, error) {
+	return inWorkDir(e, pattern, func(dir string) (*os.Root, error) {
+		path, err := os.MkdirTemp(dir, pattern)
+		if err != nil {
+			return nil, err
+		}
+		return os.OpenRoot(path)
+	})
+}
+
+// CreateTemp makes a new file with mode 0600 in the work directory, named as by [Env.MkdirTemp] and open for reading
+// and writing. The caller closes it and may remove it; what is left goes with the work directory.
+//
+// Errors: as [Env.MkdirTemp].
+func (e *Env) CreateTemp(pattern string) (*os.File, error) {
+	return inWorkDir(e, pattern, func(dir string) (*os.File, error) { return os.CreateTemp(dir, pattern) })
+}
+
+// inWorkDir makes something in the work directory while that cannot go away.
+func inWorkDir[T any](e *Env, pattern string, create func(dir string) (T, error)) (made T, err error) {
+	e.work.mu.Lock()
+	defer e.work.mu.Unlock()
+	root, err := e.work.openLocked(e.worker, e.claimed)
+	if err != nil {
+		return made, err
+	}
+	if strings.ContainsRune(pattern, os.PathSeparator) {
+		return made, fmt.Errorf("tasking: temporary file %q: a path separator: %w", pattern, pulperr.Invalid)
+	}
+	if made, err = create(root.Name()); err != nil {
+		return made, fmt.Errorf("tasking: temporary file: %w: %w", pulperr.Unavailable, err)
+	}
+	return made, nil
+}
+
+// outputPatience is how long the output of a program is read on after the program has ended.
+const outputPatience = 5 * time.Second
+
+// Command returns a command that runs in the work directory, also for its temporary files. When ctx is done it is
+// killed, and where the system has process groups everything that it started with it. In a process of the task's own
+// (see [BindingOptions]) the rest is killed at the task's end. The caller starts it and waits for it.
+//
+// Errors: those of [Env.WorkDir]. A program that is not found is an error of its start.
+func (e *Env) Command(ctx context.Context, name string, args ...string) (*osexec.Cmd, error) {
+	dir, err := e.WorkDir()
+	if err != nil {
+		return nil, err
+	}
+	cmd := osexec.CommandContext(ctx, name, args...) //nolint:gosec // the caller's choice
+	cmd.Dir = dir.Name()
+	cmd.Env = tempEnv(cmd.Environ(), dir.Name())
+	cmd.WaitDelay = outputPatience
+	if !e.isolated { // else the whole process has one group, which its worker kills
+		ownGroup(cmd)
+		cmd.Cancel = func() error { return killGroup(cmd.Process) }
+	}
+	return cmd, nil
+}
+
+// tempEnv makes dir the place of temporary files in an environment.
+func tempEnv(env []string, dir string) []string {
+	return append(env, "TMPDIR="+dir, "TMP="+dir, "TEMP="+dir)
+}
