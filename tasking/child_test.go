@@ -261,7 +261,7 @@ func TestSleepingWorkerIsFenced(t *testing.T) {
 		c := startChild(t, dbURL, redisURL)
 		c.says(t, "begun")
 		next := b.dispatch(blockArgs{Name: "next", Exclusive: []string{"r"}})
-		stopBetweenTransactions(t, b, c)
+		stopBetweenTransactions(t, b, c.cmd.Process)
 		b.run(tasking.WorkerOptions{TTL: childTTL})
 		b.begins("next")
 		b.wait(ticket.TaskID, models.Failed)
@@ -285,10 +285,10 @@ func TestSleepingWorkerIsFenced(t *testing.T) {
 
 // stopBetweenTransactions sends the child to sleep while it holds no lock in the database, which on SQLite would stop
 // everybody.
-func stopBetweenTransactions(t *testing.T, b *bench, c *child) {
+func stopBetweenTransactions(t testing.TB, b *bench, p *os.Process) {
 	t.Helper()
 	for {
-		if err := c.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		if err := p.Signal(syscall.SIGSTOP); err != nil {
 			t.Fatal(err)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -297,7 +297,7 @@ func stopBetweenTransactions(t *testing.T, b *bench, c *child) {
 		if err == nil {
 			return
 		}
-		if err := c.cmd.Process.Signal(syscall.SIGCONT); err != nil {
+		if err := p.Signal(syscall.SIGCONT); err != nil {
 			t.Fatal(err)
 		}
 	}

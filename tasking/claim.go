@@ -107,9 +107,12 @@ func (w *Worker) writeClaims(ctx context.Context, ids []uuid.UUID) ([]claimOutco
 		w.q.at("claim.committed")
 	}
 	outcomes := make([]claimOutcome, len(ids))
+	seen := make(map[uuid.UUID]bool, len(ids))
 	for i, id := range ids {
-		outcomes[i] = claimOutcome{found[id], err, token}
-		delete(found, id) // a message that came twice in one batch gets it once
+		if !seen[id] { // a message that came twice in one batch gets it once, or asks for it once after an error
+			outcomes[i] = claimOutcome{found[id], err, token}
+		}
+		seen[id] = true
 	}
 	return outcomes, nil
 }

@@ -234,11 +234,11 @@ func (w *Worker) finish(
 		}
 	}
 	for {
+		reported := env.reported.Load() || w.isIsolated(env.claimed.Name)
+		f := &finishing{task: env.claimed, end: e, reported: reported}
 		err := store(func() (err error) {
-			done, err = w.end(ctx, &finishing{
-				task: env.claimed, end: e, reported: env.reported.Load() || w.isIsolated(env.claimed.Name),
-				continues: continues != nil && continues(),
-			})
+			f.continues = continues != nil && continues()
+			done, err = w.end(ctx, f)
 			return err
 		})
 		if err == nil || !sqldialect.IsDataError(err) || e.result == nil {

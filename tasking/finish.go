@@ -37,7 +37,11 @@ type finishing struct {
 	end       ending
 	reported  bool // it may have progress reports that are still running
 	continues bool // its slot takes one of the tasks that become ready
+	taken     []handedOff
 }
+
+// handedOff is a claim on a slot's next task, whose commit may have got no answer.
+type handedOff struct{ id, claim uuid.UUID }
 
 // finished is what became of it.
 type finished struct {
@@ -64,9 +68,22 @@ func (w *Worker) end(ctx context.Context, f *finishing) (finished, error) {
 		done, err = w.endAlone(ctx, f)
 	}
 	if err == nil && done.state == "" {
-		done.state, err = w.q.finishedBefore(ctx, f.task)
+		done, err = w.endedBefore(ctx, f)
 	}
 	return done, err
+}
+
+// endedBefore is the outcome of an earlier call of end whose answer got lost, with the task that was claimed then.
+func (w *Worker) endedBefore(ctx context.Context, f *finishing) (done finished, err error) {
+	if done.state, err = w.q.finishedBefore(ctx, f.task); err != nil {
+		return done, err
+	}
+	for _, t := range f.taken {
+		if done.next, err = w.q.readClaim(ctx, t.id, t.claim); err != nil || done.next != nil {
+			return done, err
+		}
+	}
+	return done, nil
 }
 
 func (w *Worker) endAlone(ctx context.Context, f *finishing) (finished, error) {
@@ -192,12 +209,14 @@ func (w *Worker) handOff(
 	if len(ids) == 0 {
 		return left, nil
 	}
-	found, err := w.q.claim(ctx, idb, ids, w.id(), uuid.New())
+	claim := uuid.New()
+	found, err := w.q.claim(ctx, idb, ids, w.id(), claim)
 	if err != nil {
 		return nil, err
 	}
 	for i, id := range ids {
-		out[takers[i]].next = found[id]
+		f := batch[takers[i]]
+		out[takers[i]].next, f.taken = found[id], append(f.taken, handedOff{id, claim})
 	}
 	return left, nil
 }

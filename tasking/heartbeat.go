@@ -169,7 +169,7 @@ func (w *Worker) cancelRun(id uuid.UUID, cause error) {
 // SQLite has one writer and no use for it.
 type ownConn struct {
 	q    *Queue
-	conn *bun.Conn
+	conn *bun.DB
 }
 
 // write runs one changing statement, for limit at most.
@@ -190,11 +190,7 @@ func (c *ownConn) read(ctx context.Context, limit time.Duration, fn func(context
 		return fn(ctx, c.q.db.Bun())
 	}
 	if c.conn == nil {
-		conn, err := c.q.db.Conn().Bun.Conn(ctx)
-		if err != nil {
-			return err
-		}
-		c.conn = &conn
+		c.conn = c.q.db.Conn().Beside()
 	}
 	err := fn(ctx, c.conn)
 	if err != nil {

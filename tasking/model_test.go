@@ -45,15 +45,17 @@ func granted(live []*modelTask) map[uuid.UUID]bool {
 	return ok
 }
 
-// TestGrantsMatchTheReference compares which tasks are granted with the reference after each of many random operations.
-func TestGrantsMatchTheReference(t *testing.T) {
+// TestModelOfGrants compares which tasks are granted with the reference after each of many random operations.
+func TestModelOfGrants(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, url string) {
 		t.Parallel()
 		b := setup(t, url, "")
 		seed := rand.Uint64()
 		t.Logf("seed %d", seed)
-		m := &model{b: b, r: rand.New(rand.NewPCG(seed, 0))}
+		m := &model{b: b, r: rand.New(rand.NewPCG(seed, 0)), enders: [2]*tasking.Ender{
+			tasking.NewEnder(b.q), tasking.NewEnder(b.q),
+		}}
 		for range 250 {
 			m.step()
 			m.compare()
@@ -70,23 +72,103 @@ type model struct {
 	b    *bench
 	r    *rand.Rand
 	live []*modelTask // in the order of dispatch
+
+	enders [2]*tasking.Ender // of two workers
 }
 
 func (m *model) step() {
 	switch n := m.r.IntN(100); {
-	case n < 42 && len(m.live) < 60:
-		m.dispatch()
-	case n < 62:
-		m.claim()
+	case n < 30 && len(m.live) < 60:
+		task, a := m.invent()
+		task.id = m.b.dispatch(a)
+		m.live = append(m.live, task)
+	case n < 36 && len(m.live) < 60:
+		m.dispatchTogether()
+	case n < 56:
+		for range 1 + m.r.IntN(3) {
+			m.claim()
+		}
 		m.claimBlocked()
-	case n < 90:
+	case n < 72:
 		m.finish()
+	case n < 88:
+		m.endTogether()
+	case n < 92:
+		m.again()
 	default:
 		m.cancel()
 	}
 }
 
-func (m *model) dispatch() {
+// dispatchTogether sends several tasks at the same time. Only the database knows in which order they came.
+func (m *model) dispatchTogether() {
+	fresh := make([]*modelTask, 2+m.r.IntN(5))
+	var wg sync.WaitGroup
+	for i := range fresh {
+		task, a := m.invent()
+		fresh[i] = task
+		wg.Go(func() {
+			ticket, err := m.b.block.Dispatch(m.b.t.Context(), m.b.q, a)
+			if err != nil {
+				m.b.t.Errorf("Dispatch() = %v", err)
+				return
+			}
+			task.id = ticket.TaskID
+		})
+	}
+	wg.Wait()
+	order := map[uuid.UUID]int64{}
+	for _, task := range fresh {
+		var seq int64
+		err := m.b.db.Bun().NewRaw("SELECT seq FROM core_task WHERE pulp_id = ?", task.id).Scan(m.b.t.Context(), &seq)
+		if err != nil {
+			m.b.t.Fatal(err)
+		}
+		order[task.id] = seq
+	}
+	slices.SortFunc(fresh, func(a, b *modelTask) int { return int(order[a.id] - order[b.id]) })
+	m.live = append(m.live, fresh...)
+}
+
+// endTogether ends and cancels several tasks at the same time, in some transactions of two workers and some of users.
+func (m *model) endTogether() {
+	var wg sync.WaitGroup
+	var left []*modelTask
+	for _, task := range m.live {
+		if m.r.IntN(2) == 0 || task.claimed == nil && m.r.IntN(4) > 0 {
+			left = append(left, task)
+			continue
+		}
+		ender := m.enders[m.r.IntN(len(m.enders))]
+		wg.Go(func() {
+			if task.claimed == nil {
+				if _, err := m.b.q.Cancel(m.b.t.Context(), task.id); err != nil {
+					m.b.t.Errorf("Cancel() = %v", err)
+				}
+			} else if ok, err := ender.End(m.b.t.Context(), task.claimed); err != nil || !ok {
+				m.b.t.Errorf("end of a claimed task = %t, %v", ok, err)
+			}
+		})
+	}
+	wg.Wait()
+	m.live = left
+}
+
+// again puts a claimed task back. It keeps its place.
+func (m *model) again() {
+	for _, i := range m.r.Perm(len(m.live)) {
+		if task := m.live[i]; task.claimed != nil {
+			if err := m.enders[0].Again(m.b.t.Context(), task.claimed); err != nil {
+				m.b.t.Fatal(err)
+			}
+			task.claimed = nil
+			return
+		}
+	}
+}
+
+// invent makes up a task.
+func (m *model) invent() (*modelTask, blockArgs) {
 	a := blockArgs{}
 	uses := map[string]bool{}
 	for range m.r.IntN(4) {
@@ -104,7 +186,7 @@ func (m *model) dispatch() {
 	if uses[domain] {
 		a.Exclusive = append(a.Exclusive, domain)
 	}
-	m.live = append(m.live, &modelTask{id: m.b.dispatch(a), uses: uses})
+	return &modelTask{uses: uses}, a
 }
 
 func (m *model) claim() {

@@ -148,11 +148,12 @@ func (q *Queue) Close() error {
 
 const txAttempts = 5
 
-// tx runs fn in a transaction of its own, again after a deadlock or a lock that was not granted in time.
+// tx runs fn in a transaction of its own, again after a deadlock.
 func (q *Queue) tx(ctx context.Context, fn func(tx *models.Tx) error) error {
 	for i := 1; ; i++ {
 		err := q.db.Tx(ctx, fn)
-		if err == nil || !sqldialect.IsRetryable(err) || i == txAttempts || ctx.Err() != nil {
+		again := sqldialect.IsRetryable(err) && !sqldialect.IsLockTimeout(err)
+		if err == nil || !again || i == txAttempts || ctx.Err() != nil {
 			return err
 		}
 		q.log.DebugContext(ctx, "transaction is run again", "attempt", i, "err", err)

@@ -24,6 +24,9 @@ func (w *Worker) keepReaping(ctx context.Context, l *life) {
 	defer ticker.Stop()
 	for {
 		dead, err := w.observe(ctx, l)
+		if err == nil {
+			err = w.observeOrphans(ctx, l)
+		}
 		if err != nil && ctx.Err() == nil {
 			w.log.WarnContext(ctx, "workers cannot be observed", "err", err)
 			clear(l.observed)
@@ -61,8 +64,8 @@ func (w *Worker) observe(ctx context.Context, l *life) ([]*models.Worker, error)
 			dead = append(dead, other)
 		}
 	}
-	for id := range l.observed {
-		if !seen[id] {
+	for id, o := range l.observed {
+		if !seen[id] && o.beat != noBeat {
 			delete(l.observed, id)
 		}
 	}
@@ -77,13 +80,11 @@ func (w *Worker) reap(ctx context.Context, l *life, dead *models.Worker) error {
 	}
 	delete(l.observed, dead.ID)
 	w.log.WarnContext(ctx, "worker is missing", "worker_id", dead.ID, "name", dead.Name, "tasks", len(tasks))
-	for _, c := range tasks {
-		w.bury(ctx, l, c)
-	}
+	w.buryAll(ctx, l, tasks)
 	if err := w.sweepDirs(ctx); err != nil {
 		w.log.WarnContext(ctx, "work directories of dead workers stay", "err", err)
 	}
-	return nil
+	return w.deliverOldestSoon(ctx)
 }
 
 // takeTasks makes the dead worker's tasks this worker's own, under new claims, so that the dead one, should it only
@@ -111,11 +112,12 @@ func (w *Worker) takeTasks(ctx context.Context, dead *models.Worker) ([]*claimed
 	return tasks, nil
 }
 
-// take changes the owner and the claims of running tasks.
+// take changes the owner and the claims of running tasks. They are locked first, so that two who take the same ones do
+// not take them from each other, and one that ends meanwhile is no longer among them.
 func (w *Worker) take(ctx context.Context, tx *models.Tx, where string, arg any) ([]*claimed, error) {
 	var ids []uuid.UUID
 	err := tx.Bun().NewRaw("SELECT pulp_id FROM core_task WHERE "+where+
-		" AND state IN ('running', 'canceling') ORDER BY pulp_id", arg).Scan(ctx, &ids)
+		" AND state IN ('running', 'canceling') ORDER BY pulp_id ?", arg, w.q.kind.ForUpdate()).Scan(ctx, &ids)
 	if err != nil {
 		return nil, err
 	}
@@ -124,15 +126,20 @@ func (w *Worker) take(ctx context.Context, tx *models.Tx, where string, arg any)
 		w.reaping[id] = true
 	}
 	w.mu.Unlock()
-	tasks := make([]*claimed, 0, len(ids))
-	for _, id := range ids {
+	tasks := make([]*claimed, len(ids))
+	for i, id := range ids {
 		c := new(claimed)
+		c.ID = id
+		tasks[i] = c
+	}
+	for i, id := range ids {
+		c := tasks[i]
 		err := tx.Bun().NewRaw(`UPDATE core_task SET worker_id = ?, claim_id = ? WHERE pulp_id = ?
 			AND state IN ('running', 'canceling') RETURNING `+claimedColumns, w.id(), uuid.New(), id).Scan(ctx, c)
 		if err != nil {
+			w.forget(tasks)
 			return nil, err
 		}
-		tasks = append(tasks, c)
 	}
 	return tasks, nil
 }

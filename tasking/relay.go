@@ -29,7 +29,6 @@ const (
 	relayLease    = 5 * time.Second        // how long one relay has for its batch before another may take it
 	relayVerify   = time.Minute            // how long a delivered task may wait before it is looked at again
 	relayRate     = 200                    // looks a second at most, with a deep backlog
-	activeTooLong = 150 * time.Second      // asynq gives a message back after two minutes at most
 	sweepInterval = 30 * time.Second       //
 	pollInterval  = 250 * time.Millisecond // of the database, where Redis is away
 	redisPatience = 10 * time.Second       // how long Redis may be away before the database is polled
@@ -97,10 +96,11 @@ func (w *Worker) relay(ctx context.Context) error {
 		if err != nil || len(batch) == 0 {
 			return err
 		}
-		if err := w.redeliver(ctx, batch); err != nil {
+		doubtful, err := w.redeliver(ctx, batch)
+		if err != nil {
 			return err
 		}
-		if err := w.postpone(ctx, batch); err != nil {
+		if err := w.postpone(ctx, batch, doubtful); err != nil {
 			return err
 		}
 		w.q.wake(ctx)
@@ -110,11 +110,16 @@ func (w *Worker) relay(ctx context.Context) error {
 	}
 }
 
-// takeDue returns tasks to deliver and keeps other relays away from them for a while.
+// takeDue returns tasks to deliver and keeps other relays away from them for a while. One that must not run yet is not
+// due, whoever asked for its delivery: its message would find nothing to claim and be gone.
 func (w *Worker) takeDue(ctx context.Context) ([]due, error) {
 	var waiting []uuid.UUID // a cheap look first: there is nothing nearly always
-	err := w.q.db.Bun().NewRaw(`SELECT pulp_id FROM core_task WHERE state = 'waiting' AND unblocked_at IS NOT NULL
-		AND deliver_due <= ? LIMIT 1`, w.q.kind.Now()).Scan(ctx, &waiting)
+	args := sqldialect.Named{
+		"lease": w.q.kind.After(relayLease), "now": w.q.kind.Now(), "limit": relayBatch, "lock": w.q.kind.SkipLocked(),
+	}
+	const isDue = `state = 'waiting' AND unblocked_at IS NOT NULL AND deliver_due <= ?now
+		AND (not_before IS NULL OR not_before <= ?now)`
+	err := w.q.db.Bun().NewRaw("SELECT pulp_id FROM core_task WHERE "+isDue+" LIMIT 1", args).Scan(ctx, &waiting)
 	if err != nil || len(waiting) == 0 {
 		return nil, wrap(err, "look for undelivered tasks")
 	}
@@ -122,23 +127,30 @@ func (w *Worker) takeDue(ctx context.Context) ([]due, error) {
 	err = w.q.tx(ctx, func(tx *models.Tx) error {
 		batch = nil
 		return tx.Bun().NewRaw(`UPDATE core_task SET deliver_due = ?lease WHERE pulp_id IN (
-				SELECT pulp_id FROM core_task WHERE state = 'waiting' AND unblocked_at IS NOT NULL AND deliver_due <= ?now
-				ORDER BY deliver_due LIMIT ?limit ?lock)
-			RETURNING pulp_id, queue, delivery_gen, versions, unblocked_at`, sqldialect.Named{
-			"lease": w.q.kind.After(relayLease), "now": w.q.kind.Now(), "limit": relayBatch, "lock": w.q.kind.SkipLocked(),
-		}).Scan(ctx, &batch)
+				SELECT pulp_id FROM core_task WHERE `+isDue+` ORDER BY deliver_due LIMIT ?limit ?lock)
+			RETURNING pulp_id, queue, delivery_gen, versions, unblocked_at`, args).Scan(ctx, &batch)
 	})
 	return batch, wrap(err, "take undelivered tasks")
 }
 
-// redeliver hands a batch to asynq. A message that asynq has and cannot be trusted any more gets a successor.
-func (w *Worker) redeliver(ctx context.Context, batch []due) error {
+// redeliver hands a batch to asynq. A message that asynq has and cannot be trusted any more gets a successor. It
+// returns the tasks whose message is with a worker, which may claim them any moment or may have died.
+func (w *Worker) redeliver(ctx context.Context, batch []due) (doubtful map[uuid.UUID]bool, err error) {
+	doubtful = map[uuid.UUID]bool{}
 	for i, t := range batch {
 		fresh, err := w.q.delivery.offer(ctx, t.ReadyTask)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		if fresh || w.q.delivery.trusted(t) {
+		if fresh {
+			continue
+		}
+		state := w.q.delivery.messageState(t.ReadyTask)
+		if state == asynq.TaskStateActive && time.Since(t.UnblockedAt) < w.activeTooLong() {
+			doubtful[t.ID] = true
+			continue
+		}
+		if state == asynq.TaskStatePending || state == asynq.TaskStateScheduled || state == asynq.TaskStateRetry {
 			continue
 		}
 		next := t.ReadyTask
@@ -146,7 +158,7 @@ func (w *Worker) redeliver(ctx context.Context, batch []due) error {
 		n, err := exec(ctx, w.q.db, `UPDATE core_task SET delivery_gen = ? WHERE pulp_id = ? AND delivery_gen = ?
 			AND state = 'waiting'`, next.Gen, t.ID, t.Gen)
 		if err != nil {
-			return wrap(err, "renew the message of task %s", t.ID)
+			return nil, wrap(err, "renew the message of task %s", t.ID)
 		}
 		if n == 0 {
 			continue
@@ -154,33 +166,33 @@ func (w *Worker) redeliver(ctx context.Context, batch []due) error {
 		batch[i].Gen = next.Gen
 		w.log.WarnContext(ctx, "message of a task was lost by redis", "task_id", t.ID, "generation", next.Gen)
 		if _, err := w.q.delivery.offer(ctx, next); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return nil
+	return doubtful, nil
 }
 
-// trusted reports whether the message that asynq says it has will still reach a worker.
-func (d *delivery) trusted(t due) bool {
+// activeTooLong is after what time a worker that took a task's message and did not claim the task counts as dead. If
+// it only was slow, its message and the new one are one too many, which does no harm.
+func (w *Worker) activeTooLong() time.Duration { return w.opts.TTL / 3 }
+
+// messageState returns what asynq does with a message that it says it has, or 0 if it does not know it after all. If
+// Redis does not answer the message counts as pending, for now.
+func (d *delivery) messageState(t sqldialect.ReadyTask) asynq.TaskState {
 	client, err := d.redis()
 	if err != nil {
-		return true // not now
+		return asynq.TaskStatePending
 	}
-	info, err := asynq.NewInspectorFromRedisClient(client).GetTaskInfo(d.core.queueName(t.Queue), messageID(t.ReadyTask))
+	info, err := asynq.NewInspectorFromRedisClient(client).GetTaskInfo(d.core.queueName(t.Queue), messageID(t))
 	if err != nil {
-		return false
+		return 0
 	}
-	switch info.State {
-	case asynq.TaskStatePending, asynq.TaskStateScheduled, asynq.TaskStateRetry:
-		return true
-	case asynq.TaskStateActive:
-		return time.Since(t.UnblockedAt) < activeTooLong
-	}
-	return false
+	return info.State
 }
 
-// postpone sets when the tasks of a delivered batch are looked at again: later, the longer the backlog is.
-func (w *Worker) postpone(ctx context.Context, batch []due) error {
+// postpone sets when the tasks of a delivered batch are looked at again: later, the longer the backlog is, but soon
+// where the message is with a worker.
+func (w *Worker) postpone(ctx context.Context, batch []due, doubtful map[uuid.UUID]bool) error {
 	var backlog int
 	err := w.q.db.Bun().NewRaw(`SELECT count(*) FROM core_task WHERE state = 'waiting' AND unblocked_at IS NOT NULL`).
 		Scan(ctx, &backlog)
@@ -189,16 +201,47 @@ func (w *Worker) postpone(ctx context.Context, batch []due) error {
 	}
 	w.q.backlog.Store(int64(backlog))
 	verify := max(relayVerify, time.Duration(backlog/relayRate)*time.Second)
-	messages := make([]any, 0, 2*len(batch))
+	var safe, soon []due
 	for _, t := range batch {
+		if doubtful[t.ID] {
+			soon = append(soon, t)
+		} else {
+			safe = append(safe, t)
+		}
+	}
+	return errors.Join(w.lookAgain(ctx, safe, verify), w.lookAgain(ctx, soon, w.activeTooLong()))
+}
+
+// lookAgain sets when tasks are looked at again. One that has run meanwhile and waits for another attempt has a new
+// generation, about which nobody was told yet.
+func (w *Worker) lookAgain(ctx context.Context, list []due, after time.Duration) error {
+	if len(list) == 0 {
+		return nil
+	}
+	ids := make([]uuid.UUID, len(list))
+	messages := make([]any, 0, 2*len(list))
+	for i, t := range list {
+		ids[i] = t.ID
 		messages = append(messages, t.ID, t.Gen)
 	}
-	// One that has run and waits again has a new generation, about which nobody was told yet.
-	_, err = exec(ctx, w.q.db, `UPDATE core_task SET deliver_due = ?due FROM (?messages) AS v
-		WHERE pulp_id = v.column1 AND delivery_gen = v.column2 AND (state = 'waiting') IS TRUE`, sqldialect.Named{
-		"due": w.q.kind.After(verify), "messages": bun.SafeQuery(w.q.kind.Values(len(batch), "uuid", "integer"), messages...),
-	})
+	_, err := exec(ctx, w.q.db, `UPDATE core_task SET deliver_due = ?due FROM (?messages) AS v
+		WHERE pulp_id = v.column1 AND delivery_gen = v.column2 AND pulp_id IN (
+			SELECT pulp_id FROM core_task WHERE pulp_id IN (?ids) AND (state = 'waiting') IS TRUE ?lock)`,
+		sqldialect.Named{
+			"due": w.q.kind.After(after), "ids": bun.List(ids), "lock": w.q.kind.SkipLocked(),
+			"messages": bun.SafeQuery(w.q.kind.Values(len(list), "uuid", "integer"), messages...),
+		})
 	return wrap(err, "postpone delivery")
+}
+
+// deliverOldestSoon makes the relay look at the tasks whose messages a dead worker may have taken along: Redis hands
+// messages out in order, so those are among the oldest.
+func (w *Worker) deliverOldestSoon(ctx context.Context) error {
+	_, err := exec(ctx, w.q.db, `UPDATE core_task SET deliver_due = ?now WHERE pulp_id IN (
+			SELECT pulp_id FROM core_task WHERE state = 'waiting' AND unblocked_at IS NOT NULL
+			ORDER BY unblocked_at LIMIT ?limit ?lock)`,
+		sqldialect.Named{"now": w.q.kind.Now(), "limit": relayBatch, "lock": w.q.kind.SkipLocked()})
+	return wrap(err, "look for what a dead worker took along")
 }
 
 // checkEpoch finds out whether Redis still has what it was given: it keeps a random word that the database knows too.

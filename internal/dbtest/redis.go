@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -53,6 +54,7 @@ func RedisURL(tb testing.TB) string {
 type Redis struct {
 	tb     testing.TB
 	binary string
+	args   []string // beside the usual ones
 	dir    string
 	port   int
 	cmd    *exec.Cmd // nil while stopped
@@ -67,8 +69,25 @@ func StartRedis(tb testing.TB) *Redis {
 		redisLeftOut()
 		tb.Skip(redisNotice)
 	}
-	r := &Redis{tb: tb, binary: binary, dir: tb.TempDir()}
+	return startRedis(tb, binary)
+}
+
+// StartValkey is StartRedis with the program valkey-server.
+func StartValkey(tb testing.TB) *Redis {
+	tb.Helper()
+	binary, err := exec.LookPath("valkey-server")
+	if err != nil {
+		valkeyLeftOut()
+		tb.Skip(valkeyNotice)
+	}
+	return startRedis(tb, binary)
+}
+
+func startRedis(tb testing.TB, binary string, args ...string) *Redis {
+	tb.Helper()
+	r := &Redis{tb: tb, binary: binary, args: args, dir: tb.TempDir()}
 	tb.Cleanup(r.Stop)
+	var err error
 	for range 5 { // another process may take the port between its choice and its use
 		r.port = freePort(tb)
 		if err = r.start(); err == nil {
@@ -80,7 +99,10 @@ func StartRedis(tb testing.TB) *Redis {
 }
 
 // URL returns the URL of database 0.
-func (r *Redis) URL() string { return fmt.Sprintf("redis://127.0.0.1:%d/0", r.port) }
+func (r *Redis) URL() string { return "redis://" + r.Addr() + "/0" }
+
+// Addr returns "127.0.0.1:<port>".
+func (r *Redis) Addr() string { return fmt.Sprintf("127.0.0.1:%d", r.port) }
 
 // Stop kills the server, as a crash would. Stopping a stopped server does nothing.
 func (r *Redis) Stop() {
@@ -101,9 +123,38 @@ func (r *Redis) Restart() {
 	}
 }
 
+// Pause stops the server from answering without ending its connections, until Resume.
+func (r *Redis) Pause() { r.signal(syscall.SIGSTOP) }
+
+// Resume lets it answer again, what was asked meanwhile first.
+func (r *Redis) Resume() { r.signal(syscall.SIGCONT) }
+
+func (r *Redis) signal(s syscall.Signal) {
+	r.tb.Helper()
+	if r.cmd == nil {
+		r.tb.Fatal("dbtest: redis is stopped")
+	}
+	if err := r.cmd.Process.Signal(s); err != nil {
+		r.tb.Fatal(err)
+	}
+}
+
+// Flush removes everything from all databases.
+func (r *Redis) Flush() {
+	r.tb.Helper()
+	client := r.client()
+	defer client.Close()
+	if err := client.FlushAll(context.Background()).Err(); err != nil {
+		r.tb.Fatal(err)
+	}
+}
+
 func (r *Redis) start() error {
-	cmd := exec.Command(r.binary, "--bind", "127.0.0.1", "--port", strconv.Itoa(r.port), "--dir", r.dir,
-		"--save", "", "--appendonly", "no", "--maxmemory-policy", "noeviction", "--databases", "16")
+	args := []string{
+		"--bind", "127.0.0.1", "--port", strconv.Itoa(r.port), "--dir", r.dir,
+		"--save", "", "--appendonly", "no", "--maxmemory-policy", "noeviction", "--databases", "16",
+	}
+	cmd := exec.Command(r.binary, append(args, r.args...)...)
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("dbtest: start redis-server: %w", err)
 	}
@@ -119,11 +170,7 @@ func (r *Redis) start() error {
 
 // awaitReady waits for the answer of this very process: another one may have the port.
 func (r *Redis) awaitReady(ctx context.Context) error {
-	client := redis.NewClient(&redis.Options{
-		Addr:                     fmt.Sprintf("127.0.0.1:%d", r.port),
-		MaxRetries:               -1,
-		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
-	})
+	client := r.client()
 	defer client.Close()
 	want := fmt.Sprintf("process_id:%d\r\n", r.cmd.Process.Pid)
 	return poll(ctx, 10*time.Millisecond, func() (bool, error) {
@@ -138,9 +185,21 @@ func (r *Redis) awaitReady(ctx context.Context) error {
 	})
 }
 
+func (r *Redis) client() *redis.Client {
+	return redis.NewClient(&redis.Options{
+		Addr:                     r.Addr(),
+		MaxRetries:               -1,
+		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
+	})
+}
+
 const redisNotice = "LEFT OUT: Redis (" + RedisEnv + " is not set and redis-server is not installed; see make services)"
 
 var redisLeftOut = sync.OnceFunc(func() { fmt.Fprintln(os.Stderr, "!!!! "+redisNotice) })
+
+const valkeyNotice = "LEFT OUT: Valkey (valkey-server is not installed)"
+
+var valkeyLeftOut = sync.OnceFunc(func() { fmt.Fprintln(os.Stderr, "!!!! "+valkeyNotice) })
 
 func freePort(tb testing.TB) int {
 	tb.Helper()

@@ -108,7 +108,7 @@ func poll(ctx context.Context, every time.Duration, ready func() (bool, error)) 
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():
-			return fmt.Errorf("dbtest: wait for redis: %w", context.Cause(ctx))
+			return fmt.Errorf("dbtest: wait for a server: %w", context.Cause(ctx))
 		}
 	}
 }

@@ -43,6 +43,13 @@ func IsRetryable(err error) bool {
 	return false
 }
 
+// IsLockTimeout reports whether err says that a lock was not granted within the patience of the transaction, for which
+// the caller has waited long enough already. SQLite has no such patience.
+func IsLockTimeout(err error) bool {
+	e, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && e.Code == "55P03"
+}
+
 // IsUndefinedTable reports whether err says that a table does not exist.
 func IsUndefinedTable(err error) bool {
 	if e, ok := errors.AsType[*pgconn.PgError](err); ok {

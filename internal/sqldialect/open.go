@@ -92,6 +92,17 @@ func (c *Conn) Close() error {
 // Pool returns the Postgres pool behind the connection, or nil on SQLite.
 func (c *Conn) Pool() *pgxpool.Pool { return c.pool }
 
+// Beside opens a connection that does not belong to the pool, for what must go on while all of the pool is busy. It
+// connects when it is first used, and again when that connection broke. The caller closes it. SQLite has none: nil.
+func (c *Conn) Beside() *bun.DB {
+	if c.pool == nil {
+		return nil
+	}
+	db := openOnce(stdlib.GetConnector(*c.pool.Config().ConnConfig, stdlib.OptionAfterConnect(timesInUTC)))
+	db.SetMaxOpenConns(1)
+	return bun.NewDB(db, pgdialect.New())
+}
+
 // LockWriter waits for the right to open a write transaction. Postgres grants it at once.
 func (c *Conn) LockWriter(ctx context.Context) (unlock func(), err error) {
 	if c.writer == nil {
@@ -148,12 +159,7 @@ func openPostgres(ctx context.Context, rawURL string) (*Conn, error) {
 	}
 	// bun writes arguments into the text, so a statement cache would never hit.
 	cfg.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeSimpleProtocol
-	cfg.AfterConnect = func(_ context.Context, c *pgx.Conn) error {
-		c.TypeMap().RegisterType(&pgtype.Type{ // or times come back in the zone of this machine
-			Name: "timestamptz", OID: pgtype.TimestamptzOID, Codec: &pgtype.TimestamptzCodec{ScanLocation: time.UTC},
-		})
-		return nil
-	}
+	cfg.AfterConnect = timesInUTC
 	if !strings.Contains(rawURL, "pool_max_conns") {
 		cfg.MaxConns = defaultPoolSize
 	}
@@ -161,9 +167,19 @@ func openPostgres(ctx context.Context, rawURL string) (*Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("database: open pool: %w: %w", pulperr.Unavailable, err)
 	}
+	db := openOnce(stdlib.GetPoolConnector(pool))
+	db.SetMaxIdleConns(0) // that is the pool's business
 	return &Conn{
-		Bun:  bun.NewDB(stdlib.OpenDBFromPool(pool), pgdialect.New()),
+		Bun:  bun.NewDB(db, pgdialect.New()),
 		Kind: Postgres,
 		pool: pool,
 	}, nil
+}
+
+// timesInUTC keeps times from coming back in the zone of this machine.
+func timesInUTC(_ context.Context, c *pgx.Conn) error {
+	c.TypeMap().RegisterType(&pgtype.Type{
+		Name: "timestamptz", OID: pgtype.TimestamptzOID, Codec: &pgtype.TimestamptzCodec{ScanLocation: time.UTC},
+	})
+	return nil
 }

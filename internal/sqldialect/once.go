@@ -1,0 +1,63 @@
+package sqldialect
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5/stdlib"
+
+	"github.com/pulpgo/pulpcore/pulperr"
+)
+
+// atMostOnce keeps database/sql from sending a statement a second time whose answer got lost with the connection. The
+// driver means to allow that only for statements that were never sent, but says so of all that it sends as plain text:
+// it reads the answer twice and takes the error of the second attempt, "conn closed", for one from before the first.
+type atMostOnce struct{ driver.Connector }
+
+// Connect is of [driver.Connector].
+func (c atMostOnce) Connect(ctx context.Context) (driver.Conn, error) {
+	conn, err := c.Connector.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	pgx, ok := conn.(*stdlib.Conn)
+	if !ok {
+		return nil, errors.Join(fmt.Errorf("database: unknown driver connection %T", conn), conn.Close())
+	}
+	return onceConn{pgx}, nil
+}
+
+// openOnce is [sql.OpenDB] for a connector of pgx.
+func openOnce(c driver.Connector) *sql.DB { return sql.OpenDB(atMostOnce{c}) }
+
+type onceConn struct{ *stdlib.Conn }
+
+// ExecContext is of [driver.ExecerContext].
+func (c onceConn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+	usable := !c.Conn.Conn().IsClosed()
+	res, err := c.Conn.ExecContext(ctx, query, args)
+	return res, once(ctx, usable, err)
+}
+
+// QueryContext is of [driver.QueryerContext].
+func (c onceConn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+	usable := !c.Conn.Conn().IsClosed()
+	rows, err := c.Conn.QueryContext(ctx, query, args)
+	return rows, once(ctx, usable, err)
+}
+
+var errLost = fmt.Errorf("database: the connection was lost: %w", pulperr.Unavailable)
+
+// once lets the driver's word that a statement was not sent stand only if the connection was closed before.
+func once(ctx context.Context, usable bool, err error) error {
+	switch {
+	case !usable || !errors.Is(err, driver.ErrBadConn):
+		return err
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	}
+	return errLost
+}
