@@ -66,7 +66,7 @@ func TestFaultF69ImmediateTaskIgnoresItsEnd(t *testing.T) {
 	if err != nil || ticket.State != models.Running {
 		t.Fatalf("Dispatch() = %+v, %v, want a running task", ticket, err)
 	}
-	next := l.send(hold("next", ""))
+	next := l.send(holding("next", ""))
 	if l.granted(next) {
 		t.Error("the reservation was released while the function runs")
 	}
@@ -81,10 +81,10 @@ func TestFaultF70APIProcessKilled(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, dbURL, redisURL string) {
 		l := newLab(t, dbURL, redisURL)
-		a := hold("x", "wait")
+		a := holding("x", "wait")
 		p := l.start(labConfig{Kind: tasking.KindAPI, Slots: -1, Dispatch: &a, Inline: true})
 		l.begun("x")
-		next := l.send(hold("next", ""))
+		next := l.send(holding("next", ""))
 		p.kill()
 		l.work(tasking.WorkerOptions{})
 		l.wait(next, models.Completed)

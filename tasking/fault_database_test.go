@@ -72,7 +72,7 @@ func faultDispatchWithoutAnswer(t *testing.T, l *pgLab) {
 		return n
 	}
 	dispatch := func(name, key string) error {
-		a := hold(name, "")
+		a := holding(name, "")
 		a.Dir = l.dir
 		_, err := labTask.Dispatch(t.Context(), l.q, a, &tasking.Options{CID: name, IdempotencyKey: key})
 		return err
@@ -112,9 +112,9 @@ func faultDispatchWithoutAnswer(t *testing.T, l *pgLab) {
 func faultRestart(t *testing.T, l *pgLab) {
 	l.work(tasking.WorkerOptions{TTL: 20 * time.Second})
 	l.start(labConfig{Kind: tasking.KindAPI, Slots: -1, TTL: 20 * time.Second})
-	id := l.send(hold("x", "wait"))
+	id := l.send(holding("x", "wait"))
 	l.begun("x")
-	next := l.send(hold("next", ""))
+	next := l.send(holding("next", ""))
 	eventually(t, "two workers", func() bool { return len(l.workers()) == 2 })
 	before := l.workers()
 	l.server.Stop()
@@ -138,7 +138,7 @@ func faultRestart(t *testing.T, l *pgLab) {
 func faultDown(t *testing.T, l *pgLab) {
 	l.work(tasking.WorkerOptions{})
 	l.start(labConfig{Kind: tasking.KindAPI, Slots: -1})
-	id := l.send(hold("x", "wait"))
+	id := l.send(holding("x", "wait"))
 	l.begun("x")
 	eventually(t, "two workers", func() bool { return len(l.workers()) == 2 })
 	before := l.workers()
@@ -150,7 +150,7 @@ func faultDown(t *testing.T, l *pgLab) {
 	if task.Error == nil || task.Error.Reason != "The worker lost its connection to the database." {
 		t.Errorf("error = %+v", task.Error)
 	}
-	l.wait(l.send(hold("next", "")), models.Completed)
+	l.wait(l.send(holding("next", "")), models.Completed)
 	if after := l.workers(); !slices.Equal(before, after) {
 		t.Errorf("workers before %v, after %v", before, after)
 	}
@@ -163,13 +163,13 @@ func faultClaimWithoutAnswer(t *testing.T, l *pgLab) {
 	stop := l.work(tasking.WorkerOptions{Kind: tasking.KindAPI, Slots: -1, TTL: 10 * time.Second})
 	defer stop()
 	first := l.send(labArgs{Name: "first"})
-	id := l.send(hold("x", ""))
+	id := l.send(holding("x", ""))
 	for gen := range 6 {
 		if err := tasking.Announce(t.Context(), l.q, id, 1+gen); err != nil {
 			t.Fatal(err)
 		}
 	}
-	next := l.send(hold("next", ""))
+	next := l.send(holding("next", ""))
 	own := l.q
 	l.q = l.open()
 	var once atomic.Bool
@@ -206,16 +206,16 @@ func slow(a labArgs) labArgs {
 	return a
 }
 
-func faultEndWithoutAnswer(_ *testing.T, l *pgLab) { l.endAmid(l.proxy.CutAfter, slow(hold("x", ""))) }
+func faultEndWithoutAnswer(_ *testing.T, l *pgLab) { l.endAmid(l.proxy.CutAfter, slow(holding("x", ""))) }
 
-func faultEndLost(_ *testing.T, l *pgLab) { l.endAmid(l.proxy.CutBefore, slow(hold("x", ""))) }
+func faultEndLost(_ *testing.T, l *pgLab) { l.endAmid(l.proxy.CutBefore, slow(holding("x", ""))) }
 
-func faultHandOffWithoutAnswer(_ *testing.T, l *pgLab) { l.endAmid(l.proxy.CutAfter, hold("x", "")) }
+func faultHandOffWithoutAnswer(_ *testing.T, l *pgLab) { l.endAmid(l.proxy.CutAfter, holding("x", "")) }
 
 // endAmid cuts the connection at the commit of a task's end.
 func (l *pgLab) endAmid(cutAt func(...string) <-chan struct{}, a labArgs) {
 	id := l.send(a)
-	next := l.send(hold("next", ""))
+	next := l.send(holding("next", ""))
 	cut := cutAt("'completed'", "commit")
 	l.work(tasking.WorkerOptions{TTL: 10 * time.Second})
 	<-cut
@@ -227,8 +227,8 @@ func (l *pgLab) endAmid(cutAt func(...string) <-chan struct{}, a labArgs) {
 }
 
 func faultTerminatedBackends(_ *testing.T, l *pgLab) {
-	id := l.send(slow(hold("x", "")))
-	next := l.send(hold("next", ""))
+	id := l.send(slow(holding("x", "")))
+	next := l.send(holding("next", ""))
 	var once atomic.Bool
 	tasking.SetFault(l.q, func(point string) {
 		if point == "finish.before_commit" && once.CompareAndSwap(false, true) {
@@ -247,7 +247,7 @@ func faultTerminatedBackends(_ *testing.T, l *pgLab) {
 // the claim.
 func faultClaimForgotten(t *testing.T, l *pgLab) {
 	l.work(tasking.WorkerOptions{TTL: 10 * time.Second})
-	id := l.send(hold("x", "wait"))
+	id := l.send(holding("x", "wait"))
 	l.begun("x")
 	res, err := l.db.Bun().NewRaw(`UPDATE core_task SET state = 'waiting', worker_id = NULL, claim_id = NULL, attempt = 0,
 		started_at = NULL, deliver_due = clock_timestamp() WHERE pulp_id = ?`, id).Exec(t.Context())
@@ -310,7 +310,7 @@ func TestFaultF51(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, dbtest.SQLite(t), dbtest.RedisURL(t))
 	p := l.start(labConfig{})
-	id := l.send(hold("x", "transaction"))
+	id := l.send(holding("x", "transaction"))
 	l.begun("x")
 	sent := make(chan error, 1)
 	go func() {

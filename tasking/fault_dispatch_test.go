@@ -27,7 +27,7 @@ func TestFaultF1AndF2DispatcherIsKilled(t *testing.T) {
 				l := newLab(t, dbURL, redisURL)
 				l.work(tasking.WorkerOptions{})
 				l.wait(l.send(labArgs{Name: "first"}), models.Completed) // so that Redis is known
-				a := hold("x", "")
+				a := holding("x", "")
 				p := l.start(labConfig{Kind: tasking.KindAPI, Slots: -1, Dispatch: &a, Fault: point})
 				l.says(p.id + ".fault")
 				p.kill()
@@ -38,7 +38,7 @@ func TestFaultF1AndF2DispatcherIsKilled(t *testing.T) {
 						t.Errorf("begun after %v, want 4 s at most", took)
 					}
 				}
-				l.wait(l.send(hold("next", "")), models.Completed)
+				l.wait(l.send(holding("next", "")), models.Completed)
 				list, err := l.q.List(t.Context(), nil)
 				if want := 2 + l.lines("begin", "x"); err != nil || len(list) != want {
 					t.Errorf("%d tasks, %v, want %d", len(list), err, want)

@@ -13,8 +13,8 @@ import (
 	"github.com/pulpgo/pulpcore/tasking"
 )
 
-// hold is what a task needs that another one waits for.
-func hold(name, do string) labArgs { return labArgs{Name: name, Do: do, Exclusive: []string{"r"}} }
+// holding is what a task needs that another one waits for.
+func holding(name, do string) labArgs { return labArgs{Name: name, Do: do, Exclusive: []string{"r"}} }
 
 // missing fails unless the task has failed because its worker died.
 func (l *lab) missing(task *models.Task) {
@@ -52,10 +52,10 @@ func TestFaultsOfWorkers(t *testing.T) {
 }
 
 func faultKilledWithAttempts(_ *testing.T, l *lab) {
-	id := l.send(hold("x", "wait"), &tasking.Options{MaxAttempts: 3})
+	id := l.send(holding("x", "wait"), &tasking.Options{MaxAttempts: 3})
 	p := l.start(labConfig{})
 	l.begun("x")
-	next := l.send(hold("next", ""))
+	next := l.send(holding("next", ""))
 	p.kill()
 	l.work(tasking.WorkerOptions{})
 	eventually(l.t, "a second attempt", func() bool { return l.lines("begin", "x") == 2 })
@@ -70,7 +70,7 @@ func faultKilledWithAttempts(_ *testing.T, l *lab) {
 }
 
 func faultKilledBeforeClaim(_ *testing.T, l *lab) {
-	id := l.send(hold("x", ""))
+	id := l.send(holding("x", ""))
 	p := l.startAt("claim.before")
 	p.kill()
 	if state := l.get(id).State; state != models.Waiting {
@@ -82,9 +82,9 @@ func faultKilledBeforeClaim(_ *testing.T, l *lab) {
 }
 
 func faultKilledAfterClaim(_ *testing.T, l *lab) {
-	id := l.send(hold("x", ""))
+	id := l.send(holding("x", ""))
 	p := l.startAt("claim.committed")
-	next := l.send(hold("next", ""))
+	next := l.send(holding("next", ""))
 	p.kill()
 	l.work(tasking.WorkerOptions{})
 	l.missing(l.wait(id, models.Failed))
@@ -94,9 +94,9 @@ func faultKilledAfterClaim(_ *testing.T, l *lab) {
 }
 
 func faultKilledAfterBody(_ *testing.T, l *lab) {
-	id := l.send(hold("x", ""))
+	id := l.send(holding("x", ""))
 	p := l.startAt("body.returned")
-	next := l.send(hold("next", ""))
+	next := l.send(holding("next", ""))
 	p.kill()
 	l.work(tasking.WorkerOptions{})
 	l.missing(l.wait(id, models.Failed))
@@ -106,10 +106,10 @@ func faultKilledAfterBody(_ *testing.T, l *lab) {
 }
 
 func faultKilledAfterComplete(_ *testing.T, l *lab) {
-	id := l.send(hold("x", "complete"))
+	id := l.send(holding("x", "complete"))
 	p := l.startAt("body.returned")
 	p.kill()
-	next := l.send(hold("next", "")) // not before, or the process takes it, since nothing is in its way any more
+	next := l.send(holding("next", "")) // not before, or the process takes it, since nothing is in its way any more
 	l.work(tasking.WorkerOptions{})
 	l.wait(next, models.Completed)
 	if task := l.wait(id, models.Completed); string(task.Result) != `"done"` {
@@ -121,12 +121,12 @@ func faultKilledAfterComplete(_ *testing.T, l *lab) {
 
 // faultKilledAfterFinish has a task that takes so long that its slot does not take its follower itself.
 func faultKilledAfterFinish(_ *testing.T, l *lab) {
-	a := hold("x", "wait")
+	a := holding("x", "wait")
 	a.Slow = 300 * time.Millisecond
 	id := l.send(a)
 	p := l.start(labConfig{Fault: "finish.committed"})
 	l.begun("x")
-	next := l.send(hold("next", ""))
+	next := l.send(holding("next", ""))
 	l.let("x")
 	l.says(p.id + ".fault")
 	p.kill()
@@ -160,10 +160,10 @@ func faultKilledBeforeAck(_ *testing.T, l *lab) {
 // faultAsleepWhileClaiming has a worker claim a task when it has been given up for dead already.
 func faultAsleepWhileClaiming(_ *testing.T, l *lab) {
 	l.work(tasking.WorkerOptions{Kind: tasking.KindAPI, Slots: -1})
-	id := l.send(hold("x", "wait"))
+	id := l.send(holding("x", "wait"))
 	p := l.startAt("claim.before")
 	p.signal(syscall.SIGSTOP)
-	next := l.send(hold("next", ""))
+	next := l.send(holding("next", ""))
 	eventually(l.t, "the end of the sleeper's row", func() bool {
 		workers, err := l.q.Workers(l.t.Context())
 		return err == nil && len(workers) == 1
@@ -184,10 +184,10 @@ func faultAsleepWhileClaiming(_ *testing.T, l *lab) {
 }
 
 func faultReaperKilled(_ *testing.T, l *lab) {
-	id := l.send(hold("x", "wait"))
+	id := l.send(holding("x", "wait"))
 	first := l.start(labConfig{})
 	l.begun("x")
-	next := l.send(hold("next", ""))
+	next := l.send(holding("next", ""))
 	first.kill()
 	second := l.startAt("reap.taken")
 	second.kill()
@@ -244,7 +244,7 @@ func faultTerminated(_ *testing.T, l *lab) {
 		l.terminate(p, polite)
 		return
 	}
-	deaf := l.send(hold("deaf", "deaf"))
+	deaf := l.send(holding("deaf", "deaf"))
 	l.begun("deaf")
 	l.terminate(p, polite) // takes the ten seconds that a deaf task gets
 	l.work(tasking.WorkerOptions{})
@@ -262,7 +262,7 @@ func (l *lab) terminate(p *process, polite uuid.UUID) {
 }
 
 func faultPanicElsewhere(_ *testing.T, l *lab) {
-	id := l.send(hold("x", "goroutine"))
+	id := l.send(holding("x", "goroutine"))
 	p := l.start(labConfig{})
 	<-p.ended
 	l.work(tasking.WorkerOptions{})
@@ -272,7 +272,7 @@ func faultPanicElsewhere(_ *testing.T, l *lab) {
 }
 
 func faultExit(_ *testing.T, l *lab) {
-	id := l.send(hold("x", "exit"))
+	id := l.send(holding("x", "exit"))
 	p := l.start(labConfig{})
 	<-p.ended
 	l.work(tasking.WorkerOptions{})
@@ -283,7 +283,7 @@ func faultExit(_ *testing.T, l *lab) {
 
 func faultClocks(_ *testing.T, l *lab) {
 	l.start(labConfig{})
-	id := l.send(hold("x", "wait"))
+	id := l.send(holding("x", "wait"))
 	l.begun("x")
 	l.work(tasking.WorkerOptions{})
 	for end := time.Now().Add(3 * labTTL); time.Now().Before(end); {
@@ -344,13 +344,13 @@ func TestFaultF35TransactionAtTheTakeover(t *testing.T) {
 	l := newLab(t, dbtest.Postgres(t), dbtest.RedisURL(t))
 	proxy := dbtest.StartProxy(t, hostOf(t, l.dbURL))
 	held, release := proxy.HoldBefore("'child'", "FOR SHARE", "commit")
-	id := l.send(hold("x", "transaction"))
+	id := l.send(holding("x", "transaction"))
 	p := l.start(labConfig{DB: proxy.URL(l.dbURL)})
 	l.begun("x")
 	l.let("x")
 	<-held
 	p.signal(syscall.SIGSTOP)
-	next := l.send(hold("next", ""))
+	next := l.send(holding("next", ""))
 	l.work(tasking.WorkerOptions{})
 	<-time.After(3 * labTTL)
 	if task := l.get(id); task.State != models.Running {
@@ -371,7 +371,7 @@ func TestFaultF35TransactionAtTheTakeover(t *testing.T) {
 func TestFaultF35TransactionAfterTheTakeover(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, dbtest.Postgres(t), dbtest.RedisURL(t))
-	id := l.send(hold("x", "transaction"))
+	id := l.send(holding("x", "transaction"))
 	p := l.start(labConfig{})
 	l.begun("x")
 	p.signal(syscall.SIGSTOP)
