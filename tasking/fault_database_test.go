@@ -206,7 +206,9 @@ func slow(a labArgs) labArgs {
 	return a
 }
 
-func faultEndWithoutAnswer(_ *testing.T, l *pgLab) { l.endAmid(l.proxy.CutAfter, slow(holding("x", ""))) }
+func faultEndWithoutAnswer(_ *testing.T, l *pgLab) {
+	l.endAmid(l.proxy.CutAfter, slow(holding("x", "")))
+}
 
 func faultEndLost(_ *testing.T, l *pgLab) { l.endAmid(l.proxy.CutBefore, slow(holding("x", ""))) }
 
