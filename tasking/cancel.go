@@ -27,7 +27,7 @@ func (q *Queue) Cancel(ctx context.Context, id uuid.UUID) (*models.Task, error) 
 		return nil, err
 	}
 	list := reservations(t.ReservedResources)
-	err = q.tx(ctx, func(tx *models.Tx) error { return q.cancelIn(ctx, tx, id, list) })
+	err = q.tx(ctx, func(tx *models.Tx) error { return q.cancelIn(ctx, tx, t, list) })
 	if err != nil {
 		return nil, wrap(err, "cancel task %s", id)
 	}
@@ -40,10 +40,11 @@ func (q *Queue) Cancel(ctx context.Context, id uuid.UUID) (*models.Task, error) 
 	return t, nil
 }
 
-func (q *Queue) cancelIn(ctx context.Context, tx *models.Tx, id uuid.UUID, list []sqldialect.Reservation) error {
+func (q *Queue) cancelIn(ctx context.Context, tx *models.Tx, t *models.Task, list []sqldialect.Reservation) error {
 	if err := q.kind.LockResources(ctx, tx.Bun(), list, lockPatience); err != nil {
 		return err
 	}
+	id := t.ID
 	args := sqldialect.Named{"id": id, "now": q.kind.Now()}
 	var seq []int64
 	if err := tx.Bun().NewRaw(cancelWaitingSQL, args).Scan(ctx, &seq); err != nil {
@@ -52,6 +53,7 @@ func (q *Queue) cancelIn(ctx context.Context, tx *models.Tx, id uuid.UUID, list 
 	if len(seq) > 0 {
 		ready, err := q.kind.Release(ctx, tx.Bun(), sqldialect.Held{Seq: seq[0], Reservations: list})
 		tx.AfterCommit(func() {
+			q.tel.canceled(ctx, t)
 			q.deliver(ctx, ready...)
 			q.finished(ctx, id, models.Canceled)
 		})

@@ -76,6 +76,7 @@ func (w *Worker) reap(ctx context.Context, l *life, dead *models.Worker) error {
 		return err
 	}
 	delete(l.observed, dead.ID)
+	w.q.tel.reaped(ctx)
 	w.log.WarnContext(ctx, "worker is missing", "worker_id", dead.ID, "name", dead.Name, "tasks", len(tasks))
 	for _, c := range tasks {
 		w.bury(ctx, l, c)
@@ -162,9 +163,10 @@ var errMissing = errors.New("tasking: the task's worker has gone missing")
 // bury ends a task whose worker is dead, or lets it run again if its dispatch allows that.
 func (w *Worker) bury(ctx context.Context, l *life, c *claimed) {
 	defer w.forget([]*claimed{c})
+	ctx = w.q.tel.burying(ctx, c)
 	env, err := w.newEnv(context.WithValue(ctx, taskKey, c.ID), c)
 	if err != nil {
-		w.log.WarnContext(ctx, "incomplete resources of a dead worker's task stay", "task_id", c.ID, "err", err)
+		env.Log.WarnContext(ctx, "incomplete resources of a dead worker's task stay", "err", err)
 	}
 	env.reported.Store(true) // perhaps
 	e := ending{
@@ -174,12 +176,16 @@ func (w *Worker) bury(ctx context.Context, l *life, c *claimed) {
 	done, err := w.finish(ctx, l, env, e, nil)
 	switch {
 	case errors.Is(err, errFenced):
+		w.q.tel.buried(ctx, c, outcomeFenced, errFenced)
 		env.Log.WarnContext(ctx, "task of a dead worker was taken from this one")
 	case err != nil:
+		w.q.tel.buried(ctx, c, outcomeUnstored, err)
 		env.Log.ErrorContext(ctx, "the end of a dead worker's task could not be stored", "err", err)
 	case done.state == models.Waiting:
-		env.Log.WarnContext(ctx, "task of a dead worker runs again", "attempt", c.Attempt)
+		w.q.tel.buried(ctx, c, outcomeRetried, errMissing)
+		env.Log.WarnContext(ctx, "task of a dead worker runs again")
 	default:
+		w.q.tel.buried(ctx, c, outcome(done.state), errMissing)
 		env.Log.ErrorContext(ctx, "task of a dead worker was ended", "state", string(done.state))
 		w.q.deliver(ctx, done.ready...)
 		w.q.finished(ctx, c.ID, done.state)
@@ -209,6 +215,7 @@ func (w *Worker) sweep(ctx context.Context) error {
 			return err
 		}
 		if len(ready) > 0 || orphans > 0 {
+			w.q.tel.repaired(ctx, len(ready), orphans)
 			w.log.ErrorContext(ctx, "reservations were repaired; please report this",
 				"stranded", len(ready), "orphans", orphans)
 		}

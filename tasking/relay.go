@@ -138,6 +138,9 @@ func (w *Worker) redeliver(ctx context.Context, batch []due) error {
 		if err != nil {
 			return err
 		}
+		if fresh {
+			w.q.tel.relayed(ctx, relayMissing)
+		}
 		if fresh || w.q.delivery.trusted(t) {
 			continue
 		}
@@ -151,6 +154,7 @@ func (w *Worker) redeliver(ctx context.Context, batch []due) error {
 		if n == 0 {
 			continue
 		}
+		w.q.tel.relayed(ctx, relayReplaced)
 		w.log.WarnContext(ctx, "message of a task was lost by redis", "task_id", t.ID, "generation", next.Gen)
 		if _, err := w.q.delivery.offer(ctx, next); err != nil {
 			return err
@@ -244,6 +248,7 @@ func (w *Worker) newEpoch(ctx context.Context, tx *models.Tx, client redis.Unive
 		return err
 	}
 	w.q.delivery.reset()
+	w.q.tel.redisLost(ctx)
 	w.log.WarnContext(ctx, "redis is new or lost its data; all ready tasks are delivered again")
 	return nil
 }
