@@ -24,6 +24,9 @@ import (
 	"slices"
 	"sync"
 
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/pulpgo/pulpcore/content"
 	"github.com/pulpgo/pulpcore/download"
 	"github.com/pulpgo/pulpcore/models"
@@ -58,6 +61,11 @@ type App struct {
 type Options struct {
 	Log   *slog.Logger   // default: what LOGGING says, on stderr
 	Store *storage.Store // default: opened from STORAGE_URL. Once Open has succeeded, the App closes it.
+
+	// Tracer and Meter are OpenTelemetry's providers, to which tasks report whatever OTEL_ENABLED says. Default: nowhere.
+	// The host shuts them down after it has closed the App. Two Apps in one process need a Meter each.
+	Tracer trace.TracerProvider
+	Meter  metric.MeterProvider
 }
 
 // Open checks the settings and the plugins, connects to database, storage and Redis, and assembles the App. It reports
@@ -171,7 +179,9 @@ func (a *App) openParts(ctx context.Context, b *blueprint, opts *Options) error 
 	}
 	a.downloads = download.NewPool(0)
 	a.closers = append(a.closers, a.downloads.Close)
-	queue, err := tasking.NewQueue(a.db, &tasking.QueueOptions{RedisURL: core.RedisURL.Reveal(), Log: a.log})
+	queue, err := tasking.NewQueue(a.db, &tasking.QueueOptions{
+		RedisURL: core.RedisURL.Reveal(), Log: a.log, Tracer: opts.Tracer, Meter: opts.Meter,
+	})
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package tasking
 
 import (
 	"context"
+	"testing"
 
 	"github.com/google/uuid"
 	"github.com/redis/go-redis/v9"
@@ -97,4 +98,20 @@ func Pile(ctx context.Context, q *Queue, n int, resource string) error {
 		}
 	}
 	return nil
+}
+
+// UnobservedAllocs returns how many allocations per task the calls make with which a queue without providers is
+// observed.
+func UnobservedAllocs(ctx context.Context) float64 {
+	var t *telemetry
+	s, c, e, task := &spec{}, &claimed{}, &Env{}, &models.Task{}
+	store := func(context.Context) (*Ticket, error) { return nil, nil }
+	return testing.AllocsPerRun(100, func() {
+		_, _ = t.dispatch(ctx, s, store)
+		t.dispatched(ctx, s, sqldialect.InsertedTask{})
+		t.batch(ctx, batchClaim, 1)
+		t.duplicate(ctx)
+		t.ended(t.starting(ctx, c), e, outcome(models.Completed), nil)
+		t.canceled(ctx, task)
+	})
 }

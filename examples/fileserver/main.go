@@ -7,6 +7,7 @@
 //	fileserver content          only the content app
 //	fileserver worker           only the workers
 //	fileserver migrate          bring the database schema up to date and exit
+//	fileserver check            look for impossible states of tasks, print them and exit, with 1 if there are any
 //	fileserver reset-admin      make a new admin password, print it and exit
 //
 // Without configuration it keeps everything below ./pulp: SQLite, an in-process Redis and a folder. Settings come from
@@ -44,7 +45,7 @@ func main() {
 	}
 }
 
-var errUsage = errors.New("usage: fileserver [demo [FOLDER] | api | content | worker | migrate | reset-admin]")
+var errUsage = errors.New("usage: fileserver [demo [FOLDER] | api | content | worker | migrate | check | reset-admin]")
 
 func run(ctx context.Context, out io.Writer, args []string) (err error) {
 	command := "all"
@@ -104,6 +105,9 @@ func roles() map[string]role {
 		"worker": func(ctx context.Context, _ io.Writer, app *pulpcore.App) error {
 			return app.Work(ctx, 0)
 		},
+		"check": func(ctx context.Context, out io.Writer, app *pulpcore.App) error {
+			return check(ctx, out, app)
+		},
 		"reset-admin": func(ctx context.Context, out io.Writer, app *pulpcore.App) error {
 			return newAdminPassword(ctx, out, app)
 		},
@@ -155,6 +159,22 @@ func newAdminPassword(ctx context.Context, out io.Writer, app *pulpcore.App) err
 		return err
 	}
 	return tell(out, password)
+}
+
+func check(ctx context.Context, out io.Writer, app *pulpcore.App) error {
+	found, err := app.Queue().Check(ctx)
+	if err != nil {
+		return err
+	}
+	for _, v := range found {
+		if _, err := fmt.Fprintln(out, v); err != nil {
+			return err
+		}
+	}
+	if len(found) > 0 {
+		return fmt.Errorf("%d violations, which are faults of the task engine; please report them", len(found))
+	}
+	return nil
 }
 
 func tell(out io.Writer, password string) error {
