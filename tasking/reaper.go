@@ -3,6 +3,7 @@ package tasking
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"time"
 
 	"github.com/google/uuid"
@@ -186,7 +187,11 @@ func (w *Worker) bury(ctx context.Context, l *life, c *claimed) {
 		env.Log.WarnContext(ctx, "task of a dead worker runs again")
 	default:
 		w.q.tel.buried(ctx, c, outcome(done.state), errMissing)
-		env.Log.ErrorContext(ctx, "task of a dead worker was ended", "state", string(done.state))
+		level := slog.LevelError
+		if done.state == models.Canceled {
+			level = slog.LevelWarn
+		}
+		env.Log.Log(ctx, level, "task of a dead worker was ended", "state", string(done.state))
 		w.q.deliver(ctx, done.ready...)
 		w.q.finished(ctx, c.ID, done.state)
 	}
