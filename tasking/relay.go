@@ -143,6 +143,7 @@ func (w *Worker) redeliver(ctx context.Context, batch []due) (doubtful map[uuid.
 			return nil, err
 		}
 		if fresh {
+			w.q.tel.relayed(ctx, relayMissing)
 			continue
 		}
 		state := w.q.delivery.messageState(t.ReadyTask)
@@ -164,6 +165,7 @@ func (w *Worker) redeliver(ctx context.Context, batch []due) (doubtful map[uuid.
 			continue
 		}
 		batch[i].Gen = next.Gen
+		w.q.tel.relayed(ctx, relayReplaced)
 		w.log.WarnContext(ctx, "message of a task was lost by redis", "task_id", t.ID, "generation", next.Gen)
 		if _, err := w.q.delivery.offer(ctx, next); err != nil {
 			return nil, err
@@ -291,6 +293,7 @@ func (w *Worker) newEpoch(ctx context.Context, tx *models.Tx, client redis.Unive
 		return err
 	}
 	w.q.delivery.reset()
+	w.q.tel.redisLost(ctx)
 	w.log.WarnContext(ctx, "redis is new or lost its data; all ready tasks are delivered again")
 	return nil
 }

@@ -371,12 +371,15 @@ func (w *Worker) tryTask(l *life, id uuid.UUID) error {
 		w.log.Warn("task is tried later", "task_id", id, "err", err)
 		return errNoClaim
 	}
+	if c == nil {
+		w.q.tel.duplicate(context.Background())
+	}
 	until := time.Now().Add(chainBudget)
 	continues := func() bool { return time.Now().Before(until) && !w.drains(l) }
 	for c != nil {
 		if !w.fulfils(c.Versions) { // a message that did not say what the task needs
 			if err := w.q.unclaim(context.Background(), c, incompatiblePause); err != nil && !errors.Is(err, errFenced) {
-				w.log.Warn("task of a newer plugin could not be given back", "task_id", c.ID, "err", err)
+				w.logOf(c).Warn("task of a newer plugin could not be given back", "err", err)
 			}
 			return nil
 		}
