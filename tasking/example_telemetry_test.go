@@ -20,10 +20,10 @@ func ExampleQueueOptions_telemetry() {
 	ctx := context.Background()
 	exporter := tracetest.NewInMemoryExporter() // otlptracehttp.New(ctx), for one that others can read
 	tracer := trace.NewTracerProvider(trace.WithSyncer(exporter))
-	defer tracer.Shutdown(ctx)
+	defer func() { _ = tracer.Shutdown(ctx) }()
 	reader := metric.NewManualReader() // metric.NewPeriodicReader(exporter)
 	meter := metric.NewMeterProvider(metric.WithReader(reader))
-	defer meter.Shutdown(ctx)
+	defer func() { _ = meter.Shutdown(ctx) }()
 
 	if err := greetOnce(ctx, &tasking.QueueOptions{Tracer: tracer, Meter: meter}); err != nil {
 		fmt.Println(err)

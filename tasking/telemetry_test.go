@@ -63,7 +63,7 @@ func (o *observer) points() map[string]float64 {
 		var words []string
 		for _, kv := range set.ToSlice() {
 			o.bounded(name, kv)
-			words = append(words, string(kv.Key)[strings.LastIndexByte(string(kv.Key), '.')+1:]+"="+kv.Value.Emit())
+			words = append(words, string(kv.Key)[strings.LastIndexByte(string(kv.Key), '.')+1:]+"="+kv.Value.String())
 		}
 		found[strings.TrimPrefix(name, "pulp.tasks.")+"{"+strings.Join(words, " ")+"}"] += value
 	}
@@ -104,7 +104,7 @@ func (o *observer) bounded(name string, kv attribute.KeyValue) {
 	keys := []attribute.Key{
 		"pulp.task.name", "pulp.task.queue", "pulp.task.outcome", "pulp.tasks.batch", "pulp.tasks.reason",
 	}
-	value := kv.Value.Emit()
+	value := kv.Value.String()
 	_, err := uuid.Parse(value)
 	if !slices.Contains(keys, kv.Key) || err == nil || strings.Contains(value, "resource") || strings.Contains(value, ":") {
 		o.t.Errorf("%s has the attribute %s=%s", name, kv.Key, value)
@@ -129,7 +129,7 @@ func (o *observer) span(name string) tracetest.SpanStub {
 func attr(s tracetest.SpanStub, key attribute.Key) string {
 	for _, kv := range s.Attributes {
 		if kv.Key == key {
-			return kv.Value.Emit()
+			return kv.Value.String()
 		}
 	}
 	return ""

@@ -36,9 +36,9 @@ const MissingReservations TaskCheck = `SELECT t.pulp_id AS id, t.name, ?key AS r
 	WHERE t.state IN ('waiting', 'running', 'canceling') AND NOT EXISTS (SELECT 1 FROM core_taskresource r
 		WHERE r.rkey = ?key AND r.exclusive = ?exclusive AND r.seq = t.seq AND r.task_id = t.pulp_id) LIMIT ?limit`
 
-// ConflictingTasks finds resources that an exclusive holder shares with others, each with the youngest of the tasks that
-// may run all the same. It counts per resource: to compare tasks in pairs would take for ever where very many have one
-// resource.
+// ConflictingTasks finds resources that an exclusive holder shares with others, each with the youngest of the tasks
+// that may run all the same. It counts per resource: to compare tasks in pairs would take for ever where very many have
+// one resource.
 const ConflictingTasks TaskCheck = `SELECT t.pulp_id AS id, t.name, g.rkey, g.holders FROM (
 		SELECT r.rkey, max(r.seq) AS last, count(*) AS holders FROM core_taskresource r
 		JOIN core_task h ON h.pulp_id = r.task_id
