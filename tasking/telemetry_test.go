@@ -236,7 +236,6 @@ func TestUnobservedQueueAllocatesNothing(t *testing.T) {
 	}
 }
 
-
 func TestMetricsTellWhatBecomesOfTasks(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, b *bench) {
