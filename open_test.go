@@ -12,6 +12,11 @@ import (
 	"sync"
 	"testing"
 
+	"go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+	"go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+
 	"github.com/pulpgo/pulpcore"
 	"github.com/pulpgo/pulpcore/examples/fileserver/file"
 	"github.com/pulpgo/pulpcore/hashlib"
@@ -193,6 +198,33 @@ func TestStoreOfTheHost(t *testing.T) {
 	wg.Wait()
 	if err := store.Check(ctx); err == nil {
 		t.Error("after Close the store that the App was given still works")
+	}
+}
+
+func TestTasksReportToTheHostsProviders(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	set, err := quiet(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	spans, reader := tracetest.NewInMemoryExporter(), metric.NewManualReader()
+	tracer, meter := trace.NewTracerProvider(trace.WithSyncer(spans)), metric.NewMeterProvider(metric.WithReader(reader))
+	defer func() { _ = errors.Join(tracer.Shutdown(ctx), meter.Shutdown(ctx)) }()
+	app, err := pulpcore.OpenWith(ctx, set, &pulpcore.Options{Tracer: tracer, Meter: meter})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer app.Close()
+	if _, err := tasking.Define[struct{}]("test.task").Dispatch(ctx, app.Queue(), struct{}{}); err != nil {
+		t.Fatal(err)
+	}
+	var all metricdata.ResourceMetrics
+	if err := reader.Collect(ctx, &all); err != nil || len(all.ScopeMetrics) != 1 {
+		t.Errorf("Collect() = %v with %d scopes, want 1", err, len(all.ScopeMetrics))
+	}
+	if got := spans.GetSpans(); len(got) != 1 || got[0].Name != "task dispatch test.task" {
+		t.Errorf("spans = %+v", got)
 	}
 }
 

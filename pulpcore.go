@@ -25,6 +25,9 @@ import (
 	"slices"
 	"sync"
 
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/pulpgo/pulpcore/content"
 	"github.com/pulpgo/pulpcore/download"
 	"github.com/pulpgo/pulpcore/models"
@@ -69,6 +72,11 @@ type Options struct {
 	OnStuck     func(task *models.Task, dump string) // see [tasking.WorkerOptions]; default: only the log tells of it
 	// IgnoreSubprocess executes such tasks in this process. It is meant for tests.
 	IgnoreSubprocess bool
+
+	// Tracer and Meter are OpenTelemetry's providers, to which tasks report whatever OTEL_ENABLED says. Default: nowhere.
+	// The host shuts them down after it has closed the App. Two Apps in one process need a Meter each.
+	Tracer trace.TracerProvider
+	Meter  metric.MeterProvider
 }
 
 // Open checks the settings and the plugins, connects to database, storage and Redis, and assembles the App. It reports
@@ -184,6 +192,7 @@ func (a *App) openParts(ctx context.Context, b *blueprint, opts *Options) error 
 	a.closers = append(a.closers, a.downloads.Close)
 	queue, err := tasking.NewQueue(a.db, &tasking.QueueOptions{
 		RedisURL: core.RedisURL.Reveal(), Versions: a.versions, PreferDefer: core.TaskPreferDefer, Log: a.log,
+		Tracer: opts.Tracer, Meter: opts.Meter,
 	})
 	if err != nil {
 		return err

@@ -119,7 +119,7 @@ func streamEvents(ctx context.Context, c *call) error {
 // follow passes events on as long as everybody stays.
 func (c *call) follow(ctx context.Context, events *tasking.Subscription, filter eventFilter, s *eventStream) {
 	for {
-		wait, stop := context.WithTimeout(ctx, keepAlive)
+		wait, stop := context.WithTimeout(ctx, c.api.alive)
 		e, err := events.Next(wait)
 		stop()
 		switch {

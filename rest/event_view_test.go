@@ -211,3 +211,18 @@ func TestEventsEndWithTheServer(t *testing.T) {
 		t.Errorf("status = %d", w.Code)
 	}
 }
+
+func TestQuietStreamsStayAlive(t *testing.T) {
+	t.Parallel()
+	b := setup(t, dbtest.SQLite(t), nil)
+	rest.SetKeepAlive(b.api, time.Millisecond)
+	s := follow(t, serveAPI(t, b)+"/pulp/api/v3/tasks/events/")
+	for n := 0; n < 3; {
+		if !s.lines.Scan() {
+			t.Fatal("the stream ends")
+		}
+		if strings.HasPrefix(s.lines.Text(), ":") {
+			n++
+		}
+	}
+}

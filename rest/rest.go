@@ -16,6 +16,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/go-chi/chi/v5"
 
@@ -84,6 +85,7 @@ type API struct {
 	router  *chi.Mux
 	docs    *documents
 	streams chan struct{} // a token for each stream of events
+	alive   time.Duration // how often streams say that they are there
 }
 
 const (
@@ -144,6 +146,7 @@ func (a *API) setDefaults() (faults []error) {
 	if o.EventStreams == 0 {
 		o.EventStreams = defaultEventStreams
 	}
+	a.alive = keepAlive
 	a.streams = make(chan struct{}, max(0, o.EventStreams))
 	if a.db.Domain() == nil {
 		faults = append(faults, errors.New("the database handle is bound to no domain"))

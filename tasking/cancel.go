@@ -53,6 +53,7 @@ func (q *Queue) cancelIn(ctx context.Context, tx *models.Tx, t *models.Task, lis
 	if len(seq) > 0 {
 		ready, err := q.kind.Release(ctx, tx.Bun(), sqldialect.Held{Seq: seq[0], Reservations: list})
 		tx.AfterCommit(func() {
+			q.tel.canceled(ctx, t)
 			q.deliver(ctx, ready...)
 			q.emit(taskEvent(t, models.Canceled))
 		})

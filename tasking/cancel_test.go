@@ -46,12 +46,13 @@ func TestCancelWaitingTaskFreesItsFollowers(t *testing.T) {
 func TestCancelRunningTask(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, b *bench) {
-		causes := make(chan error, 1)
+		began, causes := make(chan struct{}), make(chan error, 1)
 		stubborn := tasking.Define[noArgs]("test.stubborn")
 		leave := make(chan struct{})
 		b.run(tasking.WorkerOptions{Bindings: []tasking.Binding{stubborn.Do(
 			func(ctx context.Context, env *tasking.Env, _ noArgs) error {
 				return env.Progress(ctx, "m", "c", func(*tasking.Progress) error {
+					close(began)
 					<-ctx.Done()
 					causes <- context.Cause(ctx)
 					<-leave
@@ -62,7 +63,11 @@ func TestCancelRunningTask(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, "the task's start", func() bool { return b.get(ticket.TaskID).State == models.Running })
+		select { // a task that is canceled before its report begins never gets to it
+		case <-began:
+		case <-time.After(20 * time.Second):
+			t.Fatal("the report does not begin")
+		}
 		next := b.dispatch(blockArgs{Name: "next", Exclusive: []string{"r"}})
 		task, err := b.q.Cancel(t.Context(), ticket.TaskID)
 		if err != nil || task.State != models.Canceling {

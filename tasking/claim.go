@@ -25,11 +25,12 @@ type claimed struct {
 	MaxAttempts int       `bun:"max_attempts"` // 0 if the dispatch did not say
 	Versions    *string   `bun:"versions"`
 	Queue       string    `bun:"queue"`
+	Trace       *string   `bun:"trace_context"`
 }
 
 const claimedColumns = `pulp_id, pulp_created, pulp_last_updated, pulp_domain_id, name, state, user_id, logging_cid,
 	parent_task_id, task_group_id, reserved_resources, immediate, attempt, worker_id, unblocked_at, started_at,
-	seq, enc_args, claim_id, max_attempts, versions, queue`
+	seq, enc_args, claim_id, max_attempts, versions, queue, trace_context`
 
 // The rows are locked in the order of their ids, so that two workers that were told about the same tasks cannot wait
 // for each other.
@@ -98,6 +99,7 @@ func newClaims(w *Worker) *batcher[uuid.UUID, claimOutcome] {
 func (w *Worker) writeClaims(ctx context.Context, ids []uuid.UUID) ([]claimOutcome, error) {
 	token := uuid.New()
 	var found map[uuid.UUID]*claimed
+	w.q.tel.batch(ctx, batchClaim, len(ids))
 	w.q.at("claim.before")
 	err := w.q.write(ctx, func(idb bun.IDB) (err error) {
 		found, err = w.q.claim(ctx, idb, ids, w.id(), token)

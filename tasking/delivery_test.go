@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/hibiken/asynq"
 
 	"github.com/pulpgo/pulpcore/internal/dbtest"
@@ -155,6 +156,35 @@ func TestShutdownAbortsAfterGrace(t *testing.T) {
 			t.Errorf("error = %+v", task.Error)
 		}
 		b.noReservations()
+	})
+}
+
+func TestBurstEndsWhenAllIsDone(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, b *bench) {
+		first := b.dispatch(blockArgs{Name: "first", Exclusive: []string{"r"}})
+		second := b.dispatch(blockArgs{Name: "second", Exclusive: []string{"r"}})
+		b.dispatch(blockArgs{Name: "other"}, &tasking.Options{Versions: map[string]string{"absent": "1"}})
+		w := b.worker(tasking.WorkerOptions{Burst: true})
+		done := make(chan error, 1)
+		go func() { done <- w.Run(t.Context()) }()
+		for _, name := range []string{"first", "second"} {
+			b.begins(name)
+			select {
+			case err := <-done:
+				t.Fatalf("Run() = %v while %s runs", err, name)
+			default:
+			}
+			b.end(name, nil)
+		}
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		for _, id := range []uuid.UUID{first, second} {
+			if task := b.get(id); task.State != models.Completed {
+				t.Errorf("task is %s after the burst", task.State)
+			}
+		}
 	})
 }
 

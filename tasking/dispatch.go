@@ -114,7 +114,9 @@ func (q *Queue) dispatch(ctx context.Context, s *spec) (*Ticket, error) {
 }
 
 func (q *Queue) dispatchTx(ctx context.Context, tx *models.Tx, s *spec) (*Ticket, error) {
-	return q.insertAndDeliver(ctx, tx, s, 0)
+	return q.tel.dispatch(ctx, s, func(ctx context.Context) (*Ticket, error) {
+		return q.insertAndDeliver(ctx, tx, s, 0)
+	})
 }
 
 // dispatched is what became of a task in a batch.
@@ -134,6 +136,7 @@ func newDispatches(q *Queue) *batcher[*spec, dispatched] {
 // others shall not wait for them.
 func (q *Queue) writeDispatches(ctx context.Context, batch []*spec) ([]dispatched, error) {
 	var out []dispatched
+	q.tel.batch(ctx, batchDispatch, len(batch))
 	err := q.tx(ctx, func(tx *models.Tx) error {
 		out = make([]dispatched, len(batch))
 		lists := make([][]sqldialect.Reservation, len(batch))
@@ -190,6 +193,7 @@ func (q *Queue) insertAndDeliver(ctx context.Context, tx *models.Tx, s *spec, pa
 
 func (q *Queue) deliverInserted(ctx context.Context, s *spec, done sqldialect.InsertedTask) {
 	q.emit(s.event(models.TaskState(done.State))) // before a worker knows of it
+	q.tel.dispatched(ctx, s, done)
 	if done.Ready && done.State == string(models.Waiting) {
 		q.deliver(ctx, sqldialect.ReadyTask{ID: s.row.ID, Queue: s.row.Queue, Versions: s.row.Versions})
 	}

@@ -24,9 +24,11 @@ type Env struct {
 	DB    *models.DB
 	Store *storage.Store // nil if the worker has none
 	Queue *Queue         // for tasks of the same domain, which get this one as their parent
-	Log   *slog.Logger   // says which task it is
-	Group *Group         // nil if the task belongs to none
-	Task  *models.Task   // as it was when it started
+	// Log says which task, attempt, correlation id and group it is. Give its methods the function's ctx, which carries
+	// the trace of the dispatch.
+	Log   *slog.Logger
+	Group *Group       // nil if the task belongs to none
+	Task  *models.Task // as it was when it started
 
 	ctx       context.Context // of the task; for its own end only
 	worker    *Worker
@@ -42,12 +44,8 @@ type Env struct {
 }
 
 func (w *Worker) newEnv(ctx context.Context, c *claimed) (*Env, error) {
-	log := w.log.With("task_id", c.ID, "task", c.Name)
-	if c.LoggingCID != "" {
-		log = log.With("correlation_id", c.LoggingCID)
-	}
 	e := &Env{
-		DB: w.q.db, Queue: w.q, Store: w.opts.Store, Log: log, Task: &c.Task,
+		DB: w.q.db, Queue: w.q, Store: w.opts.Store, Log: w.logOf(c), Task: &c.Task,
 		ctx: ctx, worker: w, claimed: c, downloads: w.downloads(), began: time.Now(),
 	}
 	db := w.q.db
@@ -63,6 +61,19 @@ func (w *Worker) newEnv(ctx context.Context, c *claimed) (*Env, error) {
 		e.Group = &Group{ID: *c.TaskGroupID, q: e.Queue}
 	}
 	return e, nil
+}
+
+// logOf returns a log whose lines say which task and which attempt they are about.
+func (w *Worker) logOf(c *claimed) *slog.Logger {
+	attrs := append(make([]any, 0, 5), slog.Any("task_id", c.ID), slog.String("task", c.Name),
+		slog.Int("attempt", c.Attempt))
+	if c.LoggingCID != "" {
+		attrs = append(attrs, slog.String("correlation_id", c.LoggingCID))
+	}
+	if c.TaskGroupID != nil {
+		attrs = append(attrs, slog.Any("task_group_id", *c.TaskGroupID))
+	}
+	return w.log.With(attrs...)
 }
 
 // WorkDir returns the task's own directory, with mode 0700, made at the first call and removed with everything in it

@@ -60,7 +60,9 @@ func TestEventsTellTheLifeOfTasks(t *testing.T) {
 		}
 		b.end("done", nil)
 		got := []models.TaskState{}
-		for e := range s.All(t.Context()) {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		for e := range s.All(ctx) {
 			if e.Kind == tasking.EventsLost {
 				continue // the process began to listen to the others
 			}
@@ -202,7 +204,7 @@ func TestSubscriptionEndsWithContextAndQueue(t *testing.T) {
 	if _, err := s.Next(ctx); !errors.Is(err, cause) {
 		t.Errorf("Next() = %v, want the cause", err)
 	}
-	done := make(chan []tasking.Event)
+	done := make(chan []tasking.Event, 1)
 	go func() { done <- slices.Collect(s.All(t.Context())) }()
 	if err := b.q.Close(); err != nil {
 		t.Fatal(err)
@@ -233,8 +235,10 @@ func TestEventsShareMessages(t *testing.T) {
 		t.Fatal(err)
 	}
 	events, messages := 0, 0
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
 	for events < total {
-		m, err := sub.ReceiveMessage(t.Context())
+		m, err := sub.ReceiveMessage(ctx)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -9,8 +9,6 @@ import (
 	"runtime/debug"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/pulpgo/pulpcore/internal/sqldialect"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
@@ -47,7 +45,8 @@ func (w *Worker) run(l *life, c *claimed, raw []byte, continues func() bool) (mo
 	}
 	go w.call(x, env, raw)
 	if !w.await(l, x, env) {
-		w.log.Error("task does not end; its reservations stay until the process does", "task_id", c.ID, "task", c.Name)
+		env.Log.ErrorContext(env.ctx, "task does not end; its reservations stay until the process does")
+		w.q.tel.ended(env.ctx, env, outcomeAbandoned, x.cause())
 		return "", nil
 	}
 	w.q.at("body.returned")
@@ -65,7 +64,7 @@ func (w *Worker) limit(c *claimed) time.Duration {
 // begin makes the surroundings of a task.
 func (w *Worker) begin(c *claimed, limit time.Duration) (*execution, *Env, error) {
 	ctx := context.WithValue(context.Background(), taskKey, c.ID)
-	ctx = WithCID(ctx, c.LoggingCID)
+	ctx = w.q.tel.starting(WithCID(ctx, c.LoggingCID), c)
 	if c.UserID != nil {
 		ctx = WithUser(ctx, *c.UserID)
 	}
@@ -173,22 +172,27 @@ func (w *Worker) conclude(
 	}()
 	defer env.removeWorkDir()
 	if errors.Is(x.cause(), errFenced) {
+		w.q.tel.ended(ctx, env, outcomeFenced, errFenced)
 		env.Log.WarnContext(ctx, "task was taken from this worker", "err", x.err)
 		return "", nil
 	}
 	done, err := w.finish(ctx, l, env, e, continues)
 	switch {
 	case errors.Is(err, errFenced):
+		w.q.tel.ended(ctx, env, outcomeFenced, errFenced)
 		env.Log.WarnContext(ctx, "task was taken from this worker", "err", x.err)
 		return "", nil
 	case err != nil:
+		w.q.tel.ended(ctx, env, outcomeUnstored, err)
 		env.Log.ErrorContext(ctx, "the end of a task could not be stored", "err", err)
 		return "", nil
 	case done.state == models.Waiting:
-		env.Log.WarnContext(ctx, "task runs again", "attempt", x.task.Attempt, "pause", *e.retry, "err", x.err)
+		w.q.tel.ended(ctx, env, outcomeRetried, x.err)
+		env.Log.WarnContext(ctx, "task runs again", "pause", *e.retry, "err", x.err)
 		w.q.emit(taskEvent(&x.task.Task, models.Waiting))
 		return "", nil
 	}
+	w.q.tel.ended(ctx, env, outcome(done.state), x.err)
 	env.logEnd(ctx, done.state, x.err)
 	w.q.emit(taskEvent(&x.task.Task, done.state))
 	w.q.deliver(ctx, done.ready...)
@@ -219,7 +223,7 @@ func (w *Worker) finish(
 		return finished{state: models.Completed}, nil
 	}
 	if e.state != models.Completed {
-		w.discard(ctx, env.DB, env.claimed.ID)
+		w.discard(ctx, env)
 	}
 	store := func(fn func() error) error {
 		hopeless := func(err error) bool { return ctx.Err() != nil || finishWillNotHelp(err) }
@@ -234,9 +238,8 @@ func (w *Worker) finish(
 		}
 	}
 	for {
-		f := &finishing{
-			task: env.claimed, end: e, reported: env.reported.Load() || w.isIsolated(env.claimed.Name),
-		}
+		reported := env.reported.Load() || w.isIsolated(env.claimed.Name)
+		f := &finishing{task: env.claimed, end: e, reported: reported}
 		err := store(func() (err error) {
 			f.continues = continues != nil && continues()
 			done, err = w.end(ctx, f)
@@ -255,14 +258,15 @@ func finishWillNotHelp(err error) bool {
 }
 
 // discard removes what a task left incomplete.
-func (w *Worker) discard(ctx context.Context, db *models.DB, task uuid.UUID) {
+func (w *Worker) discard(ctx context.Context, env *Env) {
+	db, task := env.DB, env.claimed.ID
 	if w.opts.Discard == nil {
 		return
 	}
 	var prns []string
 	err := db.Bun().NewRaw("SELECT prn FROM core_createdresource WHERE task_id = ? AND incomplete", task).Scan(ctx, &prns)
 	if err != nil {
-		w.log.ErrorContext(ctx, "incomplete resources cannot be read", "task_id", task, "err", err)
+		env.Log.ErrorContext(ctx, "incomplete resources cannot be read", "err", err)
 		return
 	}
 	for _, prn := range prns {
@@ -274,7 +278,7 @@ func (w *Worker) discard(ctx context.Context, db *models.DB, task uuid.UUID) {
 			})
 		}
 		if err != nil {
-			w.log.ErrorContext(ctx, "incomplete resource stays", "task_id", task, "prn", prn, "err", err)
+			env.Log.ErrorContext(ctx, "incomplete resource stays", "prn", prn, "err", err)
 		}
 	}
 }

@@ -124,3 +124,19 @@ func EventsOf(t testing.TB, payload string) int {
 	}
 	return len(parts) - 1
 }
+
+// UnobservedAllocs returns how many allocations per task the calls make with which a queue without providers is
+// observed.
+func UnobservedAllocs(ctx context.Context) float64 {
+	var t *telemetry
+	s, c, e, task := &spec{}, &claimed{}, &Env{}, &models.Task{}
+	store := func(context.Context) (*Ticket, error) { return nil, nil }
+	return testing.AllocsPerRun(100, func() {
+		_, _ = t.dispatch(ctx, s, store)
+		t.dispatched(ctx, s, sqldialect.InsertedTask{})
+		t.batch(ctx, batchClaim, 1)
+		t.duplicate(ctx)
+		t.ended(t.starting(ctx, c), e, outcome(models.Completed), nil)
+		t.canceled(ctx, task)
+	})
+}

@@ -105,6 +105,7 @@ func (w *Worker) endAlone(ctx context.Context, f *finishing) (finished, error) {
 // writeFinishes ends a batch of tasks in one transaction, except those whose resources somebody has locked.
 func (w *Worker) writeFinishes(ctx context.Context, batch []*finishing) ([]finished, error) {
 	var out []finished
+	w.q.tel.batch(ctx, batchFinish, len(batch))
 	err := w.q.tx(ctx, func(tx *models.Tx) error {
 		out = make([]finished, len(batch))
 		lists := make([][]sqldialect.Reservation, len(batch))

@@ -36,12 +36,12 @@ type order struct {
 
 // message is what the process says.
 type message struct {
-	Stuck   string   `json:"stuck,omitempty"` // stacks of a task that does not stop
-	Outcome *outcome `json:"outcome,omitempty"`
+	Stuck   string        `json:"stuck,omitempty"` // stacks of a task that does not stop
+	Outcome *childOutcome `json:"outcome,omitempty"`
 }
 
-// outcome is what the function returned.
-type outcome struct {
+// childOutcome is what the function returned.
+type childOutcome struct {
 	Result json.RawMessage `json:"result,omitempty"`
 	Err    *remoteError    `json:"error,omitempty"`
 }

@@ -117,9 +117,9 @@ func (i *isolated) run(ctx context.Context) error {
 	}
 	defer end()
 	result, err := i.execute(context.WithoutCancel(ctx))
-	o := &outcome{Result: result}
+	o := &childOutcome{Result: result}
 	if err != nil {
-		o = &outcome{Err: newRemoteError(err)}
+		o = &childOutcome{Err: newRemoteError(err)}
 	}
 	if err := i.say(message{Outcome: o}); err != nil {
 		return fmt.Errorf("tasking: isolated task: report: %w: %w", pulperr.Unavailable, err)

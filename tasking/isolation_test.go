@@ -101,13 +101,13 @@ func oddBody(ctx context.Context, env *tasking.Env, a oddArgs) (any, error) {
 		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 		select {}
 	case "obey", "ignore":
-		return nil, hold(ctx, env, a)
+		return nil, holdLock(ctx, env, a)
 	}
 	return look(ctx, env)
 }
 
-// hold says that it has begun and is locked until the process ends.
-func hold(ctx context.Context, env *tasking.Env, a oddArgs) error {
+// holdLock says that it has begun and is locked until the process ends.
+func holdLock(ctx context.Context, env *tasking.Env, a oddArgs) error {
 	lock, err := os.Create(filepath.Join(a.Dir, "lock"))
 	if err != nil {
 		return err

@@ -139,7 +139,7 @@ func (p *process) wait(ctx context.Context, grace time.Duration) *processEnd {
 	exited := make(chan error, 1)
 	go func() { exited <- p.cmd.Wait() }() // wait receives it
 	end := &processEnd{}
-	var said *outcome
+	var said *childOutcome
 	timer := time.NewTimer(grace)
 	timer.Stop()
 	defer timer.Stop()
@@ -204,7 +204,7 @@ func (p *process) close() {
 }
 
 // judge says what became of the task.
-func (p *process) judge(ctx context.Context, end *processEnd, said *outcome, err error) {
+func (p *process) judge(ctx context.Context, end *processEnd, said *childOutcome, err error) {
 	state := p.cmd.ProcessState
 	signal := deathSignal(state)
 	switch {

@@ -2,6 +2,7 @@ package tasking
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -12,6 +13,8 @@ import (
 	"github.com/alicebob/miniredis/v2"
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/pulpgo/pulpcore/internal/sqldialect"
 	"github.com/pulpgo/pulpcore/models"
@@ -36,6 +39,7 @@ type core struct {
 	events    *events
 	outbox    *outbox
 	listening chan struct{} // a token for the worker that receives the events of other processes
+	tel       *telemetry    // nil without a provider
 
 	dispatches  *batcher[*spec, dispatched]
 	additions   *batcher[addition, bool]
@@ -66,6 +70,12 @@ type QueueOptions struct {
 	Versions map[string]string
 	// PreferDefer leaves immediate tasks to the workers, unless they are not deferred.
 	PreferDefer bool
+
+	// Tracer and Meter are where spans and metrics go; see docs/tasks-metrics.md. Default: nowhere. The providers of
+	// package otel, which all of a process shares, are never asked. The gauges tell of the whole database, whichever
+	// process reads them. The host shuts the providers down, after it has closed the queue.
+	Tracer trace.TracerProvider
+	Meter  metric.MeterProvider
 }
 
 // NewQueue returns a queue on a database. It connects to Redis only when it needs it. The caller closes it, after the
@@ -92,7 +102,9 @@ func NewQueue(db *models.DB, opts *QueueOptions) (*Queue, error) {
 	c.delivery, c.outbox = newDelivery(c), newOutbox(c)
 	q := &Queue{core: c, db: db}
 	c.dispatches, c.additions = newDispatches(q), newAdditions(q)
-	return q, nil
+	var err error
+	c.tel, err = newTelemetry(q, opts.Tracer, opts.Meter)
+	return q, err
 }
 
 // at marks a point between two steps at which a process may die, for tests that make it do so.
@@ -139,7 +151,7 @@ func (q *Queue) DB() *models.DB { return q.db }
 func (q *Queue) Close() error {
 	q.events.close()
 	q.outbox.close()
-	err := q.delivery.close()
+	err := errors.Join(q.tel.close(), q.delivery.close())
 	if q.embedded != nil {
 		q.embedded.Close()
 	}

@@ -3,6 +3,7 @@ package tasking
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"time"
 
 	"github.com/google/uuid"
@@ -79,6 +80,7 @@ func (w *Worker) reap(ctx context.Context, l *life, dead *models.Worker) error {
 		return err
 	}
 	delete(l.observed, dead.ID)
+	w.q.tel.reaped(ctx)
 	w.log.WarnContext(ctx, "worker is missing", "worker_id", dead.ID, "name", dead.Name, "tasks", len(tasks))
 	w.buryAll(ctx, l, tasks)
 	if err := w.sweepDirs(ctx); err != nil {
@@ -169,9 +171,10 @@ var errMissing = errors.New("tasking: the task's worker has gone missing")
 // bury ends a task whose worker is dead, or lets it run again if its dispatch allows that.
 func (w *Worker) bury(ctx context.Context, l *life, c *claimed) {
 	defer w.forget([]*claimed{c})
+	ctx = w.q.tel.burying(ctx, c)
 	env, err := w.newEnv(context.WithValue(ctx, taskKey, c.ID), c)
 	if err != nil {
-		w.log.WarnContext(ctx, "incomplete resources of a dead worker's task stay", "task_id", c.ID, "err", err)
+		env.Log.WarnContext(ctx, "incomplete resources of a dead worker's task stay", "err", err)
 	}
 	env.reported.Store(true) // perhaps
 	e := ending{
@@ -181,13 +184,21 @@ func (w *Worker) bury(ctx context.Context, l *life, c *claimed) {
 	done, err := w.finish(ctx, l, env, e, nil)
 	switch {
 	case errors.Is(err, errFenced):
+		w.q.tel.buried(ctx, c, outcomeFenced, errFenced)
 		env.Log.WarnContext(ctx, "task of a dead worker was taken from this one")
 	case err != nil:
+		w.q.tel.buried(ctx, c, outcomeUnstored, err)
 		env.Log.ErrorContext(ctx, "the end of a dead worker's task could not be stored", "err", err)
 	case done.state == models.Waiting:
-		env.Log.WarnContext(ctx, "task of a dead worker runs again", "attempt", c.Attempt)
+		w.q.tel.buried(ctx, c, outcomeRetried, errMissing)
+		env.Log.WarnContext(ctx, "task of a dead worker runs again")
 	default:
-		env.Log.ErrorContext(ctx, "task of a dead worker was ended", "state", string(done.state))
+		w.q.tel.buried(ctx, c, outcome(done.state), errMissing)
+		level := slog.LevelError
+		if done.state == models.Canceled {
+			level = slog.LevelWarn
+		}
+		env.Log.Log(ctx, level, "task of a dead worker was ended", "state", string(done.state))
 		w.q.emit(taskEvent(&c.Task, done.state))
 		w.q.deliver(ctx, done.ready...)
 	}
@@ -216,6 +227,7 @@ func (w *Worker) sweep(ctx context.Context) error {
 			return err
 		}
 		if len(ready) > 0 || orphans > 0 {
+			w.q.tel.repaired(ctx, len(ready), orphans)
 			w.log.ErrorContext(ctx, "reservations were repaired; please report this",
 				"stranded", len(ready), "orphans", orphans)
 		}

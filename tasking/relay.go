@@ -143,6 +143,7 @@ func (w *Worker) redeliver(ctx context.Context, batch []due) (doubtful map[uuid.
 			return nil, err
 		}
 		if fresh {
+			w.q.tel.relayed(ctx, relayMissing)
 			continue
 		}
 		state := w.q.delivery.messageState(t.ReadyTask)
@@ -164,6 +165,7 @@ func (w *Worker) redeliver(ctx context.Context, batch []due) (doubtful map[uuid.
 			continue
 		}
 		batch[i].Gen = next.Gen
+		w.q.tel.relayed(ctx, relayReplaced)
 		w.log.WarnContext(ctx, "message of a task was lost by redis", "task_id", t.ID, "generation", next.Gen)
 		if _, err := w.q.delivery.offer(ctx, next); err != nil {
 			return nil, err
@@ -201,29 +203,36 @@ func (w *Worker) postpone(ctx context.Context, batch []due, doubtful map[uuid.UU
 	}
 	w.q.backlog.Store(int64(backlog))
 	verify := max(relayVerify, time.Duration(backlog/relayRate)*time.Second)
-	var safe, soon []any
+	var safe, soon []due
 	for _, t := range batch {
 		if doubtful[t.ID] {
-			soon = append(soon, t.ID, t.Gen)
+			soon = append(soon, t)
 		} else {
-			safe = append(safe, t.ID, t.Gen)
+			safe = append(safe, t)
 		}
 	}
 	return errors.Join(w.lookAgain(ctx, safe, verify), w.lookAgain(ctx, soon, w.activeTooLong()))
 }
 
-// lookAgain sets when tasks are looked at again, given as ids and generations by turns. One that has run and waits again
-// has a new generation, about which nobody was told yet; one that is locked is being claimed.
-func (w *Worker) lookAgain(ctx context.Context, messages []any, after time.Duration) error {
-	if len(messages) == 0 {
+// lookAgain sets when tasks are looked at again. One that has run meanwhile and waits for another attempt has a new
+// generation, about which nobody was told yet.
+func (w *Worker) lookAgain(ctx context.Context, list []due, after time.Duration) error {
+	if len(list) == 0 {
 		return nil
 	}
-	_, err := exec(ctx, w.q.db, `UPDATE core_task SET deliver_due = ?due WHERE pulp_id IN (
-			SELECT pulp_id FROM core_task WHERE (pulp_id, delivery_gen) IN (?messages) AND (state = 'waiting') IS TRUE
-			?lock)`, sqldialect.Named{
-		"due": w.q.kind.After(after), "lock": w.q.kind.SkipLocked(),
-		"messages": bun.SafeQuery(w.q.kind.Values(len(messages)/2, "uuid", "integer"), messages...),
-	})
+	ids := make([]uuid.UUID, len(list))
+	messages := make([]any, 0, 2*len(list))
+	for i, t := range list {
+		ids[i] = t.ID
+		messages = append(messages, t.ID, t.Gen)
+	}
+	_, err := exec(ctx, w.q.db, `UPDATE core_task SET deliver_due = ?due FROM (?messages) AS v
+		WHERE pulp_id = v.column1 AND delivery_gen = v.column2 AND pulp_id IN (
+			SELECT pulp_id FROM core_task WHERE pulp_id IN (?ids) AND (state = 'waiting') IS TRUE ?lock)`,
+		sqldialect.Named{
+			"due": w.q.kind.After(after), "ids": bun.List(ids), "lock": w.q.kind.SkipLocked(),
+			"messages": bun.SafeQuery(w.q.kind.Values(len(list), "uuid", "integer"), messages...),
+		})
 	return wrap(err, "postpone delivery")
 }
 
@@ -284,6 +293,7 @@ func (w *Worker) newEpoch(ctx context.Context, tx *models.Tx, client redis.Unive
 		return err
 	}
 	w.q.delivery.reset()
+	w.q.tel.redisLost(ctx)
 	w.log.WarnContext(ctx, "redis is new or lost its data; all ready tasks are delivered again")
 	return nil
 }

@@ -80,7 +80,7 @@ func TestSweepRepairs(t *testing.T) {
 		first := b.dispatch(blockArgs{Name: "first", Exclusive: []string{"r"}})
 		second := b.dispatch(blockArgs{Name: "second", Exclusive: []string{"r"}})
 		for _, statement := range []string{
-			"UPDATE core_task SET state = 'completed' WHERE pulp_id = ?",
+			"UPDATE core_task SET state = 'completed', attempt = 1, started_at = pulp_created WHERE pulp_id = ?",
 			"DELETE FROM core_taskresource WHERE task_id = ? AND exclusive",
 		} {
 			if _, err := b.db.Bun().NewRaw(statement, first).Exec(t.Context()); err != nil {

@@ -24,6 +24,8 @@ import (
 // When ctx is done nothing new begins. After [WorkerOptions].Grace, if there is one, running tasks are told to stop
 // with [ErrShutdown]; those that do not within 10 s are left to the other workers, and Run returns an error.
 //
+// With [WorkerOptions].Burst it also ends when no task is left that it could execute.
+//
 // Errors: Unavailable if the database does not answer at the start; Conflict if the worker runs already.
 func (w *Worker) Run(ctx context.Context) error {
 	l, err := w.begins(ctx, false)
@@ -48,7 +50,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	if w.opts.Slots > 0 {
 		keepers.Go(func() { w.keepPolling(house, l) })
 	}
-	<-ctx.Done()
+	w.awaitEnd(ctx)
 	w.startDrain(l)
 	for _, s := range servers {
 		s.stop()
@@ -58,6 +60,46 @@ func (w *Worker) Run(ctx context.Context) error {
 		s.close()
 	}
 	return err
+}
+
+// awaitEnd waits until nothing new shall begin.
+func (w *Worker) awaitEnd(ctx context.Context) {
+	if !w.opts.Burst {
+		<-ctx.Done()
+		return
+	}
+	ticker := time.NewTicker(pollInterval)
+	defer ticker.Stop()
+	for quiet := 0; quiet < 2; { // twice, because between the two looks of one a task may have become ready
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+		idle, err := w.idle(ctx)
+		switch {
+		case err != nil && ctx.Err() == nil:
+			w.log.WarnContext(ctx, "ready tasks cannot be read", "err", err)
+		case idle:
+			quiet++
+		default:
+			quiet = 0
+		}
+	}
+}
+
+// idle reports whether the worker executes nothing and there is nothing that it could.
+func (w *Worker) idle(ctx context.Context) (bool, error) {
+	w.mu.Lock()
+	running := len(w.runs)
+	w.mu.Unlock()
+	if running > 0 {
+		return false, nil
+	}
+	for _, err := range w.readyTasks(ctx, "") {
+		return false, err
+	}
+	return true, nil
 }
 
 // begins registers the worker's row and makes its directory.
@@ -329,12 +371,15 @@ func (w *Worker) tryTask(l *life, id uuid.UUID) error {
 		w.log.Warn("task is tried later", "task_id", id, "err", err)
 		return errNoClaim
 	}
+	if c == nil {
+		w.q.tel.duplicate(context.Background())
+	}
 	until := time.Now().Add(chainBudget)
 	continues := func() bool { return time.Now().Before(until) && !w.drains(l) }
 	for c != nil {
 		if !w.fulfils(c.Versions) { // a message that did not say what the task needs
 			if err := w.q.unclaim(context.Background(), c, incompatiblePause); err != nil && !errors.Is(err, errFenced) {
-				w.log.Warn("task of a newer plugin could not be given back", "task_id", c.ID, "err", err)
+				w.logOf(c).Warn("task of a newer plugin could not be given back", "err", err)
 			}
 			return nil
 		}

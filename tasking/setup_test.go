@@ -44,6 +44,8 @@ type bench struct {
 	q     *tasking.Queue
 	block *tasking.Task[blockArgs]
 
+	redisURL string // of q; "" is the embedded one
+
 	mu      sync.Mutex
 	began   map[string]chan struct{}
 	release map[string]chan error
@@ -78,15 +80,29 @@ func setup(t testing.TB, dbURL, redisURL string) *bench {
 	t.Helper()
 	b := &bench{
 		t: t, db: openDB(t, dbURL), block: block, began: map[string]chan struct{}{}, release: map[string]chan error{},
-		quit: make(chan struct{}),
+		quit: make(chan struct{}), redisURL: redisURL,
 	}
 	b.q = b.queue(redisURL)
+	if _, ok := t.(*testing.T); ok { // benchmarks pile up what no worker has
+		t.Cleanup(b.noViolations)
+	}
 	return b
 }
 
 func (b *bench) queue(redisURL string) *tasking.Queue {
 	b.t.Helper()
-	q, err := tasking.NewQueue(b.db, &tasking.QueueOptions{RedisURL: redisURL, Prefix: uuid.NewString(), Log: testLog(b.t)})
+	return b.queueWith(tasking.QueueOptions{RedisURL: redisURL})
+}
+
+func (b *bench) queueWith(opts tasking.QueueOptions) *tasking.Queue {
+	b.t.Helper()
+	if opts.Prefix == "" {
+		opts.Prefix = uuid.NewString()
+	}
+	if opts.Log == nil {
+		opts.Log = testLog(b.t)
+	}
+	q, err := tasking.NewQueue(b.db, &opts)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -224,6 +240,18 @@ func (b *bench) noReservations() {
 	}
 	if n != 0 {
 		b.t.Errorf("%d reservations are left", n)
+	}
+}
+
+// noViolations fails if the database is in a state that cannot be. Every test ends with it.
+func (b *bench) noViolations() {
+	b.t.Helper()
+	found, err := b.q.Check(context.WithoutCancel(b.t.Context()))
+	if err != nil && !strings.Contains(err.Error(), "database is closed") { // by a test that had to
+		b.t.Error(err)
+	}
+	for _, v := range found {
+		b.t.Error(v)
 	}
 }
 

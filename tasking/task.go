@@ -71,7 +71,7 @@ func (t *Task[A]) Dispatch(ctx context.Context, q *Queue, args A, opts ...*Optio
 	if err != nil {
 		return nil, err
 	}
-	return q.dispatch(ctx, s)
+	return q.tel.dispatch(ctx, s, func(ctx context.Context) (*Ticket, error) { return q.dispatch(ctx, s) })
 }
 
 // DispatchTx is [Task.Dispatch] within the caller's transaction: the task exists if and when tx commits, in tx's

@@ -44,6 +44,10 @@ type WorkerOptions struct {
 	Downloads   *download.Pool // clients of remotes, shared in the process; default: one per run
 	ImportPaths []string       // absolute directories that file URLs of remotes may point below
 
+	// Burst makes Run end once there is nothing ready that this worker can execute and nothing is running, for hosts that
+	// start workers on demand. Tasks that wait for another attempt are left to a later one.
+	Burst bool
+
 	// TTL is how long a worker may be silent until its tasks are failed as those of a dead one. Default 30 s.
 	TTL time.Duration
 	// Grace is how long running tasks are waited for when Run's context is done. Default 0: without limit.

@@ -17,9 +17,9 @@ import (
 	"github.com/pulpgo/pulpcore/tasking"
 )
 
-// Handler returns the interface for the paths below root, which begins with a slash, such as "/asynqmon". It lets nobody
-// change anything, and asks nobody who they are: that is the host's to do. It uses the queue's own connection and must
-// not be used once the queue is closed.
+// Handler returns the interface for the paths below root, which begins with a slash, such as "/asynqmon". It lets
+// nobody change anything, and asks nobody who they are: that is the host's to do. It uses the queue's own connection
+// and must not be used once the queue is closed.
 //
 // Errors: Invalid for a root without a slash in front; Unavailable if the queue is closed.
 func Handler(q *tasking.Queue, root string) (http.Handler, error) {

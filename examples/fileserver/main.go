@@ -8,6 +8,7 @@
 //	fileserver worker           only the workers
 //	fileserver migrate          bring the database schema up to date and exit
 //	fileserver task             one task, for a worker that starts it as a process of its own
+//	fileserver check            look for impossible states of tasks, print them and exit, with 1 if there are any
 //	fileserver reset-admin      make a new admin password, print it and exit
 //
 // What the tasks do is shown at /tasks/, by the server of everything and by that of the API, to the admin.
@@ -49,7 +50,7 @@ func main() {
 	}
 }
 
-var errUsage = errors.New("usage: fileserver [demo [FOLDER] | api | content | worker | migrate | reset-admin]")
+var errUsage = errors.New("usage: fileserver [demo [FOLDER] | api | content | worker | migrate | check | reset-admin]")
 
 func run(ctx context.Context, out io.Writer, args []string) (err error) {
 	command := "all"
@@ -131,6 +132,9 @@ func roles() map[string]role {
 		"task": func(ctx context.Context, _ io.Writer, app *pulpcore.App) error {
 			return app.RunIsolated(ctx)
 		},
+		"check": func(ctx context.Context, out io.Writer, app *pulpcore.App) error {
+			return check(ctx, out, app)
+		},
 		"reset-admin": func(ctx context.Context, out io.Writer, app *pulpcore.App) error {
 			return newAdminPassword(ctx, out, app)
 		},
@@ -209,6 +213,22 @@ func newAdminPassword(ctx context.Context, out io.Writer, app *pulpcore.App) err
 		return err
 	}
 	return tell(out, password)
+}
+
+func check(ctx context.Context, out io.Writer, app *pulpcore.App) error {
+	found, err := app.Queue().Check(ctx)
+	if err != nil {
+		return err
+	}
+	for _, v := range found {
+		if _, err := fmt.Fprintln(out, v); err != nil {
+			return err
+		}
+	}
+	if len(found) > 0 {
+		return fmt.Errorf("%d violations, which are faults of the task engine; please report them", len(found))
+	}
+	return nil
 }
 
 func tell(out io.Writer, password string) error {

@@ -16,7 +16,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pulpgo/pulpcore"
+	"github.com/pulpgo/pulpcore/examples/fileserver/file"
 	"github.com/pulpgo/pulpcore/internal/dbtest"
+	"github.com/pulpgo/pulpcore/settings"
 )
 
 func writeTree(t *testing.T) string {
@@ -56,6 +59,31 @@ func TestUsage(t *testing.T) {
 	}
 	if err := run(t.Context(), &strings.Builder{}, []string{"demo", "no such folder"}); err == nil {
 		t.Error("demo of a folder that does not exist succeeds")
+	}
+}
+
+func TestCheckTellsWhatIsBroken(t *testing.T) {
+	t.Parallel()
+	set, err := settings.Load(settings.Value("DEPLOY_ROOT", t.TempDir()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	app, err := pulpcore.Open(t.Context(), set, file.Plugin())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer app.Close()
+	var out strings.Builder
+	if err := check(t.Context(), &out, app); err != nil || out.String() != "" {
+		t.Errorf("check() = %v and prints %q, want nothing", err, out.String())
+	}
+	_, err = app.DB().Bun().NewRaw(`INSERT INTO core_taskresource (rkey, exclusive, seq, task_id)
+		VALUES (1, TRUE, 1, '00000000-0000-0000-0000-000000000001')`).Exec(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := check(t.Context(), &out, app); err == nil || !strings.Contains(out.String(), "reservations: task 0000") {
+		t.Errorf("check() = %v and prints %q, want a violation", err, out.String())
 	}
 }
 

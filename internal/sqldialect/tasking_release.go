@@ -53,21 +53,26 @@ const followersPostgres = `WITH RECURSIVE rm(k, x, seq) AS (
 const lockFollowersPostgres = `SELECT pulp_id FROM core_task WHERE pulp_id = ANY(?ids::uuid[])
 	AND (state = 'waiting') IS TRUE AND unblocked_at IS NULL ORDER BY seq FOR UPDATE`
 
-const grantPostgres = `UPDATE core_task t SET unblocked_at = clock_timestamp(), deliver_due = ?due
-	WHERE t.pulp_id = ANY(?ids::uuid[]) AND (t.state = 'waiting') IS TRUE AND t.unblocked_at IS NULL AND NOT EXISTS (
-		SELECT 1 FROM unnest(t.rkeys, t.rexcl) m(k, x) WHERE
+// blockersPostgres has rows if an earlier task is in the way of task t.
+const blockersPostgres = `SELECT 1 FROM unnest(t.rkeys, t.rexcl) m(k, x) WHERE
 			(SELECT o.seq FROM core_taskresource o WHERE o.rkey = m.k AND o.exclusive ORDER BY o.seq LIMIT 1) < t.seq
 			OR (m.x AND (SELECT o.seq FROM core_taskresource o WHERE o.rkey = m.k AND NOT o.exclusive
-				ORDER BY o.seq LIMIT 1) < t.seq))
+				ORDER BY o.seq LIMIT 1) < t.seq)`
+
+const grantPostgres = `UPDATE core_task t SET unblocked_at = clock_timestamp(), deliver_due = ?due
+	WHERE t.pulp_id = ANY(?ids::uuid[]) AND (t.state = 'waiting') IS TRUE AND t.unblocked_at IS NULL
+		AND NOT EXISTS (` + blockersPostgres + `)
 	RETURNING t.pulp_id, t.queue, t.delivery_gen, t.versions`
 
-const grantSQLite = `UPDATE core_task SET unblocked_at = ?now, deliver_due = ?due
-	WHERE pulp_id IN (?candidates) AND state = 'waiting' AND unblocked_at IS NULL AND NOT EXISTS (
-		SELECT 1 FROM json_each(core_task.rkeys) m WHERE
+// blockersSQLite is blockersPostgres.
+const blockersSQLite = `SELECT 1 FROM json_each(t.rkeys) m WHERE
 			EXISTS (SELECT 1 FROM core_taskresource o
-				WHERE o.rkey = json_extract(m.value, '$[0]') AND o.exclusive = 1 AND o.seq < core_task.seq)
+				WHERE o.rkey = json_extract(m.value, '$[0]') AND o.exclusive = 1 AND o.seq < t.seq)
 			OR (json_extract(m.value, '$[1]') = 1 AND EXISTS (SELECT 1 FROM core_taskresource o
-				WHERE o.rkey = json_extract(m.value, '$[0]') AND o.exclusive = 0 AND o.seq < core_task.seq)))
+				WHERE o.rkey = json_extract(m.value, '$[0]') AND o.exclusive = 0 AND o.seq < t.seq))`
+
+const grantSQLite = `UPDATE core_task AS t SET unblocked_at = ?now, deliver_due = ?due
+	WHERE pulp_id IN (?candidates) AND state = 'waiting' AND unblocked_at IS NULL AND NOT EXISTS (` + blockersSQLite + `)
 	RETURNING pulp_id, queue, delivery_gen, versions`
 
 const followersSQLite = `WITH rm(k, x, seq) AS (SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'),

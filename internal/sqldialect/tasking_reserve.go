@@ -87,6 +87,7 @@ type NewTask struct {
 	IdempotencyKey *string
 	Args           []byte // nil is NULL
 	Versions       *string
+	Trace          *string // nil is none
 	Resources      []string
 	Reservations   []Reservation
 	Immediate      bool
@@ -189,11 +190,11 @@ func (t *NewTask) outcome(occupied map[int64]occupancy) InsertedTask {
 const insertTasks = `INSERT INTO core_task (?columns, pulp_id, pulp_created, pulp_last_updated, pulp_domain_id, name,
 	state, user_id, logging_cid, parent_task_id, task_group_id, schedule_id, idempotency_key, enc_args, versions,
 	reserved_resources, immediate, deferred, queue, attempt, max_attempts, worker_id, claim_id, unblocked_at, deliver_due,
-	started_at, finished_at, error) VALUES ?rows RETURNING pulp_id, seq`
+	started_at, finished_at, error, trace_context) VALUES ?rows RETURNING pulp_id, seq`
 
 const insertTaskRow = `(?own, ?id, ?now, ?now, ?domain, ?name, ?state, ?user, ?cid, ?parent, ?group, ?schedule,
 	?idempotency_key, ?args, ?versions, ?resources, ?immediate, ?deferred, ?queue, ?attempt, ?max_attempts, ?worker,
-	?claim, ?unblocked, ?due, ?started, ?finished, ?error)`
+	?claim, ?unblocked, ?due, ?started, ?finished, ?error, ?trace)`
 
 // insertRows writes the rows of tasks and fills in their places in the order.
 func (k Kind) insertRows(ctx context.Context, tx bun.IDB, tasks []*NewTask, done []InsertedTask) error {
@@ -242,6 +243,7 @@ func (k Kind) taskRow(t *NewTask, done InsertedTask) (Named, error) {
 		"args": t.Args, "versions": t.Versions, "resources": resources, "immediate": t.Immediate, "deferred": t.Deferred,
 		"queue": t.Queue, "attempt": 0, "max_attempts": t.MaxAttempts, "worker": nil, "claim": nil, "unblocked": nil,
 		"due": nil, "started": nil, "finished": nil, "error": nil,
+		"trace": t.Trace,
 	}
 	own := Named{}
 	k.keys(t.Reservations, own)

@@ -1,0 +1,1 @@
+ALTER TABLE core_task DROP COLUMN trace_context;

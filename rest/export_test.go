@@ -1,0 +1,6 @@
+package rest
+
+import "time"
+
+// SetKeepAlive sets how often streams of events say that they are there.
+func SetKeepAlive(a *API, every time.Duration) { a.alive = every }

@@ -1,0 +1,78 @@
+package tasking
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/google/uuid"
+
+	"github.com/pulpgo/pulpcore/internal/sqldialect"
+)
+
+// Violation is something in the database that cannot be if the task engine works, and a reason to report a fault.
+type Violation struct {
+	Rule   string    // one of the Rule constants
+	TaskID uuid.UUID // which task it is about
+	Task   string    // its name; "" if it does not exist
+	Detail string    // for people
+}
+
+// String says all of it in one line.
+func (v Violation) String() string {
+	return fmt.Sprintf("%s: task %s (%s): %s", v.Rule, v.TaskID, v.Task, v.Detail)
+}
+
+// What must hold at any moment.
+const (
+	// RuleReservations says that an unfinished task has exactly the reservations it names, and any other none.
+	RuleReservations = "reservations"
+	// RuleConflict says that of two unfinished tasks that need the same resource, one of them exclusively, only one may
+	// run.
+	RuleConflict = "conflict"
+	// RuleStranded says that a task which waits for earlier ones has an earlier one in its way. A worker repairs what
+	// breaks it within half a minute.
+	RuleStranded = "stranded"
+	// RuleOwner says that a running task has a claim and a worker that is registered. If the worker slept while it
+	// claimed, the rule may be broken until the task is ended as that of a dead worker.
+	RuleOwner = "owner"
+	// RuleAttempt says that a task which runs or ran was started at least once.
+	RuleAttempt = "attempt"
+)
+
+// checkLimit is how many violations one query reports at most.
+const checkLimit = 100
+
+// Check looks for what must not be, in all domains, and returns at most a few hundred violations; none is what an
+// operator wants to see. It changes nothing and may be called while everything runs. It reads every unfinished task and
+// every reservation, and the tasks that have ended too.
+func (q *Queue) Check(ctx context.Context) ([]Violation, error) {
+	var found []Violation
+	for _, c := range []struct {
+		rule, detail string
+		check        sqldialect.TaskCheck
+	}{
+		{RuleReservations, "it has ended or does not exist and has a reservation", sqldialect.ReservationsOfEndedTasks},
+		{RuleReservations, "it has a reservation that it does not name", sqldialect.SurplusReservations},
+		{RuleReservations, "it lacks a reservation", sqldialect.MissingReservations},
+		{RuleConflict, "it may run beside tasks that it conflicts with", sqldialect.ConflictingTasks},
+		{RuleStranded, "it waits and nothing is in its way", sqldialect.StrandedTasks},
+		{RuleOwner, "it runs and no worker has it", sqldialect.OwnerlessTasks},
+		{RuleAttempt, "it ran and has no attempt", sqldialect.MiscountedTasks},
+	} {
+		rows, err := q.kind.FindBroken(ctx, q.db.Bun(), c.check, checkLimit)
+		if err != nil {
+			return found, wrap(err, "check %s", c.rule)
+		}
+		for _, r := range rows {
+			v := Violation{Rule: c.rule, TaskID: r.ID, Task: r.Name, Detail: c.detail}
+			if r.Key != 0 {
+				v.Detail += fmt.Sprintf(" (resource %016x)", uint64(r.Key)) //nolint:gosec // all 64 bits are wanted
+			}
+			if r.Holders != 0 {
+				v.Detail += fmt.Sprintf(", %d in all", r.Holders)
+			}
+			found = append(found, v)
+		}
+	}
+	return found, nil
+}

@@ -1,0 +1,168 @@
+package tasking
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"go.opentelemetry.io/otel/metric"
+
+	"github.com/pulpgo/pulpcore/internal/sqldialect"
+)
+
+// instruments are what is counted and measured as it happens.
+type instruments struct {
+	dispatches, starts, finishes, relays, resets, repairs, duplicates, fenced, reaps metric.Int64Counter
+
+	batches             metric.Int64Histogram
+	waits, grants, runs metric.Float64Histogram
+}
+
+// open makes the instruments. Their names, units and meanings are those of docs/tasks-metrics.md.
+func (i *instruments) open(m metric.Meter) error {
+	var faults []error
+	counter := func(into *metric.Int64Counter, name, unit, text string) {
+		c, err := m.Int64Counter("pulp.tasks."+name, metric.WithUnit(unit), metric.WithDescription(text))
+		*into, faults = c, append(faults, err)
+	}
+	seconds := func(into *metric.Float64Histogram, name, text string, bounds ...float64) {
+		h, err := m.Float64Histogram("pulp.tasks."+name, metric.WithUnit("s"), metric.WithDescription(text),
+			metric.WithExplicitBucketBoundaries(bounds...))
+		*into, faults = h, append(faults, err)
+	}
+	counter(&i.dispatches, "dispatched", "{task}", "Tasks that were dispatched.")
+	counter(&i.starts, "started", "{task}", "Attempts to execute a task that began.")
+	counter(&i.finishes, "finished", "{task}", "Attempts that ended, and tasks canceled before they began.")
+	counter(&i.relays, "redelivered", "{task}", "Tasks that were announced in Redis once more.")
+	counter(&i.resets, "redis_resets", "{reset}", "Times that Redis was new or had lost its data.")
+	counter(&i.repairs, "repairs", "{repair}", "Reservations that had to be repaired; more than 0 is a fault.")
+	counter(&i.duplicates, "duplicates", "{claim}", "Claims that found nothing to claim.")
+	counter(&i.fenced, "fenced", "{task}", "Attempts whose task had been taken from the worker when they ended.")
+	counter(&i.reaps, "reaped_workers", "{worker}", "Workers that were given up for dead.")
+	latency := []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200}
+	seconds(&i.waits, "wait.duration", "From the dispatch of a task to its first start.", latency...)
+	seconds(&i.grants, "start.duration", "From when nothing was in a task's way to its first start.", latency...)
+	seconds(&i.runs, "run.duration", "How long an attempt took.",
+		.001, .005, .01, .05, .1, .5, 1, 5, 10, 30, 60, 300, 900, 3600, 14400, 86400)
+	h, err := m.Int64Histogram("pulp.tasks.batch.size", metric.WithUnit("{task}"),
+		metric.WithDescription("Tasks that were written together."),
+		metric.WithExplicitBucketBoundaries(1, 2, 4, 8, 16, 32, 64))
+	i.batches = h
+	return errors.Join(append(faults, err)...)
+}
+
+func since(began time.Time) float64 { return time.Since(began).Seconds() }
+
+const (
+	// backlogFresh is how long a look at the backlog holds.
+	backlogFresh = 5 * time.Second
+	// backlogShare is how many times as long as a look took it holds at least: looks never keep the database busy.
+	backlogShare = 20
+	// backlogPatience is how long a look may take.
+	backlogPatience = 5 * time.Second
+	// stuckAfter is how long a canceled task may go on until it counts as stuck.
+	stuckAfter = 30 * time.Second
+)
+
+// backlog is what the database says of unfinished tasks, for gauges. All processes see the same.
+type backlog struct {
+	q *Queue
+
+	ready, blocked, delayed, running, stuck metric.Int64ObservableGauge
+	age                                     metric.Float64ObservableGauge
+
+	mu     sync.Mutex
+	counts map[string]backlogCounts // by queue
+	until  time.Time                // counts hold
+}
+
+type backlogCounts struct {
+	Queue   string     `bun:"queue"`
+	Ready   int64      `bun:"ready"`
+	Blocked int64      `bun:"blocked"`
+	Delayed int64      `bun:"delayed"`
+	Running int64      `bun:"running"`
+	Stuck   int64      `bun:"stuck"`
+	Oldest  *time.Time `bun:"oldest"` // since when the oldest ready one may run
+	Now     time.Time  `bun:"now"`
+}
+
+const backlogSQL = `SELECT queue, ?now AS now,
+		count(*) FILTER (WHERE state = 'waiting' AND unblocked_at IS NULL) AS blocked,
+		count(*) FILTER (WHERE state = 'waiting' AND unblocked_at IS NOT NULL
+			AND (not_before IS NULL OR not_before <= ?now)) AS ready,
+		count(*) FILTER (WHERE state = 'waiting' AND unblocked_at IS NOT NULL AND not_before > ?now) AS delayed,
+		count(*) FILTER (WHERE state IN ('running', 'canceling')) AS running,
+		count(*) FILTER (WHERE state = 'canceling' AND cancel_requested_at < ?stuck) AS stuck,
+		min(CASE WHEN not_before > unblocked_at THEN not_before ELSE unblocked_at END) FILTER (WHERE state = 'waiting'
+			AND (not_before IS NULL OR not_before <= ?now)) AS oldest
+	FROM core_task WHERE state IN ('waiting', 'running', 'canceling') GROUP BY queue`
+
+// register makes the gauges and has them read the database whenever somebody collects.
+func (b *backlog) register(m metric.Meter) (metric.Registration, error) {
+	var faults []error
+	var all []metric.Observable
+	gauge := func(into *metric.Int64ObservableGauge, name, text string) {
+		g, err := m.Int64ObservableGauge("pulp.tasks."+name, metric.WithUnit("{task}"), metric.WithDescription(text))
+		*into, faults, all = g, append(faults, err), append(all, g)
+	}
+	gauge(&b.ready, "ready", "Tasks that may run and that no worker has begun.")
+	gauge(&b.blocked, "blocked", "Tasks that wait for earlier ones.")
+	gauge(&b.delayed, "delayed", "Tasks that wait for the time of their next attempt.")
+	gauge(&b.running, "running", "Tasks that workers execute.")
+	gauge(&b.stuck, "stuck", "Tasks that were canceled long ago and go on.")
+	age, err := m.Float64ObservableGauge("pulp.tasks.ready_age", metric.WithUnit("s"),
+		metric.WithDescription("How long the oldest ready task has been ready."))
+	b.age = age
+	if err := errors.Join(append(faults, err)...); err != nil {
+		return nil, err
+	}
+	return m.RegisterCallback(b.observe, append(all, age)...)
+}
+
+func (b *backlog) observe(ctx context.Context, o metric.Observer) error {
+	counts, err := b.look(ctx)
+	if err != nil {
+		return wrap(err, "count unfinished tasks")
+	}
+	for _, queue := range []string{defaultQueue, immediateQueue} { // one without tasks has zeros
+		c, set := counts[queue], attributes(queueKey.String(queue))
+		o.ObserveInt64(b.ready, c.Ready, set)
+		o.ObserveInt64(b.blocked, c.Blocked, set)
+		o.ObserveInt64(b.delayed, c.Delayed, set)
+		o.ObserveInt64(b.running, c.Running, set)
+		o.ObserveInt64(b.stuck, c.Stuck, set)
+		age := 0.0
+		if c.Oldest != nil {
+			age = max(c.Now.Sub(*c.Oldest).Seconds(), 0)
+		}
+		o.ObserveFloat64(b.age, age, set)
+	}
+	return nil
+}
+
+// look returns what the database says, or said a short while ago.
+func (b *backlog) look(ctx context.Context) (map[string]backlogCounts, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	began := time.Now()
+	if began.Before(b.until) {
+		return b.counts, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, backlogPatience)
+	defer cancel()
+	var rows []backlogCounts
+	err := b.q.db.Bun().NewRaw(backlogSQL, sqldialect.Named{
+		"now": b.q.kind.Now(), "stuck": b.q.kind.After(-stuckAfter),
+	}).Scan(ctx, &rows)
+	if err != nil {
+		return nil, err
+	}
+	b.counts = make(map[string]backlogCounts, len(rows))
+	for _, r := range rows {
+		b.counts[r.Queue] = r
+	}
+	b.until = began.Add(max(backlogFresh, backlogShare*time.Since(began)))
+	return b.counts, nil
+}
