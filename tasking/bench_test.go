@@ -86,7 +86,7 @@ func BenchmarkTaskThroughput(b *testing.B) {
 	for name, database := range map[string]func(testing.TB) string{"sqlite": dbtest.SQLite, "postgres": dbtest.Postgres} {
 		b.Run(name, func(b *testing.B) {
 			s := setup(b, database(b), dbtest.RedisURL(b))
-			s.throughput(b)
+			throughput(b, s)
 			b.StopTimer()
 			b.ReportMetric(asynqDrain(b, s), "asynq-drain/s")
 			b.ReportMetric(commits(b, s), "commits/s")
@@ -100,7 +100,7 @@ const (
 	benchUnfinished  = 1000 // tasks that are dispatched and have not ended
 )
 
-func (s *bench) throughput(b *testing.B) {
+func throughput(b *testing.B, s *bench) {
 	task := tasking.Define[int]("test.nothing")
 	unfinished := make(chan struct{}, benchUnfinished)
 	nothing := func(context.Context, *tasking.Env, int) error { <-unfinished; return nil }

@@ -119,8 +119,8 @@ func (w *Worker) writeClaims(ctx context.Context, ids []uuid.UUID) ([]claimOutco
 	return outcomes, nil
 }
 
-// claim tries to make a task the worker's own and returns nil if it cannot be claimed. If the answer of the database got
-// lost it asks again, until it knows or the worker gives up.
+// claim tries to make a task the worker's own and returns nil if it cannot be claimed. If the answer of the database
+// got lost it asks again, until it knows or the worker gives up.
 func (w *Worker) claim(l *life, id uuid.UUID) (*claimed, error) {
 	ctx := context.Background()
 	outcome, err := w.claims.do(ctx, id)

@@ -55,7 +55,9 @@ func (w *Worker) newEnv(ctx context.Context, c *claimed) (*Env, error) {
 			return e, fmt.Errorf("tasking: domain of task %s: %w", c.ID, err)
 		}
 	}
-	e.DB = db.ForTask(&models.TaskScope{TaskID: c.ID, ClaimID: c.ClaimID, Fence: fence(w.q.kind, c.ID, c.ClaimID, &e.completion)})
+	e.DB = db.ForTask(&models.TaskScope{
+		TaskID: c.ID, ClaimID: c.ClaimID, Fence: fence(w.q.kind, c.ID, c.ClaimID, &e.completion),
+	})
 	e.Queue = w.q.In(e.DB)
 	if c.TaskGroupID != nil {
 		e.Group = &Group{ID: *c.TaskGroupID, q: e.Queue}

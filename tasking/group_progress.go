@@ -78,8 +78,8 @@ func newAdditions(q *Queue) *batcher[addition, bool] {
 	}
 }
 
-// writeAdditions writes the sum for each report, and reports which exist. The rows are changed in a fixed order, so that
-// processes do not wait for each other.
+// writeAdditions writes the sum for each report, and reports which exist. The rows are changed in a fixed order, so
+// that processes do not wait for each other.
 func (q *Queue) writeAdditions(ctx context.Context, batch []addition) ([]bool, error) {
 	type key struct {
 		group uuid.UUID

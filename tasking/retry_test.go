@@ -26,7 +26,8 @@ func TestRetries(t *testing.T) {
 		attempts int
 	}{
 		{
-			"the function asks", tasking.Options{},
+			"the function asks",
+			tasking.Options{},
 			func(n int) error {
 				if n < 3 {
 					return tasking.Retry(errFlaky, 0)
@@ -36,18 +37,21 @@ func TestRetries(t *testing.T) {
 			models.Completed, 3,
 		},
 		{
-			"the function asks too often", tasking.Options{MaxAttempts: 2},
+			"the function asks too often",
+			tasking.Options{MaxAttempts: 2},
 			func(int) error { return fmt.Errorf("wrapped: %w", tasking.Retry(errFlaky, 0)) },
 			models.Failed, 2,
 		},
 		{"nobody asks", tasking.Options{}, func(int) error { return errFlaky }, models.Failed, 1},
 		{
-			"an error that stays", tasking.Options{MaxAttempts: 5},
+			"an error that stays",
+			tasking.Options{MaxAttempts: 5},
 			func(int) error { return pulperr.Public(pulperr.Invalid, "wrong for ever") },
 			models.Failed, 1,
 		},
 		{
-			"a panic", tasking.Options{MaxAttempts: 2},
+			"a panic",
+			tasking.Options{MaxAttempts: 2},
 			func(n int) error {
 				if n == 1 {
 					panic("once")
@@ -57,7 +61,8 @@ func TestRetries(t *testing.T) {
 			models.Completed, 2,
 		},
 		{
-			"immediate tasks run once", tasking.Options{Immediate: true, MaxAttempts: 3},
+			"immediate tasks run once",
+			tasking.Options{Immediate: true, MaxAttempts: 3},
 			func(int) error { return tasking.Retry(errFlaky, 0) },
 			models.Failed, 1,
 		},

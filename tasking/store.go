@@ -83,7 +83,8 @@ func fenceAll(ctx context.Context, tx *models.Tx, scopes []*models.TaskScope) er
 	}
 	kind := tx.Conn().Kind
 	var found []uuid.UUID
-	err := tx.Bun().NewRaw(`SELECT t.pulp_id FROM core_task t JOIN (?) AS v ON v.column1 = t.pulp_id AND v.column2 = t.claim_id
+	err := tx.Bun().NewRaw(`SELECT t.pulp_id FROM core_task t
+		JOIN (?) AS v ON v.column1 = t.pulp_id AND v.column2 = t.claim_id
 		WHERE (t.state IN ('running', 'canceling')) IS TRUE ORDER BY t.pulp_id ?`,
 		bun.SafeQuery(kind.Values(len(claims), "uuid", "uuid"), pairs...), kind.ForShareOf("t")).Scan(ctx, &found)
 	if err == nil && len(found) < len(claims) {

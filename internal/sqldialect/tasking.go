@@ -24,7 +24,8 @@ type Reservation struct {
 	Exclusive bool
 }
 
-// Union returns the reservations of several tasks together, sorted by key; what one of them has exclusively is exclusive.
+// Union returns the reservations of several tasks together, sorted by key; what one of them has exclusively is
+// exclusive.
 func Union(lists ...[]Reservation) []Reservation {
 	if len(lists) == 1 {
 		return lists[0]

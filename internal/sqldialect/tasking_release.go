@@ -33,8 +33,8 @@ const releaseSQLite = `DELETE FROM core_taskresource WHERE (rkey, exclusive, seq
 // head yet, because a concurrent finisher may be removing what is before it; and, where an exclusive row was removed,
 // the shared rows behind it up to the next exclusive one.
 //
-// On Postgres the shared rows are walked one by one, each found by the primary key: the planner would otherwise read the
-// whole table where very many tasks wait for one resource.
+// On Postgres the shared rows are walked one by one, each found by the primary key: the planner would otherwise read
+// the whole table where very many tasks wait for one resource.
 const followersPostgres = `WITH RECURSIVE rm(k, x, seq) AS (
 		SELECT * FROM unnest(?rkeys::bigint[], ?rexcl::bool[], ?seqs::bigint[])),
 	heads AS (SELECT r.k, r.seq, h.task_id, COALESCE(h.seq, 9223372036854775807) AS until
@@ -82,7 +82,8 @@ const followersSQLite = `WITH rm(k, x, seq) AS (SELECT json_extract(value, '$[0]
 			ORDER BY o.seq LIMIT 1) AS id FROM rm
 		UNION
 		SELECT o.task_id FROM (SELECT k, min(seq) AS seq FROM rm WHERE x = 1 GROUP BY k) rm
-			JOIN core_taskresource o ON o.rkey = rm.k AND o.exclusive = 0 AND o.seq > rm.seq AND o.seq < COALESCE((SELECT f.seq FROM core_taskresource f WHERE f.rkey = rm.k AND f.exclusive = 1
+			JOIN core_taskresource o ON o.rkey = rm.k AND o.exclusive = 0 AND o.seq > rm.seq
+			AND o.seq < COALESCE((SELECT f.seq FROM core_taskresource f WHERE f.rkey = rm.k AND f.exclusive = 1
 				ORDER BY f.seq LIMIT 1), 9223372036854775807)) WHERE id IS NOT NULL`
 
 // Release removes the reservations of tasks and grants those who waited for nothing else. The caller has called

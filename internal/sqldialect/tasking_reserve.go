@@ -123,7 +123,8 @@ const occupiedPostgres = `SELECT k, (SELECT o.seq FROM core_taskresource o WHERE
 			ORDER BY o.seq LIMIT 1) IS NOT NULL AS shared
 	FROM unnest(?rkeys::bigint[], ?rexcl::bool[]) r(k, x)`
 
-const occupiedSQLite = `SELECT k, EXISTS (SELECT 1 FROM core_taskresource o WHERE o.rkey = k AND o.exclusive = 1) AS exclusive,
+const occupiedSQLite = `SELECT k,
+		EXISTS (SELECT 1 FROM core_taskresource o WHERE o.rkey = k AND o.exclusive = 1) AS exclusive,
 		x = 1 AND EXISTS (SELECT 1 FROM core_taskresource o WHERE o.rkey = k AND o.exclusive = 0) AS shared
 	FROM (SELECT json_extract(value, '$[0]') AS k, json_extract(value, '$[1]') AS x FROM json_each(?rkeys))`
 
