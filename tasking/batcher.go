@@ -7,8 +7,8 @@ import (
 )
 
 // batcher writes items of many callers together: what arrives while one batch is being written forms the next one.
-// There is no timer, so an idle system waits for nothing, and no goroutine: whoever comes first writes for all that wait by
-// then, and hands over to the first of those who came meanwhile.
+// There is no timer, so an idle system waits for nothing, and no goroutine: whoever comes first writes for all that wait
+// by then, and hands over to the first of those who came meanwhile.
 type batcher[T, R any] struct {
 	limit int // of items in one batch
 	// write stores a batch and returns a result per item, in their order, or one error for all of them.
@@ -32,7 +32,8 @@ type batched[T, R any] struct {
 }
 
 // do writes item in some batch and returns what became of it. If ctx ends while the item is queued, it returns the
-// cause and nothing was written. A write that has begun ends early only when the contexts of all its callers have ended.
+// cause and nothing was written. A write that has begun ends early only when the contexts of all its callers have
+// ended.
 func (b *batcher[T, R]) do(ctx context.Context, item T) (R, error) {
 	p := &batched[T, R]{ctx: ctx, item: item, done: make(chan struct{}), leads: make(chan struct{})}
 	b.mu.Lock()
