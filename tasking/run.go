@@ -311,7 +311,7 @@ const (
 	// putBackPause is how long a message waits that could not be dealt with.
 	putBackPause = 2 * time.Second
 	// incompatiblePause is how long one waits that another worker should take.
-	incompatiblePause = 15 * time.Second
+	incompatiblePause = 5 * time.Second
 )
 
 // retryDelay spreads the messages that this worker leaves to others, so that they get their turn at them.
