@@ -96,7 +96,7 @@ func BenchmarkTaskThroughput(b *testing.B) {
 
 const (
 	benchDispatchers = 64
-	benchSlots       = 32
+	benchSlots       = 64
 	benchUnfinished  = 1000 // tasks that are dispatched and have not ended
 )
 
