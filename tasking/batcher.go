@@ -7,8 +7,8 @@ import (
 )
 
 // batcher writes items of many callers together: what arrives while one batch is being written forms the next one.
-// There is no timer, so an idle system waits for nothing, and no goroutine: whoever comes first writes for all that wait
-// by then, and hands over to the first of those who came meanwhile.
+// There is no timer, so an idle system waits for nothing, and no goroutine: whoever comes first writes for all that
+// wait by then, and hands over to the first of those who came meanwhile.
 type batcher[T, R any] struct {
 	limit int // of items in one batch
 	// write stores a batch and returns a result per item, in their order, or one error for all of them.
