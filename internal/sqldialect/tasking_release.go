@@ -5,6 +5,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/dialect/pgdialect"
 )
 
 // ReadyTask is a task that may run now and has to be delivered.
@@ -22,32 +23,43 @@ type Held struct {
 	Reservations []Reservation
 }
 
-const releasePostgres = `DELETE FROM core_taskresource r
-	USING unnest(?rkeys::bigint[], ?rexcl::bool[], ?seqs::bigint[]) q(k, x, seq)
-	WHERE r.rkey = q.k AND r.exclusive = q.x AND r.seq = q.seq`
+// releasePostgres removes reservations and returns, of each resource for which somebody might have waited, the task that
+// has the first exclusive row, even if it is not at the head yet, because a concurrent finisher may be removing what is
+// before it; and, where an exclusive row was removed, the place of the first shared row behind it.
+const releasePostgres = `WITH rm(k, x, seq) AS (SELECT * FROM unnest(?rkeys::bigint[], ?rexcl::bool[], ?seqs::bigint[])),
+	gone AS (DELETE FROM core_taskresource r USING rm WHERE r.rkey = rm.k AND r.exclusive = rm.x AND r.seq = rm.seq)
+	SELECT g.k, g.seq AS from, h.task_id, COALESCE(h.seq, 9223372036854775807) AS until,
+		COALESCE(s.seq < h.seq, s.seq IS NOT NULL) AS shared
+	FROM (SELECT k, min(seq) FILTER (WHERE x) AS seq FROM rm GROUP BY k) g
+	LEFT JOIN LATERAL (SELECT o.task_id, o.seq FROM core_taskresource o
+		WHERE o.rkey = g.k AND o.exclusive AND o.seq <> ALL(?seqs::bigint[]) ORDER BY o.seq LIMIT 1) h ON TRUE
+	LEFT JOIN LATERAL (SELECT o.seq FROM core_taskresource o
+		WHERE o.rkey = g.k AND NOT o.exclusive AND o.seq > g.seq AND o.seq <> ALL(?seqs::bigint[])
+		ORDER BY o.seq LIMIT 1) s ON TRUE
+	WHERE h.seq IS NOT NULL OR s.seq IS NOT NULL`
 
-const releaseSQLite = `DELETE FROM core_taskresource WHERE (rkey, exclusive, seq) IN
-	(SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]') FROM json_each(?rkeys))`
+// vacated is a row of releasePostgres.
+type vacated struct {
+	Key    int64      `bun:"k"`
+	From   *int64     `bun:"from"` // the first exclusive row that was removed, if there was one
+	TaskID *uuid.UUID `bun:"task_id"`
+	Until  int64      `bun:"until"`
+	Shared bool       `bun:"shared"`
+}
 
-// Whoever might have waited for the removed rows: the first exclusive row of each resource, even if it is not at the
-// head yet, because a concurrent finisher may be removing what is before it; and, where an exclusive row was removed,
-// the shared rows behind it up to the next exclusive one.
-//
-// On Postgres the shared rows are walked one by one, each found by the primary key: the planner would otherwise read
-// the whole table where very many tasks wait for one resource.
-const followersPostgres = `WITH RECURSIVE rm(k, x, seq) AS (
-		SELECT * FROM unnest(?rkeys::bigint[], ?rexcl::bool[], ?seqs::bigint[])),
-	heads AS (SELECT r.k, r.seq, h.task_id, COALESCE(h.seq, 9223372036854775807) AS until
-		FROM (SELECT k, min(seq) FILTER (WHERE x) AS seq FROM rm GROUP BY k) r
-		LEFT JOIN LATERAL (SELECT o.task_id, o.seq FROM core_taskresource o WHERE o.rkey = r.k AND o.exclusive
-			ORDER BY o.seq LIMIT 1) h ON TRUE),
-	walk AS (SELECT k, seq, NULL::uuid AS task_id, until FROM heads WHERE seq IS NOT NULL
-		UNION ALL SELECT w.k, n.seq, n.task_id, w.until FROM walk w
+// sharedPostgres returns the tasks with the shared rows of resources between two places. The rows are walked one by
+// one, each found by the primary key: the planner would otherwise read the whole table where very many tasks wait for
+// one resource.
+const sharedPostgres = `WITH RECURSIVE walk AS (
+		SELECT *, NULL::uuid AS task_id FROM unnest(?rkeys::bigint[], ?from::bigint[], ?until::bigint[]) q(k, seq, until)
+		UNION ALL SELECT w.k, n.seq, w.until, n.task_id FROM walk w
 			CROSS JOIN LATERAL (SELECT o.task_id, o.seq FROM core_taskresource o
 				WHERE o.rkey = w.k AND NOT o.exclusive AND o.seq > w.seq ORDER BY o.seq LIMIT 1) n
 			WHERE n.seq < w.until)
-	SELECT task_id FROM heads WHERE task_id IS NOT NULL
-	UNION SELECT task_id FROM walk WHERE task_id IS NOT NULL`
+	SELECT DISTINCT task_id FROM walk WHERE task_id IS NOT NULL`
+
+const releaseSQLite = `DELETE FROM core_taskresource WHERE (rkey, exclusive, seq) IN
+	(SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]') FROM json_each(?rkeys))`
 
 // The lock is a statement of its own, so that the test that follows sees what others committed meanwhile.
 const lockFollowersPostgres = `SELECT pulp_id FROM core_task WHERE pulp_id = ANY(?ids::uuid[])
@@ -75,6 +87,7 @@ const grantSQLite = `UPDATE core_task AS t SET unblocked_at = ?now, deliver_due 
 	WHERE pulp_id IN (?candidates) AND state = 'waiting' AND unblocked_at IS NULL AND NOT EXISTS (` + blockersSQLite + `)
 	RETURNING pulp_id, queue, delivery_gen, versions`
 
+// followersSQLite are the candidates that releasePostgres and sharedPostgres find.
 const followersSQLite = `WITH rm(k, x, seq) AS (SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'),
 		json_extract(value, '$[2]') FROM json_each(?rkeys))
 	SELECT id FROM (
@@ -98,14 +111,36 @@ func (k Kind) Release(ctx context.Context, tx bun.IDB, held ...Held) ([]ReadyTas
 		args["candidates"] = bun.SafeQuery(followersSQLite, args)
 		return k.grant(ctx, tx, args)
 	}
-	if _, err := tx.NewRaw(releasePostgres, args).Exec(ctx); err != nil {
-		return nil, err
-	}
-	ids, err := scanIDs(ctx, tx, followersPostgres, args)
+	ids, err := releaseRows(ctx, tx, args)
 	if err != nil || len(ids) == 0 {
 		return nil, err
 	}
 	return k.lockAndGrant(ctx, tx, ids, args)
+}
+
+// releaseRows removes reservations on Postgres and returns those who might have waited for them.
+func releaseRows(ctx context.Context, tx bun.IDB, args Named) ([]uuid.UUID, error) {
+	var rows []vacated
+	if err := tx.NewRaw(releasePostgres, args).Scan(ctx, &rows); err != nil {
+		return nil, err
+	}
+	var ids []uuid.UUID
+	var keys, from, until []int64
+	for _, r := range rows {
+		if r.TaskID != nil {
+			ids = append(ids, *r.TaskID)
+		}
+		if r.Shared {
+			keys, from, until = append(keys, r.Key), append(from, *r.From), append(until, r.Until)
+		}
+	}
+	if len(keys) == 0 {
+		return ids, nil
+	}
+	shared, err := scanIDs(ctx, tx, sharedPostgres, Named{
+		"rkeys": pgdialect.Array(keys), "from": pgdialect.Array(from), "until": pgdialect.Array(until),
+	})
+	return append(ids, shared...), err
 }
 
 // GrantStranded grants waiting tasks that are not granted although nothing is in their way. There should be none.
@@ -141,4 +176,13 @@ func (k Kind) grant(ctx context.Context, tx bun.IDB, args Named) ([]ReadyTask, e
 	var ready []ReadyTask
 	err := tx.NewRaw(statement, args).Scan(ctx, &ready)
 	return ready, err
+}
+
+// uuidArray returns ids as an argument for uuid[] of Postgres.
+func uuidArray(ids []uuid.UUID) any {
+	list := make([]string, len(ids))
+	for i, id := range ids {
+		list[i] = id.String()
+	}
+	return pgdialect.Array(list)
 }

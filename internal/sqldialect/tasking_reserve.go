@@ -6,7 +6,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
-	"github.com/uptrace/bun/dialect/pgdialect"
 )
 
 const (
@@ -164,7 +163,10 @@ func (k Kind) InsertTasks(ctx context.Context, tx bun.IDB, tasks []*NewTask) ([]
 	if err := k.insertRows(ctx, tx, tasks, done); err != nil {
 		return nil, err
 	}
-	return done, k.insertReservations(ctx, tx, tasks, done)
+	if k == SQLite {
+		err = insertReservations(ctx, tx, tasks, done)
+	}
+	return done, err
 }
 
 // outcome decides what becomes of a task, and notes what it reserves for those behind it.
@@ -193,11 +195,19 @@ const insertTasks = `INSERT INTO core_task (?columns, pulp_id, pulp_created, pul
 	reserved_resources, immediate, deferred, queue, attempt, max_attempts, worker_id, claim_id, unblocked_at, deliver_due,
 	started_at, finished_at, error, trace_context) VALUES ?rows RETURNING pulp_id, seq`
 
+// insertTasksPostgres writes the reservations in the same breath.
+const insertTasksPostgres = `WITH t AS (` + insertTasks + `, state, rkeys, rexcl),
+	r AS (INSERT INTO core_taskresource (rkey, exclusive, seq, task_id)
+		SELECT m.k, m.x, t.seq, t.pulp_id FROM t CROSS JOIN LATERAL unnest(t.rkeys, t.rexcl) m(k, x)
+		WHERE t.state <> 'canceled')
+	SELECT pulp_id, seq FROM t`
+
 const insertTaskRow = `(?own, ?id, ?now, ?now, ?domain, ?name, ?state, ?user, ?cid, ?parent, ?group, ?schedule,
 	?idempotency_key, ?args, ?versions, ?resources, ?immediate, ?deferred, ?queue, ?attempt, ?max_attempts, ?worker,
 	?claim, ?unblocked, ?due, ?started, ?finished, ?error, ?trace)`
 
-// insertRows writes the rows of tasks and fills in their places in the order.
+// insertRows writes the rows of tasks and fills in their places in the order. On Postgres it writes what they reserve
+// as well.
 func (k Kind) insertRows(ctx context.Context, tx bun.IDB, tasks []*NewTask, done []InsertedTask) error {
 	rows := make(commaList, len(tasks))
 	for i, t := range tasks {
@@ -207,15 +217,15 @@ func (k Kind) insertRows(ctx context.Context, tx bun.IDB, tasks []*NewTask, done
 		}
 		rows[i] = bun.SafeQuery(insertTaskRow, args)
 	}
-	columns := "seq, rkeys, rexcl"
+	statement, columns := insertTasksPostgres, "seq, rkeys, rexcl"
 	if k == SQLite {
-		columns = "rkeys" // seq comes by itself
+		statement, columns = insertTasks, "rkeys" // seq comes by itself
 	}
 	var inserted []struct {
 		ID  uuid.UUID `bun:"pulp_id"`
 		Seq int64     `bun:"seq"`
 	}
-	err := tx.NewRaw(insertTasks, Named{"columns": bun.Safe(columns), "rows": rows}).Scan(ctx, &inserted)
+	err := tx.NewRaw(statement, Named{"columns": bun.Safe(columns), "rows": rows}).Scan(ctx, &inserted)
 	if err != nil {
 		return err
 	}
@@ -268,8 +278,8 @@ func (k Kind) taskRow(t *NewTask, done InsertedTask) (Named, error) {
 	return args, nil
 }
 
-// insertReservations writes what the tasks reserve that are not canceled.
-func (k Kind) insertReservations(ctx context.Context, tx bun.IDB, tasks []*NewTask, done []InsertedTask) error {
+// insertReservations writes on SQLite what the tasks reserve that are not canceled.
+func insertReservations(ctx context.Context, tx bun.IDB, tasks []*NewTask, done []InsertedTask) error {
 	var rows commaList
 	for i, t := range tasks {
 		if done[i].State == "canceled" {
@@ -317,13 +327,4 @@ func (k Kind) AddReservation(
 	_, err = tx.NewRaw(`INSERT INTO core_taskresource (rkey, exclusive, seq, task_id)
 		VALUES (?key, TRUE, ?seq, ?id)`, args).Exec(ctx)
 	return true, err
-}
-
-// uuidArray returns ids as an argument for uuid[] of Postgres.
-func uuidArray(ids []uuid.UUID) any {
-	list := make([]string, len(ids))
-	for i, id := range ids {
-		list[i] = id.String()
-	}
-	return pgdialect.Array(list)
 }
