@@ -95,8 +95,8 @@ func BenchmarkTaskThroughput(b *testing.B) {
 }
 
 const (
-	benchDispatchers = 64
-	benchSlots       = 64
+	benchDispatchers = 256
+	benchSlots       = 256
 	benchUnfinished  = 1000 // tasks that are dispatched and have not ended
 )
 

@@ -79,7 +79,7 @@ func (q *Queue) readClaim(ctx context.Context, id, claim uuid.UUID) (*claimed, e
 }
 
 // claimBatch is how many tasks are claimed in one statement at most.
-const claimBatch = 64
+const claimBatch = 128
 
 // claimOutcome is what became of one claim in a batch.
 type claimOutcome struct {

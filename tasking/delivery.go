@@ -67,6 +67,7 @@ func (d *delivery) redis() (redis.UniversalClient, error) {
 func (d *delivery) connect() {
 	if d.client == nil {
 		d.client = d.core.newClient()
+		pipelineScripts(d.client)
 	}
 	if d.producer == nil {
 		d.producer = asynq.NewClientFromRedisClient(d.client)

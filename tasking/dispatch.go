@@ -85,7 +85,7 @@ func (q *Queue) newSpec(ctx context.Context, name string, raw []byte, locks Lock
 }
 
 // dispatchBatch is how many tasks are dispatched in one transaction at most.
-const dispatchBatch = 64
+const dispatchBatch = 128
 
 // dispatch stores a task, together with what others dispatch at the same time, and executes it here if it is immediate
 // and nothing is in its way.

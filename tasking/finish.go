@@ -52,7 +52,7 @@ type finished struct {
 }
 
 // finishBatch is how many tasks end in one transaction at most.
-const finishBatch = 64
+const finishBatch = 128
 
 func newFinishes(w *Worker) *batcher[*finishing, finished] {
 	return &batcher[*finishing, finished]{limit: finishBatch, write: w.writeFinishes, blames: sqldialect.IsDataError}

@@ -269,6 +269,7 @@ func (w *Worker) startServers(l *life) []*server {
 
 func (w *Worker) startServer(l *life, queue string, slots int) *server {
 	s := &server{poll: newLongPoll(), client: w.q.newClient()}
+	pipelineScripts(s.client)
 	s.client.AddHook(s.poll)
 	s.unhook = w.q.events.onWake(s.poll.wake)
 	s.asynq = asynq.NewServerFromRedisClient(s.client, asynq.Config{
