@@ -2,15 +2,18 @@ package tasking
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // batcher writes items of many callers together: what arrives while one batch is being written forms the next one.
 // There is no timer, so an idle system waits for nothing, and no goroutine: whoever comes first writes for all that
 // wait by then, and hands over to the first of those who came meanwhile.
 type batcher[T, R any] struct {
-	limit int // of items in one batch
+	limit int         // of the weight of one batch
+	weigh func(T) int // nil weighs each item 1
 	// write stores a batch and returns a result per item, in their order, or one error for all of them.
 	write func(ctx context.Context, items []T) ([]R, error)
 	// blames says of an error of a whole batch that it may be the fault of one item; then each is written alone.
@@ -31,9 +34,18 @@ type batched[T, R any] struct {
 	leads  chan struct{} // closed when its caller has to write the next batch
 }
 
+// writeTimeout is how long the write of a batch may take: a connection whose other end is gone would otherwise hold up
+// all callers for as long as the system keeps it.
+const writeTimeout = 30 * time.Second
+
+var (
+	errWriteTimeout = errors.New("tasking: a write of the batch does not end")
+	errUnwritten    = errors.New("tasking: the write of the batch panicked")
+)
+
 // do writes item in some batch and returns what became of it. If ctx ends while the item is queued, it returns the
 // cause and nothing was written. A write that has begun ends early only when the contexts of all its callers have
-// ended.
+// ended, or with errWriteTimeout.
 func (b *batcher[T, R]) do(ctx context.Context, item T) (R, error) {
 	p := &batched[T, R]{ctx: ctx, item: item, done: make(chan struct{}), leads: make(chan struct{})}
 	b.mu.Lock()
@@ -80,7 +92,7 @@ func (b *batcher[T, R]) leave(p *batched[T, R]) bool {
 // lead writes one batch, the leader's item first.
 func (b *batcher[T, R]) lead() {
 	b.mu.Lock()
-	n := min(len(b.queue), b.limit)
+	n := b.fits()
 	batch := b.queue[:n:n]
 	b.queue = b.queue[n:]
 	b.mu.Unlock()
@@ -90,6 +102,20 @@ func (b *batcher[T, R]) lead() {
 		b.mu.Unlock()
 	}()
 	b.settle(batch)
+}
+
+// fits is how many of those that wait go into one batch, at least one. The caller holds mu.
+func (b *batcher[T, R]) fits() int {
+	if b.weigh == nil {
+		return min(len(b.queue), b.limit)
+	}
+	weight := 0
+	for i, p := range b.queue {
+		if weight += b.weigh(p.item); weight > b.limit && i > 0 {
+			return i
+		}
+	}
+	return len(b.queue)
 }
 
 // handOver makes the first that waits the leader. The caller holds mu.
@@ -111,7 +137,7 @@ func (b *batcher[T, R]) settle(batch []*batched[T, R]) {
 	}()
 	items := make([]T, len(batch))
 	for i, p := range batch {
-		items[i] = p.item
+		items[i], p.err = p.item, errUnwritten
 	}
 	results, err := b.write(ctx, items)
 	if err != nil && len(batch) > 1 && b.blames(err) {
@@ -130,7 +156,8 @@ func (b *batcher[T, R]) settle(batch []*batched[T, R]) {
 	}
 }
 
-// together returns a context that ends when those of all callers of a batch have ended.
+// together returns a context that ends when those of all callers of a batch have ended, or when the write takes too
+// long.
 func together[T, R any](batch []*batched[T, R]) (ctx context.Context, stop func()) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	var left atomic.Int64
@@ -143,7 +170,9 @@ func together[T, R any](batch []*batched[T, R]) (ctx context.Context, stop func(
 			}
 		})
 	}
+	timer := time.AfterFunc(writeTimeout, func() { cancel(errWriteTimeout) })
 	return ctx, func() {
+		timer.Stop()
 		for _, stop := range stops {
 			stop()
 		}

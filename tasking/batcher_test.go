@@ -171,3 +171,78 @@ func TestBatcherCallersMayLeave(t *testing.T) {
 		})
 	})
 }
+
+func TestBatcherWeighsItems(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g, b := newGate(10, never)
+		b.weigh = func(n int) int { return n }
+		var wg sync.WaitGroup
+		for _, n := range []int{1, 4, 6, 11, 5, 5, 1} {
+			wg.Go(func() { _, _ = b.do(t.Context(), n) })
+			synctest.Wait()
+		}
+		for range 5 {
+			g.open <- nil
+		}
+		wg.Wait()
+		want := [][]int{{1}, {4, 6}, {11}, {5, 5}, {1}}
+		if !slices.EqualFunc(g.batches, want, slices.Equal) {
+			t.Errorf("batches = %v, want %v", g.batches, want)
+		}
+	})
+}
+
+func TestBatcherGivesUpAWriteThatHangs(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g, b := newGate(10, never)
+		if _, err := b.do(context.Background(), 1); !errors.Is(err, errWriteTimeout) {
+			t.Errorf("do() = %v, want %v", err, errWriteTimeout)
+		}
+		g.open <- nil
+		if got, err := b.do(t.Context(), 2); err != nil || got != -2 {
+			t.Errorf("the next one = %d, %v", got, err)
+		}
+	})
+}
+
+func TestBatcherSurvivesAPanic(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		inside, open := make(chan struct{}), make(chan struct{})
+		b := &batcher[int, int]{limit: 10, blames: never, write: func(_ context.Context, items []int) ([]int, error) {
+			if items[0] == 1 {
+				close(inside)
+				<-open
+			}
+			if len(items) == 2 {
+				panic("write")
+			}
+			return items, nil
+		}}
+		var wg sync.WaitGroup
+		wg.Go(func() { _, _ = b.do(t.Context(), 1) })
+		<-inside
+		wg.Go(func() {
+			defer func() {
+				if recover() == nil {
+					t.Error("the panic was swallowed")
+				}
+			}()
+			_, _ = b.do(t.Context(), 2)
+		})
+		synctest.Wait()
+		wg.Go(func() {
+			if _, err := b.do(t.Context(), 3); !errors.Is(err, errUnwritten) {
+				t.Errorf("do() = %v, want %v", err, errUnwritten)
+			}
+		})
+		synctest.Wait()
+		close(open)
+		wg.Wait()
+		if got, err := b.do(t.Context(), 4); err != nil || got != 4 {
+			t.Errorf("the next one = %d, %v", got, err)
+		}
+	})
+}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
@@ -84,9 +83,6 @@ func (q *Queue) newSpec(ctx context.Context, name string, raw []byte, locks Lock
 	return s, nil
 }
 
-// dispatchBatch is how many tasks are dispatched in one transaction at most.
-const dispatchBatch = 128
-
 // dispatch stores a task, together with what others dispatch at the same time, and executes it here if it is immediate
 // and nothing is in its way.
 func (q *Queue) dispatch(ctx context.Context, s *spec) (*Ticket, error) {
@@ -106,64 +102,60 @@ func (q *Queue) dispatch(ctx context.Context, s *spec) (*Ticket, error) {
 		}
 	}
 	var ticket *Ticket
-	err := q.tx(ctx, func(tx *models.Tx) (err error) {
-		ticket, err = q.insertAndDeliver(ctx, tx, s, lockPatience)
+	err := q.lockedTx(ctx, s.row.Reservations, lockPatience, func(tx *models.Tx) (err error) {
+		ticket, err = q.insertAndDeliver(ctx, tx, s)
 		return err
 	})
-	return ticket, err
+	return ticket, dispatchError(err, s)
 }
 
 func (q *Queue) dispatchTx(ctx context.Context, tx *models.Tx, s *spec) (*Ticket, error) {
 	return q.tel.dispatch(ctx, s, func(ctx context.Context) (*Ticket, error) {
-		return q.insertAndDeliver(ctx, tx, s, 0)
+		if err := q.kind.LockResources(ctx, tx.Bun(), s.row.Reservations, 0); err != nil {
+			return nil, dispatchError(err, s)
+		}
+		ticket, err := q.insertAndDeliver(ctx, tx, s)
+		return ticket, dispatchError(err, s)
 	})
 }
 
 // dispatched is what became of a task in a batch.
 type dispatched struct {
 	sqldialect.InsertedTask
-	busy bool // somebody has locked its resources: nothing was written
+	busy bool // somebody has a lock: nothing was written
 }
 
 func newDispatches(q *Queue) *batcher[*spec, dispatched] {
-	return &batcher[*spec, dispatched]{limit: dispatchBatch, write: q.writeDispatches, blames: func(err error) bool {
-		return sqldialect.IsDataError(err) || sqldialect.IsUniqueViolation(err) || errors.Is(err, pulperr.NotFound) ||
-			errors.Is(err, errFenced)
-	}}
+	return &batcher[*spec, dispatched]{
+		limit: sqldialect.ManyLocks, weigh: func(s *spec) int { return max(1, len(s.row.Reservations)) },
+		write: q.writeDispatches,
+		blames: func(err error) bool {
+			return sqldialect.IsDataError(err) || sqldialect.IsUniqueViolation(err) || errors.Is(err, pulperr.NotFound) ||
+				errors.Is(err, errFenced)
+		},
+	}
 }
 
-// writeDispatches stores a batch of tasks in one transaction, except those whose resources somebody has locked: the
-// others shall not wait for them.
+// writeDispatches stores a batch of tasks in one transaction, except those that are busy.
 func (q *Queue) writeDispatches(ctx context.Context, batch []*spec) ([]dispatched, error) {
-	var out []dispatched
 	q.tel.batch(ctx, batchDispatch, len(batch))
-	err := q.tx(ctx, func(tx *models.Tx) error {
-		out = make([]dispatched, len(batch))
-		lists := make([][]sqldialect.Reservation, len(batch))
-		for i, s := range batch {
-			lists[i] = s.row.Reservations
-		}
-		taken, err := q.kind.TryLockResources(ctx, tx.Bun(), sqldialect.Union(lists...))
-		if err != nil {
-			return err
-		}
-		var some []*spec
-		var places []int
-		for i, s := range batch {
-			if out[i].busy = anyOf(taken, s.row.Reservations); !out[i].busy {
-				some, places = append(some, s), append(places, i)
-			}
-		}
-		if len(some) == 0 {
-			return nil
+	out := make([]dispatched, len(batch))
+	lists := make([][]sqldialect.Reservation, len(batch))
+	for i, s := range batch {
+		lists[i] = s.row.Reservations
+	}
+	busy, err := q.batchTx(ctx, lists, func(tx *models.Tx, free []int) error {
+		some := make([]*spec, len(free))
+		scopes := make([]*models.TaskScope, len(free))
+		for i, at := range free {
+			some[i], scopes[i] = batch[at], batch[at].db.Task()
 		}
 		done, err := q.insert(ctx, tx, some)
 		if err != nil {
 			return err
 		}
-		scopes := make([]*models.TaskScope, len(some))
-		for i, d := range done {
-			out[places[i]].InsertedTask, scopes[i] = d, some[i].db.Task()
+		for i, at := range free {
+			out[at].InsertedTask = done[i]
 		}
 		q.at("dispatch.before_commit")
 		return fenceAll(ctx, tx, scopes)
@@ -171,17 +163,19 @@ func (q *Queue) writeDispatches(ctx context.Context, batch []*spec) ([]dispatche
 	if err == nil {
 		q.at("dispatch.committed")
 	}
+	for i := range busy {
+		if busy[i] {
+			out[i] = dispatched{busy: true}
+		}
+	}
 	return out, err
 }
 
-// insertAndDeliver stores one task within a transaction and delivers it after the commit.
-func (q *Queue) insertAndDeliver(ctx context.Context, tx *models.Tx, s *spec, patience time.Duration) (*Ticket, error) {
-	if err := q.kind.LockResources(ctx, tx.Bun(), s.row.Reservations, patience); err != nil {
-		return nil, dispatchError(err, s)
-	}
+// insertAndDeliver stores one task, whose resources are locked, within a transaction and delivers it after the commit.
+func (q *Queue) insertAndDeliver(ctx context.Context, tx *models.Tx, s *spec) (*Ticket, error) {
 	done, err := q.insert(ctx, tx, []*spec{s})
 	if err != nil {
-		return nil, dispatchError(err, s)
+		return nil, err
 	}
 	q.at("dispatch.before_commit")
 	tx.AfterCommit(func() {

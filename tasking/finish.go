@@ -48,14 +48,14 @@ type finished struct {
 	state models.TaskState // "" if it is not executed under its claim
 	next  *claimed         // the task that the slot goes on with; nil is none
 	ready []sqldialect.ReadyTask
-	busy  bool // somebody has locked its resources: nothing was written
+	busy  bool // somebody has a lock: nothing was written
 }
 
-// finishBatch is how many tasks end in one transaction at most.
-const finishBatch = 128
-
 func newFinishes(w *Worker) *batcher[*finishing, finished] {
-	return &batcher[*finishing, finished]{limit: finishBatch, write: w.writeFinishes, blames: sqldialect.IsDataError}
+	return &batcher[*finishing, finished]{
+		limit: sqldialect.ManyLocks, weigh: func(f *finishing) int { return max(1, len(f.task.reserved())) },
+		write: w.writeFinishes, blames: sqldialect.IsDataError,
+	}
 }
 
 // end ends a task, releases what it reserved and grants its followers, which the caller has to deliver. It may be
@@ -86,50 +86,34 @@ func (w *Worker) endedBefore(ctx context.Context, f *finishing) (done finished, 
 	return done, nil
 }
 
-func (w *Worker) endAlone(ctx context.Context, f *finishing) (finished, error) {
-	var done []finished
-	err := w.q.tx(ctx, func(tx *models.Tx) (err error) {
-		list := reservations(f.task.reserved())
-		if err := w.q.kind.LockResources(ctx, tx.Bun(), list, 0); err != nil {
-			return err
+func (w *Worker) endAlone(ctx context.Context, f *finishing) (done finished, err error) {
+	list := reservations(f.task.reserved())
+	err = w.q.lockedTx(ctx, list, 0, func(tx *models.Tx) error {
+		all, err := w.finishIn(ctx, tx.Bun(), []*finishing{f}, [][]sqldialect.Reservation{list})
+		if err == nil {
+			done = all[0]
 		}
-		done, err = w.finishIn(ctx, tx.Bun(), []*finishing{f}, [][]sqldialect.Reservation{list})
 		return err
 	})
-	if err != nil {
-		return finished{}, err
-	}
-	return done[0], nil
+	return done, err
 }
 
-// writeFinishes ends a batch of tasks in one transaction, except those whose resources somebody has locked.
+// writeFinishes ends a batch of tasks in one transaction, except those that are busy.
 func (w *Worker) writeFinishes(ctx context.Context, batch []*finishing) ([]finished, error) {
-	var out []finished
 	w.q.tel.batch(ctx, batchFinish, len(batch))
-	err := w.q.tx(ctx, func(tx *models.Tx) error {
-		out = make([]finished, len(batch))
-		lists := make([][]sqldialect.Reservation, len(batch))
-		for i, f := range batch {
-			lists[i] = reservations(f.task.reserved())
-		}
-		taken, err := w.q.kind.TryLockResources(ctx, tx.Bun(), sqldialect.Union(lists...))
-		if err != nil {
-			return err
-		}
-		var some []*finishing
-		var someLists [][]sqldialect.Reservation
-		var places []int
-		for i, f := range batch {
-			if out[i].busy = anyOf(taken, lists[i]); !out[i].busy {
-				some, someLists, places = append(some, f), append(someLists, lists[i]), append(places, i)
-			}
-		}
-		if len(some) == 0 {
-			return nil
+	out := make([]finished, len(batch))
+	lists := make([][]sqldialect.Reservation, len(batch))
+	for i, f := range batch {
+		lists[i] = reservations(f.task.reserved())
+	}
+	busy, err := w.q.batchTx(ctx, lists, func(tx *models.Tx, free []int) error {
+		some, someLists := make([]*finishing, len(free)), make([][]sqldialect.Reservation, len(free))
+		for i, at := range free {
+			some[i], someLists[i] = batch[at], lists[at]
 		}
 		done, err := w.finishIn(ctx, tx.Bun(), some, someLists)
 		for i, d := range done {
-			out[places[i]] = d
+			out[free[i]] = d
 		}
 		w.q.at("finish.before_commit")
 		return err
@@ -137,17 +121,12 @@ func (w *Worker) writeFinishes(ctx context.Context, batch []*finishing) ([]finis
 	if err == nil {
 		w.q.at("finish.committed")
 	}
-	return out, err
-}
-
-// anyOf reports whether one of the resources in list is taken.
-func anyOf(taken map[int64]bool, list []sqldialect.Reservation) bool {
-	for _, r := range list {
-		if taken[r.Key] {
-			return true
+	for i := range busy {
+		if busy[i] {
+			out[i] = finished{busy: true}
 		}
 	}
-	return false
+	return out, err
 }
 
 // finishIn ends tasks whose resources are locked.
@@ -223,10 +202,12 @@ func (w *Worker) handOff(
 }
 
 // share gives each of those that ended some of the tasks that became ready, so that they deliver them side by side.
+// There is at least one that ended.
 func share(out []finished, ready []sqldialect.ReadyTask) {
-	for i, t := range ready {
-		done := &out[i%len(out)]
-		done.ready = append(done.ready, t)
+	for i := 0; len(ready) > 0; i = (i + 1) % len(out) {
+		if out[i].state != "" {
+			out[i].ready, ready = append(out[i].ready, ready[0]), ready[1:]
+		}
 	}
 }
 

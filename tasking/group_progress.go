@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/pulpgo/pulpcore/internal/sqldialect"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
 )
@@ -46,17 +47,18 @@ type addition struct {
 func (p GroupProgress) add(ctx context.Context, a addition) error {
 	q := p.group.q
 	a.db, a.group, a.code = q.db, p.group.ID, p.code
-	var found bool
+	done := added{busy: true}
 	var err error
-	if q.db.InTx() {
+	if !q.db.InTx() {
+		done, err = q.additions.do(ctx, a)
+	}
+	if err == nil && done.busy {
 		err = q.tx(ctx, func(tx *models.Tx) (err error) {
-			found, err = a.write(ctx, tx)
+			done.found, err = a.write(ctx, tx)
 			return err
 		})
-	} else {
-		found, err = q.additions.do(ctx, a)
 	}
-	if err == nil && !found {
+	if err == nil && !done.found {
 		return pulperr.Public(pulperr.NotFound, "the task group has no progress report %q", p.code)
 	}
 	return wrap(err, "change progress report %q", p.code)
@@ -69,18 +71,24 @@ func (a addition) write(ctx context.Context, tx *models.Tx) (found bool, err err
 	return n > 0, err
 }
 
+// added is what became of an addition in a batch.
+type added struct {
+	found bool
+	busy  bool // somebody has a lock: nothing was written
+}
+
 // additionBatch is how many additions share a transaction at most.
 const additionBatch = 256
 
-func newAdditions(q *Queue) *batcher[addition, bool] {
-	return &batcher[addition, bool]{
+func newAdditions(q *Queue) *batcher[addition, added] {
+	return &batcher[addition, added]{
 		limit: additionBatch, write: q.writeAdditions, blames: func(err error) bool { return errors.Is(err, errFenced) },
 	}
 }
 
 // writeAdditions writes the sum for each report, and reports which exist. The rows are changed in a fixed order, so
 // that processes do not wait for each other.
-func (q *Queue) writeAdditions(ctx context.Context, batch []addition) ([]bool, error) {
+func (q *Queue) writeAdditions(ctx context.Context, batch []addition) ([]added, error) {
 	type key struct {
 		group uuid.UUID
 		code  string
@@ -98,8 +106,8 @@ func (q *Queue) writeAdditions(ctx context.Context, batch []addition) ([]bool, e
 	slices.SortFunc(order, func(a, b addition) int {
 		return cmp.Or(slices.Compare(a.group[:], b.group[:]), cmp.Compare(a.code, b.code))
 	})
-	found := make([]bool, len(batch))
-	err := q.tx(ctx, func(tx *models.Tx) error {
+	out := make([]added, len(batch))
+	busy, err := q.batchTx(ctx, make([][]sqldialect.Reservation, len(batch)), func(tx *models.Tx, _ []int) error {
 		exists := map[key]bool{}
 		for _, sum := range order {
 			var err error
@@ -109,9 +117,12 @@ func (q *Queue) writeAdditions(ctx context.Context, batch []addition) ([]bool, e
 		}
 		scopes := make([]*models.TaskScope, len(batch))
 		for i, a := range batch {
-			found[i], scopes[i] = exists[key{a.group, a.code}], a.db.Task()
+			out[i].found, scopes[i] = exists[key{a.group, a.code}], a.db.Task()
 		}
 		return fenceAll(ctx, tx, scopes)
 	})
-	return found, err
+	for i := range busy {
+		out[i].busy = busy[i]
+	}
+	return out, err
 }

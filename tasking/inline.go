@@ -64,8 +64,9 @@ func (w *Worker) dispatchInline(ctx context.Context, q *Queue, s *spec, l *life,
 	s.row.Worker, s.row.Claim = &worker, &claim
 	var c *claimed
 	var ticket *Ticket
-	err := q.tx(ctx, func(tx *models.Tx) (err error) {
-		if ticket, err = q.insertAndDeliver(ctx, tx, s, lockPatience); err != nil || ticket.State != models.Running {
+	err := q.lockedTx(ctx, s.row.Reservations, lockPatience, func(tx *models.Tx) (err error) {
+		c = nil // of an attempt that was rolled back
+		if ticket, err = q.insertAndDeliver(ctx, tx, s); err != nil || ticket.State != models.Running {
 			return err
 		}
 		c, err = q.In(tx.DB).readClaim(ctx, s.row.ID, claim)
@@ -73,7 +74,7 @@ func (w *Worker) dispatchInline(ctx context.Context, q *Queue, s *spec, l *life,
 	})
 	if err != nil || c == nil {
 		leave()
-		return ticket, err
+		return ticket, dispatchError(err, s)
 	}
 	ended := make(chan models.TaskState, 1)
 	go func() { // counted in l.busy, which the worker waits for

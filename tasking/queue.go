@@ -8,7 +8,6 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/alicebob/miniredis/v2"
 	"github.com/redis/go-redis/v9"
@@ -42,7 +41,7 @@ type core struct {
 	tel       *telemetry    // nil without a provider
 
 	dispatches  *batcher[*spec, dispatched]
-	additions   *batcher[addition, bool]
+	additions   *batcher[addition, added]
 	versions    map[string]string // of the plugins of this process
 	preferDefer bool
 	fault       func(point string) // stops at a point, in tests; nil does nothing
@@ -171,9 +170,6 @@ func (q *Queue) tx(ctx context.Context, fn func(tx *models.Tx) error) error {
 		q.log.DebugContext(ctx, "transaction is run again", "attempt", i, "err", err)
 	}
 }
-
-// lockPatience is how long a dispatch of its own waits for the lock on a resource.
-const lockPatience = 5 * time.Second
 
 func wrap(err error, format string, args ...any) error {
 	if err == nil {

@@ -23,10 +23,11 @@ type Held struct {
 	Reservations []Reservation
 }
 
-// releasePostgres removes reservations and returns, of each resource for which somebody might have waited, the task that
+// releasePostgres removes reservations and returns of each resource for which somebody might have waited the task that
 // has the first exclusive row, even if it is not at the head yet, because a concurrent finisher may be removing what is
-// before it; and, where an exclusive row was removed, the place of the first shared row behind it.
-const releasePostgres = `WITH rm(k, x, seq) AS (SELECT * FROM unnest(?rkeys::bigint[], ?rexcl::bool[], ?seqs::bigint[])),
+// before it; and, where an exclusive row was removed, whether shared rows follow before that one.
+const releasePostgres = `WITH
+	rm(k, x, seq) AS (SELECT * FROM unnest(?rkeys::bigint[], ?rexcl::bool[], ?seqs::bigint[])),
 	gone AS (DELETE FROM core_taskresource r USING rm WHERE r.rkey = rm.k AND r.exclusive = rm.x AND r.seq = rm.seq)
 	SELECT g.k, g.seq AS from, h.task_id, COALESCE(h.seq, 9223372036854775807) AS until,
 		COALESCE(s.seq < h.seq, s.seq IS NOT NULL) AS shared

@@ -2,6 +2,7 @@ package sqldialect
 
 import (
 	"context"
+	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -12,14 +13,15 @@ const (
 	// allResources is the advisory lock that every transaction shares and that one with very many resources takes for
 	// itself instead of one lock per resource, of which the server has a limited number.
 	allResources = 0x70756c7074736b // "pulptsk"
-	manyLocks    = 200
+	// ManyLocks is how many resources are locked one by one at most.
+	ManyLocks = 256
 )
 
 // lockList returns the advisory locks for a list of reservations that is sorted by key.
 func lockList(list []Reservation) []Reservation {
 	all := make([]Reservation, 0, len(list)+1)
-	all = append(all, Reservation{Key: allResources, Exclusive: len(list) > manyLocks})
-	if len(list) <= manyLocks {
+	all = append(all, Reservation{Key: allResources, Exclusive: LocksAll(list)})
+	if !LocksAll(list) {
 		all = append(all, list...)
 	}
 	return all
@@ -47,17 +49,24 @@ func (k Kind) LockResources(ctx context.Context, tx bun.IDB, list []Reservation,
 	return err
 }
 
-const tryLockResourcesPostgres = `SELECT k FROM (SELECT k, CASE WHEN x THEN pg_try_advisory_xact_lock(k)
-	ELSE pg_try_advisory_xact_lock_shared(k) END AS got FROM unnest(?rkeys::bigint[], ?rexcl::bool[]) r(k, x)) l
+// LocksAll reports whether a transaction with so many reservations locks everything instead of its own resources.
+func LocksAll(list []Reservation) bool { return len(list) > ManyLocks }
+
+const tryLockResourcesPostgres = `SELECT k FROM (SELECT set_config('lock_timeout', ?patience, TRUE)) s
+	CROSS JOIN LATERAL (SELECT k, CASE WHEN x THEN pg_try_advisory_xact_lock(k)
+		ELSE pg_try_advisory_xact_lock_shared(k) END AS got FROM unnest(?rkeys::bigint[], ?rexcl::bool[]) r(k, x)) l
 	WHERE NOT got`
 
 // TryLockResources is [Kind.LockResources] without waiting: it returns the keys of the resources that somebody else has
-// locked, all of them if one lock that stands for all is taken. The other resources are locked.
-func (k Kind) TryLockResources(ctx context.Context, tx bun.IDB, list []Reservation) (map[int64]bool, error) {
+// locked, all of them if one lock that stands for all is taken. The other resources are locked. Patience bounds how
+// long each further statement waits for a lock on a row, as [Kind.LockPatience] does.
+func (k Kind) TryLockResources(
+	ctx context.Context, tx bun.IDB, list []Reservation, patience time.Duration,
+) (map[int64]bool, error) {
 	if k == SQLite {
 		return nil, nil
 	}
-	args := Named{}
+	args := Named{"patience": strconv.FormatInt(patience.Milliseconds(), 10)}
 	k.keys(lockList(list), args)
 	var keys []int64
 	if err := tx.NewRaw(tryLockResourcesPostgres, args).Scan(ctx, &keys); err != nil || len(keys) == 0 {

@@ -1,0 +1,94 @@
+package tasking
+
+import (
+	"context"
+	"time"
+
+	"github.com/pulpgo/pulpcore/internal/sqldialect"
+	"github.com/pulpgo/pulpcore/models"
+)
+
+const (
+	// lockPatience is how long a dispatch or a cancellation of its own waits for the lock on a resource.
+	lockPatience = 5 * time.Second
+	// batchPatience is how long a batch waits for a lock on a row: callers that have nothing to do with it wait too.
+	batchPatience = 100 * time.Millisecond
+	// allTurn is how long a transaction that locks everything stands in line at a time: nobody gets past it.
+	allTurn = 100 * time.Millisecond
+)
+
+// batchTx runs fn in a transaction of its own for those items of a batch whose resources nobody else has locked; fn
+// gets their places. It returns which items are busy: nothing was written for them, and each has to be written alone,
+// so that the others need not wait for the lock with it.
+func (q *Queue) batchTx(
+	ctx context.Context, lists [][]sqldialect.Reservation, fn func(tx *models.Tx, free []int) error,
+) (busy []bool, err error) {
+	busy = make([]bool, len(lists))
+	err = q.tx(ctx, func(tx *models.Tx) error {
+		taken, err := q.kind.TryLockResources(ctx, tx.Bun(), sqldialect.Union(lists...), batchPatience)
+		if err != nil {
+			return err
+		}
+		var free []int
+		for i, list := range lists {
+			if busy[i] = anyOf(taken, list); !busy[i] {
+				free = append(free, i)
+			}
+		}
+		if len(free) == 0 {
+			return nil
+		}
+		return fn(tx, free)
+	})
+	if sqldialect.IsLockTimeout(err) {
+		for i := range busy {
+			busy[i] = true
+		}
+		return busy, nil
+	}
+	return busy, err
+}
+
+// anyOf reports whether one of the resources in list is taken.
+func anyOf(taken map[int64]bool, list []sqldialect.Reservation) bool {
+	for _, r := range list {
+		if taken[r.Key] {
+			return true
+		}
+	}
+	return false
+}
+
+// lockedTx runs fn in a transaction of its own that has locked resources. Patience bounds how long it waits for each
+// lock; 0 does not, and so it is within a transaction of the caller, where the bound would stay in force.
+//
+// Errors: one for which [sqldialect.IsLockTimeout] is true.
+func (q *Queue) lockedTx(
+	ctx context.Context, list []sqldialect.Reservation, patience time.Duration, fn func(tx *models.Tx) error,
+) error {
+	turn := patience
+	switch {
+	case q.db.InTx():
+		turn, patience = 0, 0
+	case sqldialect.LocksAll(list):
+		turn = allTurn
+	}
+	for began := time.Now(); ; {
+		err := q.tx(ctx, func(tx *models.Tx) error {
+			if err := q.kind.LockResources(ctx, tx.Bun(), list, turn); err != nil {
+				return err
+			}
+			return fn(tx)
+		})
+		if !sqldialect.IsLockTimeout(err) || turn == patience || patience > 0 && time.Since(began) > patience {
+			return err
+		}
+		timer := time.NewTimer(2 * turn) // in which the others get their turn
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return err
+		}
+	}
+}

@@ -1,0 +1,136 @@
+package tasking_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/pulpgo/pulpcore/internal/dbtest"
+	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/tasking"
+)
+
+// held is a lock that somebody keeps, and a call that needs it.
+type held struct {
+	name string
+	keep func(context.Context, *bench, *models.Tx) error
+	need func(context.Context, *bench) error
+}
+
+func locksToHold(t *testing.T, b *bench, nothing *tasking.Task[int]) []held {
+	t.Helper()
+	group, err := tasking.NewGroup(t.Context(), b.q, "held", tasking.GroupReport{Message: "held", Code: "held"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := &tasking.Options{IdempotencyKey: "held"}
+	one := &tasking.Options{Exclusive: tasking.Named("held")}
+	many := &tasking.Options{}
+	for i := range 300 {
+		many.Exclusive = append(many.Exclusive, tasking.Named(fmt.Sprint("many", i))...)
+	}
+	return []held{
+		{
+			"a resource",
+			func(ctx context.Context, b *bench, tx *models.Tx) error {
+				_, err := nothing.DispatchTx(ctx, b.q, tx, 0, one)
+				return err
+			},
+			func(ctx context.Context, b *bench) error {
+				_, err := nothing.Dispatch(ctx, b.q, 0, one)
+				return err
+			},
+		},
+		{
+			"an idempotency key",
+			func(ctx context.Context, b *bench, tx *models.Tx) error {
+				_, err := nothing.DispatchTx(ctx, b.q, tx, 0, key)
+				return errors.Join(err, errUndo)
+			},
+			func(ctx context.Context, b *bench) error {
+				_, err := nothing.Dispatch(ctx, b.q, 0, key)
+				return err
+			},
+		},
+		{
+			"a group's row",
+			func(ctx context.Context, _ *bench, tx *models.Tx) error {
+				_, err := tx.Bun().NewRaw("UPDATE core_taskgroup SET description = 'kept'").Exec(ctx)
+				return err
+			},
+			func(ctx context.Context, b *bench) error {
+				_, err := nothing.Dispatch(ctx, b.q, 0, &tasking.Options{Group: group})
+				return err
+			},
+		},
+		{
+			"a report's row",
+			func(ctx context.Context, _ *bench, tx *models.Tx) error {
+				_, err := tx.Bun().NewRaw("UPDATE core_groupprogressreport SET done = 1").Exec(ctx)
+				return err
+			},
+			func(ctx context.Context, _ *bench) error { return group.Progress("held").Add(ctx, 1) },
+		},
+		{
+			"one of very many resources",
+			func(ctx context.Context, b *bench, tx *models.Tx) error {
+				_, err := nothing.DispatchTx(ctx, b.q, tx, 0, &tasking.Options{Exclusive: many.Exclusive[:1]})
+				return err
+			},
+			func(ctx context.Context, b *bench) error {
+				_, err := nothing.Dispatch(ctx, b.q, 0, many)
+				return err
+			},
+		},
+	}
+}
+
+// errUndo rolls back what kept a lock.
+var errUndo = errors.New("undo")
+
+// TestHeldLockHoldsUpNobodyElse dispatches and ends tasks on other resources while somebody keeps a lock and somebody
+// else waits for it.
+func TestHeldLockHoldsUpNobodyElse(t *testing.T) {
+	t.Parallel()
+	b := setup(t, dbtest.Postgres(t), dbtest.RedisURL(t))
+	nothing := tasking.Define[int]("test.nothing")
+	b.run(tasking.WorkerOptions{Bindings: []tasking.Binding{
+		nothing.Do(func(context.Context, *tasking.Env, int) error { return nil }),
+	}})
+	for _, h := range locksToHold(t, b, nothing) {
+		t.Run(h.name, func(t *testing.T) {
+			release, kept := make(chan struct{}), make(chan struct{})
+			done, stuck := make(chan error, 1), make(chan error, 1)
+			go func() {
+				done <- b.db.Tx(t.Context(), func(tx *models.Tx) error {
+					err := h.keep(t.Context(), b, tx)
+					close(kept)
+					<-release
+					return err
+				})
+			}()
+			<-kept
+			go func() { stuck <- h.need(t.Context(), b) }()
+			for i := range 20 {
+				name := fmt.Sprint(h.name, i)
+				id := b.dispatch(blockArgs{Name: name, Exclusive: []string{name}})
+				b.begins(name)
+				b.end(name, nil)
+				b.wait(id, models.Completed)
+			}
+			select {
+			case err := <-stuck:
+				t.Errorf("what needs the lock has ended: %v", err)
+			default:
+			}
+			close(release)
+			if err := <-done; err != nil && !errors.Is(err, errUndo) {
+				t.Fatal(err)
+			}
+			if err := <-stuck; err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
