@@ -10,6 +10,7 @@ import (
 
 	"github.com/alicebob/miniredis/v2"
 	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
 // traffic counts what goes to Redis and holds it back.
@@ -52,7 +53,9 @@ func TestScriptsShareAPipeline(t *testing.T) {
 		server := miniredis.NewMiniRedis()
 		defer server.Close()
 		client := redis.NewClient(&redis.Options{
-			Dialer: func(context.Context, string, string) (net.Conn, error) { return server.Dial() },
+			Addr:                     "127.0.0.1:1", // never dialled
+			Dialer:                   func(context.Context, string, string) (net.Conn, error) { return server.Dial() },
+			MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 		})
 		defer client.Close()
 		if err := client.Ping(t.Context()).Err(); err != nil {
