@@ -379,14 +379,20 @@ func (w *Worker) tryTask(l *life, id uuid.UUID) error {
 	continues := func() bool { return time.Now().Before(until) && !w.drains(l) }
 	for c != nil {
 		if !w.fulfils(c.Versions) { // a message that did not say what the task needs
-			if err := w.q.unclaim(context.Background(), c, incompatiblePause); err != nil && !errors.Is(err, errFenced) {
-				w.logOf(c).Warn("task of a newer plugin could not be given back", "err", err)
-			}
+			w.giveBack(l, c)
 			return nil
 		}
 		_, c = w.run(l, c, nil, continues)
 	}
 	return nil
+}
+
+// giveBack leaves a claimed task to workers with newer plugins.
+func (w *Worker) giveBack(l *life, c *claimed) {
+	fenced := func(err error) bool { return errors.Is(err, errFenced) }
+	_ = patient(l.abandon, fenced, func(err error) {
+		w.logOf(c).Warn("task of a newer plugin is given back later", "err", err)
+	}, func() error { return w.q.unclaim(context.Background(), c, incompatiblePause) })
 }
 
 // drains reports whether nothing new may begin.

@@ -3,7 +3,10 @@ package tasking_test
 import (
 	"context"
 	"errors"
+	"flag"
+	"fmt"
 	"log/slog"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -21,7 +24,23 @@ func TestMain(m *testing.M) {
 	if runChild() || runLab() {
 		return
 	}
+	flag.Parse()
+	if err := leaveTimeForStress(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 	goleak.VerifyTestMain(m)
+}
+
+// leaveTimeForStress raises the time limit of go test above what -stress asks for: with -stress 10m nobody shall have to
+// know that the limit is 10 minutes. The go command itself waits a minute longer.
+func leaveTimeForStress() error {
+	limit := flag.Lookup("test.timeout").Value
+	need := *stressFor + 55*time.Second
+	if set, err := time.ParseDuration(limit.String()); err != nil || set == 0 || set >= need {
+		return err
+	}
+	return limit.Set(need.String())
 }
 
 type noArgs struct{}
