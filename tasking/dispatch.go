@@ -90,7 +90,7 @@ const dispatchBatch = 64
 // dispatch stores a task, together with what others dispatch at the same time, and executes it here if it is immediate
 // and nothing is in its way.
 func (q *Queue) dispatch(ctx context.Context, s *spec) (*Ticket, error) {
-	if s.row.Immediate && !(q.preferDefer && s.row.Deferred) {
+	if s.row.Immediate && !q.db.InTx() && !(q.preferDefer && s.row.Deferred) {
 		if w, l, leave := q.enterInline(); w != nil {
 			return w.dispatchInline(ctx, q, s, l, leave)
 		}
@@ -107,7 +107,7 @@ func (q *Queue) dispatch(ctx context.Context, s *spec) (*Ticket, error) {
 	}
 	var ticket *Ticket
 	err := q.tx(ctx, func(tx *models.Tx) (err error) {
-		ticket, err = q.insertAndDeliver(ctx, tx, s, lockPatience)
+		ticket, err = q.insertAndDeliver(ctx, tx, s, q.patience())
 		return err
 	})
 	return ticket, err

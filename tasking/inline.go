@@ -65,6 +65,7 @@ func (w *Worker) dispatchInline(ctx context.Context, q *Queue, s *spec, l *life,
 	var c *claimed
 	var ticket *Ticket
 	err := q.tx(ctx, func(tx *models.Tx) (err error) {
+		c = nil // of an attempt that was rolled back
 		if ticket, err = q.insertAndDeliver(ctx, tx, s, lockPatience); err != nil || ticket.State != models.Running {
 			return err
 		}

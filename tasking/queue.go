@@ -141,7 +141,8 @@ func (c *core) connect(opts *QueueOptions) error {
 	return nil
 }
 
-// In returns a handle on the same queue for the domain of db. If db belongs to a transaction, reads see it.
+// In returns a handle on the same queue for the domain of db. If db belongs to a transaction, all that the handle does
+// is part of it: reads see it, and tasks are dispatched and canceled when it commits.
 func (q *Queue) In(db *models.DB) *Queue { return &Queue{core: q.core, db: db} }
 
 // DB returns the database handle that the queue was made with.
@@ -174,6 +175,15 @@ func (q *Queue) tx(ctx context.Context, fn func(tx *models.Tx) error) error {
 
 // lockPatience is how long a dispatch of its own waits for the lock on a resource.
 const lockPatience = 5 * time.Second
+
+// patience is lockPatience in a transaction of the queue's own. In a caller's it is 0, as long as that one allows: it
+// would hold for whatever else the caller does in it.
+func (q *Queue) patience() time.Duration {
+	if q.db.InTx() {
+		return 0
+	}
+	return lockPatience
+}
 
 func wrap(err error, format string, args ...any) error {
 	if err == nil {
