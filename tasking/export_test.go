@@ -36,6 +36,11 @@ func (c *Claimed) Finish(ctx context.Context, q *Queue) (models.TaskState, error
 	return done.state, err
 }
 
+// FenceAll is the fence of a transaction in which several tasks take part.
+func FenceAll(ctx context.Context, db *models.DB, scopes []*models.TaskScope) error {
+	return db.Tx(ctx, func(tx *models.Tx) error { return fenceAll(ctx, tx, scopes) })
+}
+
 // SetFault makes fn be called at the points between two steps at which a process may die.
 func SetFault(q *Queue, fn func(point string)) { q.fault = fn }
 
