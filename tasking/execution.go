@@ -132,7 +132,7 @@ func (w *Worker) ending(x *execution) ending {
 	switch cause := x.cause(); {
 	case errors.Is(cause, ErrShutdown):
 		e.err = &models.TaskError{Reason: "Aborted during worker shutdown."}
-		if e.retry != nil {
+		if e.retry != nil || x.task.MaxAttempts > 1 && !x.task.Immediate { // also after the last attempt: it does not count
 			e.retry, e.spared = new(time.Duration(0)), true
 		}
 	case errors.Is(cause, ErrLost):
