@@ -115,7 +115,7 @@ type Worker struct {
 // life is one Run of a worker.
 type life struct {
 	id       uuid.UUID // of its row; a new one after it was given up for dead; guarded by Worker.mu
-	quiet    bool      // of RunPending: no heartbeat
+	quiet    bool      // of RunPending: it does not keep house
 	unhook   func()    // listens to cancellations no more
 	pool     *download.Pool
 	draining bool // guarded by Worker.mu: nothing new begins
@@ -206,7 +206,7 @@ func (w *Worker) enter() *life {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	l := w.life
-	if l == nil || l.draining || (!l.quiet && w.silent() > w.opts.TTL*2/3) {
+	if l == nil || l.draining || w.silent() > w.opts.TTL*2/3 {
 		return nil
 	}
 	l.busy.Add(1)
