@@ -2,7 +2,8 @@ package tasking
 
 import (
 	"context"
-	"errors"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -108,27 +109,41 @@ func (w *Worker) checkOwn(ctx context.Context, conn *ownConn, strangers map[uuid
 			w.stranger(ctx, r.ID, strangers)
 		}
 	}
-	for id, x := range local {
-		if !seen[id] && w.fencedNow(ctx, x) {
-			x.cancel(errFenced)
-		}
-	}
 	for id := range strangers {
 		if !seen[id] {
 			delete(strangers, id)
 		}
 	}
-	return nil
+	maps.DeleteFunc(local, func(id uuid.UUID, _ *execution) bool { return seen[id] })
+	return w.stopFenced(ctx, conn, local)
 }
 
-// fencedNow asks about one task that was not among the worker's own. It may have ended just now, which is not it.
-func (w *Worker) fencedNow(ctx context.Context, x *execution) bool {
-	_, err := w.q.finishedBefore(ctx, x.task)
-	if !errors.Is(err, errFenced) {
-		return false
+// stopFenced stops the runs that have lost their claims, of those that were not among the worker's own. The others have
+// ended just now, and a task that has ended keeps its claim.
+func (w *Worker) stopFenced(ctx context.Context, conn *ownConn, runs map[uuid.UUID]*execution) error {
+	if len(runs) == 0 {
+		return nil
 	}
-	c, err := w.q.readClaim(ctx, x.task.ID, x.task.ClaimID)
-	return err == nil && c == nil
+	var rows []struct {
+		ID    uuid.UUID `bun:"pulp_id"`
+		Claim uuid.UUID `bun:"claim_id"`
+	}
+	err := conn.read(ctx, ownInterval, func(ctx context.Context, idb bun.IDB) error {
+		return idb.NewRaw("SELECT pulp_id, claim_id FROM core_task WHERE pulp_id IN (?) AND claim_id IS NOT NULL",
+			bun.List(slices.Collect(maps.Keys(runs)))).Scan(ctx, &rows)
+	})
+	if err != nil {
+		return err
+	}
+	for _, r := range rows {
+		if runs[r.ID].task.ClaimID == r.Claim {
+			delete(runs, r.ID)
+		}
+	}
+	for _, x := range runs {
+		x.cancel(errFenced)
+	}
+	return nil
 }
 
 // stranger notes a task that the database shows as this worker's and the worker does not execute. If it stays, it is
