@@ -20,7 +20,8 @@ const cancelRunningSQL = `UPDATE core_task SET state = 'canceling', cancel_reque
 // case it keeps its reservations until its function has returned. A second call changes nothing. Tasks that it
 // dispatched are not canceled with it.
 //
-// Errors: NotFound; Conflict if the task has ended otherwise than by being canceled.
+// Errors: NotFound; Conflict if the task has ended otherwise than by being canceled; Locked if the resources' rows
+// stayed locked for 5 s, or in a caller's transaction for as long as that one waits.
 func (q *Queue) Cancel(ctx context.Context, id uuid.UUID) (*models.Task, error) {
 	t, err := q.Get(ctx, id)
 	if err != nil {
@@ -41,7 +42,7 @@ func (q *Queue) Cancel(ctx context.Context, id uuid.UUID) (*models.Task, error) 
 }
 
 func (q *Queue) cancelIn(ctx context.Context, tx *models.Tx, t *models.Task, list []sqldialect.Reservation) error {
-	if err := q.kind.LockResources(ctx, tx.Bun(), list, lockPatience); err != nil {
+	if err := q.kind.LockResources(ctx, tx.Bun(), list, q.patience()); err != nil {
 		return err
 	}
 	id := t.ID

@@ -86,7 +86,7 @@ func (q *Queue) newSpec(ctx context.Context, name string, raw []byte, locks Lock
 // dispatch stores a task, together with what others dispatch at the same time, and executes it here if it is immediate
 // and nothing is in its way.
 func (q *Queue) dispatch(ctx context.Context, s *spec) (*Ticket, error) {
-	if s.row.Immediate && !(q.preferDefer && s.row.Deferred) {
+	if s.row.Immediate && !q.db.InTx() && !(q.preferDefer && s.row.Deferred) {
 		if w, l, leave := q.enterInline(); w != nil {
 			return w.dispatchInline(ctx, q, s, l, leave)
 		}
@@ -102,7 +102,7 @@ func (q *Queue) dispatch(ctx context.Context, s *spec) (*Ticket, error) {
 		}
 	}
 	var ticket *Ticket
-	err := q.lockedTx(ctx, s.row.Reservations, lockPatience, func(tx *models.Tx) (err error) {
+	err := q.lockedTx(ctx, s.row.Reservations, q.patience(), func(tx *models.Tx) (err error) {
 		ticket, err = q.insertAndDeliver(ctx, tx, s)
 		return err
 	})

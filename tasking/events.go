@@ -143,7 +143,9 @@ const (
 	lastLook  = time.Second
 )
 
-// Wait returns the task once its state is final.
+// Wait returns the task once its state is final. A task that waits for another one keeps its slot meanwhile: when all
+// slots are taken by tasks that wait for tasks which have not begun, nothing goes on, and nobody notices. Such tasks
+// need workers with more slots than there are of them, or dispatch what comes afterwards as a task of its own.
 //
 // Errors: NotFound; Conflict if it is called by a task that has reserved what the other one needs; the cause of ctx.
 func (q *Queue) Wait(ctx context.Context, id uuid.UUID) (*models.Task, error) {

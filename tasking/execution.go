@@ -80,6 +80,9 @@ func (w *Worker) begin(c *claimed, limit time.Duration) (*execution, *Env, error
 	x := &execution{task: c, done: make(chan struct{}), cause: func() error { return context.Cause(ctx) }}
 	x.cancel = func(cause error) { cancel(cause); stop() }
 	w.mu.Lock()
+	if old := w.runs[c.ID]; old != nil { // under a claim that the database has forgotten; nobody else would stop it
+		old.cancel(errFenced)
+	}
 	w.runs[c.ID] = x
 	w.mu.Unlock()
 	env, err := w.newEnv(ctx, c)
@@ -129,7 +132,7 @@ func (w *Worker) ending(x *execution) ending {
 	switch cause := x.cause(); {
 	case errors.Is(cause, ErrShutdown):
 		e.err = &models.TaskError{Reason: "Aborted during worker shutdown."}
-		if e.retry != nil {
+		if e.retry != nil || x.task.MaxAttempts > 1 && !x.task.Immediate { // also after the last attempt: it does not count
 			e.retry, e.spared = new(time.Duration(0)), true
 		}
 	case errors.Is(cause, ErrLost):

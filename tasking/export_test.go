@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/redis/go-redis/v9"
@@ -34,6 +35,35 @@ func (c *Claimed) Finish(ctx context.Context, q *Queue) (models.TaskState, error
 	}
 	done, err := w.end(ctx, &finishing{task: (*claimed)(c), end: ending{state: models.Completed}})
 	return done.state, err
+}
+
+// Observer is the part of a worker that looks for dead ones.
+type Observer struct {
+	w *Worker
+	l *life
+}
+
+// NewObserver returns an Observer. The caller closes it.
+func NewObserver(ctx context.Context, w *Worker) (*Observer, error) {
+	l, err := w.begins(ctx, true)
+	return &Observer{w, l}, err
+}
+
+// Look looks once, waits until the dead are buried and returns when to look again.
+func (o *Observer) Look(ctx context.Context) (time.Duration, error) {
+	defer o.l.burials.all.Wait()
+	return o.w.look(ctx, o.l)
+}
+
+// Close ends the worker's life.
+func (o *Observer) Close() { o.w.ends(o.l) }
+
+// SetPatience says how long the database may show a task as the worker's that it does not execute.
+func SetPatience(w *Worker, d time.Duration) { w.patience = d }
+
+// FenceAll is the fence of a transaction in which several tasks take part.
+func FenceAll(ctx context.Context, db *models.DB, scopes []*models.TaskScope) error {
+	return db.Tx(ctx, func(tx *models.Tx) error { return fenceAll(ctx, tx, scopes) })
 }
 
 // SetFault makes fn be called at the points between two steps at which a process may die.

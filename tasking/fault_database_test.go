@@ -3,6 +3,7 @@ package tasking_test
 import (
 	"context"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -249,12 +250,20 @@ func faultTerminatedBackends(_ *testing.T, l *pgLab) {
 // the claim.
 func faultClaimForgotten(t *testing.T, l *pgLab) {
 	l.work(tasking.WorkerOptions{TTL: 10 * time.Second})
-	id := l.send(holding("x", "wait"))
+	id := l.send(holding("x", "tell"))
+	defer l.let("x")
 	l.begun("x")
 	res, err := l.db.Bun().NewRaw(`UPDATE core_task SET state = 'waiting', worker_id = NULL, claim_id = NULL, attempt = 0,
 		started_at = NULL, deliver_due = clock_timestamp() WHERE pulp_id = ?`, id).Exec(t.Context())
 	if n, _ := res.RowsAffected(); err != nil || n != 1 {
 		t.Fatal(n, err)
+	}
+	if err := tasking.Announce(t.Context(), l.q, id, 7); err != nil { // sooner than the worker looks at what is its own
+		t.Fatal(err)
+	}
+	eventually(t, "a second begin", func() bool { return l.lines("begin", "x") == 2 })
+	if outcome := l.says("x.outcome"); !strings.Contains(outcome, "taken from this worker") {
+		t.Errorf("the first one ended with %q", outcome)
 	}
 	l.let("x")
 	task := l.wait(id, models.Completed)

@@ -306,21 +306,23 @@ func faultClocks(_ *testing.T, l *lab) {
 	l.wait(id, models.Completed)
 }
 
-// faultBusy keeps all connections of the pool busy, on SQLite the only one that writes.
+// faultBusy keeps all connections of the pool busy, on SQLite the only one that writes, while one more task has ended in
+// the database and not yet in its worker.
 func faultBusy(t *testing.T, l *lab) {
 	tasks := 20 // more than the pool has connections
 	if l.dbURL[:6] == "sqlite" {
 		tasks = 1
 	}
-	l.start(labConfig{Slots: tasks})
-	ids := map[string]uuid.UUID{}
+	p := l.start(labConfig{Slots: tasks + 1, Fault: "finish.committed"})
+	ids := map[string]uuid.UUID{"ending": l.send(labArgs{Name: "ending"})}
+	l.says(p.id + ".fault")
 	for i := range tasks {
 		name := string(rune('a' + i))
 		ids[name] = l.send(labArgs{Name: name, Do: "transaction"})
 	}
 	busy := func() (n int) {
 		for name := range ids {
-			n += l.lines("begin", name)
+			n += l.lines("begin", name) - l.lines("end", name)
 		}
 		return n
 	}
@@ -328,6 +330,9 @@ func faultBusy(t *testing.T, l *lab) {
 	if tasks > 1 {
 		l.work(tasking.WorkerOptions{Kind: tasking.KindAPI, Slots: -1})
 		<-time.After(3 * labTTL)
+	}
+	if err := labSay(l.dir, p.id+".on", ""); err != nil {
+		t.Fatal(err)
 	}
 	for name := range ids {
 		l.let(name)

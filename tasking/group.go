@@ -142,9 +142,10 @@ func (g *Group) Finish(ctx context.Context) error {
 }
 
 // Cancel cancels every task of the group that has not ended; one that is dispatched into it later is stored as
-// canceled. It does not wait for running tasks to end.
+// canceled. It does not wait for running tasks to end. What cannot be canceled does not keep it from canceling the
+// others; called again, it cancels those that are left.
 //
-// Errors: NotFound.
+// Errors: NotFound; what [Queue.Cancel] returns, joined.
 func (g *Group) Cancel(ctx context.Context) error {
 	err := g.update(ctx, "all_tasks_dispatched = TRUE, canceled_at = COALESCE(canceled_at, ?)", models.Now())
 	if err != nil {
@@ -156,13 +157,18 @@ func (g *Group) Cancel(ctx context.Context) error {
 	if err != nil {
 		return wrap(err, "cancel task group %s", g.ID)
 	}
+	var faults []error
 	for _, id := range ids {
+		if ctx.Err() != nil {
+			faults = append(faults, context.Cause(ctx))
+			break
+		}
 		_, err := g.q.Cancel(ctx, id)
 		if err != nil && !errors.Is(err, pulperr.Conflict) && !errors.Is(err, pulperr.NotFound) {
-			return err
+			faults = append(faults, err)
 		}
 	}
-	return nil
+	return errors.Join(faults...)
 }
 
 func (g *Group) update(ctx context.Context, set string, args ...any) error {

@@ -2,13 +2,16 @@ package tasking_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"testing"
 
 	"github.com/google/uuid"
 
+	"github.com/pulpgo/pulpcore/internal/dbtest"
 	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/pulperr"
 	"github.com/pulpgo/pulpcore/tasking"
 )
 
@@ -102,4 +105,52 @@ func TestGroupProgressOfManyTasks(t *testing.T) {
 			t.Errorf("report = %+v, %v, want %d of %d", reports[0], err, want, want)
 		}
 	})
+}
+
+// TestGroupCancelGoesOnAfterALockedMember cancels within a transaction that waits for no lock for long, while somebody
+// keeps the resource of one member locked.
+func TestGroupCancelGoesOnAfterALockedMember(t *testing.T) {
+	t.Parallel()
+	b := setup(t, dbtest.Postgres(t), "")
+	group, err := tasking.NewGroup(t.Context(), b.q, "g")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ids := map[string]uuid.UUID{}
+	for _, name := range []string{"first", "held", "last"} {
+		ids[name] = b.dispatch(blockArgs{Name: name, Exclusive: []string{name}}, &tasking.Options{Group: group})
+	}
+	err = b.db.Tx(t.Context(), func(holder *models.Tx) error {
+		_, err := b.block.DispatchTx(t.Context(), b.q, holder, blockArgs{Name: "holder", Exclusive: []string{"held"}})
+		if err != nil {
+			return err
+		}
+		return b.db.Tx(t.Context(), func(tx *models.Tx) error {
+			if _, err := tx.Bun().ExecContext(t.Context(), "SET LOCAL lock_timeout = '100ms'"); err != nil {
+				return err
+			}
+			g, err := b.q.In(tx.DB).Group(t.Context(), group.ID)
+			if err != nil {
+				return err
+			}
+			if err := g.Cancel(t.Context()); !errors.Is(err, pulperr.Locked) {
+				t.Errorf("Cancel() = %v, want Locked", err)
+			}
+			return nil
+		})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]models.TaskState{
+		"first": models.Canceled, "held": models.Waiting, "last": models.Canceled,
+	} {
+		if task := b.get(ids[name]); task.State != want {
+			t.Errorf("the member %s is %s, want %s", name, task.State, want)
+		}
+	}
+	if err := group.Cancel(t.Context()); err != nil {
+		t.Errorf("second Cancel() = %v", err)
+	}
+	b.wait(ids["held"], models.Canceled)
 }

@@ -2,7 +2,8 @@ package tasking
 
 import (
 	"context"
-	"errors"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -22,7 +23,6 @@ func (w *Worker) keepBeating(ctx context.Context, l *life) {
 	beat := w.opts.TTL / 3
 	ticker := time.NewTicker(min(ownInterval, beat))
 	defer ticker.Stop()
-	strangers := map[uuid.UUID]time.Time{}
 	due := time.Now().Add(beat)
 	for {
 		select {
@@ -34,7 +34,7 @@ func (w *Worker) keepBeating(ctx context.Context, l *life) {
 			due = time.Now().Add(beat)
 			w.beat(ctx, l, conn)
 		}
-		if err := w.checkOwn(ctx, conn, strangers); err != nil && ctx.Err() == nil {
+		if err := w.checkOwn(ctx, conn); err != nil && ctx.Err() == nil {
 			w.log.WarnContext(ctx, "own tasks cannot be read", "err", err)
 		}
 	}
@@ -62,6 +62,8 @@ func (w *Worker) beat(ctx context.Context, l *life, conn *ownConn) {
 	case n == 0:
 		w.log.ErrorContext(ctx, "this worker was given up for dead", "worker_id", w.id())
 		w.stopAll(errFenced)
+		ctx, cancel := context.WithTimeout(ctx, w.opts.TTL/3)
+		defer cancel()
 		if err := w.register(ctx, l); err != nil {
 			w.log.WarnContext(ctx, "worker registers later", "err", err)
 		}
@@ -72,16 +74,10 @@ func (w *Worker) beat(ctx context.Context, l *life, conn *ownConn) {
 	}
 }
 
-// strangerPatience is how long the database may show a task as this worker's own that it does not execute.
-const strangerPatience = time.Minute
-
 // checkOwn compares the running tasks with what the database says about them.
-func (w *Worker) checkOwn(ctx context.Context, conn *ownConn, strangers map[uuid.UUID]time.Time) error {
+func (w *Worker) checkOwn(ctx context.Context, conn *ownConn) error {
 	w.mu.Lock()
-	local := make(map[uuid.UUID]*execution, len(w.runs))
-	for id, x := range w.runs {
-		local[id] = x
-	}
+	local := maps.Clone(w.runs)
 	w.mu.Unlock()
 	var rows []struct {
 		ID    uuid.UUID        `bun:"pulp_id"`
@@ -95,65 +91,46 @@ func (w *Worker) checkOwn(ctx context.Context, conn *ownConn, strangers map[uuid
 	if err != nil {
 		return err
 	}
-	seen := map[uuid.UUID]bool{}
 	for _, r := range rows {
-		seen[r.ID] = true
 		x := local[r.ID]
 		switch {
-		case x != nil && x.task.ClaimID == r.Claim && r.State == models.Canceling:
+		case x == nil: // perhaps it has no run here yet; the reaper looks for those that get none
+		case x.task.ClaimID != r.Claim:
+			x.cancel(errFenced)
+		case r.State == models.Canceling:
 			x.cancel(ErrCanceled)
-		case x != nil && x.task.ClaimID != r.Claim:
-			x.cancel(errFenced)
-		case x == nil:
-			w.stranger(ctx, r.ID, strangers)
+		}
+		delete(local, r.ID)
+	}
+	return w.stopFenced(ctx, conn, local)
+}
+
+// stopFenced stops the runs that have lost their claims, of those that were not among the worker's own. The others have
+// ended just now, and a task that has ended keeps its claim.
+func (w *Worker) stopFenced(ctx context.Context, conn *ownConn, runs map[uuid.UUID]*execution) error {
+	if len(runs) == 0 {
+		return nil
+	}
+	var rows []struct {
+		ID    uuid.UUID `bun:"pulp_id"`
+		Claim uuid.UUID `bun:"claim_id"`
+	}
+	err := conn.read(ctx, ownInterval, func(ctx context.Context, idb bun.IDB) error {
+		return idb.NewRaw("SELECT pulp_id, claim_id FROM core_task WHERE pulp_id IN (?) AND claim_id IS NOT NULL",
+			bun.List(slices.Collect(maps.Keys(runs)))).Scan(ctx, &rows)
+	})
+	if err != nil {
+		return err
+	}
+	for _, r := range rows {
+		if runs[r.ID].task.ClaimID == r.Claim {
+			delete(runs, r.ID)
 		}
 	}
-	for id, x := range local {
-		if !seen[id] && w.fencedNow(ctx, x) {
-			x.cancel(errFenced)
-		}
-	}
-	for id := range strangers {
-		if !seen[id] {
-			delete(strangers, id)
-		}
+	for _, x := range runs {
+		x.cancel(errFenced)
 	}
 	return nil
-}
-
-// fencedNow asks about one task that was not among the worker's own. It may have ended just now, which is not it.
-func (w *Worker) fencedNow(ctx context.Context, x *execution) bool {
-	_, err := w.q.finishedBefore(ctx, x.task)
-	if !errors.Is(err, errFenced) {
-		return false
-	}
-	c, err := w.q.readClaim(ctx, x.task.ID, x.task.ClaimID)
-	return err == nil && c == nil
-}
-
-// stranger notes a task that the database shows as this worker's and the worker does not execute. If it stays, it is
-// failed rather than run: it may have had effects.
-func (w *Worker) stranger(ctx context.Context, id uuid.UUID, strangers map[uuid.UUID]time.Time) {
-	w.mu.Lock()
-	known := w.reaping[id] || w.runs[id] != nil
-	w.mu.Unlock()
-	if known {
-		delete(strangers, id)
-		return
-	}
-	since, ok := strangers[id]
-	if !ok {
-		strangers[id] = time.Now()
-		return
-	}
-	if time.Since(since) < strangerPatience {
-		return
-	}
-	w.log.ErrorContext(ctx, "task is nobody's", "task_id", id)
-	if err := w.takeOver(ctx, id); err != nil {
-		w.log.WarnContext(ctx, "task stays nobody's", "task_id", id, "err", err)
-	}
-	delete(strangers, id)
 }
 
 // cancelRun ends the context of one running task.

@@ -3,6 +3,7 @@ package tasking
 import (
 	"context"
 	"iter"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -95,8 +96,8 @@ func (w *Worker) dispatchInline(ctx context.Context, q *Queue, s *spec, l *life,
 }
 
 // RunPending executes every task that is ready, and those that become ready by it, one after the other, and returns
-// when none is left. It needs no Redis and leaves no goroutine behind. It is meant for tests and for programs that have
-// no use for a worker of their own.
+// when none is left. It needs no Redis and leaves no goroutine behind. Other workers see that it is alive, however long
+// a task takes. It is meant for tests and for programs that have no use for a worker of their own.
 //
 // Errors: those of [Worker.Run], or the cause of ctx, whose end also ends the running task with [ErrShutdown].
 func (w *Worker) RunPending(ctx context.Context) error {
@@ -105,6 +106,11 @@ func (w *Worker) RunPending(ctx context.Context) error {
 		return err
 	}
 	defer w.ends(l)
+	house, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var keeper sync.WaitGroup
+	defer keeper.Wait()
+	defer stop()
+	keeper.Go(func() { w.keepBeating(house, l) })
 	defer w.startDrain(l)
 	defer context.AfterFunc(ctx, func() { w.stopAll(ErrShutdown) })()
 	for {

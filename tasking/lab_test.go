@@ -57,9 +57,10 @@ func (a labArgs) Locks() tasking.Locks {
 var labTask = tasking.Define[labArgs]("lab.task")
 
 // labBody notes in the file "log" when it begins and ends. What is between is up to Do: nothing; "wait" until the file
-// "<name>.go" is there or the context ends; "deaf", which is wait without the context; "write", which is wait with a
-// transaction every few milliseconds; "transaction", which waits within one and says as "<name>.outcome" how it ended;
-// "complete", which completes the task within a transaction; "exit" and "goroutine", which end the process.
+// "<name>.go" is there or the context ends; "tell", which is wait and says as "<name>.outcome" how it ended; "deaf",
+// which is wait without the context; "write", which is wait with a transaction every few milliseconds; "transaction",
+// which waits within one and says as "<name>.outcome" how it ended; "complete", which completes the task within a
+// transaction; "exit" and "goroutine", which end the process.
 func labBody(ctx context.Context, env *tasking.Env, a labArgs) error {
 	if err := labNote(a.Dir, "begin", a.Name, env.Task.Attempt); err != nil {
 		return err
@@ -78,6 +79,9 @@ func labDo(ctx context.Context, env *tasking.Env, a labArgs) error {
 	switch a.Do {
 	case "wait":
 		return released(ctx)
+	case "tell":
+		err := released(ctx)
+		return errors.Join(err, labSay(a.Dir, a.Name+".outcome", fmt.Sprint(err)))
 	case "deaf":
 		return released(context.WithoutCancel(ctx))
 	case "write":

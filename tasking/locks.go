@@ -59,18 +59,24 @@ func anyOf(taken map[int64]bool, list []sqldialect.Reservation) bool {
 	return false
 }
 
+// patience is lockPatience in a transaction of the queue's own. In a caller's it is 0, as long as that one allows: it
+// would hold for whatever else the caller does in it.
+func (q *Queue) patience() time.Duration {
+	if q.db.InTx() {
+		return 0
+	}
+	return lockPatience
+}
+
 // lockedTx runs fn in a transaction of its own that has locked resources. Patience bounds how long it waits for each
-// lock; 0 does not, and so it is within a transaction of the caller, where the bound would stay in force.
+// lock; 0 does not.
 //
 // Errors: one for which [sqldialect.IsLockTimeout] is true.
 func (q *Queue) lockedTx(
 	ctx context.Context, list []sqldialect.Reservation, patience time.Duration, fn func(tx *models.Tx) error,
 ) error {
 	turn := patience
-	switch {
-	case q.db.InTx():
-		turn, patience = 0, 0
-	case sqldialect.LocksAll(list):
+	if sqldialect.LocksAll(list) && !q.db.InTx() {
 		turn = allTurn
 	}
 	for began := time.Now(); ; {

@@ -9,11 +9,8 @@ import (
 	"github.com/pulpgo/pulpcore/models"
 )
 
-// noBeat is what an observation has of a worker without a row.
-const noBeat = -1
-
-// observeOrphans ends running tasks whose worker has had no row for a TTL. A worker that slept while it claimed a task
-// leaves one: by the time of its claim it had been given up for dead, with the tasks that it had until then.
+// observeOrphans has running tasks ended whose worker has had no row for a TTL. A worker that slept while it claimed a
+// task leaves one: by the time of its claim it had been given up for dead, with the tasks that it had until then.
 func (w *Worker) observeOrphans(ctx context.Context, l *life) error {
 	var owners []uuid.UUID
 	err := w.q.db.Bun().NewRaw(`SELECT DISTINCT worker_id FROM core_task WHERE state IN ('running', 'canceling')
@@ -21,46 +18,37 @@ func (w *Worker) observeOrphans(ctx context.Context, l *life) error {
 	if err != nil {
 		return wrap(err, "look for tasks without a worker")
 	}
-	now, seen := time.Now(), map[uuid.UUID]bool{}
 	for _, id := range owners {
-		seen[id] = true
-		o, ok := l.observed[id]
-		switch {
-		case !ok || o.beat != noBeat:
-			l.observed[id] = observation{noBeat, now}
-		case now.Sub(o.since) >= w.opts.TTL:
-			if err := w.buryOrphans(ctx, l, id); err != nil {
-				return err
-			}
+		if !l.watch.still(id, noBeat, w.opts.TTL) {
+			continue
 		}
-	}
-	for id, o := range l.observed {
-		if !seen[id] && o.beat == noBeat {
-			delete(l.observed, id)
-		}
+		w.takeOver(ctx, l, id, func(tx *models.Tx) ([]*claimed, error) { return w.take(ctx, tx, "worker_id = ?", id) },
+			func(tasks int) { w.log.ErrorContext(ctx, "tasks had no worker", "worker_id", id, "tasks", tasks) })
 	}
 	return nil
 }
 
-// buryOrphans ends the tasks of a worker without a row.
-func (w *Worker) buryOrphans(ctx context.Context, l *life, owner uuid.UUID) error {
-	var tasks []*claimed
-	err := w.q.tx(ctx, func(tx *models.Tx) (err error) {
-		tasks, err = w.take(ctx, tx, "worker_id = ?", owner)
-		return err
-	})
+// strangerPatience is how long the database may show a task as this worker's own that it does not execute.
+const strangerPatience = time.Minute
+
+// observeStrangers has tasks ended that the database shows as this worker's and that the worker does not execute. They
+// are failed rather than run: they may have had effects.
+func (w *Worker) observeStrangers(ctx context.Context, l *life) error {
+	var ids []uuid.UUID
+	err := w.q.db.Bun().NewRaw(`SELECT pulp_id FROM core_task WHERE worker_id = ?
+		AND state IN ('running', 'canceling')`, w.id()).Scan(ctx, &ids)
 	if err != nil {
-		w.forget(tasks)
-		return wrap(err, "take over tasks without a worker")
+		return wrap(err, "look for tasks that nobody executes")
 	}
-	delete(l.observed, owner)
-	w.log.ErrorContext(ctx, "tasks had no worker", "worker_id", owner, "tasks", len(tasks))
-	w.buryAll(ctx, l, tasks)
+	for _, id := range ids {
+		w.mu.Lock()
+		known := w.reaping[id] || w.runs[id] != nil
+		w.mu.Unlock()
+		if known || !l.watch.still(id, noBeat, w.patience) {
+			continue
+		}
+		w.takeOver(ctx, l, id, func(tx *models.Tx) ([]*claimed, error) { return w.take(ctx, tx, "pulp_id = ?", id) },
+			func(int) { w.log.ErrorContext(ctx, "task is nobody's", "task_id", id) })
+	}
 	return nil
-}
-
-func (w *Worker) buryAll(ctx context.Context, l *life, tasks []*claimed) {
-	for _, c := range tasks {
-		w.bury(ctx, l, c)
-	}
 }

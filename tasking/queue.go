@@ -140,7 +140,8 @@ func (c *core) connect(opts *QueueOptions) error {
 	return nil
 }
 
-// In returns a handle on the same queue for the domain of db. If db belongs to a transaction, reads see it.
+// In returns a handle on the same queue for the domain of db. If db belongs to a transaction, all that the handle does
+// is part of it: reads see it, and tasks are dispatched and canceled when it commits.
 func (q *Queue) In(db *models.DB) *Queue { return &Queue{core: q.core, db: db} }
 
 // DB returns the database handle that the queue was made with.

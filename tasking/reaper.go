@@ -12,110 +12,87 @@ import (
 	"github.com/pulpgo/pulpcore/models"
 )
 
-// observation is a heartbeat that was seen, and since when on this process's own clock.
-type observation struct {
-	beat  int64
-	since time.Time
-}
+// shortestPause is the least time between two looks, whatever the workers' TTLs are.
+const shortestPause = 10 * time.Millisecond
 
 // keepReaping ends the tasks of workers whose heartbeat stands still. It trusts no clock but its own and nothing it did
 // not see itself: after a failed look it starts to observe anew, so a database that was away kills nobody.
 func (w *Worker) keepReaping(ctx context.Context, l *life) {
-	ticker := time.NewTicker(w.opts.TTL / 3)
-	defer ticker.Stop()
+	defer l.burials.all.Wait()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
 	for {
-		dead, err := w.observe(ctx, l)
-		if err == nil {
-			err = w.observeOrphans(ctx, l)
-		}
-		if err != nil && ctx.Err() == nil {
-			w.log.WarnContext(ctx, "workers cannot be observed", "err", err)
-			clear(l.observed)
-		}
-		for _, d := range dead {
-			if err := w.reap(ctx, l, d); err != nil {
-				w.log.WarnContext(ctx, "dead worker is dealt with later", "worker_id", d.ID, "err", err)
-			}
-		}
 		select {
-		case <-ticker.C:
+		case <-timer.C:
 		case <-ctx.Done():
 			return
 		}
+		pause, err := w.look(ctx, l)
+		if err != nil && ctx.Err() == nil {
+			w.log.WarnContext(ctx, "workers cannot be observed", "err", err)
+			l.watch = newWatch()
+		}
+		timer.Reset(pause)
 	}
 }
 
-// observe returns the workers whose heartbeat has not changed for their TTL.
-func (w *Worker) observe(ctx context.Context, l *life) ([]*models.Worker, error) {
+// look observes all who may be dead, has the tasks of those who are ended, and returns when to look again.
+func (w *Worker) look(ctx context.Context, l *life) (pause time.Duration, err error) {
+	l.watch.begin()
+	ttl, err := w.observeWorkers(ctx, l)
+	if err == nil {
+		err = w.observeOrphans(ctx, l)
+	}
+	if err == nil {
+		err = w.observeStrangers(ctx, l)
+	}
+	l.watch.end()
+	return max(ttl/3, shortestPause), err
+}
+
+// observeWorkers has the tasks of workers ended whose heartbeat has not changed for their TTL. It returns the shortest
+// TTL there is.
+func (w *Worker) observeWorkers(ctx context.Context, l *life) (shortest time.Duration, err error) {
+	shortest = w.opts.TTL
 	list, err := w.q.Workers(ctx)
 	if err != nil {
+		return shortest, err
+	}
+	own := w.id()
+	for _, other := range list {
+		ttl := time.Duration(other.TTL) * time.Millisecond
+		shortest = min(shortest, ttl)
+		if other.ID == own || !l.watch.still(other.ID, other.Beat, ttl) {
+			continue
+		}
+		w.takeOver(ctx, l, other.ID, func(tx *models.Tx) ([]*claimed, error) { return w.takeFrom(ctx, tx, other) },
+			func(tasks int) {
+				w.q.tel.reaped(ctx)
+				w.log.WarnContext(ctx, "worker is missing", "worker_id", other.ID, "name", other.Name, "tasks", tasks)
+			})
+	}
+	return shortest, nil
+}
+
+// takeFrom makes the dead worker's tasks this worker's own, under new claims, so that the dead one, should it only
+// have slept, can write nothing more. It returns nil if the worker is not dead or another one is at it.
+func (w *Worker) takeFrom(ctx context.Context, tx *models.Tx, dead *models.Worker) ([]*claimed, error) {
+	var found []uuid.UUID
+	err := tx.Bun().NewRaw(`SELECT pulp_id FROM core_worker WHERE pulp_id = ? AND beat = ? ?`,
+		dead.ID, dead.Beat, w.q.kind.SkipLocked()).Scan(ctx, &found)
+	if err != nil || len(found) == 0 {
 		return nil, err
 	}
-	now, own := time.Now(), w.id()
-	var dead []*models.Worker
-	seen := map[uuid.UUID]bool{}
-	for _, other := range list {
-		seen[other.ID] = true
-		o, ok := l.observed[other.ID]
-		switch {
-		case other.ID == own:
-		case !ok || o.beat != other.Beat:
-			l.observed[other.ID] = observation{other.Beat, now}
-		case now.Sub(o.since) >= time.Duration(other.TTL)*time.Millisecond:
-			dead = append(dead, other)
-		}
-	}
-	for id, o := range l.observed {
-		if !seen[id] && o.beat != noBeat {
-			delete(l.observed, id)
-		}
-	}
-	return dead, nil
-}
-
-// reap takes over the tasks of a dead worker and ends them.
-func (w *Worker) reap(ctx context.Context, l *life, dead *models.Worker) error {
-	tasks, err := w.takeTasks(ctx, dead)
-	if err != nil || tasks == nil {
-		return err
-	}
-	delete(l.observed, dead.ID)
-	w.q.tel.reaped(ctx)
-	w.log.WarnContext(ctx, "worker is missing", "worker_id", dead.ID, "name", dead.Name, "tasks", len(tasks))
-	w.buryAll(ctx, l, tasks)
-	if err := w.sweepDirs(ctx); err != nil {
-		w.log.WarnContext(ctx, "work directories of dead workers stay", "err", err)
-	}
-	return w.deliverOldestSoon(ctx)
-}
-
-// takeTasks makes the dead worker's tasks this worker's own, under new claims, so that the dead one, should it only
-// have slept, can write nothing more. It returns nil if the worker is not dead or another one is at it.
-func (w *Worker) takeTasks(ctx context.Context, dead *models.Worker) ([]*claimed, error) {
-	var tasks []*claimed
-	err := w.q.tx(ctx, func(tx *models.Tx) error {
-		tasks = nil
-		var found []uuid.UUID
-		err := tx.Bun().NewRaw(`SELECT pulp_id FROM core_worker WHERE pulp_id = ? AND beat = ? ?`,
-			dead.ID, dead.Beat, w.q.kind.SkipLocked()).Scan(ctx, &found)
-		if err != nil || len(found) == 0 {
-			return err
-		}
-		if tasks, err = w.take(ctx, tx, "worker_id = ?", dead.ID); err != nil {
-			return err
-		}
+	tasks, err := w.take(ctx, tx, "worker_id = ?", dead.ID)
+	if err == nil {
 		_, err = tx.Bun().NewRaw("DELETE FROM core_worker WHERE pulp_id = ?", dead.ID).Exec(ctx)
-		return err
-	})
-	if err != nil {
-		w.forget(tasks)
-		return nil, wrap(err, "take over the tasks of worker %s", dead.ID)
 	}
-	return tasks, nil
+	return tasks, err
 }
 
 // take changes the owner and the claims of running tasks. They are locked first, so that two who take the same ones do
-// not take them from each other, and one that ends meanwhile is no longer among them.
+// not take them from each other, and one that ends meanwhile is no longer among them. Whatever is returned, with an
+// error too, has to be forgotten in the end.
 func (w *Worker) take(ctx context.Context, tx *models.Tx, where string, arg any) ([]*claimed, error) {
 	var ids []uuid.UUID
 	err := tx.Bun().NewRaw("SELECT pulp_id FROM core_task WHERE "+where+
@@ -139,31 +116,10 @@ func (w *Worker) take(ctx context.Context, tx *models.Tx, where string, arg any)
 		err := tx.Bun().NewRaw(`UPDATE core_task SET worker_id = ?, claim_id = ? WHERE pulp_id = ?
 			AND state IN ('running', 'canceling') RETURNING `+claimedColumns, w.id(), uuid.New(), id).Scan(ctx, c)
 		if err != nil {
-			w.forget(tasks)
-			return nil, err
+			return tasks, err
 		}
 	}
 	return tasks, nil
-}
-
-// takeOver ends one task that is shown as this worker's own.
-func (w *Worker) takeOver(ctx context.Context, id uuid.UUID) error {
-	var tasks []*claimed
-	err := w.q.tx(ctx, func(tx *models.Tx) (err error) {
-		tasks, err = w.take(ctx, tx, "pulp_id = ?", id)
-		return err
-	})
-	if err != nil {
-		w.forget(tasks)
-		return wrap(err, "take over task %s", id)
-	}
-	w.mu.Lock()
-	l := w.life
-	w.mu.Unlock()
-	for _, c := range tasks {
-		w.bury(ctx, l, c)
-	}
-	return nil
 }
 
 var errMissing = errors.New("tasking: the task's worker has gone missing")

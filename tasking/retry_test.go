@@ -175,15 +175,45 @@ func TestTimeout(t *testing.T) {
 
 func TestShutdownPutsBackWhatMayRunAgain(t *testing.T) {
 	t.Parallel()
-	each(t, func(t *testing.T, b *bench) {
-		stop := b.run(tasking.WorkerOptions{Grace: 20 * time.Millisecond})
-		id := b.dispatch(blockArgs{Name: "x", Exclusive: []string{"r"}}, &tasking.Options{MaxAttempts: 2})
-		b.begins("x")
-		stop()
-		if task := b.get(id); task.State != models.Waiting || task.Attempt != 0 || task.WorkerID != nil {
-			t.Errorf("task = %s, attempt %d, worker %v, want it to wait as if it had not run", task.State, task.Attempt, task.WorkerID)
-		}
-	})
+	tests := []struct {
+		name  string
+		spend int   // attempts that end before
+		err   error // of the one that is told to stop
+	}{
+		{"the first attempt", 0, errFlaky},
+		{"the last attempt", 1, errFlaky},
+		{"the last attempt asks for another one", 1, tasking.Retry(errFlaky, time.Hour)},
+		{"an error that would stay", 0, pulperr.Public(pulperr.NotFound, "not found in time")},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			each(t, func(t *testing.T, b *bench) {
+				flaky := tasking.Define[noArgs]("test.flaky")
+				stands := make(chan struct{})
+				stop := b.run(tasking.WorkerOptions{Grace: 20 * time.Millisecond, Bindings: []tasking.Binding{flaky.Do(
+					func(ctx context.Context, env *tasking.Env, _ noArgs) error {
+						if env.Task.Attempt <= tt.spend {
+							return tasking.Retry(errFlaky, 0)
+						}
+						close(stands)
+						<-ctx.Done()
+						return tt.err
+					})}})
+				ticket, err := flaky.Dispatch(t.Context(), b.q, noArgs{}, &tasking.Options{
+					MaxAttempts: 2, Exclusive: tasking.Named("r"),
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				<-stands
+				stop()
+				if task := b.get(ticket.TaskID); task.State != models.Waiting || task.Attempt != tt.spend || task.WorkerID != nil {
+					t.Errorf("task = %s, attempt %d, worker %v, want it to wait as if it had not run", task.State, task.Attempt, task.WorkerID)
+				}
+			})
+		})
+	}
 }
 
 func TestVersionGates(t *testing.T) {

@@ -106,7 +106,7 @@ func (w *Worker) idle(ctx context.Context) (bool, error) {
 func (w *Worker) begins(ctx context.Context, quiet bool) (*life, error) {
 	l := &life{
 		quiet: quiet, drain: make(chan struct{}), abandon: make(chan struct{}),
-		observed: map[uuid.UUID]observation{}, pool: w.opts.Downloads,
+		watch: newWatch(), burials: newBurials(), pool: w.opts.Downloads,
 	}
 	if l.pool == nil {
 		l.pool = download.NewPool(0)

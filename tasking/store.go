@@ -68,18 +68,19 @@ func fence(kind sqldialect.Kind, id, claim uuid.UUID, c *completion) func(contex
 
 // fenceAll is fence for a transaction in which several tasks take part; nil stands for those who are no task.
 func fenceAll(ctx context.Context, tx *models.Tx, scopes []*models.TaskScope) error {
-	claims := map[uuid.UUID]uuid.UUID{}
+	type claim struct{ task, claim uuid.UUID }
+	claims := map[claim]bool{} // a task has two if one who lost it takes part beside one who has it now
 	for _, s := range scopes {
 		if s != nil {
-			claims[s.TaskID] = s.ClaimID
+			claims[claim{s.TaskID, s.ClaimID}] = true
 		}
 	}
 	if len(claims) == 0 {
 		return nil
 	}
 	pairs := make([]any, 0, 2*len(claims))
-	for task, claim := range claims {
-		pairs = append(pairs, task, claim)
+	for c := range claims {
+		pairs = append(pairs, c.task, c.claim)
 	}
 	kind := tx.Conn().Kind
 	var found []uuid.UUID

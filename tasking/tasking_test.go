@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
@@ -336,6 +337,40 @@ func TestRunPendingRunsWhatBecomesReady(t *testing.T) {
 			t.Errorf("Workers() = %v, %v", workers, err)
 		}
 		b.noReservations()
+	})
+}
+
+// TestRunPendingShowsThatItIsAlive runs a task for longer than the worker may be silent.
+func TestRunPendingShowsThatItIsAlive(t *testing.T) {
+	t.Parallel()
+	const ttl = labTTL
+	dbtest.Each(t, func(t *testing.T, url string) {
+		t.Parallel()
+		b := setup(t, url, "")
+		long := tasking.Define[noArgs]("test.long")
+		w := b.worker(tasking.WorkerOptions{TTL: ttl, Bindings: []tasking.Binding{long.Do(
+			func(ctx context.Context, env *tasking.Env, _ noArgs) error {
+				for {
+					row, err := env.Queue.Worker(ctx, *env.Task.WorkerID)
+					if err != nil || row.Beat >= 4 { // longer than the TTL
+						return err
+					}
+					select {
+					case <-time.After(10 * time.Millisecond):
+					case <-ctx.Done():
+						return context.Cause(ctx)
+					}
+				}
+			})}})
+		ticket, err := long.Dispatch(t.Context(), b.q, noArgs{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.run(tasking.WorkerOptions{TTL: ttl, Kind: tasking.KindAPI, Slots: -1}) // that would miss a silent one
+		if err := w.RunPending(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		b.wait(ticket.TaskID, models.Completed)
 	})
 }
 

@@ -292,24 +292,27 @@ func TestMetricsTellWhatBecomesOfTasks(t *testing.T) {
 // deadTask dispatches a task and has a worker claim it that does not live.
 func (b *bench) deadTask() uuid.UUID {
 	b.t.Helper()
-	ctx := b.t.Context()
 	id := b.dispatch(blockArgs{Name: "reaped", Exclusive: []string{"resource"}})
-	c, err := tasking.Claim(ctx, b.q, id)
-	if err != nil || c == nil {
-		b.t.Fatalf("Claim() = %v, %v", c, err)
-	}
+	b.deadWorker(*b.claim(id).WorkerID, 200*time.Millisecond)
+	return id
+}
+
+// deadWorker registers a worker that does not live.
+func (b *bench) deadWorker(id uuid.UUID, ttl time.Duration) {
+	b.t.Helper()
+	ctx := b.t.Context()
 	row := &models.Worker{
-		Name: "dead", Kind: tasking.KindWorker, Versions: map[string]string{}, TTL: 200, LastHeartbeat: models.Now(),
+		Name: "dead", Kind: tasking.KindWorker, Versions: map[string]string{}, TTL: int(ttl.Milliseconds()),
+		LastHeartbeat: models.Now(),
 	}
-	row.ID, row.Created, row.Updated = *c.WorkerID, models.Now(), models.Now()
-	err = b.db.Tx(ctx, func(tx *models.Tx) error {
+	row.ID, row.Created, row.Updated = id, models.Now(), models.Now()
+	err := b.db.Tx(ctx, func(tx *models.Tx) error {
 		_, err := tx.Bun().NewInsert().Model(row).Exec(ctx)
 		return err
 	})
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	return id
 }
 
 func checkPoints(t *testing.T, points map[string]float64) {

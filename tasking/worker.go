@@ -109,20 +109,22 @@ type Worker struct {
 	life     *life                    // nil unless running
 	runs     map[uuid.UUID]*execution // by task
 	reaping  map[uuid.UUID]bool       // tasks of dead workers that this one is ending
+	patience time.Duration            // with strangers
 	lastBeat time.Time                // of the last heartbeat that succeeded
 }
 
 // life is one Run of a worker.
 type life struct {
 	id       uuid.UUID // of its row; a new one after it was given up for dead; guarded by Worker.mu
-	quiet    bool      // of RunPending: no heartbeat
+	quiet    bool      // of RunPending: it does not keep house
 	unhook   func()    // listens to cancellations no more
 	pool     *download.Pool
 	draining bool // guarded by Worker.mu: nothing new begins
 	drain    chan struct{}
-	abandon  chan struct{}             // closed when waiting for tasks is over
-	busy     sync.WaitGroup            // executions
-	observed map[uuid.UUID]observation // other workers' heartbeats; the reaper's alone
+	abandon  chan struct{}  // closed when waiting for tasks is over
+	busy     sync.WaitGroup // executions
+	watch    watch          // the reaper's alone
+	burials  burials
 }
 
 const (
@@ -144,7 +146,10 @@ var taskName = regexp.MustCompile(`^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+$`)
 // Errors: Invalid for two bindings of one name, a name that is not "<plugin>.<task>" in lower case, a relative
 // WorkDir, or a task that needs a process of its own without [WorkerOptions].Command, all of them joined.
 func NewWorker(q *Queue, opts *WorkerOptions) (*Worker, error) {
-	w := &Worker{q: q, bindings: map[string]Binding{}, runs: map[uuid.UUID]*execution{}, reaping: map[uuid.UUID]bool{}}
+	w := &Worker{
+		q: q, bindings: map[string]Binding{}, runs: map[uuid.UUID]*execution{}, reaping: map[uuid.UUID]bool{},
+		patience: strangerPatience,
+	}
 	if opts != nil {
 		w.opts = *opts
 	}
@@ -206,7 +211,7 @@ func (w *Worker) enter() *life {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	l := w.life
-	if l == nil || l.draining || (!l.quiet && w.silent() > w.opts.TTL*2/3) {
+	if l == nil || l.draining || w.silent() > w.opts.TTL*2/3 {
 		return nil
 	}
 	l.busy.Add(1)

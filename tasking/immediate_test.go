@@ -1,0 +1,179 @@
+package tasking_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync/atomic"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"github.com/pulpgo/pulpcore/internal/dbtest"
+	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/pulperr"
+	"github.com/pulpgo/pulpcore/tasking"
+)
+
+// offersInline waits until the bench's worker executes immediate tasks in the dispatch.
+func (b *bench) offersInline(task *tasking.Task[string]) {
+	b.t.Helper()
+	eventually(b.t, "an inline execution", func() bool {
+		ticket, err := task.Dispatch(b.t.Context(), b.q, "ready?", &tasking.Options{Immediate: true})
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		return ticket.State == models.Completed
+	})
+}
+
+// TestImmediateTaskWaitsForTheCallersCommit has one dispatched by the queue of a transaction, whose rows nobody else sees
+// before the commit.
+func TestImmediateTaskWaitsForTheCallersCommit(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, b *bench) {
+		quick := tasking.Define[string]("test.quick")
+		var ran atomic.Int32
+		b.run(tasking.WorkerOptions{Bindings: []tasking.Binding{quick.Do(
+			func(ctx context.Context, env *tasking.Env, word string) error {
+				if word == "ready?" {
+					return nil
+				}
+				ran.Add(1)
+				return env.DB.Tx(ctx, func(tx *models.Tx) error { return writeBeat(tx) })
+			})}})
+		b.offersInline(quick)
+		dispatch := func(outcome error) uuid.UUID {
+			var ticket *tasking.Ticket
+			err := b.db.Tx(t.Context(), func(tx *models.Tx) (err error) {
+				before := ran.Load()
+				ticket, err = quick.Dispatch(t.Context(), b.q.In(tx.DB), "x",
+					&tasking.Options{Immediate: true, Exclusive: tasking.Named("r")})
+				if err != nil || ticket.State != models.Waiting || ran.Load() != before {
+					t.Fatalf("Dispatch() in a transaction = %+v, %v, after %d runs; want a waiting task", ticket, err, ran.Load()-before)
+				}
+				return outcome
+			})
+			if !errors.Is(err, outcome) {
+				t.Fatal(err)
+			}
+			return ticket.TaskID
+		}
+		lost := dispatch(errFlaky)
+		b.wait(dispatch(nil), models.Completed)
+		if _, err := b.q.Get(t.Context(), lost); !errors.Is(err, pulperr.NotFound) || ran.Load() != 1 {
+			t.Errorf("a task that was rolled back: %v, want NotFound; %d runs of the other one, want 1", err, ran.Load())
+		}
+		b.noReservations()
+	})
+}
+
+// TestCallersPatienceStays dispatches and cancels within a transaction whose statements wait for locks as long as the
+// caller said.
+func TestCallersPatienceStays(t *testing.T) {
+	t.Parallel()
+	b := setup(t, dbtest.Postgres(t), "")
+	err := b.db.Tx(t.Context(), func(tx *models.Tx) error {
+		if _, err := tx.Bun().ExecContext(t.Context(), "SET LOCAL lock_timeout = '7s'"); err != nil {
+			return err
+		}
+		q := b.q.In(tx.DB)
+		ticket, err := b.block.Dispatch(t.Context(), q, blockArgs{Exclusive: []string{"r"}})
+		if err != nil {
+			return err
+		}
+		if _, err := b.block.DispatchTx(t.Context(), b.q, tx, blockArgs{Exclusive: []string{"r"}}); err != nil {
+			return err
+		}
+		if _, err := q.Cancel(t.Context(), ticket.TaskID); err != nil {
+			return err
+		}
+		var patience string
+		if err := tx.Bun().NewRaw("SHOW lock_timeout").Scan(t.Context(), &patience); err != nil || patience != "7s" {
+			t.Errorf("lock_timeout = %q, %v, want the caller's 7s", patience, err)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// onDebug calls fn for each debug line.
+type onDebug struct {
+	slog.Handler
+	fn func(message string)
+}
+
+func (h onDebug) Enabled(context.Context, slog.Level) bool { return true }
+
+func (h onDebug) Handle(ctx context.Context, r slog.Record) error {
+	if r.Level == slog.LevelDebug {
+		h.fn(r.Message)
+		return nil
+	}
+	return h.Handler.Handle(ctx, r)
+}
+
+// TestImmediateTaskIsOvertakenBetweenAttempts has the commit of a dispatch fail as a deadlock does, and somebody reserve
+// the resource until the next attempt.
+func TestImmediateTaskIsOvertakenBetweenAttempts(t *testing.T) {
+	t.Parallel()
+	b := setup(t, dbtest.Postgres(t), dbtest.RedisURL(t))
+	for _, statement := range []string{
+		"CREATE SEQUENCE failures", // which no rollback sets back
+		`CREATE FUNCTION fail_once() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+			IF nextval('failures') = 1 THEN RAISE 'as in a deadlock' USING ERRCODE = '40P01'; END IF; RETURN NULL;
+		END $$`,
+		`CREATE CONSTRAINT TRIGGER fails AFTER INSERT ON core_task DEFERRABLE INITIALLY DEFERRED
+			FOR EACH ROW WHEN (NEW.name = 'test.quick' AND NEW.logging_cid = 'fails') EXECUTE FUNCTION fail_once()`,
+	} {
+		if _, err := b.db.Conn().Bun.ExecContext(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	own := b.q
+	var blocker uuid.UUID
+	b.q = b.queueWith(tasking.QueueOptions{RedisURL: b.redisURL, Log: slog.New(onDebug{testLog(t).Handler(), func(message string) {
+		if message == "transaction is run again" {
+			blocker = b.overtake(own)
+		}
+	}})})
+	quick := tasking.Define[string]("test.quick")
+	var ran atomic.Int32
+	b.run(tasking.WorkerOptions{Bindings: []tasking.Binding{quick.Do(
+		func(_ context.Context, _ *tasking.Env, word string) error {
+			if word == "x" {
+				ran.Add(1)
+			}
+			return nil
+		})}})
+	b.offersInline(quick)
+	ticket, err := quick.Dispatch(t.Context(), b.q, "x",
+		&tasking.Options{Immediate: true, Exclusive: tasking.Named("r"), CID: "fails"})
+	if err != nil || blocker == uuid.Nil {
+		t.Fatalf("Dispatch() = %v; overtaken by %s", err, blocker)
+	}
+	if ticket.State != models.Waiting || ran.Load() != 0 {
+		t.Errorf("the task is %s and began %d times beside one that has its resource", ticket.State, ran.Load())
+	}
+	if _, err := b.q.Cancel(t.Context(), blocker); err != nil {
+		t.Fatal(err)
+	}
+	b.wait(ticket.TaskID, models.Completed)
+	if ran.Load() != 1 {
+		t.Errorf("it began %d times", ran.Load())
+	}
+}
+
+// overtake stores a task that has the resource and that no worker is new enough for.
+func (b *bench) overtake(q *tasking.Queue) uuid.UUID {
+	b.t.Helper()
+	ticket, err := b.block.Dispatch(b.t.Context(), q, blockArgs{Name: "blocker", Exclusive: []string{"r"}},
+		&tasking.Options{Versions: map[string]string{"absent": "1"}})
+	if err != nil {
+		b.t.Error(err)
+		return uuid.Nil
+	}
+	return ticket.TaskID
+}

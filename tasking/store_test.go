@@ -1,0 +1,38 @@
+package tasking_test
+
+import (
+	"testing"
+
+	"github.com/pulpgo/pulpcore/internal/dbtest"
+	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/tasking"
+)
+
+// TestFenceOfABatchTellsClaimsApart has one who lost a task write together with one who has it now.
+func TestFenceOfABatchTellsClaimsApart(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, url string) {
+		t.Parallel()
+		b := setup(t, url, "")
+		id := b.dispatch(blockArgs{})
+		lost := b.claim(id)
+		if err := tasking.NewEnder(b.q).Again(t.Context(), lost); err != nil {
+			t.Fatal(err)
+		}
+		has := b.claim(id)
+		scope := func(c *tasking.Claimed) *models.TaskScope {
+			return &models.TaskScope{TaskID: id, ClaimID: c.ClaimID}
+		}
+		for name, scopes := range map[string][]*models.TaskScope{
+			"lost first": {scope(lost), scope(has)}, "lost last": {scope(has), nil, scope(lost)}, "lost": {scope(lost)},
+		} {
+			if err := tasking.FenceAll(t.Context(), b.db, scopes); err == nil {
+				t.Errorf("%s: whoever lost the task may write", name)
+			}
+		}
+		if err := tasking.FenceAll(t.Context(), b.db, []*models.TaskScope{scope(has), scope(has)}); err != nil {
+			t.Errorf("whoever has the task may not write: %v", err)
+		}
+		b.endAll(has)
+	})
+}
