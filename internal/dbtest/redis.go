@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -66,8 +65,7 @@ func StartRedis(tb testing.TB) *Redis {
 	tb.Helper()
 	binary, err := exec.LookPath("redis-server")
 	if err != nil {
-		redisLeftOut()
-		tb.Skip(redisNotice)
+		leaveOut(tb, redisNotice, redisLeftOut, tb.Skip)
 	}
 	return startRedis(tb, binary)
 }
@@ -77,8 +75,7 @@ func StartValkey(tb testing.TB) *Redis {
 	tb.Helper()
 	binary, err := exec.LookPath("valkey-server")
 	if err != nil {
-		valkeyLeftOut()
-		tb.Skip(valkeyNotice)
+		leaveOut(tb, valkeyNotice, valkeyLeftOut, tb.Skip)
 	}
 	return startRedis(tb, binary)
 }
@@ -195,11 +192,11 @@ func (r *Redis) client() *redis.Client {
 
 const redisNotice = "LEFT OUT: Redis (" + RedisEnv + " is not set and redis-server is not installed; see make services)"
 
-var redisLeftOut = sync.OnceFunc(func() { fmt.Fprintln(os.Stderr, "!!!! "+redisNotice) })
+var redisLeftOut = loudly(redisNotice)
 
 const valkeyNotice = "LEFT OUT: Valkey (valkey-server is not installed)"
 
-var valkeyLeftOut = sync.OnceFunc(func() { fmt.Fprintln(os.Stderr, "!!!! "+valkeyNotice) })
+var valkeyLeftOut = loudly(valkeyNotice)
 
 func freePort(tb testing.TB) int {
 	tb.Helper()
