@@ -55,6 +55,7 @@ func TestFaultsOfTheDatabase(t *testing.T) {
 		"F49 connections terminated before commit": faultTerminatedBackends,
 		"F50 the claim is forgotten":               faultClaimForgotten,
 		"F52 vacuum is held up":                    faultNoVacuum,
+		"F60 reservation without an answer":        faultReserveWithoutAnswer,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -157,6 +158,32 @@ func faultDown(t *testing.T, l *pgLab) {
 	l.noReservations()
 }
 
+// faultReserveWithoutAnswer loses the answer to the commit of a reservation that a running task makes.
+func faultReserveWithoutAnswer(t *testing.T, l *pgLab) {
+	reserver := tasking.Define[noArgs]("test.reserver")
+	l.work(tasking.WorkerOptions{TTL: 10 * time.Second, Bindings: []tasking.Binding{reserver.Do(
+		func(ctx context.Context, env *tasking.Env, _ noArgs) error {
+			reserve := func(names ...string) error {
+				return env.DB.Tx(ctx, func(tx *models.Tx) error { return env.Reserve(ctx, tx, tasking.Named(names...)...) })
+			}
+			cut := l.proxy.CutAfter("array_append(reserved_resources", "commit")
+			if err := reserve("once", "twice"); err == nil {
+				t.Error("Reserve() = nil without an answer")
+			}
+			<-cut
+			if err := reserve("twice"); err != nil { // as a task does that got no answer
+				t.Errorf("second Reserve() = %v", err)
+			}
+			return nil
+		})}})
+	ticket, err := reserver.Dispatch(t.Context(), l.q, noArgs{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.settles(ticket.TaskID, models.Completed)
+	l.noReservations()
+}
+
 // faultClaimWithoutAnswer has several messages about the task that share the claim: while the first claim, of another
 // task, waits, they gather.
 func faultClaimWithoutAnswer(t *testing.T, l *pgLab) {
@@ -193,11 +220,16 @@ func faultClaimWithoutAnswer(t *testing.T, l *pgLab) {
 // settles is wait for a database whose connections break: a read that fails is made again.
 func (l *pgLab) settles(id uuid.UUID, want models.TaskState) {
 	l.t.Helper()
+	l.settled(id)
+	l.wait(id, want)
+}
+
+func (l *pgLab) settled(id uuid.UUID) {
+	l.t.Helper()
 	eventually(l.t, "a task's end", func() bool {
 		task, err := l.q.Get(l.t.Context(), id)
 		return err == nil && task.State.Final()
 	})
-	l.wait(id, want)
 }
 
 // slow keeps a slot from going straight on to the task's follower.
