@@ -86,15 +86,28 @@ func (w *Worker) checkEviction(ctx context.Context) {
 // due is a ready task that nobody has claimed.
 type due struct {
 	sqldialect.ReadyTask
-	UnblockedAt time.Time `bun:"unblocked_at"`
+	Stale bool `bun:"stale"` // it became ready so long ago that a worker with its message counts as dead
+}
+
+// forgetBacklog halves the backlog, which is counted only where something is due: after a peak nothing may be, and
+// tasks would count as on their way for long. Where the peak goes on, the next batch tells.
+func (c *core) forgetBacklog() {
+	n := c.backlog.Load()
+	c.backlog.CompareAndSwap(n, n/2)
 }
 
 // relay delivers what is due, batch by batch.
 func (w *Worker) relay(ctx context.Context) error {
-	for {
+	for first := true; ; first = false {
 		batch, err := w.takeDue(ctx)
-		if err != nil || len(batch) == 0 {
+		if err != nil {
 			return err
+		}
+		if len(batch) == 0 {
+			if first {
+				w.q.forgetBacklog()
+			}
+			return nil
 		}
 		doubtful, err := w.redeliver(ctx, batch)
 		if err != nil {
@@ -116,6 +129,7 @@ func (w *Worker) takeDue(ctx context.Context) ([]due, error) {
 	var waiting []uuid.UUID // a cheap look first: there is nothing nearly always
 	args := sqldialect.Named{
 		"lease": w.q.kind.After(relayLease), "now": w.q.kind.Now(), "limit": relayBatch, "lock": w.q.kind.SkipLocked(),
+		"stale": w.q.kind.After(-w.activeTooLong()),
 	}
 	const isDue = `state = 'waiting' AND unblocked_at IS NOT NULL AND deliver_due <= ?now
 		AND (not_before IS NULL OR not_before <= ?now)`
@@ -128,7 +142,7 @@ func (w *Worker) takeDue(ctx context.Context) ([]due, error) {
 		batch = nil
 		return tx.Bun().NewRaw(`UPDATE core_task SET deliver_due = ?lease WHERE pulp_id IN (
 				SELECT pulp_id FROM core_task WHERE `+isDue+` ORDER BY deliver_due LIMIT ?limit ?lock)
-			RETURNING pulp_id, queue, delivery_gen, versions, unblocked_at`, args).Scan(ctx, &batch)
+			RETURNING pulp_id, queue, delivery_gen, versions, unblocked_at <= ?stale AS stale`, args).Scan(ctx, &batch)
 	})
 	return batch, wrap(err, "take undelivered tasks")
 }
@@ -147,7 +161,7 @@ func (w *Worker) redeliver(ctx context.Context, batch []due) (doubtful map[uuid.
 			continue
 		}
 		state := w.q.delivery.messageState(t.ReadyTask)
-		if state == asynq.TaskStateActive && time.Since(t.UnblockedAt) < w.activeTooLong() {
+		if state == asynq.TaskStateActive && !t.Stale {
 			doubtful[t.ID] = true
 			continue
 		}
@@ -352,9 +366,16 @@ func (w *Worker) pollOnce(ctx context.Context, l *life) {
 	}
 }
 
-// keepClock lets time pass in the Redis of this process, which has no clock of its own.
+// keepClock lets time pass in the Redis of this process, which has no clock of its own. One worker of a process does
+// so; when it ends another one goes on.
 func (w *Worker) keepClock(ctx context.Context, _ *life) {
 	if w.q.embedded == nil {
+		return
+	}
+	select {
+	case w.q.ticking <- struct{}{}:
+		defer func() { <-w.q.ticking }()
+	case <-ctx.Done():
 		return
 	}
 	ticker := time.NewTicker(time.Second)
