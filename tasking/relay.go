@@ -280,30 +280,35 @@ func (w *Worker) checkEpoch(ctx context.Context) error {
 	if err != nil || (word != "" && word == known) {
 		return err
 	}
-	return w.q.tx(ctx, func(tx *models.Tx) error { return w.newEpoch(ctx, tx, client) })
+	return w.newEpoch(ctx, client, word)
 }
 
-// newEpoch is what happens after Redis lost its data, once for all workers.
-func (w *Worker) newEpoch(ctx context.Context, tx *models.Tx, client redis.UniversalClient) error {
-	known, err := w.q.meta(ctx, tx.Bun(), metaEpoch, true)
-	if err != nil {
-		return err
+// newEpoch is what happens after Redis lost its data, once for all workers. Redis has the word first and the database
+// follows, in a transaction that does not wait for Redis. If a worker dies between the two, the next look finds two
+// words and goes on here. Of those that look at the same time one sets the word, and the others find it.
+func (w *Worker) newEpoch(ctx context.Context, client redis.UniversalClient, word string) error {
+	key := w.q.channel("epoch")
+	if word == "" {
+		err := client.SetArgs(ctx, key, strings.ToLower(rand.Text()), redis.SetArgs{Mode: "NX"}).Err()
+		if err != nil && !errors.Is(err, redis.Nil) {
+			return err
+		}
+		if word, err = client.Get(ctx, key).Result(); err != nil {
+			return err
+		}
 	}
-	word, err := client.Get(ctx, w.q.channel("epoch")).Result()
-	if err != nil && !errors.Is(err, redis.Nil) {
-		return err
-	}
-	if word != "" && word == known {
-		return nil // another worker was faster
-	}
-	word = strings.ToLower(rand.Text())
-	if err := w.q.setMeta(ctx, tx.Bun(), metaEpoch, word); err != nil {
-		return err
-	}
-	if err := w.q.deliverAllSoon(ctx, tx.Bun()); err != nil {
-		return err
-	}
-	if err := client.Set(ctx, w.q.channel("epoch"), word, 0).Err(); err != nil {
+	changed := false
+	err := w.q.tx(ctx, func(tx *models.Tx) error {
+		known, err := w.q.meta(ctx, tx.Bun(), metaEpoch, true)
+		if changed = err == nil && known != word; !changed {
+			return err // another worker was faster
+		}
+		if err := w.q.setMeta(ctx, tx.Bun(), metaEpoch, word); err != nil {
+			return err
+		}
+		return w.q.deliverAllSoon(ctx, tx.Bun())
+	})
+	if err != nil || !changed {
 		return err
 	}
 	w.q.delivery.reset()
