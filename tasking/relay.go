@@ -318,13 +318,20 @@ func (w *Worker) newEpoch(ctx context.Context, client redis.UniversalClient, wor
 }
 
 // keepPolling takes ready tasks straight from the database: always where Redis is in this process, and else while Redis
-// is away.
+// is away; and now and then those that are left over.
 func (w *Worker) keepPolling(ctx context.Context, l *life) {
 	ticker := time.NewTicker(pollInterval)
 	defer ticker.Stop()
+	leftOver := time.NewTicker(leftOverInterval)
+	defer leftOver.Stop()
 	for {
 		select {
 		case <-ticker.C:
+		case <-leftOver.C:
+			if w.q.embedded == nil {
+				w.takeLeftOver(ctx, l)
+			}
+			continue
 		case <-l.drain:
 			return
 		case <-ctx.Done():
@@ -349,24 +356,9 @@ func (w *Worker) pollOnce(ctx context.Context, l *life) {
 				}
 				return
 			}
-			free := false
-			select {
-			case slots <- struct{}{}:
-				free = true
-			default:
-			}
-			if !free {
+			if !w.tryInSlot(l, queue, t.ID) {
 				break
 			}
-			if w.enter() == nil {
-				<-slots
-				return
-			}
-			go func() { // counted in l.busy, which the worker waits for
-				defer l.busy.Done()
-				defer func() { <-slots }()
-				_ = w.tryTask(l, t.ID) // it says itself what goes wrong, and the next look tries again
-			}()
 		}
 	}
 }
