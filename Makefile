@@ -45,8 +45,13 @@ fuzz: ## Run each fuzz target for FUZZTIME seconds.
 	@.ci/fuzz $(FUZZTIME)
 
 .PHONY: lint
-lint: ## Run golangci-lint (built once from tools/go.mod into .bin/), and shellcheck if it is there.
-	@lint=$$(.ci/tool golangci-lint); "$$lint" run $(PKG)
+lint: ## Run golangci-lint (built once from tools/go.mod into .bin/), in all modules, and shellcheck if it is there.
+	@lint=$$(.ci/tool golangci-lint); "$$lint" run $(PKG); \
+		if [[ '$(PKG)' == ./... ]]; then \
+			for mod in $$(find . -mindepth 2 -name go.mod -not -path './.*' -not -path './tools/*' -not -path '*/testdata/*'); do \
+				echo "module $${mod%/go.mod}"; (cd "$${mod%/go.mod}" && "$$lint" run ./...); \
+			done; \
+		fi
 	@if command -v shellcheck >/dev/null; then shellcheck .ci/*; else echo 'LEFT OUT: shellcheck (not found)' >&2; fi
 
 .PHONY: fmt

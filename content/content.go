@@ -19,7 +19,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"os"
 	"strings"
 	"sync"
 	"time"
@@ -54,10 +53,12 @@ type Options struct {
 
 	// FailureCooldown is how long a remote is not asked again for a file of which it sent wrong bytes. Default
 	// DefaultFailureCooldown; less than 0 is no time at all.
-	FailureCooldown    time.Duration
-	MaxFetches         int      // files fetched from remotes at a time; default DefaultMaxFetches
-	MaxFetchSize       int64    // bytes of a fetched file whose size nobody told in advance; default DefaultMaxFetchSize
-	WorkDir            string   // for the bytes of fetches that are under way; default is the system's for temporary files
+	FailureCooldown time.Duration
+	MaxFetches      int   // files fetched from remotes at a time; default DefaultMaxFetches
+	MaxFetchSize    int64 // bytes of a fetched file whose size nobody told in advance; default DefaultMaxFetchSize
+	// WorkDir is a directory for the bytes of fetches that are under way. Default: none; requests for files that have to
+	// be fetched are answered with 503 then.
+	WorkDir            string
 	AllowedImportPaths []string // directories that file URLs of remotes may point below
 
 	// ContentTypes are added to the table of content types, by file name extension with its dot in lower case.
@@ -133,9 +134,6 @@ func (o *Options) fill() error {
 	}
 	if o.FailureCooldown == 0 {
 		o.FailureCooldown = DefaultFailureCooldown
-	}
-	if o.WorkDir == "" {
-		o.WorkDir = os.TempDir()
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pulpgo/pulpcore/content"
 	"github.com/pulpgo/pulpcore/hashlib"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/storage"
@@ -541,12 +542,15 @@ func TestBrokenStore(t *testing.T) {
 
 func TestNoRoomForTheSpool(t *testing.T) {
 	t.Parallel()
-	o := &siteOptions{}
-	o.WorkDir = t.TempDir() + "/gone"
-	s := newSite(t, sqlite(t), o)
-	s.absent(models.OnDemand, newUpstream(t, sends("text", true)).URL, promise("text"))
-	if got := s.get("/pulp/content/x/f"); got.StatusCode != 503 {
-		t.Errorf("GET = %d", got.StatusCode)
+	for name, o := range map[string]*siteOptions{
+		"no such directory": {Options: content.Options{WorkDir: t.TempDir() + "/gone"}},
+		"none":              {noWorkDir: true},
+	} {
+		s := newSite(t, sqlite(t), o)
+		s.absent(models.OnDemand, newUpstream(t, sends("text", true)).URL, promise("text"))
+		if got := s.get("/pulp/content/x/f"); got.StatusCode != 503 {
+			t.Errorf("%s: GET = %d", name, got.StatusCode)
+		}
 	}
 }
 

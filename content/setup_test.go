@@ -114,8 +114,9 @@ type site struct {
 
 type siteOptions struct {
 	content.Options
-	store    string
-	storeOpt *storage.Options
+	store     string
+	storeOpt  *storage.Options
+	noWorkDir bool
 }
 
 func newSite(t testing.TB, dbURL string, o *siteOptions) *site {
@@ -133,7 +134,7 @@ func newSite(t testing.TB, dbURL string, o *siteOptions) *site {
 		t.Fatal(err)
 	}
 	pool := download.NewPool(0)
-	if o.WorkDir == "" {
+	if o.WorkDir == "" && !o.noWorkDir {
 		o.WorkDir = t.TempDir()
 	}
 	if s.app, err = content.New(s.db, s.store, pool, &o.Options); err != nil {

@@ -71,6 +71,9 @@ func (s *spool) create() error {
 	if s.file != nil {
 		return nil
 	}
+	if s.dir == "" { // which to CreateTemp is the system's
+		return fmt.Errorf("%w: Options.WorkDir is not set: %w", errSpool, pulperr.Unavailable)
+	}
 	f, err := os.CreateTemp(s.dir, "pulp-content-")
 	if err != nil {
 		return fmt.Errorf("%w: %w: %w", errSpool, pulperr.Unavailable, err)

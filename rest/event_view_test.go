@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -210,6 +211,34 @@ func TestEventsEndWithTheServer(t *testing.T) {
 	if w.Code != 200 {
 		t.Errorf("status = %d", w.Code)
 	}
+}
+
+// TestFollowedEventsEndWithTheServer has a stream that somebody follows when the server shuts down.
+func TestFollowedEventsEndWithTheServer(t *testing.T) {
+	t.Parallel()
+	b := setup(t, dbtest.SQLite(t), nil)
+	serving, end := context.WithCancel(t.Context())
+	server := httptest.NewUnstartedServer(b.api)
+	base := rest.WithDrain(context.WithoutCancel(t.Context()), serving)
+	server.Config.BaseContext = func(net.Listener) context.Context { return base }
+	server.Start()
+	t.Cleanup(func() { server.CloseClientConnections(); server.Close() })
+	s := follow(t, server.URL+"/pulp/api/v3/tasks/events/")
+	_, err := tasking.Define[struct{}]("file.progress").Dispatch(t.Context(), b.queue, struct{}{})
+	must(t, err)
+	if e, ok := s.next(); !ok || e.event != "task" {
+		t.Fatalf("first event = %+v, %t", e, ok)
+	}
+	end()
+	if e, ok := s.next(); ok {
+		t.Errorf("event after the end of the server: %+v", e)
+	}
+	if err := s.lines.Err(); err != nil {
+		t.Errorf("the stream ended with %v", err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	must(t, server.Config.Shutdown(ctx)) // nothing holds it up
 }
 
 func TestQuietStreamsStayAlive(t *testing.T) {

@@ -83,6 +83,17 @@ func (d *delivery) reset() {
 
 // offer hands a task to asynq and reports false if asynq has it already.
 func (d *delivery) offer(ctx context.Context, t sqldialect.ReadyTask) (bool, error) {
+	fresh, err := d.send(ctx, t)
+	if err != nil {
+		d.failed()
+		return false, err
+	}
+	d.answered()
+	return fresh, nil
+}
+
+// send is offer without a note of whether Redis answers.
+func (d *delivery) send(ctx context.Context, t sqldialect.ReadyTask) (bool, error) {
 	d.mu.Lock()
 	if d.closed {
 		d.mu.Unlock()
@@ -95,13 +106,10 @@ func (d *delivery) offer(ctx context.Context, t sqldialect.ReadyTask) (bool, err
 		asynq.Queue(d.core.queueName(t.Queue)), asynq.MaxRetry(neverArchive), asynq.Timeout(noTimeout))
 	switch {
 	case errors.Is(err, asynq.ErrTaskIDConflict):
-		d.answered()
 		return false, nil
 	case err != nil:
-		d.failed()
 		return false, fmt.Errorf("tasking: enqueue: %w", err)
 	}
-	d.answered()
 	return true, nil
 }
 
@@ -134,15 +142,19 @@ func (q *Queue) deliver(ctx context.Context, tasks ...sqldialect.ReadyTask) {
 	if q.delivery.spared() {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), enqueueBudget)
-	defer cancel()
-	if err := q.delivery.enqueue(ctx, tasks[:min(len(tasks), enqueueInline)]); err != nil {
-		q.log.WarnContext(ctx, "task is delivered later", "err", err)
+	ctx = context.WithoutCancel(ctx)
+	n, err := q.delivery.enqueue(ctx, tasks[:min(len(tasks), enqueueInline)])
+	if err != nil {
+		q.log.WarnContext(ctx, "tasks are delivered later", "tasks", len(tasks)-n, "err", err)
+	}
+	if n == 0 {
 		return
 	}
-	if len(tasks) > enqueueInline {
-		if err := q.deliverSoon(ctx, tasks[enqueueInline:]); err != nil {
-			q.log.WarnContext(ctx, "tasks are delivered later", "tasks", len(tasks)-enqueueInline, "err", err)
+	ctx, cancel := context.WithTimeout(ctx, enqueueBudget) // a new one: the tasks may have used up the first
+	defer cancel()
+	if rest := tasks[n:]; len(rest) > 0 {
+		if err := q.deliverSoon(ctx, rest); err != nil {
+			q.log.WarnContext(ctx, "tasks are delivered later", "tasks", len(rest), "err", err)
 		}
 	}
 	q.wake(ctx)
@@ -163,14 +175,24 @@ func (q *Queue) wake(ctx context.Context) {
 	}
 }
 
-// enqueue hands tasks to asynq. One that asynq has already counts as delivered.
-func (d *delivery) enqueue(ctx context.Context, tasks []sqldialect.ReadyTask) error {
-	for _, t := range tasks {
-		if _, err := d.offer(ctx, t); err != nil {
-			return err
+// enqueue hands tasks to asynq and returns how many it did within its budget, of which the end is no error. One that
+// asynq has already counts as delivered. A Redis that took some and then ran out of time is slow, but not away.
+func (d *delivery) enqueue(ctx context.Context, tasks []sqldialect.ReadyTask) (int, error) {
+	ctx, cancel := context.WithTimeout(ctx, enqueueBudget)
+	defer cancel()
+	for i, t := range tasks {
+		_, err := d.send(ctx, t)
+		switch {
+		case err == nil:
+			d.answered()
+		case i > 0 && ctx.Err() != nil:
+			return i, nil
+		default:
+			d.failed()
+			return i, err
 		}
 	}
-	return nil
+	return len(tasks), nil
 }
 
 func messageID(t sqldialect.ReadyTask) string { return t.ID.String() + "." + strconv.Itoa(t.Gen) }

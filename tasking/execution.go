@@ -39,7 +39,7 @@ var errGoexit = errors.New("tasking: the task ended its goroutine (runtime.Goexi
 // allows it then, the task with which the slot goes on.
 func (w *Worker) run(l *life, c *claimed, raw []byte, continues func() bool) (models.TaskState, *claimed) {
 	w.q.emit(taskEvent(&c.Task, models.Running))
-	x, env, err := w.begin(c, w.limit(c))
+	x, env, err := w.begin(w.q.tel.starting(attemptContext(c), c), c, w.limit(c))
 	if err != nil {
 		return w.conclude(l, x, env, ending{state: models.Failed, err: w.taskError(err)}, continues)
 	}
@@ -61,10 +61,13 @@ func (w *Worker) limit(c *claimed) time.Duration {
 	return w.bindings[c.Name].opts.Timeout
 }
 
+// attemptContext is what the context of an attempt begins with.
+func attemptContext(c *claimed) context.Context {
+	return WithCID(context.WithValue(context.Background(), taskKey, c.ID), c.LoggingCID)
+}
+
 // begin makes the surroundings of a task.
-func (w *Worker) begin(c *claimed, limit time.Duration) (*execution, *Env, error) {
-	ctx := context.WithValue(context.Background(), taskKey, c.ID)
-	ctx = w.q.tel.starting(WithCID(ctx, c.LoggingCID), c)
+func (w *Worker) begin(ctx context.Context, c *claimed, limit time.Duration) (*execution, *Env, error) {
 	if c.UserID != nil {
 		ctx = WithUser(ctx, *c.UserID)
 	}

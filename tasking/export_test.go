@@ -87,6 +87,30 @@ func Redis(q *Queue) redis.UniversalClient {
 // RedisName returns the name of the default queue within Redis.
 func RedisName(q *Queue) string { return q.queueName(defaultQueue) }
 
+// Deliver announces tasks that are ready as generation gen.
+func Deliver(ctx context.Context, q *Queue, gen int, ids ...uuid.UUID) {
+	list := make([]sqldialect.ReadyTask, len(ids))
+	for i, id := range ids {
+		list[i] = sqldialect.ReadyTask{ID: id, Queue: defaultQueue, Gen: gen}
+	}
+	q.deliver(ctx, list...)
+}
+
+// Spared reports whether dispatches leave Redis alone because it failed.
+func Spared(q *Queue) bool { return q.delivery.spared() }
+
+// SetBacklog makes the queue believe that so many tasks were ready when somebody counted.
+func SetBacklog(q *Queue, n int64) { q.backlog.Store(n) }
+
+// Grace returns after what time a task counts as lost on its way.
+func Grace(q *Queue) time.Duration { return q.grace() }
+
+// Relay delivers what is due.
+func Relay(ctx context.Context, w *Worker) error { return w.relay(ctx) }
+
+// CheckEpoch finds out whether Redis has lost its data.
+func CheckEpoch(ctx context.Context, w *Worker) error { return w.checkEpoch(ctx) }
+
 // Sweep repairs what should never be.
 func Sweep(ctx context.Context, w *Worker) error { return w.sweep(ctx) }
 

@@ -3,10 +3,14 @@ package tasking_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"testing"
 	"time"
+
+	"github.com/google/uuid"
+	"github.com/hibiken/asynq"
 
 	"github.com/pulpgo/pulpcore/internal/dbtest"
 	"github.com/pulpgo/pulpcore/models"
@@ -102,10 +106,10 @@ func TestFaultF70APIProcessKilled(t *testing.T) {
 func TestFaultF71IncompatibleVersions(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
-		t.Skip("waits until a message comes again")
+		t.Skip("waits until somebody looks for what is left over")
 	}
 	l := newRedisLab(t, dbtest.SQLite(t))
-	stop := l.work(tasking.WorkerOptions{Versions: map[string]string{"lab": "1.9"}})
+	l.work(tasking.WorkerOptions{Versions: map[string]string{"lab": "1.9"}})
 	o := func() *tasking.Options { return &tasking.Options{Versions: map[string]string{"lab": "1.10"}} }
 	task, canceled := l.send(labArgs{Name: "x"}, o()), l.send(labArgs{Name: "canceled"}, o())
 	eventually(t, "messages that were put back", func() bool {
@@ -122,10 +126,43 @@ func TestFaultF71IncompatibleVersions(t *testing.T) {
 	l.q = l.open()
 	l.work(tasking.WorkerOptions{Versions: map[string]string{"lab": "1.10.1"}})
 	l.q = own
-	stop() // or the two would take turns at the message, a quarter of a minute each
 	l.wait(task, models.Completed)
 	l.ran("x", 1)
 	l.ran("canceled", 0)
+}
+
+// TestTooOldWorkersKeepNoTasks has messages that idle workers leave to others, and a new worker that could take them.
+func TestTooOldWorkersKeepNoTasks(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("waits until somebody looks for what is left over")
+	}
+	both(t, func(t *testing.T, dbURL, redisURL string) {
+		l := newLab(t, dbURL, redisURL)
+		const tasks = 6
+		for range 2 {
+			l.work(tasking.WorkerOptions{Versions: map[string]string{"lab": "1.9"}})
+		}
+		ids := map[string]uuid.UUID{}
+		for i := range tasks {
+			name := fmt.Sprint("x", i)
+			ids[name] = l.send(labArgs{Name: name}, &tasking.Options{Versions: map[string]string{"lab": "1.10"}})
+		}
+		inspector := asynq.NewInspectorFromRedisClient(tasking.Redis(l.q))
+		eventually(t, "messages that were put back", func() bool {
+			info, err := inspector.GetQueueInfo(tasking.RedisName(l.q))
+			return err == nil && info.Retry == tasks
+		})
+		began := time.Now()
+		l.work(tasking.WorkerOptions{Versions: map[string]string{"lab": "1.10"}})
+		for name, id := range ids {
+			l.wait(id, models.Completed)
+			l.ran(name, 1)
+		}
+		if took := time.Since(began); took > 12*time.Second { // the messages come again after 15 s at the earliest
+			t.Errorf("the tasks took %v", took)
+		}
+	})
 }
 
 func TestFaultF77KeyLost(t *testing.T) {

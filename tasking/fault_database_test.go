@@ -49,6 +49,7 @@ func TestFaultsOfTheDatabase(t *testing.T) {
 		"F4 dispatch without an answer":            faultDispatchWithoutAnswer,
 		"F45 restart":                              faultRestart,
 		"F46 down for long":                        faultDown,
+		"F46b no answer for long":                  faultStall,
 		"F47 claim without an answer":              faultClaimWithoutAnswer,
 		"F48 end without an answer":                faultEndWithoutAnswer,
 		"F48 end that does not arrive":             faultEndLost,
@@ -56,6 +57,7 @@ func TestFaultsOfTheDatabase(t *testing.T) {
 		"F49 connections terminated before commit": faultTerminatedBackends,
 		"F50 the claim is forgotten":               faultClaimForgotten,
 		"F52 vacuum is held up":                    faultNoVacuum,
+		"F60 reservation without an answer":        faultReserveWithoutAnswer,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -158,6 +160,83 @@ func faultDown(t *testing.T, l *pgLab) {
 	l.noReservations()
 }
 
+// faultStall keeps everything back that workers say to the database and hear from it, for longer than their TTL. Nobody
+// can tell then who is alive, and nobody may be missed for it.
+func faultStall(t *testing.T, l *pgLab) {
+	l.work(tasking.WorkerOptions{})
+	l.start(labConfig{Kind: tasking.KindAPI, Slots: -1}) // observes
+	ids := map[string]uuid.UUID{}
+	for _, name := range []string{"goes on", "ended"} {
+		ids[name] = l.send(labArgs{Name: name, Exclusive: []string{name}, Do: "wait"})
+		l.begun(name)
+		ids["behind "+name] = l.send(labArgs{Name: "behind " + name, Exclusive: []string{name}})
+	}
+	eventually(t, "two workers", func() bool { return len(l.workers()) == 2 })
+	before := l.workers()
+	l.proxy.Stall()
+	l.let("ended") // its end has to wait
+	eventually(t, "the end of the body", func() bool { return l.lines("end", "ended") == 1 })
+	sent := make(chan error, 1)
+	go func() {
+		_, err := labTask.Dispatch(context.WithoutCancel(t.Context()), l.q, labArgs{Dir: l.dir, Name: "during"})
+		sent <- err
+	}()
+	<-time.After(3 * labTTL)
+	l.proxy.Resume()
+	if err := <-sent; err != nil {
+		t.Errorf("Dispatch() = %v during the stall", err)
+	}
+	l.let("goes on")
+	for name, id := range ids {
+		l.settled(id)
+		task := l.get(id)
+		// Whether a task is told to stop depends on when its worker noticed.
+		lost := name == "goes on" && task.Error != nil &&
+			task.Error.Reason == "The worker lost its connection to the database."
+		if task.State != models.Completed && !lost {
+			t.Errorf("%s is %s, error %+v", name, task.State, task.Error)
+		}
+	}
+	eventually(t, "the end of what was dispatched meanwhile", func() bool { return l.lines("end", "during") == 1 })
+	for _, name := range []string{"goes on", "ended", "behind goes on", "behind ended", "during"} {
+		l.ran(name, 1)
+	}
+	if after := l.workers(); !slices.Equal(before, after) {
+		t.Errorf("workers before %v, after %v", before, after)
+	}
+	eventually(t, "the end of all tasks", func() bool { // what was dispatched meanwhile among them
+		n, err := l.q.Unfinished(t.Context())
+		return err == nil && len(n) == 0
+	})
+	l.noReservations()
+}
+
+// faultReserveWithoutAnswer loses the answer to the commit of a reservation that a running task makes.
+func faultReserveWithoutAnswer(t *testing.T, l *pgLab) {
+	reserver := tasking.Define[noArgs]("test.reserver")
+	l.work(tasking.WorkerOptions{TTL: 10 * time.Second, Bindings: []tasking.Binding{reserver.Do(
+		func(ctx context.Context, env *tasking.Env, _ noArgs) error {
+			reserve := func(names ...string) error {
+				return env.DB.Tx(ctx, func(tx *models.Tx) error { return env.Reserve(ctx, tx, tasking.Named(names...)...) })
+			}
+			cut := l.proxy.CutAfter("array_append(reserved_resources", "commit")
+			if err := reserve("once", "twice"); err == nil {
+				t.Error("Reserve() = nil without an answer")
+			}
+			<-cut
+			if err := reserve("twice"); err != nil { // as a task does that got no answer
+				t.Errorf("second Reserve() = %v", err)
+			}
+			return nil
+		})}})
+	ticket, err := reserver.Dispatch(t.Context(), l.q, noArgs{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.settles(ticket.TaskID, models.Completed)
+	l.noReservations()
+}
+
 // faultClaimWithoutAnswer has several messages about the task that share the claim: while the first claim, of another
 // task, waits, they gather.
 func faultClaimWithoutAnswer(t *testing.T, l *pgLab) {
@@ -194,11 +273,16 @@ func faultClaimWithoutAnswer(t *testing.T, l *pgLab) {
 // settles is wait for a database whose connections break: a read that fails is made again.
 func (l *pgLab) settles(id uuid.UUID, want models.TaskState) {
 	l.t.Helper()
+	l.settled(id)
+	l.wait(id, want)
+}
+
+func (l *pgLab) settled(id uuid.UUID) {
+	l.t.Helper()
 	eventually(l.t, "a task's end", func() bool {
 		task, err := l.q.Get(l.t.Context(), id)
 		return err == nil && task.State.Final()
 	})
-	l.wait(id, want)
 }
 
 // slow keeps a slot from going straight on to the task's follower.

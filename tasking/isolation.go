@@ -26,7 +26,8 @@ type request struct {
 	Task        uuid.UUID     `json:"task"`
 	Claim       uuid.UUID     `json:"claim"`
 	WorkDir     string        `json:"work_dir"`
-	CancelGrace time.Duration `json:"cancel_grace"` // after it the process sends the stacks of a task that does not stop
+	CancelGrace time.Duration `json:"cancel_grace"`    // see WorkerOptions; then the process sends the task's stacks
+	Trace       *string       `json:"trace,omitempty"` // of the attempt, in which the process goes on
 }
 
 // order tells the process to stop.
@@ -38,6 +39,7 @@ type order struct {
 type message struct {
 	Stuck   string        `json:"stuck,omitempty"` // stacks of a task that does not stop
 	Outcome *childOutcome `json:"outcome,omitempty"`
+	fault   string        // why nothing more can be read, in words for clients; of the reader, not the process
 }
 
 // childOutcome is what the function returned.
@@ -168,7 +170,8 @@ func (w *Worker) isolate(env *Env) (json.RawMessage, error) {
 		return nil, err
 	}
 	c := env.claimed
-	p, err := startProcess(env, w.opts.Command(), request{c.ID, c.ClaimID, dir.Name(), w.opts.CancelGrace})
+	p, err := startProcess(env, w.opts.Command(),
+		request{c.ID, c.ClaimID, dir.Name(), w.opts.CancelGrace, traceOf(env.ctx)})
 	if err != nil {
 		return nil, fmt.Errorf("tasking: process of task %s: %w: %w", c.ID, pulperr.Unavailable, err)
 	}

@@ -163,7 +163,8 @@ func (i *isolated) execute(ctx context.Context) (json.RawMessage, error) {
 	if err := os.Chdir(i.req.WorkDir); err != nil {
 		return nil, fmt.Errorf("tasking: work directory: %w: %w", pulperr.Unavailable, err)
 	}
-	x, env, err := w.begin(c, 0)
+	// The worker counts the attempt and has its span.
+	x, env, err := w.begin(withTrace(attemptContext(c), i.req.Trace), c, 0)
 	if err != nil {
 		return nil, err
 	}

@@ -31,6 +31,7 @@ const isolatedDB = "PULP_TASKING_ISOLATED_DB"
 var (
 	odd      = tasking.Define[oddArgs]("test.odd")
 	isolated = &tasking.BindingOptions{Subprocess: true}
+	within   = tasking.Define[noArgs]("test.within") // dispatched by it
 )
 
 // oddArgs are those of a task that ends as it is told.
@@ -68,7 +69,8 @@ func isolatedMain(url string) error {
 	}
 	defer db.Close()
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
-	q, err := tasking.NewQueue(db, &tasking.QueueOptions{Log: log})
+	seen := newSightings(os.Getenv(isolatedSightings))
+	q, err := tasking.NewQueue(db, &tasking.QueueOptions{Log: log, Tracer: seen.tracer, Meter: seen.meter})
 	if err != nil {
 		return err
 	}
@@ -79,7 +81,7 @@ func isolatedMain(url string) error {
 	if err != nil {
 		return err
 	}
-	return w.RunIsolated(ctx)
+	return errors.Join(w.RunIsolated(ctx), seen.write(ctx))
 }
 
 func oddBody(ctx context.Context, env *tasking.Env, a oddArgs) (any, error) {
@@ -100,10 +102,28 @@ func oddBody(ctx context.Context, env *tasking.Env, a oddArgs) (any, error) {
 	case "kill":
 		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 		select {}
+	case "garbage":
+		return nil, report("no report\n", 1)
+	case "flood":
+		return nil, report(`{"unknown":"`+strings.Repeat("x", 64<<10)+"\"}\n", 1100)
+	case "dispatch":
+		_, err := within.Dispatch(ctx, env.Queue, noArgs{})
+		return nil, err
 	case "obey", "ignore":
 		return nil, holdLock(ctx, env, a)
 	}
 	return look(ctx, env)
+}
+
+// report writes where only the engine should, and does not return.
+func report(text string, times int) error {
+	f := os.NewFile(3, "report")
+	for range times {
+		if _, err := f.WriteString(text); err != nil {
+			return err
+		}
+	}
+	select {}
 }
 
 // holdLock says that it has begun and is locked until the process ends.
@@ -282,6 +302,8 @@ func TestIsolatedTaskFails(t *testing.T) {
 			{end: "exit", reason: "The task's process exited with status 3."},
 			{end: "exit quietly", reason: "The task's process exited with status 0."},
 			{end: "kill", reason: "Killed by signal 9."},
+			{end: "garbage", reason: "The report of the task's process cannot be read."},
+			{end: "flood", reason: "The task's process reported more than 67108864 bytes."},
 		} {
 			task := b.wait(b.odd(tt.end, ""), models.Failed)
 			e := task.Error

@@ -3,6 +3,7 @@ package tasking
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -41,6 +42,7 @@ type processEnd struct {
 	result json.RawMessage
 	err    error
 	stuck  string // its stacks, if it did not stop
+	fault  string // why its report could not be used
 	killed bool   // by its worker
 }
 
@@ -102,19 +104,29 @@ func (p *process) send(what any) {
 	}
 }
 
-// readReport passes on what the process says about its task.
+// readReport passes on what the process says about its task. Where it says what nobody can use, the last message tells
+// why. Nobody reads on, so the pipe is closed: the process would wait for ever to get rid of the rest.
 func (p *process) readReport() {
 	defer close(p.messages)
-	d := json.NewDecoder(io.LimitReader(p.report, maxReport))
+	defer p.report.Close()
+	limited := &io.LimitedReader{R: p.report, N: maxReport}
+	d := json.NewDecoder(limited)
 	for {
 		var m message
-		if err := d.Decode(&m); err != nil {
-			if !errors.Is(err, io.EOF) && !errors.Is(err, os.ErrDeadlineExceeded) {
-				p.log.Warn("the report of the task's process cannot be read", "err", err)
-			}
-			return
+		err := d.Decode(&m)
+		switch {
+		case err == nil:
+			p.messages <- m
+			continue
+		case limited.N <= 0:
+			p.messages <- message{fault: fmt.Sprintf("The task's process reported more than %d bytes.", maxReport)}
+		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, os.ErrDeadlineExceeded):
+			return // it has closed the pipe, by its end mostly
+		default:
+			p.messages <- message{fault: "The report of the task's process cannot be read."}
 		}
-		p.messages <- m
+		p.log.Warn("the report of the task's process cannot be read", "err", err)
+		return
 	}
 }
 
@@ -153,6 +165,9 @@ func (p *process) wait(ctx context.Context, grace time.Duration) *processEnd {
 			case m.Stuck != "":
 				end.stuck = m.Stuck
 				timer.Reset(0)
+			case m.fault != "":
+				end.fault = m.fault
+				_ = killGroup(p.cmd.Process) // else it ends this moment
 			case m.Outcome != nil:
 				said, stop = m.Outcome, nil
 				timer.Reset(grace) // for what the program does after the task
@@ -170,6 +185,7 @@ func (p *process) wait(ctx context.Context, grace time.Duration) *processEnd {
 				if m.Outcome != nil {
 					said = m.Outcome
 				}
+				end.fault = cmp.Or(end.fault, m.fault)
 			}
 			p.readers.Wait()
 			closeAll(p.orders, p.report, p.output)
@@ -212,6 +228,8 @@ func (p *process) judge(ctx context.Context, end *processEnd, said *childOutcome
 		end.err = said.Err
 	case said != nil:
 		end.result = said.Result
+	case end.fault != "":
+		end.err = &deathError{end.fault, string(p.tail)}
 	case signal == int(syscall.SIGTERM) && errors.Is(context.Cause(ctx), ErrCanceled):
 		end.err = context.Cause(ctx) // before it could listen
 	case signal != 0:

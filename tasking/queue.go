@@ -38,6 +38,7 @@ type core struct {
 	events    *events
 	outbox    *outbox
 	listening chan struct{} // a token for the worker that receives the events of other processes
+	ticking   chan struct{} // a token for the worker that keeps the clock of the embedded Redis
 	tel       *telemetry    // nil without a provider
 
 	dispatches  *batcher[*spec, dispatched]
@@ -87,7 +88,8 @@ func NewQueue(db *models.DB, opts *QueueOptions) (*Queue, error) {
 	}
 	c := &core{
 		kind: db.Conn().Kind, log: opts.Log, prefix: opts.Prefix, events: newEvents(),
-		listening: make(chan struct{}, 1), versions: opts.Versions, preferDefer: opts.PreferDefer,
+		listening: make(chan struct{}, 1), ticking: make(chan struct{}, 1),
+		versions: opts.Versions, preferDefer: opts.PreferDefer,
 	}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)

@@ -8,7 +8,6 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/pulpgo/pulpcore/internal/sqldialect"
 	"github.com/pulpgo/pulpcore/models"
 )
 
@@ -166,31 +165,4 @@ func (w *Worker) forget(tasks []*claimed) {
 	for _, c := range tasks {
 		delete(w.reaping, c.ID)
 	}
-}
-
-// sweep repairs what should never be: tasks that wait for nothing and reservations of tasks that have ended.
-func (w *Worker) sweep(ctx context.Context) error {
-	var ready []sqldialect.ReadyTask
-	err := w.q.tx(ctx, func(tx *models.Tx) error {
-		var orphans int64
-		err := execIn(ctx, tx.Bun(), &orphans, `DELETE FROM core_taskresource WHERE task_id IN (
-			SELECT r.task_id FROM core_taskresource r JOIN core_task t ON t.pulp_id = r.task_id
-			WHERE t.state NOT IN ('waiting', 'running', 'canceling'))`)
-		if err != nil {
-			return err
-		}
-		if ready, err = w.q.kind.GrantStranded(ctx, tx.Bun()); err != nil {
-			return err
-		}
-		if len(ready) > 0 || orphans > 0 {
-			w.q.tel.repaired(ctx, len(ready), orphans)
-			w.log.ErrorContext(ctx, "reservations were repaired; please report this",
-				"stranded", len(ready), "orphans", orphans)
-		}
-		return nil
-	})
-	if err == nil {
-		w.q.deliver(ctx, ready...)
-	}
-	return wrap(err, "sweep reservations")
 }

@@ -86,15 +86,28 @@ func (w *Worker) checkEviction(ctx context.Context) {
 // due is a ready task that nobody has claimed.
 type due struct {
 	sqldialect.ReadyTask
-	UnblockedAt time.Time `bun:"unblocked_at"`
+	Stale bool `bun:"stale"` // it became ready so long ago that a worker with its message counts as dead
+}
+
+// forgetBacklog halves the backlog, which is counted only where something is due: after a peak nothing may be, and
+// tasks would count as on their way for long. Where the peak goes on, the next batch tells.
+func (c *core) forgetBacklog() {
+	n := c.backlog.Load()
+	c.backlog.CompareAndSwap(n, n/2)
 }
 
 // relay delivers what is due, batch by batch.
 func (w *Worker) relay(ctx context.Context) error {
-	for {
+	for first := true; ; first = false {
 		batch, err := w.takeDue(ctx)
-		if err != nil || len(batch) == 0 {
+		if err != nil {
 			return err
+		}
+		if len(batch) == 0 {
+			if first {
+				w.q.forgetBacklog()
+			}
+			return nil
 		}
 		doubtful, err := w.redeliver(ctx, batch)
 		if err != nil {
@@ -116,6 +129,7 @@ func (w *Worker) takeDue(ctx context.Context) ([]due, error) {
 	var waiting []uuid.UUID // a cheap look first: there is nothing nearly always
 	args := sqldialect.Named{
 		"lease": w.q.kind.After(relayLease), "now": w.q.kind.Now(), "limit": relayBatch, "lock": w.q.kind.SkipLocked(),
+		"stale": w.q.kind.After(-w.activeTooLong()),
 	}
 	const isDue = `state = 'waiting' AND unblocked_at IS NOT NULL AND deliver_due <= ?now
 		AND (not_before IS NULL OR not_before <= ?now)`
@@ -128,7 +142,7 @@ func (w *Worker) takeDue(ctx context.Context) ([]due, error) {
 		batch = nil
 		return tx.Bun().NewRaw(`UPDATE core_task SET deliver_due = ?lease WHERE pulp_id IN (
 				SELECT pulp_id FROM core_task WHERE `+isDue+` ORDER BY deliver_due LIMIT ?limit ?lock)
-			RETURNING pulp_id, queue, delivery_gen, versions, unblocked_at`, args).Scan(ctx, &batch)
+			RETURNING pulp_id, queue, delivery_gen, versions, unblocked_at <= ?stale AS stale`, args).Scan(ctx, &batch)
 	})
 	return batch, wrap(err, "take undelivered tasks")
 }
@@ -147,7 +161,7 @@ func (w *Worker) redeliver(ctx context.Context, batch []due) (doubtful map[uuid.
 			continue
 		}
 		state := w.q.delivery.messageState(t.ReadyTask)
-		if state == asynq.TaskStateActive && time.Since(t.UnblockedAt) < w.activeTooLong() {
+		if state == asynq.TaskStateActive && !t.Stale {
 			doubtful[t.ID] = true
 			continue
 		}
@@ -266,30 +280,35 @@ func (w *Worker) checkEpoch(ctx context.Context) error {
 	if err != nil || (word != "" && word == known) {
 		return err
 	}
-	return w.q.tx(ctx, func(tx *models.Tx) error { return w.newEpoch(ctx, tx, client) })
+	return w.newEpoch(ctx, client, word)
 }
 
-// newEpoch is what happens after Redis lost its data, once for all workers.
-func (w *Worker) newEpoch(ctx context.Context, tx *models.Tx, client redis.UniversalClient) error {
-	known, err := w.q.meta(ctx, tx.Bun(), metaEpoch, true)
-	if err != nil {
-		return err
+// newEpoch is what happens after Redis lost its data, once for all workers. Redis has the word first and the database
+// follows, in a transaction that does not wait for Redis. If a worker dies between the two, the next look finds two
+// words and goes on here. Of those that look at the same time one sets the word, and the others find it.
+func (w *Worker) newEpoch(ctx context.Context, client redis.UniversalClient, word string) error {
+	key := w.q.channel("epoch")
+	if word == "" {
+		err := client.SetArgs(ctx, key, strings.ToLower(rand.Text()), redis.SetArgs{Mode: "NX"}).Err()
+		if err != nil && !errors.Is(err, redis.Nil) {
+			return err
+		}
+		if word, err = client.Get(ctx, key).Result(); err != nil {
+			return err
+		}
 	}
-	word, err := client.Get(ctx, w.q.channel("epoch")).Result()
-	if err != nil && !errors.Is(err, redis.Nil) {
-		return err
-	}
-	if word != "" && word == known {
-		return nil // another worker was faster
-	}
-	word = strings.ToLower(rand.Text())
-	if err := w.q.setMeta(ctx, tx.Bun(), metaEpoch, word); err != nil {
-		return err
-	}
-	if err := w.q.deliverAllSoon(ctx, tx.Bun()); err != nil {
-		return err
-	}
-	if err := client.Set(ctx, w.q.channel("epoch"), word, 0).Err(); err != nil {
+	changed := false
+	err := w.q.tx(ctx, func(tx *models.Tx) error {
+		known, err := w.q.meta(ctx, tx.Bun(), metaEpoch, true)
+		if changed = err == nil && known != word; !changed {
+			return err // another worker was faster
+		}
+		if err := w.q.setMeta(ctx, tx.Bun(), metaEpoch, word); err != nil {
+			return err
+		}
+		return w.q.deliverAllSoon(ctx, tx.Bun())
+	})
+	if err != nil || !changed {
 		return err
 	}
 	w.q.delivery.reset()
@@ -299,13 +318,20 @@ func (w *Worker) newEpoch(ctx context.Context, tx *models.Tx, client redis.Unive
 }
 
 // keepPolling takes ready tasks straight from the database: always where Redis is in this process, and else while Redis
-// is away.
+// is away; and now and then those that are left over.
 func (w *Worker) keepPolling(ctx context.Context, l *life) {
 	ticker := time.NewTicker(pollInterval)
 	defer ticker.Stop()
+	leftOver := time.NewTicker(leftOverInterval)
+	defer leftOver.Stop()
 	for {
 		select {
 		case <-ticker.C:
+		case <-leftOver.C:
+			if w.q.embedded == nil {
+				w.takeLeftOver(ctx, l)
+			}
+			continue
 		case <-l.drain:
 			return
 		case <-ctx.Done():
@@ -330,31 +356,23 @@ func (w *Worker) pollOnce(ctx context.Context, l *life) {
 				}
 				return
 			}
-			free := false
-			select {
-			case slots <- struct{}{}:
-				free = true
-			default:
-			}
-			if !free {
+			if !w.tryInSlot(l, queue, t.ID) {
 				break
 			}
-			if w.enter() == nil {
-				<-slots
-				return
-			}
-			go func() { // counted in l.busy, which the worker waits for
-				defer l.busy.Done()
-				defer func() { <-slots }()
-				_ = w.tryTask(l, t.ID) // it says itself what goes wrong, and the next look tries again
-			}()
 		}
 	}
 }
 
-// keepClock lets time pass in the Redis of this process, which has no clock of its own.
+// keepClock lets time pass in the Redis of this process, which has no clock of its own. One worker of a process does
+// so; when it ends another one goes on.
 func (w *Worker) keepClock(ctx context.Context, _ *life) {
 	if w.q.embedded == nil {
+		return
+	}
+	select {
+	case w.q.ticking <- struct{}{}:
+		defer func() { <-w.q.ticking }()
+	case <-ctx.Done():
 		return
 	}
 	ticker := time.NewTicker(time.Second)

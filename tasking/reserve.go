@@ -1,6 +1,7 @@
 package tasking
 
 import (
+	"cmp"
 	"context"
 	"slices"
 
@@ -19,8 +20,7 @@ func (e *Env) Reserve(ctx context.Context, tx *models.Tx, resources ...Resource)
 	if err != nil {
 		return err
 	}
-	own := e.claimed.reserved()
-	names = slices.DeleteFunc(names, func(n string) bool { return slices.Contains(own, n) })
+	names = slices.DeleteFunc(names, func(n string) bool { return slices.Contains(e.claimed.ReservedResources, n) })
 	slices.Sort(names)
 	names = slices.Compact(names)
 	kind := tx.Conn().Kind
@@ -33,15 +33,27 @@ func (e *Env) Reserve(ctx context.Context, tx *models.Tx, resources ...Resource)
 		if err != nil {
 			return wrap(err, "reserve %q", name)
 		}
-		if !free {
-			return pulperr.Public(pulperr.Locked, "another task has reserved %q", name)
+		if free {
+			// Already now, because the answer to the commit may get lost; to release what was not reserved does no harm.
+			e.claimed.addReserved([]string{name})
+			continue
+		}
+		if own, err := e.owns(ctx, tx, key); err != nil || !own {
+			return cmp.Or(err, pulperr.Public(pulperr.Locked, "another task has reserved %q", name))
 		}
 	}
-	tx.AfterCommit(func() { e.claimed.addReserved(names) })
 	return nil
 }
 
-// reserved returns what the task has reserved by now.
+// owns reports whether the task has reserved a resource for itself.
+func (e *Env) owns(ctx context.Context, tx *models.Tx, key int64) (bool, error) {
+	var found []int
+	err := tx.Bun().NewRaw("SELECT 1 FROM core_taskresource WHERE rkey = ? AND exclusive = ? AND seq = ?",
+		key, true, e.claimed.Seq).Scan(ctx, &found)
+	return len(found) > 0, wrap(err, "look for an own reservation")
+}
+
+// reserved returns what the task has reserved by now, and perhaps more.
 func (c *claimed) reserved() []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -100,5 +101,58 @@ func TestSweepRepairs(t *testing.T) {
 		}
 		b.wait(second, models.Completed)
 		b.noReservations()
+	})
+}
+
+// TestSweepFindsWhoIsFarBehind has a task that waits for nothing behind very many that do not.
+func TestSweepFindsWhoIsFarBehind(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, url string) {
+		t.Parallel()
+		b := setup(t, url, "")
+		if err := tasking.Pile(t.Context(), b.q, 1100, "r"); err != nil {
+			t.Fatal(err)
+		}
+		b.exec("UPDATE core_task SET worker_id = NULL, claim_id = NULL, state = 'waiting', attempt = 0, started_at = NULL" +
+			" WHERE state = 'running'")
+		stranded := b.dispatch(blockArgs{Name: "stranded", Exclusive: []string{"other"}})
+		b.exec("UPDATE core_task SET unblocked_at = NULL, deliver_due = NULL WHERE pulp_id = ?", stranded)
+		w := b.worker(tasking.WorkerOptions{})
+		for range 20 { // each goes as far as its time allows
+			if err := tasking.Sweep(t.Context(), w); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if b.get(stranded).UnblockedAt == nil {
+			t.Error("a task that nothing is in the way of stays blocked")
+		}
+		var granted int
+		if err := b.db.Bun().NewRaw("SELECT count(*) FROM core_task WHERE unblocked_at IS NOT NULL").
+			Scan(t.Context(), &granted); err != nil || granted != 2 {
+			t.Errorf("%d tasks are granted, %v, want the first and the stranded one", granted, err)
+		}
+	})
+}
+
+// TestSweepWithoutFindsDoesNotWrite sweeps while somebody else writes, which on SQLite is one at a time.
+func TestSweepWithoutFindsDoesNotWrite(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, url string) {
+		t.Parallel()
+		b := setup(t, url, "")
+		b.dispatch(blockArgs{Name: "first", Exclusive: []string{"r"}})
+		b.dispatch(blockArgs{Name: "second", Exclusive: []string{"r"}})
+		w := b.worker(tasking.WorkerOptions{})
+		err := b.db.Tx(t.Context(), func(tx *models.Tx) error {
+			if err := writeBeat(tx); err != nil {
+				return err
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+			defer cancel()
+			return tasking.Sweep(ctx, w)
+		})
+		if err != nil {
+			t.Errorf("Sweep() = %v while somebody writes", err)
+		}
 	})
 }

@@ -371,15 +371,18 @@ func TestCompleteTx(t *testing.T) {
 	})
 }
 
-// TestSlotGoesOnWithItsFollower runs a chain on one resource without a message for each link.
+// TestSlotGoesOnWithItsFollower runs a chain on one resource without a message, and so a claim, for each link.
 func TestSlotGoesOnWithItsFollower(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, dbURL, redisURL string) {
 		b := setup(t, dbURL, redisURL)
+		o := observe(t)
+		b.q = b.queueWith(o.options(redisURL))
 		link := tasking.Define[int]("test.link")
+		const links = 20
 		var order []int
 		var last *tasking.Ticket
-		for i := range 20 {
+		for i := range links {
 			var err error
 			if last, err = link.Dispatch(t.Context(), b.q, i, &tasking.Options{Exclusive: tasking.Named("r")}); err != nil {
 				t.Fatal(err)
@@ -392,6 +395,11 @@ func TestSlotGoesOnWithItsFollower(t *testing.T) {
 			if i != n {
 				t.Fatalf("order = %v", order)
 			}
+		}
+		// The first link, and one each time that the slot gives others their turn.
+		points := o.points()
+		if n := points["batch.size{batch=claim}"] - points["duplicates{}"]; n > links/2 {
+			t.Errorf("%v claims for %d links, want few", n, links)
 		}
 		b.noReservations()
 	})

@@ -311,14 +311,17 @@ var (
 const (
 	// putBackPause is how long a message waits that could not be dealt with.
 	putBackPause = 2 * time.Second
-	// incompatiblePause is how long one waits that another worker should take.
+	// incompatiblePause is how long a task waits that another worker should take.
 	incompatiblePause = 5 * time.Second
+	// leavePause is how long a message waits that another worker should take. It may be long, because one that could take
+	// it also looks for what is left over.
+	leavePause = 15 * time.Second
 )
 
 // retryDelay spreads the messages that this worker leaves to others, so that they get their turn at them.
 func retryDelay(_ int, err error, _ *asynq.Task) time.Duration {
 	if errors.Is(err, errIncompatible) {
-		return incompatiblePause + rand.N(incompatiblePause/3)
+		return leavePause + rand.N(leavePause/3)
 	}
 	return putBackPause
 }

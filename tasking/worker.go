@@ -104,6 +104,7 @@ type Worker struct {
 	inline   chan struct{}            // one token per immediate task executed in a dispatching call
 	claims   *batcher[uuid.UUID, claimOutcome]
 	finishes *batcher[*finishing, finished]
+	sweptTo  int64 // the place of the last blocked task that the sweep looked at; the relay's alone
 
 	mu       sync.Mutex
 	life     *life                    // nil unless running

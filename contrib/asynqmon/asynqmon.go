@@ -46,11 +46,15 @@ var _ asynq.RedisConnOpt = connection{}
 // payload shows the task that a message is about.
 type payload struct{}
 
-// FormatPayload returns the id of the task.
+// FormatPayload returns the id of the task, and behind it the versions of plugins that it needs, if any.
 func (payload) FormatPayload(_ string, raw []byte) string {
-	id, err := uuid.FromBytes(raw)
+	n := min(len(raw), len(uuid.UUID{}))
+	id, err := uuid.FromBytes(raw[:n])
 	if err != nil {
 		return "not a task's"
+	}
+	if versions := string(raw[n:]); versions != "" {
+		return id.String() + " " + versions
 	}
 	return id.String()
 }

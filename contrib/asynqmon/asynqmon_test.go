@@ -50,6 +50,10 @@ func TestHandlerShowsTheQueue(t *testing.T) {
 	if !strings.Contains(tasks.Body.String(), `"payload":"`+ticket.TaskID.String()) {
 		t.Errorf("pending tasks = %d %s, want the id of the task", tasks.Code, tasks.Body)
 	}
+	versions := "{\\\"test\\\":\\\"1.2\\\"}" // as JSON writes it within a text
+	if !strings.Contains(tasks.Body.String(), ticket.TaskID.String()+" "+versions) {
+		t.Errorf("pending tasks = %s, want the versions that the task needs", tasks.Body)
+	}
 	if w := do(h, "POST", "/mon/api/queues/"+name+":pause"); w.Code != http.StatusMethodNotAllowed {
 		t.Errorf("pause = %d, want that nothing can be changed", w.Code)
 	}
@@ -85,7 +89,9 @@ func queue(t *testing.T, redisURL string) *tasking.Queue {
 	if db, err = db.InDomain(t.Context(), models.DefaultDomain); err != nil {
 		t.Fatal(err)
 	}
-	q, err := tasking.NewQueue(db, &tasking.QueueOptions{RedisURL: redisURL})
+	q, err := tasking.NewQueue(db, &tasking.QueueOptions{
+		RedisURL: redisURL, Versions: map[string]string{"test": "1.2"}, // an App always has some
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

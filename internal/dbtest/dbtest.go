@@ -1,6 +1,8 @@
 // Package dbtest gives tests a database of their own: always SQLite, Postgres where PULP_TEST_POSTGRES_URL names a
 // server, and Redis where PULP_TEST_REDIS_URL names one or a redis-server is installed. It knows no schema and no
 // package of this module, so that every one of them can use it.
+//
+// Tests that need a server that is not there are skipped, loudly; with PULP_TEST_STRICT=1 they fail.
 package dbtest
 
 import (
@@ -24,6 +26,8 @@ const (
 	PostgresEnv = "PULP_TEST_POSTGRES_URL"
 	// RedisEnv is a redis:// URL. Tests empty its databases 1 to 15.
 	RedisEnv = "PULP_TEST_REDIS_URL"
+	// StrictEnv, if it is "1", makes tests fail that would be skipped because a server is missing.
+	StrictEnv = "PULP_TEST_STRICT"
 )
 
 // Database is one empty database, for one test.
@@ -40,8 +44,7 @@ func URLs(tb testing.TB) []Database {
 	tb.Helper()
 	found := []Database{{Name: "sqlite", URL: SQLite(tb)}}
 	if os.Getenv(PostgresEnv) == "" {
-		postgresLeftOut()
-		tb.Log(postgresNotice)
+		leaveOut(tb, postgresNotice, postgresLeftOut, tb.Log)
 		return found
 	}
 	return append(found, Database{Name: "postgres", URL: Postgres(tb)})
@@ -67,8 +70,7 @@ func Postgres(tb testing.TB) string {
 	tb.Helper()
 	server := os.Getenv(PostgresEnv)
 	if server == "" {
-		postgresLeftOut()
-		tb.Skip(postgresNotice)
+		leaveOut(tb, postgresNotice, postgresLeftOut, tb.Skip)
 	}
 	name := "pulp_test_" + strings.ToLower(rand.Text())
 	own, err := databaseURL(server, name)
@@ -89,7 +91,23 @@ func Postgres(tb testing.TB) string {
 
 const postgresNotice = "LEFT OUT: Postgres (" + PostgresEnv + " is not set; see make services)"
 
-var postgresLeftOut = sync.OnceFunc(func() { fmt.Fprintln(os.Stderr, "!!!! "+postgresNotice) })
+var postgresLeftOut = loudly(postgresNotice)
+
+// loudly returns a function that says once on standard error what is not tested.
+func loudly(notice string) func() {
+	return sync.OnceFunc(func() { fmt.Fprintln(os.Stderr, "!!!! "+notice) })
+}
+
+// leaveOut says what is not tested: aloud, with the function that loudly returned, and with tell, Skip or Log of tb.
+// With StrictEnv the test fails instead.
+func leaveOut(tb testing.TB, notice string, aloud func(), tell func(...any)) {
+	tb.Helper()
+	if os.Getenv(StrictEnv) == "1" {
+		tb.Fatal(notice + "; " + StrictEnv + " wants it")
+	}
+	aloud()
+	tell(notice)
+}
 
 // databaseURL returns the URL of another database on the same server.
 func databaseURL(server, name string) (string, error) {

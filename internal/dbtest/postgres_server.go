@@ -34,8 +34,7 @@ func StartPostgres(tb testing.TB) *PostgresServer {
 	tb.Helper()
 	bin, err := postgresBin()
 	if err != nil {
-		serverLeftOut()
-		tb.Skip(serverNotice)
+		leaveOut(tb, serverNotice, serverLeftOut, tb.Skip)
 	}
 	files, err := postgresTemplate()
 	if err != nil {
@@ -156,7 +155,7 @@ func (s *PostgresServer) awaitReady(ctx context.Context) error {
 
 const serverNotice = "LEFT OUT: a Postgres server of the test's own (initdb is not installed)"
 
-var serverLeftOut = sync.OnceFunc(func() { fmt.Fprintln(os.Stderr, "!!!! "+serverNotice) })
+var serverLeftOut = loudly(serverNotice)
 
 // postgresBin returns the directory of initdb and postgres; Debian keeps it off the PATH.
 func postgresBin() (string, error) {

@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -66,13 +65,13 @@ func StartRedis(tb testing.TB) *Redis {
 	tb.Helper()
 	binary, err := exec.LookPath("redis-server")
 	if err != nil {
-		redisLeftOut()
-		tb.Skip(redisNotice)
+		leaveOut(tb, redisNotice, redisLeftOut, tb.Skip)
 	}
 	return startRedis(tb, binary)
 }
 
-// StartValkey is StartRedis with the program valkey-server.
+// StartValkey is StartRedis with the program valkey-server, for which not every system has a package: it skips the test
+// even with StrictEnv.
 func StartValkey(tb testing.TB) *Redis {
 	tb.Helper()
 	binary, err := exec.LookPath("valkey-server")
@@ -195,11 +194,11 @@ func (r *Redis) client() *redis.Client {
 
 const redisNotice = "LEFT OUT: Redis (" + RedisEnv + " is not set and redis-server is not installed; see make services)"
 
-var redisLeftOut = sync.OnceFunc(func() { fmt.Fprintln(os.Stderr, "!!!! "+redisNotice) })
+var redisLeftOut = loudly(redisNotice)
 
 const valkeyNotice = "LEFT OUT: Valkey (valkey-server is not installed)"
 
-var valkeyLeftOut = sync.OnceFunc(func() { fmt.Fprintln(os.Stderr, "!!!! "+valkeyNotice) })
+var valkeyLeftOut = loudly(valkeyNotice)
 
 func freePort(tb testing.TB) int {
 	tb.Helper()

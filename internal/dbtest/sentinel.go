@@ -7,7 +7,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -31,8 +30,7 @@ func StartSentinel(tb testing.TB) *Sentinel {
 	tb.Helper()
 	binary, err := exec.LookPath("redis-sentinel")
 	if err != nil {
-		sentinelLeftOut()
-		tb.Skip(sentinelNotice)
+		leaveOut(tb, sentinelNotice, sentinelLeftOut, tb.Skip)
 	}
 	master := StartRedis(tb)
 	replica := startRedis(tb, master.binary, "--replicaof", fmt.Sprintf("127.0.0.1 %d", master.port))
@@ -105,4 +103,4 @@ func (s *Sentinel) await(what string, ready func(context.Context, *redis.Sentine
 
 const sentinelNotice = "LEFT OUT: Redis Sentinel (redis-sentinel is not installed)"
 
-var sentinelLeftOut = sync.OnceFunc(func() { fmt.Fprintln(os.Stderr, "!!!! "+sentinelNotice) })
+var sentinelLeftOut = loudly(sentinelNotice)

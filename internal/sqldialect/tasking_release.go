@@ -144,17 +144,46 @@ func releaseRows(ctx context.Context, tx bun.IDB, args Named) ([]uuid.UUID, erro
 	return append(ids, shared...), err
 }
 
-// GrantStranded grants waiting tasks that are not granted although nothing is in their way. There should be none.
-func (k Kind) GrantStranded(ctx context.Context, tx bun.IDB) ([]ReadyTask, error) {
-	args := Named{"now": k.Now(), "due": k.After(DeliveryGrace)}
-	const blocked = `SELECT pulp_id FROM core_task WHERE state = 'waiting' AND unblocked_at IS NULL`
+// The page comes first, so that a statement tests no more tasks than it is told to, however many wait.
+const strandedSQL = `SELECT t.pulp_id, t.seq, NOT EXISTS (?blockers) AS stranded
+	FROM (SELECT * FROM core_task WHERE state = 'waiting' AND unblocked_at IS NULL AND seq > ?after
+		ORDER BY seq LIMIT ?limit) AS t ORDER BY t.seq`
+
+// Stranded looks at waiting tasks that are not granted, at most limit of them, in order from behind the place after. It
+// returns those that have nothing in their way, of which there should be none, and the last place that it looked at; 0
+// says that there is nothing behind.
+func (k Kind) Stranded(ctx context.Context, idb bun.IDB, after int64, limit int) ([]uuid.UUID, int64, error) {
+	args := Named{"blockers": bun.Safe(blockersPostgres), "after": after, "limit": limit}
 	if k == SQLite {
-		args["candidates"] = bun.Safe(blocked)
-		return k.grant(ctx, tx, args)
+		args["blockers"] = bun.Safe(blockersSQLite)
 	}
-	ids, err := scanIDs(ctx, tx, blocked+" ORDER BY seq LIMIT 500", args)
-	if err != nil || len(ids) == 0 {
-		return nil, err
+	var rows []struct {
+		ID       uuid.UUID `bun:"pulp_id"`
+		Seq      int64     `bun:"seq"`
+		Stranded bool      `bun:"stranded"`
+	}
+	if err := idb.NewRaw(strandedSQL, args).Scan(ctx, &rows); err != nil {
+		return nil, after, err
+	}
+	last := int64(0)
+	if len(rows) == limit {
+		last = rows[len(rows)-1].Seq
+	}
+	var ids []uuid.UUID
+	for _, r := range rows {
+		if r.Stranded {
+			ids = append(ids, r.ID)
+		}
+	}
+	return ids, last, nil
+}
+
+// GrantStranded grants those of the tasks that still have nothing in their way.
+func (k Kind) GrantStranded(ctx context.Context, tx bun.IDB, ids []uuid.UUID) ([]ReadyTask, error) {
+	args := Named{"now": k.Now(), "due": k.After(DeliveryGrace)}
+	if k == SQLite {
+		args["candidates"] = bun.List(ids)
+		return k.grant(ctx, tx, args)
 	}
 	return k.lockAndGrant(ctx, tx, ids, args)
 }
