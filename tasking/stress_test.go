@@ -23,7 +23,7 @@ import (
 	"github.com/pulpgo/pulpcore/tasking"
 )
 
-var stressFor = flag.Duration("stress", 5*time.Second, "how long TestStress dispatches")
+var stressFor = flag.Duration("stress", 5*time.Second, "how long TestStress begins rounds")
 
 const (
 	stressDispatchers = 4
@@ -94,7 +94,8 @@ func TestStress(t *testing.T) {
 	for i := range stressProcesses {
 		s.processes[i] = s.start(labConfig{TTL: stressTTL, Slots: 4})
 	}
-	for left := *stressFor; left > 0 && !t.Failed(); left -= stressRound {
+	end := time.Now().Add(*stressFor)
+	for left := *stressFor; left > 0 && !t.Failed(); left = time.Until(end) {
 		s.round(min(left, stressRound))
 	}
 	t.Logf("seed %d: %d tasks: %v; %d kills, %d sleeps, %d flushes, %d restarts of Redis, %d forged messages",
