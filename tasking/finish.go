@@ -88,7 +88,7 @@ func (w *Worker) endedBefore(ctx context.Context, f *finishing) (done finished, 
 
 func (w *Worker) endAlone(ctx context.Context, f *finishing) (done finished, err error) {
 	list := reservations(f.task.reserved())
-	err = w.q.lockedTx(ctx, list, 0, func(tx *models.Tx) error {
+	err = w.q.lockedTx(ctx, list, lockPatience, func(tx *models.Tx) error {
 		all, err := w.finishIn(ctx, tx.Bun(), []*finishing{f}, [][]sqldialect.Reservation{list})
 		if err == nil {
 			done = all[0]

@@ -9,7 +9,8 @@ import (
 )
 
 const (
-	// lockPatience is how long a dispatch or a cancellation of its own waits for the lock on a resource.
+	// lockPatience is how long a dispatch, a cancellation or the end of a task waits for the lock on a resource; the end
+	// is tried again.
 	lockPatience = 5 * time.Second
 	// batchPatience is how long a batch waits for a lock on a row: callers that have nothing to do with it wait too.
 	batchPatience = 100 * time.Millisecond

@@ -86,6 +86,24 @@ func locksToHold(t *testing.T, b *bench, nothing *tasking.Task[int]) []held {
 	}
 }
 
+// heldEnd is a task that ends while somebody has locked its resource.
+func heldEnd(b *bench, nothing *tasking.Task[int]) held {
+	id := b.dispatch(blockArgs{Name: "ends", Exclusive: []string{"end"}})
+	b.begins("ends")
+	return held{
+		"the resource of a task that ends",
+		func(ctx context.Context, b *bench, tx *models.Tx) error {
+			_, err := nothing.DispatchTx(ctx, b.q, tx, 0, &tasking.Options{Exclusive: tasking.Named("end")})
+			return err
+		},
+		func(ctx context.Context, b *bench) error {
+			b.end("ends", nil)
+			_, err := b.q.Wait(ctx, id)
+			return err
+		},
+	}
+}
+
 // errUndo rolls back what kept a lock.
 var errUndo = errors.New("undo")
 
@@ -98,7 +116,7 @@ func TestHeldLockHoldsUpNobodyElse(t *testing.T) {
 	b.run(tasking.WorkerOptions{Bindings: []tasking.Binding{
 		nothing.Do(func(context.Context, *tasking.Env, int) error { return nil }),
 	}})
-	for _, h := range locksToHold(t, b, nothing) {
+	for _, h := range append(locksToHold(t, b, nothing), heldEnd(b, nothing)) {
 		t.Run(h.name, func(t *testing.T) {
 			release, kept := make(chan struct{}), make(chan struct{})
 			done, stuck := make(chan error, 1), make(chan error, 1)
