@@ -3,6 +3,9 @@ package tasking_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -77,10 +80,14 @@ func TestRedisIsAway(t *testing.T) {
 	}
 	server := dbtest.StartRedis(t)
 	b := setup(t, dbtest.SQLite(t), server.URL())
+	away := time.Now()
 	server.Stop()
 	before := b.dispatch(blockArgs{Name: "before"})
 	b.run(tasking.WorkerOptions{})
 	b.begins("before") // by way of the database
+	if took := time.Since(away); took < 10*time.Second || took > 15*time.Second {
+		t.Errorf("a task began %v after Redis was gone, want about 10 s", took)
+	}
 	after := b.dispatch(blockArgs{Name: "after"})
 	b.begins("after")
 	server.Restart()
@@ -88,6 +95,27 @@ func TestRedisIsAway(t *testing.T) {
 	b.end("after", nil)
 	b.wait(before, models.Completed)
 	b.wait(after, models.Completed)
+	tries := 0
+	eventually(t, "a task that came by Redis", func() bool { // and not once more from the database
+		tries++
+		name := fmt.Sprint("try ", tries)
+		id := b.dispatch(blockArgs{Name: name})
+		b.begins(name)
+		byRedis := b.delivered(id)
+		b.end(name, nil)
+		b.wait(id, models.Completed)
+		return byRedis
+	})
+}
+
+// delivered reports whether Redis counts a message about the task as being worked on.
+func (b *bench) delivered(id uuid.UUID) bool {
+	b.t.Helper()
+	inspector := asynq.NewInspectorFromRedisClient(tasking.Redis(b.q))
+	list, err := inspector.ListActiveTasks(tasking.RedisName(b.q)) // fails while Redis does not know the queue
+	return err == nil && slices.ContainsFunc(list, func(m *asynq.TaskInfo) bool {
+		return strings.HasPrefix(m.ID, id.String())
+	})
 }
 
 func TestRelayDeliversWhatNobodyAnnounced(t *testing.T) {

@@ -1,7 +1,9 @@
 package tasking_test
 
 import (
+	"fmt"
 	"net/url"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -157,30 +159,43 @@ func faultKilledBeforeAck(_ *testing.T, l *lab) {
 	l.ran("x", 1)
 }
 
-// faultAsleepWhileClaiming has a worker claim a task when it has been given up for dead already.
+// faultAsleepWhileClaiming has a worker claim a task when it has been given up for dead already, before it registers
+// anew. The function takes no notice of anything, so that the worker's only slot is busy and leaves the rest to others.
 func faultAsleepWhileClaiming(_ *testing.T, l *lab) {
 	l.work(tasking.WorkerOptions{Kind: tasking.KindAPI, Slots: -1})
-	id := l.send(holding("x", "wait"))
-	p := l.startAt("claim.before")
+	id := l.send(holding("x", "deaf"))
+	p := l.start(labConfig{Fault: "claim.before", Slots: 1})
+	l.says(p.id + ".fault")
 	p.signal(syscall.SIGSTOP)
 	next := l.send(holding("next", ""))
-	eventually(l.t, "the end of the sleeper's row", func() bool {
-		workers, err := l.q.Workers(l.t.Context())
-		return err == nil && len(workers) == 1
-	})
+	eventually(l.t, "the end of the sleeper's row", func() bool { return len(l.workers()) == 1 })
+	l.neverRegisters(p)
 	if err := labSay(l.dir, p.id+".on", ""); err != nil {
 		l.t.Fatal(err)
 	}
 	p.signal(syscall.SIGCONT)
+	l.begun("x")
 	l.work(tasking.WorkerOptions{})
-	l.let("x")
+	l.missing(l.wait(id, models.Failed))
 	l.wait(next, models.Completed)
-	if task := l.get(id); !task.State.Final() {
-		l.t.Errorf("the task is %s", task.State)
+	l.let("x")
+	eventually(l.t, "the end of the function", func() bool { return l.lines("end", "x") == 1 })
+	l.missing(l.wait(id, models.Failed))
+	l.ran("x", 1)
+	l.ran("next", 1)
+	l.noReservations()
+}
+
+// neverRegisters keeps a process from registering a worker once more.
+func (l *lab) neverRegisters(p *process) {
+	l.t.Helper()
+	refuse := "BEGIN SELECT RAISE(ABORT, 'refused'); END"
+	if !strings.HasPrefix(l.dbURL, "sqlite") {
+		l.exec("CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'refused'; END $$")
+		refuse = "EXECUTE FUNCTION refuse()"
 	}
-	if n := l.lines("begin", "x"); n > 1 {
-		l.t.Errorf("it began %d times", n)
-	}
+	l.exec(fmt.Sprintf("CREATE TRIGGER refuses BEFORE INSERT ON core_worker FOR EACH ROW WHEN (NEW.pid = %d) %s",
+		p.cmd.Process.Pid, refuse))
 }
 
 func faultReaperKilled(_ *testing.T, l *lab) {

@@ -368,6 +368,9 @@ func (l *lab) start(cfg labConfig) *process {
 	}()
 	l.t.Cleanup(func() {
 		p.kill()
+		if strings.Contains(p.words.String(), "reservations were repaired") {
+			l.t.Errorf("the sweep of process %s found something to repair", p.id)
+		}
 		if l.t.Failed() {
 			l.t.Logf("process %s: %s", p.id, p.words.String())
 		}

@@ -1,6 +1,7 @@
 package tasking_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"flag"
@@ -272,6 +273,24 @@ func (b *bench) noViolations() {
 	for _, v := range found {
 		b.t.Error(v)
 	}
+}
+
+// lockedBuffer is written by a log and read by a test.
+type lockedBuffer struct {
+	mu sync.Mutex
+	bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.Buffer.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.Buffer.String()
 }
 
 type testWriter struct{ t testing.TB }

@@ -285,6 +285,11 @@ func TestWorkDirIsCleanAndRemoved(t *testing.T) {
 			if _, err := dir.Create("../out"); err == nil {
 				t.Error("a path leads out of the work directory")
 			}
+			open, err := dir.Create("a/b/open")
+			if err != nil {
+				return err
+			}
+			t.Cleanup(func() { _ = open.Close() }) // long after the task's end
 			return errors.Join(dir.Chmod("a/b", 0o500), dir.Chmod("a", 0o500))
 		})}})
 	ticket, err := dirty.Dispatch(t.Context(), b.q, noArgs{})
