@@ -23,9 +23,7 @@ import (
 func TestProgress(t *testing.T) {
 	t.Parallel()
 	steps := tasking.Define[noArgs]("test.steps")
-	dbtest.Each(t, func(t *testing.T, url string) {
-		t.Parallel()
-		b := setup(t, url, "")
+	onEach(t, func(t *testing.T, b *bench) {
 		no := errors.New("no")
 		w := b.worker(tasking.WorkerOptions{Bindings: []tasking.Binding{steps.Do(
 			func(ctx context.Context, env *tasking.Env, _ noArgs) error {
@@ -151,9 +149,7 @@ func TestCount(t *testing.T) {
 func TestReportsLeftOpen(t *testing.T) {
 	t.Parallel()
 	open := tasking.Define[string]("test.open")
-	dbtest.Each(t, func(t *testing.T, url string) {
-		t.Parallel()
-		b := setup(t, url, "")
+	onEach(t, func(t *testing.T, b *bench) {
 		var left sync.WaitGroup
 		leave := make(chan struct{})
 		w := b.worker(tasking.WorkerOptions{ProgressInterval: time.Hour, Bindings: []tasking.Binding{open.Do(
@@ -260,9 +256,7 @@ func TestFetch(t *testing.T) {
 func TestCreatedResources(t *testing.T) {
 	t.Parallel()
 	create := tasking.Define[bool]("test.create")
-	dbtest.Each(t, func(t *testing.T, url string) {
-		t.Parallel()
-		b := setup(t, url, "")
+	onEach(t, func(t *testing.T, b *bench) {
 		var discarded []string
 		w := b.worker(tasking.WorkerOptions{
 			Discard: func(_ context.Context, _ *models.DB, prn string) error {
@@ -347,9 +341,7 @@ func TestTasksStayInTheirDomain(t *testing.T) {
 func TestFence(t *testing.T) {
 	t.Parallel()
 	taken := tasking.Define[noArgs]("test.taken")
-	dbtest.Each(t, func(t *testing.T, url string) {
-		t.Parallel()
-		b := setup(t, url, "")
+	onEach(t, func(t *testing.T, b *bench) {
 		var fenced error
 		w := b.worker(tasking.WorkerOptions{Bindings: []tasking.Binding{taken.Do(
 			func(ctx context.Context, env *tasking.Env, _ noArgs) error {

@@ -25,9 +25,7 @@ func textLog(w io.Writer) *slog.Logger {
 // TestFaultF63CancelWhileEnding races cancellations of running tasks with their ends.
 func TestFaultF63CancelWhileEnding(t *testing.T) {
 	t.Parallel()
-	dbtest.Each(t, func(t *testing.T, url string) {
-		t.Parallel()
-		b := setup(t, url, "")
+	onEach(t, func(t *testing.T, b *bench) {
 		ender := tasking.NewEnder(b.q)
 		outcomes := map[models.TaskState]int{}
 		for range 60 {

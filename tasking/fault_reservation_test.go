@@ -9,7 +9,6 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/pulpgo/pulpcore/internal/dbtest"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/tasking"
 )
@@ -26,10 +25,7 @@ func TestFaultsOfReservations(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			dbtest.Each(t, func(t *testing.T, url string) {
-				t.Parallel()
-				fn(t, setup(t, url, ""))
-			})
+			onEach(t, fn)
 		})
 	}
 }

@@ -18,15 +18,6 @@ import (
 	"github.com/pulpgo/pulpcore/tasking"
 )
 
-// onEach runs fn on each database, without a Redis.
-func onEach(t *testing.T, fn func(t *testing.T, b *bench)) {
-	t.Helper()
-	dbtest.Each(t, func(t *testing.T, url string) {
-		t.Parallel()
-		fn(t, setup(t, url, ""))
-	})
-}
-
 // schedule declares a schedule of a task that blocks.
 func (b *bench) schedule(a blockArgs, s tasking.Schedule) *models.TaskSchedule {
 	b.t.Helper()

@@ -320,3 +320,12 @@ func each(t *testing.T, fn func(t *testing.T, b *bench)) {
 		fn(t, setup(t, dbtest.Postgres(t), url))
 	})
 }
+
+// onEach runs fn on each database, without a Redis.
+func onEach(t *testing.T, fn func(t *testing.T, b *bench)) {
+	t.Helper()
+	dbtest.Each(t, func(t *testing.T, url string) {
+		t.Parallel()
+		fn(t, setup(t, url, ""))
+	})
+}

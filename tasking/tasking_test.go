@@ -308,9 +308,7 @@ func TestWorkDirIsCleanAndRemoved(t *testing.T) {
 func TestRunPendingRunsWhatBecomesReady(t *testing.T) {
 	t.Parallel()
 	chain := tasking.Define[int]("test.chain")
-	dbtest.Each(t, func(t *testing.T, url string) {
-		t.Parallel()
-		b := setup(t, url, "")
+	onEach(t, func(t *testing.T, b *bench) {
 		var ran []int
 		w := b.worker(tasking.WorkerOptions{Bindings: []tasking.Binding{chain.Do(
 			func(ctx context.Context, env *tasking.Env, n int) error {
@@ -349,9 +347,7 @@ func TestRunPendingRunsWhatBecomesReady(t *testing.T) {
 func TestRunPendingShowsThatItIsAlive(t *testing.T) {
 	t.Parallel()
 	const ttl = labTTL
-	dbtest.Each(t, func(t *testing.T, url string) {
-		t.Parallel()
-		b := setup(t, url, "")
+	onEach(t, func(t *testing.T, b *bench) {
 		long := tasking.Define[noArgs]("test.long")
 		w := b.worker(tasking.WorkerOptions{TTL: ttl, Bindings: []tasking.Binding{long.Do(
 			func(ctx context.Context, env *tasking.Env, _ noArgs) error {
