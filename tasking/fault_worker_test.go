@@ -31,8 +31,8 @@ func TestFaultsOfWorkers(t *testing.T) {
 	for name, fn := range map[string]func(*testing.T, *lab){
 		"F28 killed with attempts left":         faultKilledWithAttempts,
 		"F29 killed before the claim":           faultKilledBeforeClaim,
-		"F30 killed after the claim":            faultKilledAfterClaim,
-		"F31 killed after the body":             faultKilledAfterBody,
+		"F30 killed after the claim":            faultKilledAt("claim.committed", 0),
+		"F31 killed after the body":             faultKilledAt("body.returned", 1),
 		"F31 killed after CompleteTx":           faultKilledAfterComplete,
 		"F32 killed before followers are sent":  faultKilledAfterFinish,
 		"F34 asleep while it claims":            faultAsleepWhileClaiming,
@@ -40,8 +40,8 @@ func TestFaultsOfWorkers(t *testing.T) {
 		"F36 all killed":                        faultAllKilled,
 		"F37 another one of the same name":      faultSameName,
 		"F38 told to end":                       faultTerminated,
-		"F39 panic of another goroutine":        faultPanicElsewhere,
-		"F40 process ended by the body":         faultExit,
+		"F39 panic of another goroutine":        faultEndsItself("goroutine"),
+		"F40 process ended by the body":         faultEndsItself("exit"),
 		"F43 absurd clocks":                     faultClocks,
 		"F44 heartbeat beside many busy tasks":  faultBusy,
 		"F33 killed before the acknowledgement": faultKilledBeforeAck,
@@ -83,28 +83,19 @@ func faultKilledBeforeClaim(_ *testing.T, l *lab) {
 	l.ran("x", 1)
 }
 
-func faultKilledAfterClaim(_ *testing.T, l *lab) {
-	id := l.send(holding("x", ""))
-	p := l.startAt("claim.committed")
-	next := l.send(holding("next", ""))
-	p.kill()
-	l.work(tasking.WorkerOptions{})
-	l.missing(l.wait(id, models.Failed))
-	l.ran("x", 0)
-	l.wait(next, models.Completed)
-	l.noReservations()
-}
-
-func faultKilledAfterBody(_ *testing.T, l *lab) {
-	id := l.send(holding("x", ""))
-	p := l.startAt("body.returned")
-	next := l.send(holding("next", ""))
-	p.kill()
-	l.work(tasking.WorkerOptions{})
-	l.missing(l.wait(id, models.Failed))
-	l.ran("x", 1)
-	l.wait(next, models.Completed)
-	l.noReservations()
+// faultKilledAt kills the process at a point, by which the task has begun as often as runs says.
+func faultKilledAt(point string, runs int) func(*testing.T, *lab) {
+	return func(_ *testing.T, l *lab) {
+		id := l.send(holding("x", ""))
+		p := l.startAt(point)
+		next := l.send(holding("next", ""))
+		p.kill()
+		l.work(tasking.WorkerOptions{})
+		l.missing(l.wait(id, models.Failed))
+		l.ran("x", runs)
+		l.wait(next, models.Completed)
+		l.noReservations()
+	}
 }
 
 func faultKilledAfterComplete(_ *testing.T, l *lab) {
@@ -276,24 +267,17 @@ func (l *lab) terminate(p *process, polite uuid.UUID) {
 	<-p.ended
 }
 
-func faultPanicElsewhere(_ *testing.T, l *lab) {
-	id := l.send(holding("x", "goroutine"))
-	p := l.start(labConfig{})
-	<-p.ended
-	l.work(tasking.WorkerOptions{})
-	l.missing(l.wait(id, models.Failed))
-	l.ran("x", 1)
-	l.noReservations()
-}
-
-func faultExit(_ *testing.T, l *lab) {
-	id := l.send(holding("x", "exit"))
-	p := l.start(labConfig{})
-	<-p.ended
-	l.work(tasking.WorkerOptions{})
-	l.missing(l.wait(id, models.Failed))
-	l.ran("x", 1)
-	l.noReservations()
+// faultEndsItself has a function end its process.
+func faultEndsItself(do string) func(*testing.T, *lab) {
+	return func(_ *testing.T, l *lab) {
+		id := l.send(holding("x", do))
+		p := l.start(labConfig{})
+		<-p.ended
+		l.work(tasking.WorkerOptions{})
+		l.missing(l.wait(id, models.Failed))
+		l.ran("x", 1)
+		l.noReservations()
+	}
 }
 
 func faultClocks(_ *testing.T, l *lab) {
