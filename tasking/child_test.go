@@ -51,31 +51,43 @@ func runChild() bool {
 	return true
 }
 
-func childMain(url string) error {
-	ctx := context.Background()
-	keys, err := models.NewKeyring(bytes.Repeat([]byte("k"), 32))
+// withChildQueue calls fn with a queue on the database of the test that this process belongs to. What it logs is for
+// the test that started it.
+func withChildQueue(ctx context.Context, dbURL string, opts tasking.QueueOptions, fn func(*tasking.Queue) error) error {
+	keys, err := models.NewKeyring(make([]byte, 32)) // as modelstest has them
 	if err != nil {
 		return err
 	}
-	db, err := models.OpenDB(ctx, url, &models.DBOptions{Keys: keys})
+	db, err := models.OpenDB(ctx, dbURL, &models.DBOptions{Keys: keys})
 	if err != nil {
 		return err
 	}
 	defer db.Close()
-	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
-	q, err := tasking.NewQueue(db, &tasking.QueueOptions{RedisURL: os.Getenv(childRedis), Prefix: childPrefix, Log: log})
+	if db, err = db.InDomain(ctx, models.DefaultDomain); err != nil {
+		return err
+	}
+	opts.Log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	q, err := tasking.NewQueue(db, &opts)
 	if err != nil {
 		return err
 	}
 	defer q.Close()
-	w, err := tasking.NewWorker(q, &tasking.WorkerOptions{
-		Bindings: []tasking.Binding{hang.Do(hangBody), odd.DoResult(oddBody, isolated)},
-		WorkDir:  filepath.Join(os.Getenv(childDir), "work"), TTL: childTTL, Command: isolatedCommand(url),
+	return fn(q)
+}
+
+func childMain(url string) error {
+	ctx := context.Background()
+	opts := tasking.QueueOptions{RedisURL: os.Getenv(childRedis), Prefix: childPrefix}
+	return withChildQueue(ctx, url, opts, func(q *tasking.Queue) error {
+		w, err := tasking.NewWorker(q, &tasking.WorkerOptions{
+			Bindings: []tasking.Binding{hang.Do(hangBody), odd.DoResult(oddBody, isolated)},
+			WorkDir:  filepath.Join(os.Getenv(childDir), "work"), TTL: childTTL, Command: isolatedCommand(url),
+		})
+		if err != nil {
+			return err
+		}
+		return w.Run(ctx)
 	})
-	if err != nil {
-		return err
-	}
-	return w.Run(ctx)
 }
 
 func hangBody(ctx context.Context, env *tasking.Env, _ noArgs) error {

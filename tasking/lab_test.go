@@ -1,12 +1,10 @@
 package tasking_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -170,33 +168,18 @@ func runLab() bool {
 func (cfg *labConfig) run() error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	keys, err := models.NewKeyring(bytes.Repeat([]byte("k"), 32))
-	if err != nil {
-		return err
-	}
-	db, err := models.OpenDB(ctx, cfg.DB, &models.DBOptions{Keys: keys})
-	if err != nil {
-		return err
-	}
-	defer db.Close()
-	if db, err = db.InDomain(ctx, models.DefaultDomain); err != nil {
-		return err
-	}
-	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	q, err := tasking.NewQueue(db, &tasking.QueueOptions{RedisURL: cfg.Redis, Prefix: cfg.Prefix, Log: log})
-	if err != nil {
-		return err
-	}
-	defer q.Close()
-	if cfg.Fault != "" {
-		tasking.SetFault(q, func(point string) {
-			if point == cfg.Fault && labSay(cfg.Dir, cfg.ID+".fault", point) == nil {
-				// What other goroutines do, the heartbeat among them, goes on.
-				_ = labAwait(context.Background(), filepath.Join(cfg.Dir, cfg.ID+".on"))
-			}
-		})
-	}
-	return cfg.work(ctx, q)
+	opts := tasking.QueueOptions{RedisURL: cfg.Redis, Prefix: cfg.Prefix}
+	return withChildQueue(ctx, cfg.DB, opts, func(q *tasking.Queue) error {
+		if cfg.Fault != "" {
+			tasking.SetFault(q, func(point string) {
+				if point == cfg.Fault && labSay(cfg.Dir, cfg.ID+".fault", point) == nil {
+					// What other goroutines do, the heartbeat among them, goes on.
+					_ = labAwait(context.Background(), filepath.Join(cfg.Dir, cfg.ID+".on"))
+				}
+			})
+		}
+		return cfg.work(ctx, q)
+	})
 }
 
 func (cfg *labConfig) work(ctx context.Context, q *tasking.Queue) error {

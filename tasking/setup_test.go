@@ -17,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/pulpgo/pulpcore/internal/dbtest"
+	"github.com/pulpgo/pulpcore/internal/modelstest"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/tasking"
 )
@@ -75,31 +76,10 @@ type bench struct {
 
 var block = tasking.Define[blockArgs]("test.block")
 
-// openDB returns a migrated database with the default domain.
-func openDB(t testing.TB, url string) *models.DB {
-	t.Helper()
-	keys, err := models.NewKeyring([]byte(strings.Repeat("k", 32)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	db, err := models.OpenDB(t.Context(), url, &models.DBOptions{Keys: keys})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = db.Close() })
-	if err := db.Migrate(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if db, err = db.InDomain(t.Context(), models.DefaultDomain); err != nil {
-		t.Fatal(err)
-	}
-	return db
-}
-
 func setup(t testing.TB, dbURL, redisURL string) *bench {
 	t.Helper()
 	b := &bench{
-		t: t, db: openDB(t, dbURL), block: block, began: map[string]chan struct{}{}, release: map[string]chan error{},
+		t: t, db: modelstest.Open(t, dbURL, nil), block: block, began: map[string]chan struct{}{}, release: map[string]chan error{},
 		quit: make(chan struct{}), redisURL: redisURL,
 	}
 	b.q = b.queue(redisURL)
