@@ -210,7 +210,7 @@ func childBench(t *testing.T, dbURL, redisURL string) *bench {
 	return b
 }
 
-func TestKilledWorkerIsMissed(t *testing.T) {
+func TestTasksOfAKilledWorkerFail(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, dbURL, redisURL string) {
 		b := childBench(t, dbURL, redisURL)
