@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/pulpgo/pulpcore/internal/dbtest"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
@@ -140,7 +142,7 @@ type child struct {
 	dir string
 }
 
-func startChild(t *testing.T, dbURL, redisURL string) *child {
+func startChild(t testing.TB, dbURL, redisURL string) *child {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
@@ -164,7 +166,7 @@ func startChild(t *testing.T, dbURL, redisURL string) *child {
 }
 
 // says waits for a word of the child.
-func (c *child) says(t *testing.T, name string) string {
+func (c *child) says(t testing.TB, name string) string {
 	t.Helper()
 	var text []byte
 	eventually(t, "the child's "+name, func() bool {
@@ -201,25 +203,27 @@ func both(t *testing.T, fn func(t *testing.T, dbURL, redisURL string)) {
 func childBench(t *testing.T, dbURL, redisURL string) *bench {
 	t.Helper()
 	b := setup(t, dbURL, redisURL)
-	q, err := tasking.NewQueue(b.db, &tasking.QueueOptions{RedisURL: redisURL, Prefix: childPrefix, Log: testLog(t)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = q.Close() })
-	b.q = q
+	b.q = b.queueWith(tasking.QueueOptions{RedisURL: redisURL, Prefix: childPrefix})
 	return b
+}
+
+// hanging starts a child that executes the task hang, which has the resource "r" to itself.
+func (b *bench) hanging(dbURL string) (*child, uuid.UUID) {
+	b.t.Helper()
+	ticket, err := hang.Dispatch(b.t.Context(), b.q, noArgs{}, &tasking.Options{Exclusive: tasking.Named("r")})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	c := startChild(b.t, dbURL, b.redisURL)
+	c.says(b.t, "begun")
+	return c, ticket.TaskID
 }
 
 func TestTasksOfAKilledWorkerFail(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, dbURL, redisURL string) {
 		b := childBench(t, dbURL, redisURL)
-		ticket, err := hang.Dispatch(t.Context(), b.q, noArgs{}, &tasking.Options{Exclusive: tasking.Named("r")})
-		if err != nil {
-			t.Fatal(err)
-		}
-		c := startChild(t, dbURL, redisURL)
-		c.says(t, "begun")
+		c, id := b.hanging(dbURL)
 		next := b.dispatch(blockArgs{Name: "next", Exclusive: []string{"r"}})
 		if err := c.cmd.Process.Kill(); err != nil {
 			t.Fatal(err)
@@ -236,7 +240,7 @@ func TestTasksOfAKilledWorkerFail(t *testing.T) {
 			},
 		})
 		b.begins("next")
-		task := b.wait(ticket.TaskID, models.Failed)
+		task := b.wait(id, models.Failed)
 		if task.Error == nil || task.Error.Reason != "Worker has gone missing." || task.Attempt != 1 {
 			t.Errorf("task = %+v, error %+v", task, task.Error)
 		}
@@ -266,17 +270,12 @@ func TestSleepingWorkerIsFenced(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, dbURL, redisURL string) {
 		b := childBench(t, dbURL, redisURL)
-		ticket, err := hang.Dispatch(t.Context(), b.q, noArgs{}, &tasking.Options{Exclusive: tasking.Named("r")})
-		if err != nil {
-			t.Fatal(err)
-		}
-		c := startChild(t, dbURL, redisURL)
-		c.says(t, "begun")
+		c, id := b.hanging(dbURL)
 		next := b.dispatch(blockArgs{Name: "next", Exclusive: []string{"r"}})
 		stopBetweenTransactions(t, b, c.cmd.Process)
 		b.run(tasking.WorkerOptions{TTL: childTTL})
 		b.begins("next")
-		b.wait(ticket.TaskID, models.Failed)
+		b.wait(id, models.Failed)
 		if err := c.cmd.Process.Signal(syscall.SIGCONT); err != nil {
 			t.Fatal(err)
 		}
@@ -289,7 +288,7 @@ func TestSleepingWorkerIsFenced(t *testing.T) {
 			workers, err := b.q.Workers(t.Context())
 			return err == nil && len(workers) == 2
 		})
-		if task := b.get(ticket.TaskID); task.Error.Reason != "Worker has gone missing." {
+		if task := b.get(id); task.Error.Reason != "Worker has gone missing." {
 			t.Errorf("the sleeper changed the task: %+v", task.Error)
 		}
 	})

@@ -306,15 +306,6 @@ func TestCreatedResources(t *testing.T) {
 func TestTasksStayInTheirDomain(t *testing.T) {
 	t.Parallel()
 	b := setup(t, dbtest.SQLite(t), "")
-	other := &models.Domain{Name: "other", Labels: models.Labels{}}
-	other.ID, other.Created, other.Updated = models.NewID(), models.Now(), models.Now()
-	if _, err := b.db.Bun().NewInsert().Model(other).Exec(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	db, err := b.db.InDomain(t.Context(), "other")
-	if err != nil {
-		t.Fatal(err)
-	}
 	where := tasking.Define[noArgs]("test.where")
 	var domain string
 	w := b.worker(tasking.WorkerOptions{Bindings: []tasking.Binding{where.Do(
@@ -322,7 +313,7 @@ func TestTasksStayInTheirDomain(t *testing.T) {
 			domain = env.DB.Domain().Name
 			return nil
 		})}})
-	ticket, err := where.Dispatch(t.Context(), b.q.In(db), noArgs{})
+	ticket, err := where.Dispatch(t.Context(), b.domain("other"), noArgs{})
 	if err != nil {
 		t.Fatal(err)
 	}

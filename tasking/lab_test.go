@@ -236,12 +236,7 @@ func newLab(t testing.TB, dbURL, redisURL string) *lab {
 // open returns one more queue on the same Redis, as another process would have it.
 func (l *lab) open() *tasking.Queue {
 	l.t.Helper()
-	q, err := tasking.NewQueue(l.db, &tasking.QueueOptions{RedisURL: l.redisURL, Prefix: l.prefix, Log: testLog(l.t)})
-	if err != nil {
-		l.t.Fatal(err)
-	}
-	l.t.Cleanup(func() { _ = q.Close() })
-	return q
+	return l.queueWith(tasking.QueueOptions{RedisURL: l.redisURL, Prefix: l.prefix})
 }
 
 // work starts a worker of this process that knows the laboratory's task.

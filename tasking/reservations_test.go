@@ -97,16 +97,7 @@ func TestBlockedByManyResources(t *testing.T) {
 func TestBlockedByAnotherDomain(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, b *bench) {
-		other := &models.Domain{Name: "other", Labels: models.Labels{}}
-		other.ID, other.Created, other.Updated = models.NewID(), models.Now(), models.Now()
-		if _, err := b.db.Bun().NewInsert().Model(other).Exec(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		db, err := b.db.InDomain(t.Context(), "other")
-		if err != nil {
-			t.Fatal(err)
-		}
-		ticket, err := block.Dispatch(t.Context(), b.q.In(db), blockArgs{Name: "secret", Exclusive: []string{"r"}})
+		ticket, err := block.Dispatch(t.Context(), b.domain("other"), blockArgs{Name: "secret", Exclusive: []string{"r"}})
 		if err != nil {
 			t.Fatal(err)
 		}
