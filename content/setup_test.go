@@ -20,6 +20,7 @@ import (
 	"github.com/pulpgo/pulpcore/download"
 	"github.com/pulpgo/pulpcore/hashlib"
 	"github.com/pulpgo/pulpcore/internal/dbtest"
+	"github.com/pulpgo/pulpcore/internal/modelstest"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
 	"github.com/pulpgo/pulpcore/storage"
@@ -153,28 +154,9 @@ func newSite(t testing.TB, dbURL string, o *siteOptions) *site {
 
 func openDB(t testing.TB, url string) *models.DB {
 	t.Helper()
-	registry, err := models.NewRegistry(models.Set{Plugin: "test", Types: []models.AnyType{
+	return modelstest.Open(t, url, nil, models.Set{Plugin: "test", Types: []models.AnyType{
 		files, remotes, repos, publications, distributions, stricts, owns, guards, mutes,
 	}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	db, err := models.OpenDB(t.Context(), url, &models.DBOptions{Registry: registry})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := db.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	if err := db.Migrate(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if db, err = db.InDomain(t.Context(), models.DefaultDomain); err != nil {
-		t.Fatal(err)
-	}
-	return db
 }
 
 // each runs fn with a site on each kind of database.

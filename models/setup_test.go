@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/pulpgo/pulpcore/internal/dbtest"
+	"github.com/pulpgo/pulpcore/internal/modelstest"
 	"github.com/pulpgo/pulpcore/models"
 )
 
@@ -97,31 +98,7 @@ func each(t *testing.T, fn func(t *testing.T, db *models.DB)) {
 
 func open(t testing.TB, url string) *models.DB {
 	t.Helper()
-	registry, err := models.NewRegistry(testSet())
-	if err != nil {
-		t.Fatal(err)
-	}
-	keys, err := models.NewKeyring(make([]byte, 32))
-	if err != nil {
-		t.Fatal(err)
-	}
-	db, err := models.OpenDB(t.Context(), url, &models.DBOptions{Registry: registry, Keys: keys})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := db.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	if err := db.Migrate(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	db, err = db.InDomain(t.Context(), models.DefaultDomain)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return db
+	return modelstest.Open(t, url, nil, testSet())
 }
 
 var serial atomic.Int64

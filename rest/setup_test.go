@@ -15,6 +15,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/pulpgo/pulpcore/internal/dbtest"
+	"github.com/pulpgo/pulpcore/internal/modelstest"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/rest"
 	"github.com/pulpgo/pulpcore/stages"
@@ -164,19 +165,9 @@ func (everybodyIsAdmin) Authenticate(*http.Request) (*models.User, error) {
 
 func openDB(t testing.TB, url string) *models.DB {
 	t.Helper()
-	registry, err := models.NewRegistry(models.Set{Plugin: "file", Types: []models.AnyType{
+	return modelstest.Open(t, url, nil, models.Set{Plugin: "file", Types: []models.AnyType{
 		files, remotes, repositories, publications, distributions, guards,
 	}})
-	must(t, err)
-	keys, err := models.NewKeyring(make([]byte, 32))
-	must(t, err)
-	db, err := models.OpenDB(t.Context(), url, &models.DBOptions{Registry: registry, Keys: keys})
-	must(t, err)
-	t.Cleanup(func() { must(t, db.Close()) })
-	must(t, db.Migrate(t.Context()))
-	db, err = db.InDomain(t.Context(), models.DefaultDomain)
-	must(t, err)
-	return db
 }
 
 func must(t testing.TB, err error) {

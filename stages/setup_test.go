@@ -22,6 +22,7 @@ import (
 	"github.com/pulpgo/pulpcore/download"
 	"github.com/pulpgo/pulpcore/hashlib"
 	"github.com/pulpgo/pulpcore/internal/dbtest"
+	"github.com/pulpgo/pulpcore/internal/modelstest"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/stages"
 	"github.com/pulpgo/pulpcore/storage"
@@ -78,20 +79,13 @@ type bench struct {
 
 func setup(t testing.TB, url string, opts ...func(*models.DBOptions, *storage.Options)) *bench {
 	t.Helper()
-	registry, err := models.NewRegistry(models.Set{Plugin: "test", Types: []models.AnyType{files, packs, remotes, repos}})
-	must(t, err)
-	keys, err := models.NewKeyring(make([]byte, 32))
-	must(t, err)
-	dbOpts, storeOpts := &models.DBOptions{Registry: registry, Keys: keys, Log: testLog(t)}, &storage.Options{}
+	dbOpts, storeOpts := &models.DBOptions{Log: testLog(t)}, &storage.Options{}
 	for _, o := range opts {
 		o(dbOpts, storeOpts)
 	}
-	db, err := models.OpenDB(t.Context(), url, dbOpts)
-	must(t, err)
-	t.Cleanup(func() { must(t, db.Close()) })
-	must(t, db.Migrate(t.Context()))
-	db, err = db.InDomain(t.Context(), models.DefaultDomain)
-	must(t, err)
+	db := modelstest.Open(t, url, dbOpts, models.Set{
+		Plugin: "test", Types: []models.AnyType{files, packs, remotes, repos},
+	})
 	store, err := storage.Open(t.Context(), "mem://", storeOpts)
 	must(t, err)
 	t.Cleanup(func() { must(t, store.Close()) })

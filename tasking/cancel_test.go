@@ -97,9 +97,7 @@ func TestCancelRunningTask(t *testing.T) {
 // TestCancelWhileClaimed races cancellations of waiting tasks with their claims.
 func TestCancelWhileClaimed(t *testing.T) {
 	t.Parallel()
-	dbtest.Each(t, func(t *testing.T, url string) {
-		t.Parallel()
-		b := setup(t, url, "")
+	onEach(t, func(t *testing.T, b *bench) {
 		for range 40 {
 			id := b.dispatch(blockArgs{Exclusive: []string{"r"}})
 			claims := make(chan *tasking.Claimed, 1)
@@ -187,9 +185,7 @@ func TestGroup(t *testing.T) {
 
 func TestGroupProgressIsExact(t *testing.T) {
 	t.Parallel()
-	dbtest.Each(t, func(t *testing.T, url string) {
-		t.Parallel()
-		b := setup(t, url, "")
+	onEach(t, func(t *testing.T, b *bench) {
 		group, err := tasking.NewGroup(t.Context(), b.q, "g", tasking.GroupReport{Code: "c"})
 		if err != nil {
 			t.Fatal(err)

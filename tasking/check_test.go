@@ -7,7 +7,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
-	"github.com/pulpgo/pulpcore/internal/dbtest"
 	"github.com/pulpgo/pulpcore/tasking"
 )
 
@@ -31,9 +30,7 @@ func TestCheckFindsWhatCannotBe(t *testing.T) {
 		"runs without having begun": {[]string{"UPDATE core_task SET state = 'running' WHERE pulp_id = ?"}, []string{tasking.RuleAttempt, tasking.RuleOwner}},
 		"attempts below nothing":    {[]string{"UPDATE core_task SET attempt = -1 WHERE pulp_id = ?"}, []string{tasking.RuleAttempt}},
 	}
-	dbtest.Each(t, func(t *testing.T, url string) {
-		t.Parallel()
-		b := setup(t, url, "")
+	onEach(t, func(t *testing.T, b *bench) {
 		for name, tt := range tests {
 			first := b.dispatch(blockArgs{Name: "first", Exclusive: []string{"r"}})
 			b.dispatch(blockArgs{Name: "second", Exclusive: []string{"r"}})
@@ -64,9 +61,7 @@ func TestCheckFindsWhatCannotBe(t *testing.T) {
 
 func TestCheckReportsNoMoreThanItsLimit(t *testing.T) {
 	t.Parallel()
-	dbtest.Each(t, func(t *testing.T, url string) {
-		t.Parallel()
-		b := setup(t, url, "")
+	onEach(t, func(t *testing.T, b *bench) {
 		if err := tasking.Pile(t.Context(), b.q, 500, "r"); err != nil {
 			t.Fatal(err)
 		}

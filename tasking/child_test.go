@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/pulpgo/pulpcore/internal/dbtest"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
@@ -51,31 +53,43 @@ func runChild() bool {
 	return true
 }
 
-func childMain(url string) error {
-	ctx := context.Background()
-	keys, err := models.NewKeyring(bytes.Repeat([]byte("k"), 32))
+// withChildQueue calls fn with a queue on the database of the test that this process belongs to. What it logs is for
+// the test that started it.
+func withChildQueue(ctx context.Context, dbURL string, opts tasking.QueueOptions, fn func(*tasking.Queue) error) error {
+	keys, err := models.NewKeyring(make([]byte, 32)) // as modelstest has them
 	if err != nil {
 		return err
 	}
-	db, err := models.OpenDB(ctx, url, &models.DBOptions{Keys: keys})
+	db, err := models.OpenDB(ctx, dbURL, &models.DBOptions{Keys: keys})
 	if err != nil {
 		return err
 	}
 	defer db.Close()
-	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
-	q, err := tasking.NewQueue(db, &tasking.QueueOptions{RedisURL: os.Getenv(childRedis), Prefix: childPrefix, Log: log})
+	if db, err = db.InDomain(ctx, models.DefaultDomain); err != nil {
+		return err
+	}
+	opts.Log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	q, err := tasking.NewQueue(db, &opts)
 	if err != nil {
 		return err
 	}
 	defer q.Close()
-	w, err := tasking.NewWorker(q, &tasking.WorkerOptions{
-		Bindings: []tasking.Binding{hang.Do(hangBody), odd.DoResult(oddBody, isolated)},
-		WorkDir:  filepath.Join(os.Getenv(childDir), "work"), TTL: childTTL, Command: isolatedCommand(url),
+	return fn(q)
+}
+
+func childMain(url string) error {
+	ctx := context.Background()
+	opts := tasking.QueueOptions{RedisURL: os.Getenv(childRedis), Prefix: childPrefix}
+	return withChildQueue(ctx, url, opts, func(q *tasking.Queue) error {
+		w, err := tasking.NewWorker(q, &tasking.WorkerOptions{
+			Bindings: []tasking.Binding{hang.Do(hangBody), odd.DoResult(oddBody, isolated)},
+			WorkDir:  filepath.Join(os.Getenv(childDir), "work"), TTL: childTTL, Command: isolatedCommand(url),
+		})
+		if err != nil {
+			return err
+		}
+		return w.Run(ctx)
 	})
-	if err != nil {
-		return err
-	}
-	return w.Run(ctx)
 }
 
 func hangBody(ctx context.Context, env *tasking.Env, _ noArgs) error {
@@ -128,7 +142,7 @@ type child struct {
 	dir string
 }
 
-func startChild(t *testing.T, dbURL, redisURL string) *child {
+func startChild(t testing.TB, dbURL, redisURL string) *child {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
@@ -152,7 +166,7 @@ func startChild(t *testing.T, dbURL, redisURL string) *child {
 }
 
 // says waits for a word of the child.
-func (c *child) says(t *testing.T, name string) string {
+func (c *child) says(t testing.TB, name string) string {
 	t.Helper()
 	var text []byte
 	eventually(t, "the child's "+name, func() bool {
@@ -189,25 +203,27 @@ func both(t *testing.T, fn func(t *testing.T, dbURL, redisURL string)) {
 func childBench(t *testing.T, dbURL, redisURL string) *bench {
 	t.Helper()
 	b := setup(t, dbURL, redisURL)
-	q, err := tasking.NewQueue(b.db, &tasking.QueueOptions{RedisURL: redisURL, Prefix: childPrefix, Log: testLog(t)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = q.Close() })
-	b.q = q
+	b.q = b.queueWith(tasking.QueueOptions{RedisURL: redisURL, Prefix: childPrefix})
 	return b
 }
 
-func TestKilledWorkerIsMissed(t *testing.T) {
+// hanging starts a child that executes the task hang, which has the resource "r" to itself.
+func (b *bench) hanging(dbURL string) (*child, uuid.UUID) {
+	b.t.Helper()
+	ticket, err := hang.Dispatch(b.t.Context(), b.q, noArgs{}, &tasking.Options{Exclusive: tasking.Named("r")})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	c := startChild(b.t, dbURL, b.redisURL)
+	c.says(b.t, "begun")
+	return c, ticket.TaskID
+}
+
+func TestTasksOfAKilledWorkerFail(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, dbURL, redisURL string) {
 		b := childBench(t, dbURL, redisURL)
-		ticket, err := hang.Dispatch(t.Context(), b.q, noArgs{}, &tasking.Options{Exclusive: tasking.Named("r")})
-		if err != nil {
-			t.Fatal(err)
-		}
-		c := startChild(t, dbURL, redisURL)
-		c.says(t, "begun")
+		c, id := b.hanging(dbURL)
 		next := b.dispatch(blockArgs{Name: "next", Exclusive: []string{"r"}})
 		if err := c.cmd.Process.Kill(); err != nil {
 			t.Fatal(err)
@@ -224,7 +240,7 @@ func TestKilledWorkerIsMissed(t *testing.T) {
 			},
 		})
 		b.begins("next")
-		task := b.wait(ticket.TaskID, models.Failed)
+		task := b.wait(id, models.Failed)
 		if task.Error == nil || task.Error.Reason != "Worker has gone missing." || task.Attempt != 1 {
 			t.Errorf("task = %+v, error %+v", task, task.Error)
 		}
@@ -254,17 +270,12 @@ func TestSleepingWorkerIsFenced(t *testing.T) {
 	t.Parallel()
 	both(t, func(t *testing.T, dbURL, redisURL string) {
 		b := childBench(t, dbURL, redisURL)
-		ticket, err := hang.Dispatch(t.Context(), b.q, noArgs{}, &tasking.Options{Exclusive: tasking.Named("r")})
-		if err != nil {
-			t.Fatal(err)
-		}
-		c := startChild(t, dbURL, redisURL)
-		c.says(t, "begun")
+		c, id := b.hanging(dbURL)
 		next := b.dispatch(blockArgs{Name: "next", Exclusive: []string{"r"}})
 		stopBetweenTransactions(t, b, c.cmd.Process)
 		b.run(tasking.WorkerOptions{TTL: childTTL})
 		b.begins("next")
-		b.wait(ticket.TaskID, models.Failed)
+		b.wait(id, models.Failed)
 		if err := c.cmd.Process.Signal(syscall.SIGCONT); err != nil {
 			t.Fatal(err)
 		}
@@ -277,7 +288,7 @@ func TestSleepingWorkerIsFenced(t *testing.T) {
 			workers, err := b.q.Workers(t.Context())
 			return err == nil && len(workers) == 2
 		})
-		if task := b.get(ticket.TaskID); task.Error.Reason != "Worker has gone missing." {
+		if task := b.get(id); task.Error.Reason != "Worker has gone missing." {
 			t.Errorf("the sleeper changed the task: %+v", task.Error)
 		}
 	})

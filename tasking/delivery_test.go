@@ -3,6 +3,9 @@ package tasking_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -52,22 +55,28 @@ func TestRedisLosesEverything(t *testing.T) {
 		t.Parallel()
 		server := dbtest.StartRedis(t)
 		b := setup(t, url, server.URL())
-		b.run(tasking.WorkerOptions{Slots: 1})
-		running := b.dispatch(blockArgs{Name: "running"})
-		b.begins("running")
-		ready := b.dispatch(blockArgs{Name: "ready"})
-		server.Restart()
-		b.end("running", nil)
-		b.wait(running, models.Completed)
-		b.begins("ready")
-		b.end("ready", nil)
-		b.wait(ready, models.Completed)
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		if len(b.order) != 2 {
-			t.Errorf("runs = %v", b.order)
-		}
+		b.outlive(server.Restart)
 	})
+}
+
+// outlive calls lose while one task runs and another one is ready, and both must run once.
+func (b *bench) outlive(lose func()) {
+	b.t.Helper()
+	b.run(tasking.WorkerOptions{Slots: 1})
+	running := b.dispatch(blockArgs{Name: "running"})
+	b.begins("running")
+	ready := b.dispatch(blockArgs{Name: "ready"})
+	lose()
+	b.end("running", nil)
+	b.wait(running, models.Completed)
+	b.begins("ready")
+	b.end("ready", nil)
+	b.wait(ready, models.Completed)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.order) != 2 {
+		b.t.Errorf("runs = %v", b.order)
+	}
 }
 
 func TestRedisIsAway(t *testing.T) {
@@ -77,10 +86,14 @@ func TestRedisIsAway(t *testing.T) {
 	}
 	server := dbtest.StartRedis(t)
 	b := setup(t, dbtest.SQLite(t), server.URL())
+	away := time.Now()
 	server.Stop()
 	before := b.dispatch(blockArgs{Name: "before"})
 	b.run(tasking.WorkerOptions{})
 	b.begins("before") // by way of the database
+	if took := time.Since(away); took < 10*time.Second || took > 15*time.Second {
+		t.Errorf("a task began %v after Redis was gone, want about 10 s", took)
+	}
 	after := b.dispatch(blockArgs{Name: "after"})
 	b.begins("after")
 	server.Restart()
@@ -88,6 +101,27 @@ func TestRedisIsAway(t *testing.T) {
 	b.end("after", nil)
 	b.wait(before, models.Completed)
 	b.wait(after, models.Completed)
+	tries := 0
+	eventually(t, "a task that came by Redis", func() bool { // and not once more from the database
+		tries++
+		name := fmt.Sprint("try ", tries)
+		id := b.dispatch(blockArgs{Name: name})
+		b.begins(name)
+		byRedis := b.delivered(id)
+		b.end(name, nil)
+		b.wait(id, models.Completed)
+		return byRedis
+	})
+}
+
+// delivered reports whether Redis counts a message about the task as being worked on.
+func (b *bench) delivered(id uuid.UUID) bool {
+	b.t.Helper()
+	inspector := asynq.NewInspectorFromRedisClient(tasking.Redis(b.q))
+	list, err := inspector.ListActiveTasks(tasking.RedisName(b.q)) // fails while Redis does not know the queue
+	return err == nil && slices.ContainsFunc(list, func(m *asynq.TaskInfo) bool {
+		return strings.HasPrefix(m.ID, id.String())
+	})
 }
 
 func TestRelayDeliversWhatNobodyAnnounced(t *testing.T) {

@@ -23,9 +23,7 @@ import (
 func TestProgress(t *testing.T) {
 	t.Parallel()
 	steps := tasking.Define[noArgs]("test.steps")
-	dbtest.Each(t, func(t *testing.T, url string) {
-		t.Parallel()
-		b := setup(t, url, "")
+	onEach(t, func(t *testing.T, b *bench) {
 		no := errors.New("no")
 		w := b.worker(tasking.WorkerOptions{Bindings: []tasking.Binding{steps.Do(
 			func(ctx context.Context, env *tasking.Env, _ noArgs) error {
@@ -151,9 +149,7 @@ func TestCount(t *testing.T) {
 func TestReportsLeftOpen(t *testing.T) {
 	t.Parallel()
 	open := tasking.Define[string]("test.open")
-	dbtest.Each(t, func(t *testing.T, url string) {
-		t.Parallel()
-		b := setup(t, url, "")
+	onEach(t, func(t *testing.T, b *bench) {
 		var left sync.WaitGroup
 		leave := make(chan struct{})
 		w := b.worker(tasking.WorkerOptions{ProgressInterval: time.Hour, Bindings: []tasking.Binding{open.Do(
@@ -260,9 +256,7 @@ func TestFetch(t *testing.T) {
 func TestCreatedResources(t *testing.T) {
 	t.Parallel()
 	create := tasking.Define[bool]("test.create")
-	dbtest.Each(t, func(t *testing.T, url string) {
-		t.Parallel()
-		b := setup(t, url, "")
+	onEach(t, func(t *testing.T, b *bench) {
 		var discarded []string
 		w := b.worker(tasking.WorkerOptions{
 			Discard: func(_ context.Context, _ *models.DB, prn string) error {
@@ -312,15 +306,6 @@ func TestCreatedResources(t *testing.T) {
 func TestTasksStayInTheirDomain(t *testing.T) {
 	t.Parallel()
 	b := setup(t, dbtest.SQLite(t), "")
-	other := &models.Domain{Name: "other", Labels: models.Labels{}}
-	other.ID, other.Created, other.Updated = models.NewID(), models.Now(), models.Now()
-	if _, err := b.db.Bun().NewInsert().Model(other).Exec(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	db, err := b.db.InDomain(t.Context(), "other")
-	if err != nil {
-		t.Fatal(err)
-	}
 	where := tasking.Define[noArgs]("test.where")
 	var domain string
 	w := b.worker(tasking.WorkerOptions{Bindings: []tasking.Binding{where.Do(
@@ -328,7 +313,7 @@ func TestTasksStayInTheirDomain(t *testing.T) {
 			domain = env.DB.Domain().Name
 			return nil
 		})}})
-	ticket, err := where.Dispatch(t.Context(), b.q.In(db), noArgs{})
+	ticket, err := where.Dispatch(t.Context(), b.domain("other"), noArgs{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -347,9 +332,7 @@ func TestTasksStayInTheirDomain(t *testing.T) {
 func TestFence(t *testing.T) {
 	t.Parallel()
 	taken := tasking.Define[noArgs]("test.taken")
-	dbtest.Each(t, func(t *testing.T, url string) {
-		t.Parallel()
-		b := setup(t, url, "")
+	onEach(t, func(t *testing.T, b *bench) {
 		var fenced error
 		w := b.worker(tasking.WorkerOptions{Bindings: []tasking.Binding{taken.Do(
 			func(ctx context.Context, env *tasking.Env, _ noArgs) error {

@@ -22,7 +22,7 @@ type epochBench struct {
 	*bench
 	queues  []*tasking.Queue
 	workers []*tasking.Worker
-	log     syncBuffer
+	log     lockedBuffer
 }
 
 func newEpochBench(t *testing.T, dbURL, redisURL string) *epochBench {

@@ -141,14 +141,7 @@ func TestEventsCrossProcesses(t *testing.T) {
 		b := setup(t, url, redisURL)
 		here := b.q
 		open := func() *tasking.Queue {
-			q, err := tasking.NewQueue(b.db, &tasking.QueueOptions{
-				RedisURL: redisURL, Prefix: tasking.Prefix(here), Log: testLog(t),
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { _ = q.Close() })
-			return q
+			return b.queueWith(tasking.QueueOptions{RedisURL: redisURL, Prefix: tasking.Prefix(here)})
 		}
 		b.q = open() // what only listens, with two of its kind in one process
 		s := b.q.Subscribe()

@@ -3,15 +3,12 @@ package tasking_test
 import (
 	"context"
 	"fmt"
-	"os"
-	"path/filepath"
 
 	"go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	"go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
-	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/tasking"
 )
 
@@ -25,7 +22,7 @@ func ExampleQueueOptions_telemetry() {
 	meter := metric.NewMeterProvider(metric.WithReader(reader))
 	defer func() { _ = meter.Shutdown(ctx) }()
 
-	if err := greetOnce(ctx, &tasking.QueueOptions{Tracer: tracer, Meter: meter}); err != nil {
+	if err := greetOnce(&tasking.QueueOptions{Tracer: tracer, Meter: meter}); err != nil {
 		fmt.Println(err)
 		return
 	}
@@ -48,38 +45,4 @@ func ExampleQueueOptions_telemetry() {
 	// pulp.tasks.dispatched 1
 	// pulp.tasks.started 1
 	// pulp.tasks.finished 1
-}
-
-func greetOnce(ctx context.Context, opts *tasking.QueueOptions) error {
-	dir, err := os.MkdirTemp("", "example")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
-	db, err := models.OpenDB(ctx, "sqlite:"+filepath.Join(dir, "pulp.db"), nil)
-	if err != nil {
-		return err
-	}
-	defer db.Close()
-	if err := db.Migrate(ctx); err != nil {
-		return err
-	}
-	if db, err = db.InDomain(ctx, models.DefaultDomain); err != nil {
-		return err
-	}
-	q, err := tasking.NewQueue(db, opts)
-	if err != nil {
-		return err
-	}
-	defer q.Close()
-	greet := tasking.Define[string]("example.greet")
-	if _, err := greet.Dispatch(ctx, q, "world"); err != nil {
-		return err
-	}
-	worker, err := tasking.NewWorker(q, &tasking.WorkerOptions{WorkDir: dir, Bindings: []tasking.Binding{greet.Do(
-		func(context.Context, *tasking.Env, string) error { return nil })}})
-	if err != nil {
-		return err
-	}
-	return worker.RunPending(ctx)
 }

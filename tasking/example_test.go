@@ -55,7 +55,7 @@ func copyFiles(ctx context.Context, env *tasking.Env, a CopyArgs) error {
 }
 
 func Example() {
-	if err := withQueue(copyTwice); err != nil {
+	if err := withQueue(nil, copyTwice); err != nil {
 		fmt.Println(err)
 	}
 	// Output:
@@ -65,7 +65,7 @@ func Example() {
 }
 
 // withQueue calls fn with a queue on a new database.
-func withQueue(fn func(ctx context.Context, q *tasking.Queue) error) error {
+func withQueue(opts *tasking.QueueOptions, fn func(ctx context.Context, q *tasking.Queue) error) error {
 	ctx := context.Background()
 	dir, err := os.MkdirTemp("", "example")
 	if err != nil {
@@ -83,7 +83,7 @@ func withQueue(fn func(ctx context.Context, q *tasking.Queue) error) error {
 	if db, err = db.InDomain(ctx, models.DefaultDomain); err != nil {
 		return err
 	}
-	q, err := tasking.NewQueue(db, nil)
+	q, err := tasking.NewQueue(db, opts)
 	if err != nil {
 		return err
 	}
@@ -118,6 +118,22 @@ func copyTwice(ctx context.Context, q *tasking.Queue) error {
 	}
 	fmt.Println(models.Completed, counts[models.Completed], "of", reports[0].Done)
 	return nil
+}
+
+// greetOnce dispatches a task and executes it.
+func greetOnce(opts *tasking.QueueOptions) error {
+	return withQueue(opts, func(ctx context.Context, q *tasking.Queue) error {
+		greet := tasking.Define[string]("example.greet")
+		if _, err := greet.Dispatch(ctx, q, "world"); err != nil {
+			return err
+		}
+		worker, err := tasking.NewWorker(q, &tasking.WorkerOptions{Bindings: []tasking.Binding{greet.Do(
+			func(context.Context, *tasking.Env, string) error { return nil })}})
+		if err != nil {
+			return err
+		}
+		return worker.RunPending(ctx)
+	})
 }
 
 // Convert runs a program that may crash or hang, so it gets a process of its own.

@@ -49,7 +49,7 @@ func NewObserver(ctx context.Context, w *Worker) (*Observer, error) {
 	return &Observer{w, l}, err
 }
 
-// Look looks once, waits until the dead are buried and returns when to look again.
+// Look looks once, waits until the tasks of the dead have ended and returns when to look again.
 func (o *Observer) Look(ctx context.Context) (time.Duration, error) {
 	defer o.l.burials.all.Wait()
 	return o.w.look(ctx, o.l)

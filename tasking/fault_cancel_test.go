@@ -13,6 +13,7 @@ import (
 	"github.com/hibiken/asynq"
 
 	"github.com/pulpgo/pulpcore/internal/dbtest"
+	"github.com/pulpgo/pulpcore/internal/modelstest"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
 	"github.com/pulpgo/pulpcore/tasking"
@@ -25,9 +26,7 @@ func textLog(w io.Writer) *slog.Logger {
 // TestFaultF63CancelWhileEnding races cancellations of running tasks with their ends.
 func TestFaultF63CancelWhileEnding(t *testing.T) {
 	t.Parallel()
-	dbtest.Each(t, func(t *testing.T, url string) {
-		t.Parallel()
-		b := setup(t, url, "")
+	onEach(t, func(t *testing.T, b *bench) {
 		ender := tasking.NewEnder(b.q)
 		outcomes := map[models.TaskState]int{}
 		for range 60 {
@@ -169,25 +168,13 @@ func TestFaultF77KeyLost(t *testing.T) {
 	t.Parallel()
 	url := dbtest.SQLite(t)
 	b := setup(t, url, "")
+	id := b.dispatch(blockArgs{Name: "x", Exclusive: []string{"r"}})
 	keys, err := models.NewKeyring(bytes.Repeat([]byte("x"), 32))
 	if err != nil {
 		t.Fatal(err)
 	}
-	other, err := models.OpenDB(t.Context(), url, &models.DBOptions{Keys: keys})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = other.Close() })
-	if other, err = other.InDomain(t.Context(), models.DefaultDomain); err != nil {
-		t.Fatal(err)
-	}
-	q, err := tasking.NewQueue(other, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = q.Close() })
-	id := b.dispatch(blockArgs{Name: "x", Exclusive: []string{"r"}})
-	b.q = q
+	b.db = modelstest.Open(t, url, &models.DBOptions{Keys: keys})
+	b.q = b.queue("")
 	if err := b.worker(tasking.WorkerOptions{}).RunPending(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -195,10 +182,10 @@ func TestFaultF77KeyLost(t *testing.T) {
 	if task.Error == nil || task.Error.Description == "" || len(b.order) != 0 {
 		t.Errorf("error = %+v, runs = %v", task.Error, b.order)
 	}
-	if list, err := q.List(t.Context(), nil); err != nil || len(list) != 1 {
+	if list, err := b.q.List(t.Context(), nil); err != nil || len(list) != 1 {
 		t.Errorf("List() = %v, %v", list, err)
 	}
-	if err := q.Delete(t.Context(), id); err != nil {
+	if err := b.q.Delete(t.Context(), id); err != nil {
 		t.Errorf("Delete() = %v", err)
 	}
 	b.noReservations()

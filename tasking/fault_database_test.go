@@ -161,7 +161,7 @@ func faultDown(t *testing.T, l *pgLab) {
 }
 
 // faultStall keeps everything back that workers say to the database and hear from it, for longer than their TTL. Nobody
-// can tell then who is alive, and nobody may be missed for it.
+// can tell then who is alive, and nobody may be declared dead for it.
 func faultStall(t *testing.T, l *pgLab) {
 	l.work(tasking.WorkerOptions{})
 	l.start(labConfig{Kind: tasking.KindAPI, Slots: -1}) // observes

@@ -51,9 +51,7 @@ func TestFaultF1AndF2DispatcherIsKilled(t *testing.T) {
 
 func TestFaultF8VeryManyResources(t *testing.T) {
 	t.Parallel()
-	dbtest.Each(t, func(t *testing.T, url string) {
-		t.Parallel()
-		b := setup(t, url, "")
+	onEach(t, func(t *testing.T, b *bench) {
 		names := make([]string, 5000)
 		for i := range names {
 			names[i] = fmt.Sprint("r", i)
@@ -148,9 +146,7 @@ func TestFaultF10CallersDeadlock(t *testing.T) {
 // TestFaultF11OneBadTaskInABatch has one dispatch wait, so that the others share the next transaction.
 func TestFaultF11OneBadTaskInABatch(t *testing.T) {
 	t.Parallel()
-	dbtest.Each(t, func(t *testing.T, url string) {
-		t.Parallel()
-		b := setup(t, url, "")
+	onEach(t, func(t *testing.T, b *bench) {
 		var once atomic.Bool
 		tasking.SetFault(b.q, func(point string) {
 			if point == "dispatch.before_commit" && once.CompareAndSwap(false, true) {

@@ -1,6 +1,7 @@
 package tasking_test
 
 import (
+	"context"
 	"fmt"
 	"sync"
 	"testing"
@@ -8,7 +9,6 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/pulpgo/pulpcore/internal/dbtest"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/tasking"
 )
@@ -25,10 +25,7 @@ func TestFaultsOfReservations(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			dbtest.Each(t, func(t *testing.T, url string) {
-				t.Parallel()
-				fn(t, setup(t, url, ""))
-			})
+			onEach(t, fn)
 		})
 	}
 }
@@ -65,12 +62,22 @@ func (b *bench) granted(id uuid.UUID) bool {
 // swept fails if the sweep finds something to repair.
 func (b *bench) swept() {
 	b.t.Helper()
-	var log syncBuffer
-	if err := tasking.Sweep(b.t.Context(), b.worker(tasking.WorkerOptions{Log: textLog(&log)})); err != nil {
-		b.t.Fatal(err)
-	}
-	if text := log.String(); text != "" {
-		b.t.Errorf("the sweep said %q", text)
+	b.sweeper()()
+}
+
+// sweeper returns a function that sweeps, and fails if there was something to repair.
+func (b *bench) sweeper() (sweep func()) {
+	b.t.Helper()
+	var log lockedBuffer
+	w := b.worker(tasking.WorkerOptions{Log: textLog(&log)})
+	return func() {
+		b.t.Helper()
+		if err := tasking.Sweep(context.WithoutCancel(b.t.Context()), w); err != nil {
+			b.t.Errorf("Sweep() = %v", err)
+		}
+		if text := log.String(); text != "" {
+			b.t.Errorf("the sweep said %q", text)
+		}
 	}
 }
 

@@ -1,7 +1,9 @@
 package tasking_test
 
 import (
+	"fmt"
 	"net/url"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -29,8 +31,8 @@ func TestFaultsOfWorkers(t *testing.T) {
 	for name, fn := range map[string]func(*testing.T, *lab){
 		"F28 killed with attempts left":         faultKilledWithAttempts,
 		"F29 killed before the claim":           faultKilledBeforeClaim,
-		"F30 killed after the claim":            faultKilledAfterClaim,
-		"F31 killed after the body":             faultKilledAfterBody,
+		"F30 killed after the claim":            faultKilledAt("claim.committed", 0),
+		"F31 killed after the body":             faultKilledAt("body.returned", 1),
 		"F31 killed after CompleteTx":           faultKilledAfterComplete,
 		"F32 killed before followers are sent":  faultKilledAfterFinish,
 		"F34 asleep while it claims":            faultAsleepWhileClaiming,
@@ -38,8 +40,8 @@ func TestFaultsOfWorkers(t *testing.T) {
 		"F36 all killed":                        faultAllKilled,
 		"F37 another one of the same name":      faultSameName,
 		"F38 told to end":                       faultTerminated,
-		"F39 panic of another goroutine":        faultPanicElsewhere,
-		"F40 process ended by the body":         faultExit,
+		"F39 panic of another goroutine":        faultEndsItself("goroutine"),
+		"F40 process ended by the body":         faultEndsItself("exit"),
 		"F43 absurd clocks":                     faultClocks,
 		"F44 heartbeat beside many busy tasks":  faultBusy,
 		"F33 killed before the acknowledgement": faultKilledBeforeAck,
@@ -81,28 +83,19 @@ func faultKilledBeforeClaim(_ *testing.T, l *lab) {
 	l.ran("x", 1)
 }
 
-func faultKilledAfterClaim(_ *testing.T, l *lab) {
-	id := l.send(holding("x", ""))
-	p := l.startAt("claim.committed")
-	next := l.send(holding("next", ""))
-	p.kill()
-	l.work(tasking.WorkerOptions{})
-	l.missing(l.wait(id, models.Failed))
-	l.ran("x", 0)
-	l.wait(next, models.Completed)
-	l.noReservations()
-}
-
-func faultKilledAfterBody(_ *testing.T, l *lab) {
-	id := l.send(holding("x", ""))
-	p := l.startAt("body.returned")
-	next := l.send(holding("next", ""))
-	p.kill()
-	l.work(tasking.WorkerOptions{})
-	l.missing(l.wait(id, models.Failed))
-	l.ran("x", 1)
-	l.wait(next, models.Completed)
-	l.noReservations()
+// faultKilledAt kills the process at a point, by which the task has begun as often as runs says.
+func faultKilledAt(point string, runs int) func(*testing.T, *lab) {
+	return func(_ *testing.T, l *lab) {
+		id := l.send(holding("x", ""))
+		p := l.startAt(point)
+		next := l.send(holding("next", ""))
+		p.kill()
+		l.work(tasking.WorkerOptions{})
+		l.missing(l.wait(id, models.Failed))
+		l.ran("x", runs)
+		l.wait(next, models.Completed)
+		l.noReservations()
+	}
 }
 
 func faultKilledAfterComplete(_ *testing.T, l *lab) {
@@ -157,30 +150,43 @@ func faultKilledBeforeAck(_ *testing.T, l *lab) {
 	l.ran("x", 1)
 }
 
-// faultAsleepWhileClaiming has a worker claim a task when it has been given up for dead already.
+// faultAsleepWhileClaiming has a worker claim a task when it has been given up for dead already, before it registers
+// anew. The function takes no notice of anything, so that the worker's only slot is busy and leaves the rest to others.
 func faultAsleepWhileClaiming(_ *testing.T, l *lab) {
 	l.work(tasking.WorkerOptions{Kind: tasking.KindAPI, Slots: -1})
-	id := l.send(holding("x", "wait"))
-	p := l.startAt("claim.before")
+	id := l.send(holding("x", "deaf"))
+	p := l.start(labConfig{Fault: "claim.before", Slots: 1})
+	l.says(p.id + ".fault")
 	p.signal(syscall.SIGSTOP)
 	next := l.send(holding("next", ""))
-	eventually(l.t, "the end of the sleeper's row", func() bool {
-		workers, err := l.q.Workers(l.t.Context())
-		return err == nil && len(workers) == 1
-	})
+	eventually(l.t, "the end of the sleeper's row", func() bool { return len(l.workers()) == 1 })
+	l.neverRegisters(p)
 	if err := labSay(l.dir, p.id+".on", ""); err != nil {
 		l.t.Fatal(err)
 	}
 	p.signal(syscall.SIGCONT)
+	l.begun("x")
 	l.work(tasking.WorkerOptions{})
-	l.let("x")
+	l.missing(l.wait(id, models.Failed))
 	l.wait(next, models.Completed)
-	if task := l.get(id); !task.State.Final() {
-		l.t.Errorf("the task is %s", task.State)
+	l.let("x")
+	eventually(l.t, "the end of the function", func() bool { return l.lines("end", "x") == 1 })
+	l.missing(l.wait(id, models.Failed))
+	l.ran("x", 1)
+	l.ran("next", 1)
+	l.noReservations()
+}
+
+// neverRegisters keeps a process from registering a worker once more.
+func (l *lab) neverRegisters(p *process) {
+	l.t.Helper()
+	refuse := "BEGIN SELECT RAISE(ABORT, 'refused'); END"
+	if !strings.HasPrefix(l.dbURL, "sqlite") {
+		l.exec("CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'refused'; END $$")
+		refuse = "EXECUTE FUNCTION refuse()"
 	}
-	if n := l.lines("begin", "x"); n > 1 {
-		l.t.Errorf("it began %d times", n)
-	}
+	l.exec(fmt.Sprintf("CREATE TRIGGER refuses BEFORE INSERT ON core_worker FOR EACH ROW WHEN (NEW.pid = %d) %s",
+		p.cmd.Process.Pid, refuse))
 }
 
 func faultReaperKilled(_ *testing.T, l *lab) {
@@ -261,24 +267,17 @@ func (l *lab) terminate(p *process, polite uuid.UUID) {
 	<-p.ended
 }
 
-func faultPanicElsewhere(_ *testing.T, l *lab) {
-	id := l.send(holding("x", "goroutine"))
-	p := l.start(labConfig{})
-	<-p.ended
-	l.work(tasking.WorkerOptions{})
-	l.missing(l.wait(id, models.Failed))
-	l.ran("x", 1)
-	l.noReservations()
-}
-
-func faultExit(_ *testing.T, l *lab) {
-	id := l.send(holding("x", "exit"))
-	p := l.start(labConfig{})
-	<-p.ended
-	l.work(tasking.WorkerOptions{})
-	l.missing(l.wait(id, models.Failed))
-	l.ran("x", 1)
-	l.noReservations()
+// faultEndsItself has a function end its process.
+func faultEndsItself(do string) func(*testing.T, *lab) {
+	return func(_ *testing.T, l *lab) {
+		id := l.send(holding("x", do))
+		p := l.start(labConfig{})
+		<-p.ended
+		l.work(tasking.WorkerOptions{})
+		l.missing(l.wait(id, models.Failed))
+		l.ran("x", 1)
+		l.noReservations()
+	}
 }
 
 func faultClocks(_ *testing.T, l *lab) {

@@ -9,26 +9,15 @@ import (
 	"testing"
 
 	"github.com/pulpgo/pulpcore/internal/dbtest"
+	"github.com/pulpgo/pulpcore/internal/disktest"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
 	"github.com/pulpgo/pulpcore/tasking"
 )
 
-// TestWorkDirFull does not run beside others: a process that another test starts holds this one's files open between
-// its fork and its exec, and with them their space.
+// TestWorkDirFull does not run beside others, as disktest wants it.
 func TestWorkDirFull(t *testing.T) {
-	dir := t.TempDir()
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=1m,nr_inodes=10"); err != nil {
-		if errors.Is(err, os.ErrPermission) {
-			t.Skipf("NOT TESTED on a really full disk, mounting needs root: %v", err)
-		}
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := syscall.Unmount(dir, 0); err != nil {
-			t.Errorf("unmount: %v", err)
-		}
-	})
+	dir := disktest.Small(t, "size=1m,nr_inodes=10")
 	b := setup(t, dbtest.SQLite(t), "")
 	var full, inodes error
 	w := b.worker(tasking.WorkerOptions{WorkDir: dir, Bindings: []tasking.Binding{scratch.Do(

@@ -1,7 +1,6 @@
 package tasking_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -59,29 +58,17 @@ func isolatedCommand(dbURL string) func() *exec.Cmd {
 
 func isolatedMain(url string) error {
 	ctx := context.Background()
-	keys, err := models.NewKeyring(bytes.Repeat([]byte("k"), 32))
-	if err != nil {
-		return err
-	}
-	db, err := models.OpenDB(ctx, url, &models.DBOptions{Keys: keys})
-	if err != nil {
-		return err
-	}
-	defer db.Close()
-	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	seen := newSightings(os.Getenv(isolatedSightings))
-	q, err := tasking.NewQueue(db, &tasking.QueueOptions{Log: log, Tracer: seen.tracer, Meter: seen.meter})
-	if err != nil {
-		return err
-	}
-	defer q.Close()
-	w, err := tasking.NewWorker(q, &tasking.WorkerOptions{
-		Bindings: []tasking.Binding{odd.DoResult(oddBody, isolated)}, Command: isolatedCommand(url),
+	opts := tasking.QueueOptions{Tracer: seen.tracer, Meter: seen.meter}
+	return withChildQueue(ctx, url, opts, func(q *tasking.Queue) error {
+		w, err := tasking.NewWorker(q, &tasking.WorkerOptions{
+			Bindings: []tasking.Binding{odd.DoResult(oddBody, isolated)}, Command: isolatedCommand(url),
+		})
+		if err != nil {
+			return err
+		}
+		return errors.Join(w.RunIsolated(ctx), seen.write(ctx))
 	})
-	if err != nil {
-		return err
-	}
-	return errors.Join(w.RunIsolated(ctx), seen.write(ctx))
 }
 
 func oddBody(ctx context.Context, env *tasking.Env, a oddArgs) (any, error) {

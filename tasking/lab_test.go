@@ -1,12 +1,10 @@
 package tasking_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -170,33 +168,18 @@ func runLab() bool {
 func (cfg *labConfig) run() error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	keys, err := models.NewKeyring(bytes.Repeat([]byte("k"), 32))
-	if err != nil {
-		return err
-	}
-	db, err := models.OpenDB(ctx, cfg.DB, &models.DBOptions{Keys: keys})
-	if err != nil {
-		return err
-	}
-	defer db.Close()
-	if db, err = db.InDomain(ctx, models.DefaultDomain); err != nil {
-		return err
-	}
-	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	q, err := tasking.NewQueue(db, &tasking.QueueOptions{RedisURL: cfg.Redis, Prefix: cfg.Prefix, Log: log})
-	if err != nil {
-		return err
-	}
-	defer q.Close()
-	if cfg.Fault != "" {
-		tasking.SetFault(q, func(point string) {
-			if point == cfg.Fault && labSay(cfg.Dir, cfg.ID+".fault", point) == nil {
-				// What other goroutines do, the heartbeat among them, goes on.
-				_ = labAwait(context.Background(), filepath.Join(cfg.Dir, cfg.ID+".on"))
-			}
-		})
-	}
-	return cfg.work(ctx, q)
+	opts := tasking.QueueOptions{RedisURL: cfg.Redis, Prefix: cfg.Prefix}
+	return withChildQueue(ctx, cfg.DB, opts, func(q *tasking.Queue) error {
+		if cfg.Fault != "" {
+			tasking.SetFault(q, func(point string) {
+				if point == cfg.Fault && labSay(cfg.Dir, cfg.ID+".fault", point) == nil {
+					// What other goroutines do, the heartbeat among them, goes on.
+					_ = labAwait(context.Background(), filepath.Join(cfg.Dir, cfg.ID+".on"))
+				}
+			})
+		}
+		return cfg.work(ctx, q)
+	})
 }
 
 func (cfg *labConfig) work(ctx context.Context, q *tasking.Queue) error {
@@ -253,12 +236,7 @@ func newLab(t testing.TB, dbURL, redisURL string) *lab {
 // open returns one more queue on the same Redis, as another process would have it.
 func (l *lab) open() *tasking.Queue {
 	l.t.Helper()
-	q, err := tasking.NewQueue(l.db, &tasking.QueueOptions{RedisURL: l.redisURL, Prefix: l.prefix, Log: testLog(l.t)})
-	if err != nil {
-		l.t.Fatal(err)
-	}
-	l.t.Cleanup(func() { _ = q.Close() })
-	return q
+	return l.queueWith(tasking.QueueOptions{RedisURL: l.redisURL, Prefix: l.prefix})
 }
 
 // work starts a worker of this process that knows the laboratory's task.
@@ -368,6 +346,9 @@ func (l *lab) start(cfg labConfig) *process {
 	}()
 	l.t.Cleanup(func() {
 		p.kill()
+		if strings.Contains(p.words.String(), "reservations were repaired") {
+			l.t.Errorf("the sweep of process %s found something to repair", p.id)
+		}
 		if l.t.Failed() {
 			l.t.Logf("process %s: %s", p.id, p.words.String())
 		}

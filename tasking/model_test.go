@@ -12,7 +12,6 @@ import (
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
-	"github.com/pulpgo/pulpcore/internal/dbtest"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/tasking"
 )
@@ -48,9 +47,7 @@ func granted(live []*modelTask) map[uuid.UUID]bool {
 // TestModelOfGrants compares which tasks are granted with the reference after each of many random operations.
 func TestModelOfGrants(t *testing.T) {
 	t.Parallel()
-	dbtest.Each(t, func(t *testing.T, url string) {
-		t.Parallel()
-		b := setup(t, url, "")
+	onEach(t, func(t *testing.T, b *bench) {
 		seed := rand.Uint64()
 		t.Logf("seed %d", seed)
 		m := &model{b: b, r: rand.New(rand.NewPCG(seed, 0)), enders: [2]*tasking.Ender{

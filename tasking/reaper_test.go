@@ -15,9 +15,9 @@ import (
 	"github.com/pulpgo/pulpcore/tasking"
 )
 
-// TestObserverThatSleptMissesNobody has everything stand still for longer than a TTL, as when a machine is paused: the
+// TestObserverThatSleptDeclaresNobodyDead has everything stand still for longer than a TTL, as when a machine is paused: the
 // observer looks before the other one comes to its heartbeat.
-func TestObserverThatSleptMissesNobody(t *testing.T) {
+func TestObserverThatSleptDeclaresNobodyDead(t *testing.T) {
 	t.Parallel()
 	url := dbtest.SQLite(t)
 	synctest.Test(t, func(t *testing.T) {
@@ -56,7 +56,7 @@ func TestObserverThatSleptMissesNobody(t *testing.T) {
 		}
 		b.wait(id, models.Failed)
 		if took := time.Since(began); took < ttl || took > 2*ttl {
-			t.Errorf("the task was missed after %v of a TTL of %v", took, ttl)
+			t.Errorf("the task failed as lost after %v of a TTL of %v", took, ttl)
 		}
 	})
 }
@@ -77,8 +77,8 @@ func (b *bench) incomplete(task uuid.UUID, prn string) {
 		models.NewID(), models.Now(), task, prn)
 }
 
-// TestSlowBurialsHoldUpNobody has the tasks of dead workers leave what takes long to discard.
-func TestSlowBurialsHoldUpNobody(t *testing.T) {
+// TestSlowTakeoversHoldUpNobody has the tasks of dead workers leave what takes long to discard.
+func TestSlowTakeoversHoldUpNobody(t *testing.T) {
 	t.Parallel()
 	const ttl = labTTL
 	each(t, func(t *testing.T, b *bench) {
@@ -138,7 +138,7 @@ func TestStrangersDoNotSilenceTheHeartbeat(t *testing.T) {
 			t.Fatal("the task stays nobody's")
 		}
 		beat := b.onlyWorker().Beat
-		eventually(t, "heartbeats during the burial", func() bool { return b.onlyWorker().Beat > beat+5 })
+		eventually(t, "heartbeats during the takeover", func() bool { return b.onlyWorker().Beat > beat+5 })
 		end()
 		if task := b.wait(id, models.Failed); task.Error == nil || task.Error.Reason != "Worker has gone missing." {
 			t.Errorf("error = %+v", task.Error)

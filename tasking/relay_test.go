@@ -108,9 +108,7 @@ func TestSlowRedisIsNotAway(t *testing.T) {
 // TestBacklogIsForgotten has a peak that ends without anything being due.
 func TestBacklogIsForgotten(t *testing.T) {
 	t.Parallel()
-	dbtest.Each(t, func(t *testing.T, url string) {
-		t.Parallel()
-		b := setup(t, url, "")
+	onEach(t, func(t *testing.T, b *bench) {
 		least := tasking.Grace(b.q)
 		w := b.worker(tasking.WorkerOptions{})
 		tasking.SetBacklog(b.q, 30_000)

@@ -7,16 +7,13 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/pulpgo/pulpcore/internal/dbtest"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/tasking"
 )
 
 func TestBlockedSaysWhoWaitsForWhom(t *testing.T) {
 	t.Parallel()
-	dbtest.Each(t, func(t *testing.T, url string) {
-		t.Parallel()
-		b := setup(t, url, "")
+	onEach(t, func(t *testing.T, b *bench) {
 		names := map[string]string{}
 		dispatch := func(name string, exclusive, shared []string) {
 			names[b.dispatch(blockArgs{Name: name, Exclusive: exclusive, Shared: shared}).String()] = name
@@ -76,9 +73,7 @@ func TestBlockedSaysWhoWaitsForWhom(t *testing.T) {
 // TestBlockedByManyResources has more look-ups than one statement takes.
 func TestBlockedByManyResources(t *testing.T) {
 	t.Parallel()
-	dbtest.Each(t, func(t *testing.T, url string) {
-		t.Parallel()
-		b := setup(t, url, "")
+	onEach(t, func(t *testing.T, b *bench) {
 		var many []string
 		for i := range 200 {
 			many = append(many, fmt.Sprintf("r%03d", i))
@@ -101,19 +96,8 @@ func TestBlockedByManyResources(t *testing.T) {
 
 func TestBlockedByAnotherDomain(t *testing.T) {
 	t.Parallel()
-	dbtest.Each(t, func(t *testing.T, url string) {
-		t.Parallel()
-		b := setup(t, url, "")
-		other := &models.Domain{Name: "other", Labels: models.Labels{}}
-		other.ID, other.Created, other.Updated = models.NewID(), models.Now(), models.Now()
-		if _, err := b.db.Bun().NewInsert().Model(other).Exec(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		db, err := b.db.InDomain(t.Context(), "other")
-		if err != nil {
-			t.Fatal(err)
-		}
-		ticket, err := block.Dispatch(t.Context(), b.q.In(db), blockArgs{Name: "secret", Exclusive: []string{"r"}})
+	onEach(t, func(t *testing.T, b *bench) {
+		ticket, err := block.Dispatch(t.Context(), b.domain("other"), blockArgs{Name: "secret", Exclusive: []string{"r"}})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -8,7 +8,6 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/pulpgo/pulpcore/internal/dbtest"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
 	"github.com/pulpgo/pulpcore/tasking"
@@ -17,9 +16,7 @@ import (
 func TestReserveWhileRunning(t *testing.T) {
 	t.Parallel()
 	reserver := tasking.Define[noArgs]("test.reserver")
-	dbtest.Each(t, func(t *testing.T, url string) {
-		t.Parallel()
-		b := setup(t, url, "")
+	onEach(t, func(t *testing.T, b *bench) {
 		no := errors.New("no")
 		var next uuid.UUID
 		w := b.worker(tasking.WorkerOptions{Bindings: []tasking.Binding{reserver.Do(
@@ -75,9 +72,7 @@ func TestReserveWhileRunning(t *testing.T) {
 // TestSweepRepairs breaks the bookkeeping by hand.
 func TestSweepRepairs(t *testing.T) {
 	t.Parallel()
-	dbtest.Each(t, func(t *testing.T, url string) {
-		t.Parallel()
-		b := setup(t, url, "")
+	onEach(t, func(t *testing.T, b *bench) {
 		first := b.dispatch(blockArgs{Name: "first", Exclusive: []string{"r"}})
 		second := b.dispatch(blockArgs{Name: "second", Exclusive: []string{"r"}})
 		for _, statement := range []string{
@@ -107,9 +102,7 @@ func TestSweepRepairs(t *testing.T) {
 // TestSweepFindsWhoIsFarBehind has a task that waits for nothing behind very many that do not.
 func TestSweepFindsWhoIsFarBehind(t *testing.T) {
 	t.Parallel()
-	dbtest.Each(t, func(t *testing.T, url string) {
-		t.Parallel()
-		b := setup(t, url, "")
+	onEach(t, func(t *testing.T, b *bench) {
 		if err := tasking.Pile(t.Context(), b.q, 1100, "r"); err != nil {
 			t.Fatal(err)
 		}
@@ -137,9 +130,7 @@ func TestSweepFindsWhoIsFarBehind(t *testing.T) {
 // TestSweepWithoutFindsDoesNotWrite sweeps while somebody else writes, which on SQLite is one at a time.
 func TestSweepWithoutFindsDoesNotWrite(t *testing.T) {
 	t.Parallel()
-	dbtest.Each(t, func(t *testing.T, url string) {
-		t.Parallel()
-		b := setup(t, url, "")
+	onEach(t, func(t *testing.T, b *bench) {
 		b.dispatch(blockArgs{Name: "first", Exclusive: []string{"r"}})
 		b.dispatch(blockArgs{Name: "second", Exclusive: []string{"r"}})
 		w := b.worker(tasking.WorkerOptions{})

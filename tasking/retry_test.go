@@ -263,11 +263,7 @@ func TestGatedTaskCanBeCanceled(t *testing.T) {
 func TestDispatchRequiresThePluginsOwnVersion(t *testing.T) {
 	t.Parallel()
 	b := setup(t, dbtest.SQLite(t), "")
-	q, err := tasking.NewQueue(b.db, &tasking.QueueOptions{Versions: map[string]string{"test": "2.0", "core": "3.81.0"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer q.Close()
+	q := b.queueWith(tasking.QueueOptions{Versions: map[string]string{"test": "2.0", "core": "3.81.0"}})
 	tests := []struct {
 		name string
 		task string

@@ -18,15 +18,6 @@ import (
 	"github.com/pulpgo/pulpcore/tasking"
 )
 
-// onEach runs fn on each database, without a Redis.
-func onEach(t *testing.T, fn func(t *testing.T, b *bench)) {
-	t.Helper()
-	dbtest.Each(t, func(t *testing.T, url string) {
-		t.Parallel()
-		fn(t, setup(t, url, ""))
-	})
-}
-
 // schedule declares a schedule of a task that blocks.
 func (b *bench) schedule(a blockArgs, s tasking.Schedule) *models.TaskSchedule {
 	b.t.Helper()
@@ -436,7 +427,7 @@ func TestScheduleInTheCallersTransaction(t *testing.T) {
 
 func ExampleTask_Schedule() {
 	tidy := tasking.Define[struct{}]("example.tidy")
-	err := withQueue(func(ctx context.Context, q *tasking.Queue) error {
+	err := withQueue(nil, func(ctx context.Context, q *tasking.Queue) error {
 		night := time.Date(2000, 1, 1, 3, 30, 0, 0, time.UTC) // any night, so at 3:30 every day
 		s, err := tidy.Schedule(ctx, q, struct{}{}, tasking.Schedule{
 			Name: "tidy up at night", Every: 24 * time.Hour, Next: night, Exclusive: tasking.Named("example:attic"),

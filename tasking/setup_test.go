@@ -1,6 +1,7 @@
 package tasking_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"flag"
@@ -16,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/pulpgo/pulpcore/internal/dbtest"
+	"github.com/pulpgo/pulpcore/internal/modelstest"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/tasking"
 )
@@ -74,31 +76,10 @@ type bench struct {
 
 var block = tasking.Define[blockArgs]("test.block")
 
-// openDB returns a migrated database with the default domain.
-func openDB(t testing.TB, url string) *models.DB {
-	t.Helper()
-	keys, err := models.NewKeyring([]byte(strings.Repeat("k", 32)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	db, err := models.OpenDB(t.Context(), url, &models.DBOptions{Keys: keys})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = db.Close() })
-	if err := db.Migrate(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if db, err = db.InDomain(t.Context(), models.DefaultDomain); err != nil {
-		t.Fatal(err)
-	}
-	return db
-}
-
 func setup(t testing.TB, dbURL, redisURL string) *bench {
 	t.Helper()
 	b := &bench{
-		t: t, db: openDB(t, dbURL), block: block, began: map[string]chan struct{}{}, release: map[string]chan error{},
+		t: t, db: modelstest.Open(t, dbURL, nil), block: block, began: map[string]chan struct{}{}, release: map[string]chan error{},
 		quit: make(chan struct{}), redisURL: redisURL,
 	}
 	b.q = b.queue(redisURL)
@@ -274,6 +255,24 @@ func (b *bench) noViolations() {
 	}
 }
 
+// lockedBuffer is written by a log and read by a test.
+type lockedBuffer struct {
+	mu sync.Mutex
+	bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.Buffer.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.Buffer.String()
+}
+
 type testWriter struct{ t testing.TB }
 
 func (w testWriter) Write(p []byte) (int, error) {
@@ -299,5 +298,14 @@ func each(t *testing.T, fn func(t *testing.T, b *bench)) {
 		t.Parallel()
 		url := dbtest.RedisURL(t)
 		fn(t, setup(t, dbtest.Postgres(t), url))
+	})
+}
+
+// onEach runs fn on each database, without a Redis.
+func onEach(t *testing.T, fn func(t *testing.T, b *bench)) {
+	t.Helper()
+	dbtest.Each(t, func(t *testing.T, url string) {
+		t.Parallel()
+		fn(t, setup(t, url, ""))
 	})
 }

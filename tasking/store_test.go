@@ -3,7 +3,6 @@ package tasking_test
 import (
 	"testing"
 
-	"github.com/pulpgo/pulpcore/internal/dbtest"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/tasking"
 )
@@ -11,9 +10,7 @@ import (
 // TestFenceOfABatchTellsClaimsApart has one who lost a task write together with one who has it now.
 func TestFenceOfABatchTellsClaimsApart(t *testing.T) {
 	t.Parallel()
-	dbtest.Each(t, func(t *testing.T, url string) {
-		t.Parallel()
-		b := setup(t, url, "")
+	onEach(t, func(t *testing.T, b *bench) {
 		id := b.dispatch(blockArgs{})
 		lost := b.claim(id)
 		if err := tasking.NewEnder(b.q).Again(t.Context(), lost); err != nil {

@@ -15,8 +15,10 @@ import (
 	"github.com/pulpgo/pulpcore/tasking"
 )
 
-// watch counts the unfinished tasks for the dispatchers and looks at what must hold at any moment.
+// watch counts the unfinished tasks for the dispatchers, looks at what must hold at any moment, and sweeps where nothing
+// may be to repair.
 func (s *stressRun) watch(ctx context.Context) {
+	sweep := s.sweeper()
 	for ctx.Err() == nil {
 		<-time.After(100 * time.Millisecond)
 		s.unfinished.Store(s.count(`SELECT count(*) FROM core_task WHERE state IN ('waiting', 'running', 'canceling')`))
@@ -32,6 +34,7 @@ func (s *stressRun) watch(ctx context.Context) {
 				WHERE m.task_id = t.pulp_id AND (o.exclusive OR m.exclusive))`)
 		s.never("a task has ended and keeps a reservation", `SELECT count(*) FROM core_taskresource r
 			JOIN core_task t ON t.pulp_id = r.task_id WHERE t.state NOT IN ('waiting', 'running', 'canceling')`)
+		sweep()
 	}
 }
 

@@ -132,12 +132,7 @@ type stressRun struct {
 // quietQueue is a queue that does not fill the test's log.
 func (s *stressRun) quietQueue() *tasking.Queue {
 	log := slog.New(slog.NewTextHandler(&tail{}, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	q, err := tasking.NewQueue(s.db, &tasking.QueueOptions{RedisURL: s.redisURL, Prefix: s.prefix, Log: log})
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	s.t.Cleanup(func() { _ = q.Close() })
-	return q
+	return s.queueWith(tasking.QueueOptions{RedisURL: s.redisURL, Prefix: s.prefix, Log: log})
 }
 
 // round dispatches for a while amid chaos, waits until all is over, checks and forgets.

@@ -1,7 +1,6 @@
 package tasking_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -27,24 +26,6 @@ func doNotListen(leave <-chan struct{}) {
 }
 
 func linger(leave <-chan struct{}) { <-leave }
-
-// lockedBuffer is written by a log and read by a test.
-type lockedBuffer struct {
-	mu sync.Mutex
-	bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.Buffer.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.Buffer.String()
-}
 
 func TestStuckTaskIsReported(t *testing.T) {
 	t.Parallel()

@@ -285,6 +285,11 @@ func TestWorkDirIsCleanAndRemoved(t *testing.T) {
 			if _, err := dir.Create("../out"); err == nil {
 				t.Error("a path leads out of the work directory")
 			}
+			open, err := dir.Create("a/b/open")
+			if err != nil {
+				return err
+			}
+			t.Cleanup(func() { _ = open.Close() }) // long after the task's end
 			return errors.Join(dir.Chmod("a/b", 0o500), dir.Chmod("a", 0o500))
 		})}})
 	ticket, err := dirty.Dispatch(t.Context(), b.q, noArgs{})
@@ -303,9 +308,7 @@ func TestWorkDirIsCleanAndRemoved(t *testing.T) {
 func TestRunPendingRunsWhatBecomesReady(t *testing.T) {
 	t.Parallel()
 	chain := tasking.Define[int]("test.chain")
-	dbtest.Each(t, func(t *testing.T, url string) {
-		t.Parallel()
-		b := setup(t, url, "")
+	onEach(t, func(t *testing.T, b *bench) {
 		var ran []int
 		w := b.worker(tasking.WorkerOptions{Bindings: []tasking.Binding{chain.Do(
 			func(ctx context.Context, env *tasking.Env, n int) error {
@@ -344,9 +347,7 @@ func TestRunPendingRunsWhatBecomesReady(t *testing.T) {
 func TestRunPendingShowsThatItIsAlive(t *testing.T) {
 	t.Parallel()
 	const ttl = labTTL
-	dbtest.Each(t, func(t *testing.T, url string) {
-		t.Parallel()
-		b := setup(t, url, "")
+	onEach(t, func(t *testing.T, b *bench) {
 		long := tasking.Define[noArgs]("test.long")
 		w := b.worker(tasking.WorkerOptions{TTL: ttl, Bindings: []tasking.Binding{long.Do(
 			func(ctx context.Context, env *tasking.Env, _ noArgs) error {

@@ -138,9 +138,7 @@ func attr(s tracetest.SpanStub, key attribute.Key) string {
 func TestOneTraceAcrossProcesses(t *testing.T) {
 	t.Parallel()
 	outer, inner := tasking.Define[string]("test.outer"), tasking.Define[noArgs]("test.inner")
-	dbtest.Each(t, func(t *testing.T, url string) {
-		t.Parallel()
-		b := setup(t, url, "")
+	onEach(t, func(t *testing.T, b *bench) {
 		api, worker := observe(t), observe(t)
 		apiQueue := b.queueWith(api.options(""))
 		b.q = b.queueWith(worker.options(""))
@@ -356,9 +354,7 @@ func checkPoints(t *testing.T, points map[string]float64) {
 
 func TestGaugesTellWhatWaits(t *testing.T) {
 	t.Parallel()
-	dbtest.Each(t, func(t *testing.T, url string) {
-		t.Parallel()
-		b := setup(t, url, "")
+	onEach(t, func(t *testing.T, b *bench) {
 		o := observe(t)
 		b.q = b.queueWith(o.options(""))
 		b.deadTask()

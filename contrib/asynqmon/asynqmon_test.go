@@ -10,7 +10,7 @@ import (
 
 	"github.com/pulpgo/pulpcore/contrib/asynqmon"
 	"github.com/pulpgo/pulpcore/internal/dbtest"
-	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/internal/modelstest"
 	"github.com/pulpgo/pulpcore/pulperr"
 	"github.com/pulpgo/pulpcore/tasking"
 )
@@ -78,18 +78,7 @@ func TestHandlerReportsFaults(t *testing.T) {
 
 func queue(t *testing.T, redisURL string) *tasking.Queue {
 	t.Helper()
-	db, err := models.OpenDB(t.Context(), dbtest.SQLite(t), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = db.Close() })
-	if err := db.Migrate(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if db, err = db.InDomain(t.Context(), models.DefaultDomain); err != nil {
-		t.Fatal(err)
-	}
-	q, err := tasking.NewQueue(db, &tasking.QueueOptions{
+	q, err := tasking.NewQueue(modelstest.Open(t, dbtest.SQLite(t), nil), &tasking.QueueOptions{
 		RedisURL: redisURL, Versions: map[string]string{"test": "1.2"}, // an App always has some
 	})
 	if err != nil {

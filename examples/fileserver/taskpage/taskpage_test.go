@@ -16,6 +16,7 @@ import (
 
 	"github.com/pulpgo/pulpcore/examples/fileserver/taskpage"
 	"github.com/pulpgo/pulpcore/internal/dbtest"
+	"github.com/pulpgo/pulpcore/internal/modelstest"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
 	"github.com/pulpgo/pulpcore/tasking"
@@ -56,18 +57,7 @@ type bench struct {
 
 func setup(t *testing.T, dbURL string) *bench {
 	t.Helper()
-	db, err := models.OpenDB(t.Context(), dbURL, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = db.Close() })
-	if err := db.Migrate(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if db, err = db.InDomain(t.Context(), models.DefaultDomain); err != nil {
-		t.Fatal(err)
-	}
-	q, err := tasking.NewQueue(db, nil)
+	q, err := tasking.NewQueue(modelstest.Open(t, dbURL, nil), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
