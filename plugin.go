@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"regexp"
+	"strings"
 
 	"github.com/pulpgo/pulpcore/content"
 	"github.com/pulpgo/pulpcore/hashlib"
@@ -16,12 +18,14 @@ import (
 
 // Plugin is what a plugin brings to an App: a value that is given to [Open]. Only Name and Version are required.
 type Plugin struct {
-	Name    string // short and unique; the part before the dot in the names of its types and tasks
-	Version string // as the status shows it
+	Name string // short and unique; the part before the dot in the names of its types and tasks
+	// Version is what the status shows, and what decides which workers may execute the plugin's tasks, see
+	// [tasking.Options]. It begins with a number, behind a "v" or not: "1.10.0", "3.81.0rc1", "v2.0-dev".
+	Version string
 
 	Models     []models.AnyType
-	Migrations fs.FS // see models.Set; nil derives the tables from Models
-	Tasks      []tasking.Binding
+	Migrations fs.FS             // see models.Set; nil derives the tables from Models
+	Tasks      []tasking.Binding // named "<Name>.<task>"
 	Views      []rest.Mount
 	API        []rest.Route    // further routes, mounted with the REST API
 	Content    []content.Route // further routes, mounted with the content app
@@ -33,6 +37,9 @@ type Plugin struct {
 
 	Checksums []hashlib.Algorithm // that ALLOWED_CONTENT_CHECKSUMS must contain; sha256 always does
 }
+
+// versionBegins is what makes versions comparable.
+var versionBegins = regexp.MustCompile(`^v?[0-9]`)
 
 // blueprint is what plugins and settings say once they were checked.
 type blueprint struct {
@@ -70,8 +77,13 @@ func check(set *settings.Set, plugins []*Plugin) (*blueprint, error) {
 			fault("plugin %d has no name", i+1)
 		case p.Version == "":
 			fault("plugin %q has no version", p.Name)
+		case !versionBegins.MatchString(p.Version):
+			fault("plugin %q: the version %q does not begin with a number", p.Name, p.Version)
 		}
 		for _, t := range p.Tasks {
+			if !strings.HasPrefix(t.Name(), p.Name+".") {
+				fault("plugin %q: the name of task %q does not start with the plugin's", p.Name, t.Name())
+			}
 			if owner, ok := taskOwner[t.Name()]; ok {
 				fault("plugin %q: task %q is bound by plugin %q already", p.Name, t.Name(), owner)
 			}
