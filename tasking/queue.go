@@ -183,8 +183,11 @@ func wrap(err error, format string, args ...any) error {
 		return nil
 	}
 	what := fmt.Sprintf(format, args...)
-	if sqldialect.IsRetryable(err) {
+	switch {
+	case sqldialect.IsRetryable(err):
 		return fmt.Errorf("tasking: %s: %w: %w", what, pulperr.Locked, err)
+	case sqldialect.IsUnavailable(err):
+		return fmt.Errorf("tasking: %s: %w: %w", what, pulperr.Unavailable, err)
 	}
 	return fmt.Errorf("tasking: %s: %w", what, err)
 }
