@@ -10,6 +10,10 @@
 //
 // Nothing else has to be installed: without settings everything is kept in SQLite, an in-process Redis and a folder.
 // There is no global state; two Apps with different plugins and settings can live in one process.
+//
+// "Errors: NotFound" in a comment, here and in all packages, means that errors.Is(err, pulperr.NotFound) holds for what
+// is returned then. A database, Redis, storage or upstream that does not answer is Unavailable: the same call may work
+// later. Only [models.DB.Tx], and statements of your own, return what the database driver says.
 package pulpcore
 
 import (
