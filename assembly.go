@@ -19,8 +19,8 @@ import (
 const Version = "3.81.0"
 
 // Heartbeat tells the other processes that this one is alive, until ctx is done. Servers that use the App's handlers
-// without [App.Run] call it with the kind of what they serve, [tasking.KindAPI] or [tasking.KindContent], once for each;
-// the status lists them.
+// without [App.Run] call it with the kind of what they serve, [tasking.KindAPI] or [tasking.KindContent], once for each
+// if they serve both; the status lists them.
 //
 // It takes no tasks from the queue and does everything else that workers do. With KindAPI it executes the immediate
 // tasks that this process dispatches; without it, and without a worker in the process, they wait for one. With either

@@ -15,8 +15,8 @@ type Options struct {
 	Exclusive []Resource // reserved besides those of the arguments' Locks method
 	Shared    []Resource
 
-	// Immediate asks for execution within the dispatching process, in at most 5 s, before Dispatch returns. It waits for
-	// any worker instead, with a state of Waiting, if
+	// Immediate asks for execution within the dispatching process, in at most 5 s, before Dispatch returns. The task waits
+	// for a worker instead if
 	//   - an earlier task has or waits for one of its resources;
 	//   - the dispatch is part of a caller's transaction;
 	//   - no [Worker] of kind KindWorker or KindAPI runs in the process: not yet, not any more, or without heartbeats;
