@@ -8,7 +8,7 @@ import (
 	"github.com/pulpgo/pulpcore/pulperr"
 )
 
-// AdminName is the name of the account that [App.SetAdminPassword] makes.
+// AdminName is the name of the account that [App.CreateAdmin] makes.
 const AdminName = "admin"
 
 // CreateAdmin makes a superuser named [AdminName] with a password, and reports whether it did: if there is an account

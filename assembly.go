@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"runtime"
 	"strings"
 
 	"github.com/pulpgo/pulpcore/content"
 	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/pulperr"
 	"github.com/pulpgo/pulpcore/rest"
 	"github.com/pulpgo/pulpcore/tasking"
 )
@@ -17,7 +19,17 @@ import (
 const Version = "3.81.0"
 
 // Heartbeat tells the other processes that this one is alive, until ctx is done. Servers that use the App's handlers
-// without [App.Run] call it with the kind of what they serve, "api" or "content"; the status lists them.
+// without [App.Run] call it with the kind of what they serve, [tasking.KindAPI] or [tasking.KindContent], once for each
+// if they serve both; the status lists them.
+//
+// It takes no tasks from the queue and does everything else that workers do. With KindAPI it executes the immediate
+// tasks that this process dispatches; without it, and without a worker in the process, they wait for one. With either
+// kind it receives the events and cancellations of other processes, announces tasks that Redis has lost, ends the tasks
+// of dead processes, and dispatches what schedules say.
+//
+// When ctx is done it waits for the immediate tasks that it executes.
+//
+// Errors: Invalid for another kind; those of [tasking.Worker.Run].
 func (a *App) Heartbeat(ctx context.Context, kind string) error {
 	o := a.workerOptions(-1)
 	core := a.set.Core()
@@ -26,6 +38,8 @@ func (a *App) Heartbeat(ctx context.Context, kind string) error {
 		o.TTL = core.APIAppTTL
 	case tasking.KindContent:
 		o.TTL = core.ContentAppTTL
+	default:
+		return pulperr.Public(pulperr.Invalid, "there are no servers of the kind %q", kind)
 	}
 	w, err := tasking.NewWorker(a.queue, o)
 	if err != nil {
@@ -35,7 +49,15 @@ func (a *App) Heartbeat(ctx context.Context, kind string) error {
 }
 
 // Worker returns a worker for the App's tasks that is not running yet, for hosts and tests that drive it themselves.
+// With slots 0 the setting WORKERS decides, as in [App.Work]. It does only what a [tasking.Worker] does: it removes no
+// leftovers, and does not schedule the purge that TASK_PROTECTION_TIME asks for.
 func (a *App) Worker(slots int) (*tasking.Worker, error) {
+	if slots == 0 {
+		slots = a.set.Core().Workers
+	}
+	if slots == 0 {
+		slots = max(2, runtime.GOMAXPROCS(0))
+	}
 	return tasking.NewWorker(a.queue, a.workerOptions(slots))
 }
 

@@ -66,11 +66,12 @@ func TestOpenReportsEveryFault(t *testing.T) {
 		Checksums: []hashlib.Algorithm{hashlib.MD5},
 	}
 	two := &pulpcore.Plugin{Name: "two", Tasks: []tasking.Binding{clash.Do(nothing)}}
+	three := &pulpcore.Plugin{Name: "three", Version: "(devel)"}
 	set, err := settings.Load(settings.Value("DEPLOY_ROOT", t.TempDir()), settings.Value("PAGE_SIZZE", 5))
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = pulpcore.Open(t.Context(), set, one, two, nil)
+	_, err = pulpcore.Open(t.Context(), set, one, two, nil, three)
 	if !errors.Is(err, pulperr.Invalid) {
 		t.Fatalf("Open = %v, want kind Invalid", err)
 	}
@@ -78,6 +79,8 @@ func TestOpenReportsEveryFault(t *testing.T) {
 		`does not start with the plugin's name "one"`, `no field is tagged pulp:"natural"`, `unknown word "naturel"`,
 		"which no plugin lists", `plugin "two" has no version`, `task "one.task" is bound by plugin "one" already`,
 		"needs the checksum md5", "PAGE_SIZZE", "plugin 3 is nil",
+		`plugin "two": the name of task "one.task" does not start with the plugin's`,
+		`plugin "three": the version "(devel)" does not begin with a number`,
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("Open does not report %q; it says:\n%v", want, err)

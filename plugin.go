@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"regexp"
+	"strings"
 
 	"github.com/pulpgo/pulpcore/content"
 	"github.com/pulpgo/pulpcore/hashlib"
@@ -16,12 +18,14 @@ import (
 
 // Plugin is what a plugin brings to an App: a value that is given to [Open]. Only Name and Version are required.
 type Plugin struct {
-	Name    string // short and unique; the part before the dot in the names of its types and tasks
-	Version string // as the status shows it
+	Name string // short and unique; the part before the dot in the names of its types and tasks
+	// Version is what the status shows, and what decides which workers may execute the plugin's tasks, see
+	// [tasking.Options]. It begins with a number, behind a "v" or not: "1.10.0", "3.81.0rc1", "v2.0-dev".
+	Version string
 
 	Models     []models.AnyType
-	Migrations fs.FS // see models.Set; nil derives the tables from Models
-	Tasks      []tasking.Binding
+	Migrations fs.FS             // see models.Set; nil derives the tables from Models
+	Tasks      []tasking.Binding // named "<Name>.<task>"
 	Views      []rest.Mount
 	API        []rest.Route    // further routes, mounted with the REST API
 	Content    []content.Route // further routes, mounted with the content app
@@ -33,6 +37,9 @@ type Plugin struct {
 
 	Checksums []hashlib.Algorithm // that ALLOWED_CONTENT_CHECKSUMS must contain; sha256 always does
 }
+
+// versionBegins is what makes versions comparable.
+var versionBegins = regexp.MustCompile(`^v?[0-9]`)
 
 // blueprint is what plugins and settings say once they were checked.
 type blueprint struct {
@@ -62,15 +69,11 @@ func check(set *settings.Set, plugins []*Plugin) (*blueprint, error) {
 	var sections []settings.Plugin
 	taskOwner := map[string]string{}
 	for i, p := range plugins {
-		switch {
-		case p == nil:
+		if p == nil {
 			fault("plugin %d is nil", i+1)
 			continue
-		case p.Name == "":
-			fault("plugin %d has no name", i+1)
-		case p.Version == "":
-			fault("plugin %q has no version", p.Name)
 		}
+		faults = append(faults, p.names(i+1)...)
 		for _, t := range p.Tasks {
 			if owner, ok := taskOwner[t.Name()]; ok {
 				fault("plugin %q: task %q is bound by plugin %q already", p.Name, t.Name(), owner)
@@ -101,6 +104,25 @@ func check(set *settings.Set, plugins []*Plugin) (*blueprint, error) {
 		return nil, fmt.Errorf("pulpcore: open: %w: %w", pulperr.Invalid, err)
 	}
 	return b, nil
+}
+
+// names checks what the plugin, which is the n-th, calls itself and its tasks.
+func (p *Plugin) names(n int) (faults []error) {
+	switch {
+	case p.Name == "":
+		faults = append(faults, fmt.Errorf("plugin %d has no name", n))
+	case p.Version == "":
+		faults = append(faults, fmt.Errorf("plugin %q has no version", p.Name))
+	case !versionBegins.MatchString(p.Version):
+		faults = append(faults, fmt.Errorf("plugin %q: the version %q does not begin with a number", p.Name, p.Version))
+	}
+	for _, t := range p.Tasks {
+		if !strings.HasPrefix(t.Name(), p.Name+".") {
+			faults = append(faults, fmt.Errorf("plugin %q: the name of task %q does not start with the plugin's",
+				p.Name, t.Name()))
+		}
+	}
+	return faults
 }
 
 // checksums makes sure that every checksum a plugin needs is allowed.

@@ -10,6 +10,10 @@
 //
 // Nothing else has to be installed: without settings everything is kept in SQLite, an in-process Redis and a folder.
 // There is no global state; two Apps with different plugins and settings can live in one process.
+//
+// "Errors: NotFound" in a comment, here and in all packages, means that errors.Is(err, pulperr.NotFound) holds for what
+// is returned then. A database, Redis, storage or upstream that does not answer is Unavailable: the same call may work
+// later. Only [models.DB.Tx], and statements of your own, return what the database driver says.
 package pulpcore
 
 import (
@@ -21,10 +25,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"sync"
 
+	"github.com/redis/go-redis/v9"
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
 
@@ -64,6 +68,13 @@ type App struct {
 type Options struct {
 	Log   *slog.Logger   // default: what LOGGING says, on stderr
 	Store *storage.Store // default: opened from STORAGE_URL. Once Open has succeeded, the App closes it.
+
+	// Redis are the full connection options of the Redis that tasks are announced in, for Sentinel for example: a
+	// MasterName and the addresses of the sentinels. Default: what REDIS_URL says.
+	Redis *redis.UniversalOptions
+	// RedisPrefix begins the names that the App uses in Redis. Each installation needs one of its own, or a database
+	// number of its own, if several share a Redis; all processes of one need the same. Default "pulp".
+	RedisPrefix string
 
 	// TaskCommand returns a command that opens the same App and calls [App.RunIsolated]: usually this program itself
 	// with an argument that means it. Plugins that have tasks with [tasking.BindingOptions].Subprocess need it, and a
@@ -191,8 +202,8 @@ func (a *App) openParts(ctx context.Context, b *blueprint, opts *Options) error 
 	a.downloads = download.NewPool(0)
 	a.closers = append(a.closers, a.downloads.Close)
 	queue, err := tasking.NewQueue(a.db, &tasking.QueueOptions{
-		RedisURL: core.RedisURL.Reveal(), Versions: a.versions, PreferDefer: core.TaskPreferDefer, Log: a.log,
-		Tracer: opts.Tracer, Meter: opts.Meter,
+		RedisURL: core.RedisURL.Reveal(), Redis: opts.Redis, Prefix: opts.RedisPrefix,
+		Versions: a.versions, PreferDefer: core.TaskPreferDefer, Log: a.log, Tracer: opts.Tracer, Meter: opts.Meter,
 	})
 	if err != nil {
 		return err
@@ -229,16 +240,10 @@ func (a *App) API() http.Handler { return a.api }
 func (a *App) Content() http.Handler { return a.content }
 
 // Work executes tasks, slots at a time, until ctx is done; then it lets running ones finish for TASK_GRACE_INTERVAL.
-// With slots 0 the setting WORKERS decides.
+// With slots 0 the setting WORKERS decides. Once an hour it also removes leftovers of the store and, if the settings
+// say so, old tasks and old temporary files.
 func (a *App) Work(ctx context.Context, slots int) error {
-	core := a.set.Core()
-	if slots == 0 {
-		slots = core.Workers
-	}
-	if slots == 0 {
-		slots = max(2, runtime.GOMAXPROCS(0))
-	}
-	w, err := tasking.NewWorker(a.queue, a.workerOptions(slots))
+	w, err := a.Worker(slots)
 	if err != nil {
 		return err
 	}

@@ -230,6 +230,8 @@ func rowError(err error, what, key string) error {
 		return fmt.Errorf("models: %s %q: %w: %w", what, key, pulperr.Exists, err)
 	case sqldialect.IsReferenced(err):
 		return fmt.Errorf("models: %s %q is in use: %w: %w", what, key, pulperr.Conflict, err)
+	case sqldialect.IsUnavailable(err):
+		return fmt.Errorf("models: %s %q: %w: %w", what, key, pulperr.Unavailable, err)
 	case errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded):
 		return err
 	}

@@ -144,7 +144,7 @@ type Core struct {
 	// VulnReportTaskLimiter bounds the concurrent requests of a vulnerability report.
 	VulnReportTaskLimiter int `setting:"VULN_REPORT_TASK_LIMITER"`
 
-	// OtelEnabled turns metrics and traces on; the host brings the exporter.
+	// OtelEnabled has no effect: metrics and traces are on when the host passes providers to the App.
 	OtelEnabled bool `setting:"OTEL_ENABLED"`
 	// OtelMetricsDispatchInterval is the pause between metrics of domains. Numbers count minutes.
 	OtelMetricsDispatchInterval time.Duration `setting:"OTEL_METRICS_DISPATCH_INTERVAL_MINUTES,unit=m"`

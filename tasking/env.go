@@ -19,15 +19,15 @@ import (
 
 // Env is what a task has to work with. It ends with the task. Its methods are safe for concurrent use.
 type Env struct {
-	// DB is bound to the task's domain. Transactions made with it fail once the task is not this worker's any more,
-	// and what is created through it is recorded as made by the task.
+	// DB is bound to the task's domain. Transactions made with it fail with [ErrLost] once the task is not this worker's
+	// any more, and what is created through it is recorded as made by the task.
 	DB    *models.DB
 	Store *storage.Store // nil if the worker has none
 	Queue *Queue         // for tasks of the same domain, which get this one as their parent
 	// Log says which task, attempt, correlation id and group it is. Give its methods the function's ctx, which carries
 	// the trace of the dispatch.
 	Log   *slog.Logger
-	Group *Group       // nil if the task belongs to none
+	Group *Group       // nil if the task belongs to none; the progress of a nil group is counted nowhere
 	Task  *models.Task // as it was when it started
 
 	ctx       context.Context // of the task; for its own end only

@@ -200,15 +200,20 @@ func (w *Worker) conclude(
 	}
 	w.q.tel.ended(ctx, env, outcome(done.state), x.err)
 	env.logEnd(ctx, done.state, x.err)
-	w.q.emit(taskEvent(&x.task.Task, done.state))
+	if !env.completion.is(completed) { // else CompleteTx has told of it
+		w.q.emit(taskEvent(&x.task.Task, done.state))
+	}
 	w.q.deliver(ctx, done.ready...)
 	return done.state, done.next
 }
 
 func (e *Env) logEnd(ctx context.Context, state models.TaskState, cause error) {
 	level := slog.LevelInfo
-	if state == models.Failed {
+	switch {
+	case state == models.Failed:
 		level = slog.LevelError
+	case state == models.Completed && cause != nil: // what the function returned after CompleteTx
+		level = slog.LevelWarn
 	}
 	if !e.Log.Enabled(ctx, level) {
 		return

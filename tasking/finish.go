@@ -292,11 +292,14 @@ func jsonText(e *models.TaskError) (any, error) {
 }
 
 // CompleteTx ends the task as completed within tx, the last transaction of its function: what tx wrote and the end of
-// the task become true together, or neither. result is stored as JSON with the task; nil stores none. Afterwards the
-// function returns nil and writes nothing more: its later transactions fail.
+// the task become true together, or neither. result is stored as JSON with the task; nil stores none. Progress reports
+// that are running then are completed with what they have counted.
 //
-// Errors: ErrCanceled if the task is being canceled; ErrLost if it is not this worker's any more; Conflict if it was
-// completed before. The transaction must be rolled back then.
+// Afterwards the function should return. What it returns changes nothing; an error is logged. Its later transactions
+// fail with [ErrLost].
+//
+// Errors: [ErrCanceled] if the task is being canceled; [ErrLost] if it is not this worker's any more; Conflict if it
+// was completed before. The transaction must be rolled back then.
 func (e *Env) CompleteTx(ctx context.Context, tx *models.Tx, result any) error {
 	end := ending{state: models.Completed}
 	if result != nil {
@@ -313,6 +316,10 @@ func (e *Env) CompleteTx(ctx context.Context, tx *models.Tx, result any) error {
 	if err := w.q.kind.LockResources(ctx, tx.Bun(), list, 0); err != nil {
 		return wrap(err, "complete task %s", e.claimed.ID)
 	}
+	reports, err := e.reports.write(ctx, tx.Bun()) // before the task's row is locked, like whoever else writes them
+	if err != nil {
+		return wrap(err, "complete task %s", e.claimed.ID)
+	}
 	done, err := w.finishIn(ctx, tx.Bun(), []*finishing{{task: e.claimed, end: end, reported: true}},
 		[][]sqldialect.Reservation{list})
 	switch {
@@ -325,7 +332,15 @@ func (e *Env) CompleteTx(ctx context.Context, tx *models.Tx, result any) error {
 	}
 	tx.AfterCommit(func() {
 		e.completion.end()
-		w.q.emit(taskEvent(e.Task, models.Completed))
+		for _, r := range reports {
+			if r.State == models.Running {
+				r.State = models.Completed
+			}
+			w.q.emit(progressEvent(e.Task, &r))
+		}
+		if !e.isolated { // else the worker tells of it
+			w.q.emit(taskEvent(e.Task, models.Completed))
+		}
 		w.q.deliver(ctx, done[0].ready...)
 	})
 	return nil

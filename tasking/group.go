@@ -134,7 +134,8 @@ func (q *Queue) GroupCounts(ctx context.Context, groups ...uuid.UUID) (map[uuid.
 	return counts, nil
 }
 
-// Finish notes that no more tasks will be dispatched into the group.
+// Finish notes that no more tasks will be dispatched into the group. Without it, or [Group.Cancel], the group is never
+// purged, see [Queue.Purge].
 //
 // Errors: NotFound.
 func (g *Group) Finish(ctx context.Context) error {

@@ -19,7 +19,8 @@ type GroupProgress struct {
 	code  string
 }
 
-// Progress returns the report with a code. It need not exist until it is used.
+// Progress returns the report with a code, which must be one of those that were declared in [NewGroup]: to add to
+// another fails. That of a nil group, which is the [Env].Group of a task that belongs to none, counts nothing.
 func (g *Group) Progress(code string) GroupProgress { return GroupProgress{g, code} }
 
 // Add counts n more units as done, n < 0 fewer. The database does the addition, so any number of tasks may do it at
@@ -45,6 +46,9 @@ type addition struct {
 }
 
 func (p GroupProgress) add(ctx context.Context, a addition) error {
+	if p.group == nil {
+		return nil
+	}
 	q := p.group.q
 	a.db, a.group, a.code = q.db, p.group.ID, p.code
 	done := added{busy: true}

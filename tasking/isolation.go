@@ -116,7 +116,7 @@ const (
 )
 
 func orderOf(cause error) order {
-	for _, name := range []string{stopCanceled, stopShutdown, stopLost, stopFenced} {
+	for _, name := range []string{stopCanceled, stopShutdown, stopFenced, stopLost} { // the fenced ones are lost too
 		if errors.Is(cause, (order{name}).cause()) {
 			return order{name}
 		}

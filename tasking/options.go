@@ -15,23 +15,34 @@ type Options struct {
 	Exclusive []Resource // reserved besides those of the arguments' Locks method
 	Shared    []Resource
 
-	// Immediate asks for execution within the dispatching process, in at most 5 s, before Dispatch returns. If that is
-	// not possible, because an earlier task is in the way or the process has no [Worker], a worker executes it soon.
+	// Immediate asks for execution within the dispatching process, in at most 5 s, before Dispatch returns. The task waits
+	// for a worker instead if
+	//   - an earlier task has or waits for one of its resources;
+	//   - the dispatch is part of a caller's transaction;
+	//   - no [Worker] of kind KindWorker or KindAPI runs in the process: not yet, not any more, or without heartbeats;
+	//   - 4 others are being executed in this way in the process;
+	//   - [QueueOptions].PreferDefer is set, the setting TASK_PREFER_DEFER, and NotDeferred is not.
+	// It is never executed a second time, whatever MaxAttempts and [Retry] say.
 	Immediate bool
-	// NotDeferred, with Immediate, stores the task as canceled if an earlier one is in the way.
+	// NotDeferred, with Immediate, stores the task as canceled if an earlier one is in the way. For the other reasons it
+	// waits for a worker all the same.
 	NotDeferred bool
 
-	// MaxAttempts is how often the task is started at most: if it fails, or its worker dies, it runs again, in its place
-	// in the order and with its reservations, after a pause that grows from a second to a minute. Errors of the kinds
-	// Invalid, NotFound and Unsupported are final at once. Default 0: once, unless its function asks for more with
-	// [Retry], and then ten times.
+	// MaxAttempts is how often the task is started at most: if it fails, by an error, a panic or a timeout, or its worker
+	// dies, it runs again, in its place in the order and with its reservations, after a pause that grows from a second to
+	// a minute. Errors of the kinds Invalid, NotFound and Unsupported are final at once, unless they are wrapped in
+	// [Retry]. Default 0: once, unless its function asks for more with [Retry], and then ten times.
 	MaxAttempts int
 	// Versions are the least versions of plugins, by name, that a worker must have to execute the task. Workers without
 	// leave it to others. Default: of the task's own plugin, the version that [QueueOptions].Versions has.
+	//
+	// Versions are numbers with dots between, compared one by one and by value: "1.10" is later than "1.9", "1.0" the
+	// same as "1". What follows a number comes before the number alone: "3.81.0rc1" and "3.81.0-dev" before "3.81.0".
+	// A "v" in front and whatever is behind a plus do not count.
 	Versions map[string]string
 
 	// IdempotencyKey makes a second dispatch with the same key fail with Exists while the first task is unfinished.
-	// Keys are per domain. Default: none.
+	// Keys are per domain, and 255 bytes long at most. Default: none.
 	IdempotencyKey string
 
 	User *int64 // who asked for the task; default: from ctx, see [WithUser]
@@ -41,7 +52,9 @@ type Options struct {
 // Ticket tells what became of a dispatch.
 type Ticket struct {
 	TaskID uuid.UUID
-	State  models.TaskState // Waiting; for an immediate task maybe already final
+	// State is Waiting, or Canceled if the task's group was canceled. That of an immediate task may also be the one in
+	// which it ended, Canceled by [Options].NotDeferred, or Running if its function ignores the end of its 5 s.
+	State models.TaskState
 }
 
 type ctxKey int

@@ -3,8 +3,12 @@ package tasking
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"sync"
 	"time"
+
+	"github.com/uptrace/bun"
 
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
@@ -63,6 +67,13 @@ func (p *Progress) take() (models.ProgressReport, bool) {
 	dirty := p.dirty
 	p.dirty = false
 	return p.row, dirty
+}
+
+// current returns the report as it is, which does not count as writing it.
+func (p *Progress) current() models.ProgressReport {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.row
 }
 
 // Progress runs one step of a task and reports on it: message is for people, code, such as "sync.downloading", for
@@ -132,22 +143,31 @@ func (e *Env) keepWriting(ctx context.Context, p *Progress) (stop func()) {
 	return func() { close(quit); wg.Wait() }
 }
 
-// save writes a report that is still running. It is a short transaction of its own: the task's are long.
+// save writes a report that is still running. It is a short transaction of its own: the task's are long. After
+// CompleteTx, which has written it, it does nothing.
 func (e *Env) save(ctx context.Context, p *Progress) error {
 	r, dirty := p.take()
-	if !dirty {
+	if !dirty || e.completion.is(completed) {
 		return nil
 	}
-	n, err := exec(ctx, e.DB, `UPDATE core_progressreport SET state = ?, total = ?, done = ?, suffix = ?,
-		pulp_last_updated = ? WHERE pulp_id = ? AND state IN ('waiting', 'running')`,
-		r.State, r.Total, r.Done, r.Suffix, models.Now(), r.ID)
+	var n int64
+	err := e.DB.Tx(ctx, func(tx *models.Tx) error { return writeReport(ctx, tx.Bun(), &n, &r) })
 	switch {
+	case err != nil && e.completion.is(completed): // meanwhile
+		return nil
 	case err != nil:
 		p.change(func(*models.ProgressReport) {})
 	case n > 0:
 		e.Queue.emit(progressEvent(e.Task, &r))
 	}
 	return wrap(err, "write progress report %q", r.Code)
+}
+
+// writeReport writes a report unless it has ended.
+func writeReport(ctx context.Context, idb bun.IDB, affected *int64, r *models.ProgressReport) error {
+	return execIn(ctx, idb, affected, `UPDATE core_progressreport SET state = ?, total = ?, done = ?, suffix = ?,
+		pulp_last_updated = ? WHERE pulp_id = ? AND state IN ('waiting', 'running')`,
+		r.State, r.Total, r.Done, r.Suffix, models.Now(), r.ID)
 }
 
 // openReports are the reports whose end is not written yet.
@@ -169,6 +189,25 @@ func (o *openReports) remove(p *Progress) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	delete(o.open, p)
+}
+
+// write writes all open reports as they are now within a transaction, which may be rolled back, and returns them.
+func (o *openReports) write(ctx context.Context, idb bun.IDB) ([]models.ProgressReport, error) {
+	o.mu.Lock()
+	open := slices.Collect(maps.Keys(o.open))
+	o.mu.Unlock()
+	rows := make([]models.ProgressReport, len(open))
+	for i, p := range open {
+		rows[i] = p.current()
+	}
+	slices.SortFunc(rows, func(a, b models.ProgressReport) int { return slices.Compare(a.ID[:], b.ID[:]) })
+	for i := range rows {
+		var n int64
+		if err := writeReport(ctx, idb, &n, &rows[i]); err != nil {
+			return nil, err
+		}
+	}
+	return rows, nil
 }
 
 // flushReports writes the last numbers of reports that are still open when the task's function has returned: those of

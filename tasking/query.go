@@ -94,7 +94,7 @@ func (q *Queue) Workers(ctx context.Context) ([]*models.Worker, error) {
 	return list, wrap(err, "list workers")
 }
 
-// Worker returns one of them.
+// Worker returns one of the processes that [Queue.Workers] lists.
 //
 // Errors: NotFound.
 func (q *Queue) Worker(ctx context.Context, id uuid.UUID) (*models.Worker, error) {

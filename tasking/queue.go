@@ -62,11 +62,13 @@ type QueueOptions struct {
 	RedisURL string
 	// Redis are the full connection options, for example for Sentinel; they win over RedisURL.
 	Redis *redis.UniversalOptions
-	// Prefix keeps several installations apart that share one Redis. Default "pulp".
+	// Prefix begins the queue's names in Redis. Each installation needs one of its own, or a database number of its own,
+	// if several share a Redis: otherwise each takes the other's marks for lost data, once a second and for ever. All
+	// processes of one installation need the same. Default "pulp".
 	Prefix string
 	Log    *slog.Logger // default: nowhere
 	// Versions are those of the plugins of this process, by name. A task that is dispatched here runs on workers that
-	// have its plugin in the same version or a later one. Default: on any.
+	// have its plugin in the same version or a later one; see [Options] for what is later. Default: on any.
 	Versions map[string]string
 	// PreferDefer leaves immediate tasks to the workers, unless they are not deferred.
 	PreferDefer bool
@@ -143,13 +145,15 @@ func (c *core) connect(opts *QueueOptions) error {
 }
 
 // In returns a handle on the same queue for the domain of db. If db belongs to a transaction, all that the handle does
-// is part of it: reads see it, and tasks are dispatched and canceled when it commits.
+// is part of it: reads see it, and tasks are dispatched and canceled when it commits. The handle is not closed on its
+// own: see [Queue.Close].
 func (q *Queue) In(db *models.DB) *Queue { return &Queue{core: q.core, db: db} }
 
 // DB returns the database handle that the queue was made with.
 func (q *Queue) DB() *models.DB { return q.db }
 
-// Close closes the connections to Redis. It may be called twice.
+// Close closes the connections to Redis, for all handles that come from one [NewQueue] at once, whichever of them it is
+// called on. It may be called twice.
 func (q *Queue) Close() error {
 	q.events.close()
 	q.outbox.close()
@@ -179,8 +183,11 @@ func wrap(err error, format string, args ...any) error {
 		return nil
 	}
 	what := fmt.Sprintf(format, args...)
-	if sqldialect.IsRetryable(err) {
+	switch {
+	case sqldialect.IsRetryable(err):
 		return fmt.Errorf("tasking: %s: %w: %w", what, pulperr.Locked, err)
+	case sqldialect.IsUnavailable(err):
+		return fmt.Errorf("tasking: %s: %w: %w", what, pulperr.Unavailable, err)
 	}
 	return fmt.Errorf("tasking: %s: %w", what, err)
 }

@@ -47,8 +47,10 @@ func OnRef[T any](refs ...models.Ref[T]) []Resource {
 	return list
 }
 
-// Named returns names as resources: PRNs such as models.CorePRN("repositoryversion", id), or names of a task's own such
-// as "pdrn:<domain id>:orphans". Empty names are left out; no name may begin with "shared:".
+// Named returns names as resources: PRNs such as models.CorePRN("repositoryversion", id), or names that tasks agree on.
+// These mean the same in all domains and to all plugins, so begin one with the name of your plugin, and put the id of
+// the domain into it if it is meant for one: "file:<domain id>:index". Empty names are left out; no name may begin with
+// "shared:" or be longer than 2000 bytes.
 func Named(names ...string) []Resource {
 	var list []Resource
 	for _, name := range names {

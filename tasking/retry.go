@@ -26,9 +26,10 @@ func (e *retryError) Error() string { return fmt.Sprintf("%v (again after %s)", 
 
 func (e *retryError) Unwrap() error { return e.err }
 
-// Retry returns an error that makes the task which returns it run again after a pause of at most a minute, in its place
-// in the order and with its reservations, unless it has been started [Options].MaxAttempts times; then it fails with
-// err. Its progress reports of this attempt stay, as failed.
+// Retry returns an error that makes the task which returns it run again after a pause, which is cut to a minute, in its
+// place in the order and with its reservations, whatever the kind of err. It fails with err if it has been started
+// [Options].MaxAttempts times, which is ten for a dispatch that did not say, and if it is immediate. Its progress
+// reports of this attempt stay, as failed.
 func Retry(err error, pause time.Duration) error { return &retryError{err, pause} }
 
 // retryPause returns how long a task waits that failed with err until it runs again; nil is for ever.

@@ -321,7 +321,7 @@ func TestCompleteTx(t *testing.T) {
 	each(t, func(t *testing.T, b *bench) {
 		complete := tasking.Define[string]("test.complete")
 		var late error
-		release := make(chan struct{})
+		tried, release := make(chan struct{}), make(chan struct{})
 		b.run(tasking.WorkerOptions{Bindings: []tasking.Binding{complete.Do(
 			func(ctx context.Context, env *tasking.Env, what string) error {
 				err := env.DB.Tx(ctx, func(tx *models.Tx) error {
@@ -337,6 +337,7 @@ func TestCompleteTx(t *testing.T) {
 					return err
 				}
 				late = env.DB.Tx(ctx, func(*models.Tx) error { return nil })
+				close(tried)
 				<-release
 				return errors.New("too late to matter")
 			})}})
@@ -350,6 +351,7 @@ func TestCompleteTx(t *testing.T) {
 			t.Errorf("result = %s, error = %+v", task.Result, task.Error)
 		}
 		b.begins("next") // although the function has not returned
+		<-tried
 		close(release)
 		b.end("next", nil)
 		b.wait(next, models.Completed)

@@ -15,13 +15,16 @@ import (
 )
 
 // Schedule says when a task is dispatched, see [Task.Schedule]. The zero value of each field but Name is its default.
+// Of [Options] there are no more than these: scheduled tasks have no MaxAttempts, though [Retry] works, no Group, no
+// Versions but the default ones, and are not immediate.
 type Schedule struct {
 	Name string // unique within the domain; at most 255 bytes
 
 	// Every is the time between two dispatches, at least a second. Default 0: once.
 	Every time.Duration
 	// Next is when the task is due. Default: now for a new schedule, and unchanged for one that exists. A time that is
-	// past makes a new schedule due at once; those that follow keep to it, so that any midnight means every midnight.
+	// past makes a new schedule due at once. Later runs are at Next + n·Every. Fixed durations: no cron, no time zones, no
+	// daylight saving.
 	Next time.Time
 
 	Exclusive []Resource // reserved besides those of the arguments' Locks method
@@ -34,9 +37,9 @@ type Schedule struct {
 const minInterval = time.Second
 
 // Schedule makes the schedule of that name in the queue's domain, or changes it to what s says. From then on workers
-// dispatch the task with args when it is due and its last one, if any, has ended. What was missed while no worker ran,
-// or while a task took longer than the interval, is made up for by one task. A schedule that dispatches once stays when
-// it is over, with no next dispatch.
+// dispatch the task with args when it is due and its last one, if any, has ended. One task makes up for all runs that
+// were left out while no worker ran, or while a task took longer than the interval. A schedule that dispatches once
+// stays when it is over, with no next dispatch.
 //
 // So it may be called at every start of a program: a schedule that exists goes on as it was, unless its next dispatch
 // would be later than one interval from now, and one that is over is not due again unless s.Next lies after its last

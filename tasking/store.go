@@ -2,7 +2,6 @@ package tasking
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"time"
 
@@ -13,9 +12,6 @@ import (
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
 )
-
-// errFenced says that a task is no longer this worker's.
-var errFenced = errors.New("tasking: the task was taken from this worker")
 
 // completion is how far a task is that ends within its own last transaction.
 type completion struct {

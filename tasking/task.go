@@ -17,8 +17,10 @@ type Task[A any] struct {
 	name string
 }
 
-// Define declares the task named "<plugin>.<task>". Its arguments are stored as JSON, so A must survive encoding/json;
-// it may implement [Locker] to say what the task reserves. Define never fails; [NewWorker] reports faults.
+// Define declares the task named "<plugin>.<task>", in 255 bytes at most. Its arguments are stored as JSON, so A must
+// survive encoding/json; it may implement [Locker] to say what the task reserves. They are encrypted with the key of
+// the database, if it has one; results, errors and names of resources are not. Define never fails; [NewWorker] reports
+// faults.
 func Define[A any](name string) *Task[A] { return &Task[A]{name: name} }
 
 // Name returns "<plugin>.<task>".
@@ -28,8 +30,10 @@ func (t *Task[A]) Name() string { return t.name }
 // else failed, and whatever is returned after a cancellation canceled. Clients see [pulperr.Message] of the error, the
 // log all of it.
 //
-// ctx is done when the task is canceled, when the worker loses it or shuts down; [context.Cause] tells which. The
-// reservations are held until fn returns. At most one [BindingOptions] may be given, nil is allowed.
+// ctx is done when the task is canceled, takes too long, when the worker loses it or its time to shut down is over;
+// [context.Cause] tells which, see [ErrCanceled] and the others. A function that returns nil all the same, although it
+// took too long or the worker shuts down, has completed: it has done its work, if late. The reservations are held until
+// fn returns. At most one [BindingOptions] may be given, nil is allowed.
 func (t *Task[A]) Do(fn func(ctx context.Context, env *Env, args A) error, opts ...*BindingOptions) Binding {
 	return t.DoResult(func(ctx context.Context, env *Env, args A) (any, error) { return nil, fn(ctx, env, args) }, opts...)
 }
@@ -119,8 +123,9 @@ type Binding struct {
 
 // BindingOptions say how a task is executed. The zero value of each field is its default.
 type BindingOptions struct {
-	// Timeout is how long the function may take; then its context ends with [ErrTimeout], and the task fails. Default 0:
-	// without limit. Immediate tasks have 5 s whatever it says.
+	// Timeout is how long the function may take; then its context ends with [ErrTimeout], and the task fails, unless the
+	// function still returns nil: it has done its work, if late. Default 0: without limit. Immediate tasks have 5 s
+	// whatever it says.
 	Timeout time.Duration
 	// Subprocess executes the function in a process of its own, made by [WorkerOptions].Command, which is killed if it
 	// does not stop when it is told to, and which may crash without harm to the worker.

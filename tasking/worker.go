@@ -78,20 +78,24 @@ type WorkerOptions struct {
 	Log *slog.Logger // default: the queue's
 }
 
-// Causes of the end of a task's context.
+// Causes of the end of a task's context, for errors.Is with its [context.Cause].
 var (
 	// ErrCanceled says that a user canceled the task.
 	ErrCanceled = fmt.Errorf("tasking: the task was canceled: %w", pulperr.Canceled)
 	// ErrShutdown says that the worker ends and its grace period is over.
 	ErrShutdown = fmt.Errorf("tasking: the worker shuts down: %w", pulperr.Unavailable)
-	// ErrLost says that the worker could not prove that it is alive, so the task may not be its own any more.
+	// ErrLost says that the task is not the worker's any more, or may not be because the worker could not prove that it
+	// is alive. Transactions that a task makes with [Env].DB fail with it too, once the task is not its worker's, and
+	// after [Env.CompleteTx].
 	ErrLost = fmt.Errorf("tasking: the worker lost its claim on the task: %w", pulperr.Unavailable)
-
-	// ErrTimeout says that the task took longer than its binding allows.
+	// ErrTimeout says that the task took longer than its binding allows, or than the 5 s of an immediate one.
 	ErrTimeout = fmt.Errorf("tasking: the task took too long: %w", pulperr.Unavailable)
 
-	errTimeout = pulperr.Coded("PLP0024", pulperr.Unavailable, "The immediate task timed out after %d seconds.",
-		int(immediateTimeout.Seconds()))
+	// errFenced is ErrLost where it is certain: the task was taken away, and no end of it can be stored.
+	errFenced = fmt.Errorf("tasking: the task was taken from this worker: %w", ErrLost)
+	// errTimeout is ErrTimeout of an immediate task, in the words that clients read.
+	errTimeout = fmt.Errorf("%w: %w", ErrTimeout, pulperr.Coded("PLP0024", pulperr.Unavailable,
+		"The immediate task timed out after %d seconds.", int(immediateTimeout.Seconds())))
 )
 
 // Worker executes tasks. One process may have several.

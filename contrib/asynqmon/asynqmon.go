@@ -1,6 +1,16 @@
 // Package asynqmon shows what is in the Redis of a task queue, with the web interface of the same name. What it calls
 // tasks are the messages that announce ready tasks to workers; the tasks themselves are in the database, so it is a
-// tool for looking at the delivery and not at the work. It is a module of its own, for only few need it.
+// tool for looking at the delivery and not at the work. Mount it behind your own authentication:
+//
+//	h, err := asynqmon.Handler(app.Queue(), "/asynqmon")
+//	mux.Handle("/asynqmon/", onlyAdmins(h))
+//
+// It is a module of its own, for only few need it. As long as it has no release of its own, its go.mod names a version
+// of pulpcore that does not exist and replaces it by the folder it lies in. Replacements of others do not count for a
+// program that imports it, so clone the repository and let the program's go.mod replace both:
+//
+//	replace github.com/pulpgo/pulpcore => ../pulpcore
+//	replace github.com/pulpgo/pulpcore/contrib/asynqmon => ../pulpcore/contrib/asynqmon
 package asynqmon
 
 import (

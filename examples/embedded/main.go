@@ -1,6 +1,6 @@
 // Command embedded shows the parts of a content server inside somebody else's: API and content app are handlers in the
 // program's own mux, next to a page of its own, and a worker runs in the same process. An account for the API is made
-// with App.SetAdminPassword, see the fileserver.
+// with App.CreateAdmin, which leaves an existing account alone; see the fileserver.
 package main
 
 import (
@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"syscall"
 
 	"github.com/pulpgo/pulpcore"
 	"github.com/pulpgo/pulpcore/examples/fileserver/file"
@@ -17,8 +18,9 @@ import (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second Ctrl-C does not wait for running tasks
 	if err := run(ctx, ":8080"); err != nil {
 		log.Fatal(err)
 	}

@@ -1,7 +1,10 @@
 package sqldialect
 
 import (
+	"context"
+	"database/sql/driver"
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -48,6 +51,23 @@ func IsRetryable(err error) bool {
 func IsLockTimeout(err error) bool {
 	e, ok := errors.AsType[*pgconn.PgError](err)
 	return ok && e.Code == "55P03"
+}
+
+// IsUnavailable reports whether err says that the database did not answer: it could not be reached, or the connection
+// broke. The end of a context is no such error.
+func IsUnavailable(err error) bool {
+	if err == nil || errors.Is(err, context.Canceled) {
+		return false
+	}
+	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
+		// connection exceptions, too many connections, shut down by the administrator or a crash, starting up
+		return strings.HasPrefix(e.Code, "08") || slices.Contains([]string{"53300", "57P01", "57P02", "57P03"}, e.Code)
+	}
+	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
+		return true
+	}
+	return errors.Is(err, driver.ErrBadConn) ||
+		pgconn.SafeToRetry(err) && !errors.Is(err, context.DeadlineExceeded) // not sent, for the connection was closed
 }
 
 // IsUndefinedTable reports whether err says that a table does not exist.
