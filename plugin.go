@@ -69,21 +69,12 @@ func check(set *settings.Set, plugins []*Plugin) (*blueprint, error) {
 	var sections []settings.Plugin
 	taskOwner := map[string]string{}
 	for i, p := range plugins {
-		switch {
-		case p == nil:
+		if p == nil {
 			fault("plugin %d is nil", i+1)
 			continue
-		case p.Name == "":
-			fault("plugin %d has no name", i+1)
-		case p.Version == "":
-			fault("plugin %q has no version", p.Name)
-		case !versionBegins.MatchString(p.Version):
-			fault("plugin %q: the version %q does not begin with a number", p.Name, p.Version)
 		}
+		faults = append(faults, p.names(i+1)...)
 		for _, t := range p.Tasks {
-			if !strings.HasPrefix(t.Name(), p.Name+".") {
-				fault("plugin %q: the name of task %q does not start with the plugin's", p.Name, t.Name())
-			}
 			if owner, ok := taskOwner[t.Name()]; ok {
 				fault("plugin %q: task %q is bound by plugin %q already", p.Name, t.Name(), owner)
 			}
@@ -113,6 +104,25 @@ func check(set *settings.Set, plugins []*Plugin) (*blueprint, error) {
 		return nil, fmt.Errorf("pulpcore: open: %w: %w", pulperr.Invalid, err)
 	}
 	return b, nil
+}
+
+// names checks what the plugin, which is the n-th, calls itself and its tasks.
+func (p *Plugin) names(n int) (faults []error) {
+	switch {
+	case p.Name == "":
+		faults = append(faults, fmt.Errorf("plugin %d has no name", n))
+	case p.Version == "":
+		faults = append(faults, fmt.Errorf("plugin %q has no version", p.Name))
+	case !versionBegins.MatchString(p.Version):
+		faults = append(faults, fmt.Errorf("plugin %q: the version %q does not begin with a number", p.Name, p.Version))
+	}
+	for _, t := range p.Tasks {
+		if !strings.HasPrefix(t.Name(), p.Name+".") {
+			faults = append(faults, fmt.Errorf("plugin %q: the name of task %q does not start with the plugin's",
+				p.Name, t.Name()))
+		}
+	}
+	return faults
 }
 
 // checksums makes sure that every checksum a plugin needs is allowed.
