@@ -132,6 +132,9 @@ func TestRelayTrustsAWorkerForAWhile(t *testing.T) {
 	both(t, func(t *testing.T, dbURL, redisURL string) {
 		b := setup(t, dbURL, redisURL)
 		id := b.dispatch(blockArgs{Name: "x"})
+		if err := tasking.Announce(t.Context(), b.q, id, 0); err != nil { // a dispatch in a hurry leaves it to the relay
+			t.Fatal(err)
+		}
 		client, key := tasking.Redis(b.q), fmt.Sprintf("asynq:{%s}:", tasking.RedisName(b.q))
 		for _, command := range [][]any{
 			{"rpoplpush", key + "pending", key + "active"}, {"hset", key + "t:" + id.String() + ".0", "state", "active"},
