@@ -97,21 +97,13 @@ func BenchmarkTaskThroughput(b *testing.B) {
 const (
 	benchDispatchers = 256
 	benchSlots       = 256
-	benchUnfinished  = 1000 // tasks that are dispatched and have not ended
+	benchAhead       = 1000 // tasks that are dispatched and have not begun
 )
 
 func throughput(b *testing.B, s *bench) {
 	task := tasking.Define[int]("test.nothing")
-	unfinished := make(chan struct{}, benchUnfinished)
-	tasking.SetFault(s.q, func(point string) {
-		if point == "finish.delivered" { // its end is stored
-			select {
-			case <-unfinished:
-			default:
-			}
-		}
-	})
-	nothing := func(context.Context, *tasking.Env, int) error { return nil }
+	ahead := make(chan struct{}, benchAhead)
+	nothing := func(context.Context, *tasking.Env, int) error { <-ahead; return nil }
 	stop := s.run(tasking.WorkerOptions{Slots: benchSlots, Bindings: []tasking.Binding{task.Do(nothing)}})
 	defer stop()
 	run := func(tasks int) {
@@ -120,7 +112,7 @@ func throughput(b *testing.B, s *bench) {
 		for range benchDispatchers {
 			wg.Go(func() {
 				for i := next.Add(1); i <= int64(tasks); i = next.Add(1) {
-					unfinished <- struct{}{}
+					ahead <- struct{}{}
 					o := &tasking.Options{Exclusive: tasking.Named(fmt.Sprint("r", i))}
 					if _, err := task.Dispatch(b.Context(), s.q, int(i), o); err != nil {
 						b.Error(err)
@@ -129,14 +121,14 @@ func throughput(b *testing.B, s *bench) {
 			})
 		}
 		wg.Wait()
-		for range benchUnfinished { // until all have left
-			unfinished <- struct{}{}
-		}
-		for range benchUnfinished {
-			<-unfinished
-		}
+		eventually(b, "the end of all tasks", func() bool {
+			var left int
+			err := s.db.Bun().NewRaw("SELECT count(*) FROM core_task WHERE state IN ('waiting', 'running', 'canceling')").
+				Scan(b.Context(), &left)
+			return err == nil && left == 0
+		})
 	}
-	run(benchUnfinished) // opens the connections
+	run(benchAhead) // opens the connections
 	b.ResetTimer()
 	run(b.N)
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "tasks/s")
