@@ -56,6 +56,8 @@ func TestAppsShareARedis(t *testing.T) {
 	defer client.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
+	look := time.NewTicker(10 * time.Millisecond) // Redis does not tell of new keys
+	defer look.Stop()
 	for _, prefix := range []string{"one", "two"} {
 		for { // until the worker has left its mark
 			keys, err := client.Keys(ctx, prefix+":*").Result()
@@ -65,7 +67,7 @@ func TestAppsShareARedis(t *testing.T) {
 			if len(keys) > 0 {
 				break
 			}
-			time.Sleep(10 * time.Millisecond) // sleep: Redis does not tell of new keys
+			<-look.C
 		}
 	}
 	if other, err := client.Keys(ctx, "pulp:*").Result(); err != nil || len(other) > 0 {
