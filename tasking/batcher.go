@@ -3,9 +3,12 @@ package tasking
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/pulpgo/pulpcore/pulperr"
 )
 
 // batcher writes items of many callers together: what arrives while one batch is being written forms the next one.
@@ -39,7 +42,7 @@ type batched[T, R any] struct {
 const writeTimeout = 30 * time.Second
 
 var (
-	errWriteTimeout = errors.New("tasking: a write of the batch does not end")
+	errWriteTimeout = fmt.Errorf("tasking: no answer to a write for %v: %w", writeTimeout, pulperr.Unavailable)
 	errUnwritten    = errors.New("tasking: the write of the batch panicked")
 )
 
@@ -140,6 +143,9 @@ func (b *batcher[T, R]) settle(batch []*batched[T, R]) {
 		items[i], p.err = p.item, errUnwritten
 	}
 	results, err := b.write(ctx, items)
+	if err != nil && errors.Is(context.Cause(ctx), errWriteTimeout) { // drivers say "canceled", which no caller has
+		err = fmt.Errorf("%w (%v)", errWriteTimeout, err) //nolint:errorlint // as above
+	}
 	if err != nil && len(batch) > 1 && b.blames(err) {
 		for i, p := range batch {
 			one, err := b.write(ctx, items[i:i+1])

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+
+	"github.com/pulpgo/pulpcore/pulperr"
 )
 
 // gate lets a test see and hold back the writes of a batcher.
@@ -200,6 +202,14 @@ func TestBatcherGivesUpAWriteThatHangs(t *testing.T) {
 		if _, err := b.do(context.Background(), 1); !errors.Is(err, errWriteTimeout) {
 			t.Errorf("do() = %v, want %v", err, errWriteTimeout)
 		}
+		b.write = func(ctx context.Context, _ []int) ([]int, error) { // as database drivers do
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}
+		if _, err := b.do(context.Background(), 1); !errors.Is(err, pulperr.Unavailable) || errors.Is(err, context.Canceled) {
+			t.Errorf("do() = %v, want Unavailable and not canceled", err)
+		}
+		b.write = g.write
 		g.open <- nil
 		if got, err := b.do(t.Context(), 2); err != nil || got != -2 {
 			t.Errorf("the next one = %d, %v", got, err)
