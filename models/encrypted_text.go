@@ -9,22 +9,34 @@ import (
 
 // EncryptedText is a column whose text is encrypted in the database and never printed. Rows that were read through a
 // [Type] are ready to [EncryptedText.Reveal]. The zero value is NULL. Mirrors Pulp's EncryptedTextField.
+//
+// What is stored is bound to its table, column and row: bytes that were copied to another place cannot be decrypted
+// there.
 type EncryptedText struct {
 	plain  string
 	sealed []byte
-	set    bool
+	state  secretState
 }
 
+type secretState uint8
+
+const (
+	secretNull   secretState = iota
+	secretSealed             // scanned from the database; plain is not known
+	secretOpen               // plain is known
+)
+
 // NewEncryptedText returns a value that will be encrypted when its row is saved.
-func NewEncryptedText(plain string) EncryptedText { return EncryptedText{plain: plain, set: true} }
+func NewEncryptedText(plain string) EncryptedText { return EncryptedText{plain: plain, state: secretOpen} }
 
 const redacted = "[redacted]"
 
-// Reveal returns the plain text. Call it where the secret is used and nowhere else.
+// Reveal returns the plain text. Call it where the secret is used and nowhere else. It is empty for NULL and in rows
+// that were scanned by a query of one's own instead of a [Type].
 func (e EncryptedText) Reveal() string { return e.plain }
 
 // IsSet reports whether there is a value, possibly an empty one.
-func (e EncryptedText) IsSet() bool { return e.set }
+func (e EncryptedText) IsSet() bool { return e.state != secretNull }
 
 // String hides the secret; so do all other ways to print it.
 func (e EncryptedText) String() string { return redacted }
@@ -44,7 +56,7 @@ func (e EncryptedText) MarshalText() ([]byte, error) { return []byte(redacted), 
 // Value returns the encrypted bytes. It fails if the row was not saved through a Type, which encrypts.
 func (e EncryptedText) Value() (driver.Value, error) {
 	switch {
-	case !e.set:
+	case e.state == secretNull:
 		return nil, nil
 	case e.sealed == nil:
 		return nil, fmt.Errorf("models: an EncryptedText must be saved through its Type")
@@ -58,29 +70,35 @@ func (e *EncryptedText) Scan(src any) error {
 	case nil:
 		*e = EncryptedText{}
 	case []byte:
-		*e = EncryptedText{sealed: append([]byte(nil), v...), set: true}
+		*e = EncryptedText{sealed: append([]byte(nil), v...), state: secretSealed}
 	case string:
-		*e = EncryptedText{sealed: []byte(v), set: true}
+		*e = EncryptedText{sealed: []byte(v), state: secretSealed}
 	default:
 		return fmt.Errorf("models: cannot read an EncryptedText from %T", src)
 	}
 	return nil
 }
 
-func (e *EncryptedText) seal(k *Keyring) error {
-	if !e.set {
-		return nil
+// seal encrypts the text for its place. A value that was only scanned is opened first, so it is neither lost nor moved
+// to a place that it was not sealed for.
+func (e *EncryptedText) seal(k *Keyring, place SecretPlace) error {
+	if err := e.open(k, place); err != nil || e.state == secretNull {
+		return err
 	}
-	b, err := k.Seal([]byte(e.plain))
+	b, err := k.Seal([]byte(e.plain), place)
 	e.sealed = b
 	return err
 }
 
-func (e *EncryptedText) unseal(k *Keyring) error {
-	if !e.set {
+// open decrypts a value that was scanned.
+func (e *EncryptedText) open(k *Keyring, place SecretPlace) error {
+	if e.state != secretSealed {
 		return nil
 	}
-	b, err := k.Open(e.sealed)
-	e.plain = string(b)
-	return err
+	b, err := k.Open(e.sealed, place)
+	if err != nil {
+		return err
+	}
+	e.plain, e.state = string(b), secretOpen
+	return nil
 }

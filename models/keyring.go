@@ -12,6 +12,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
+
+	"github.com/google/uuid"
 
 	"github.com/pulpgo/pulpcore/pulperr"
 )
@@ -23,6 +26,16 @@ type Keyring struct {
 }
 
 const keySize = 32
+
+// SecretPlace is where a secret is stored: a column of one row. What is sealed for one place cannot be opened in
+// another, so that who can write to the database cannot move a secret to where it would be shown or sent.
+type SecretPlace struct {
+	Table, Column string
+	Row           uuid.UUID // the row's pulp_id
+}
+
+// String returns "table.column:id", which is what the encryption binds.
+func (p SecretPlace) String() string { return p.Table + "." + p.Column + ":" + p.Row.String() }
 
 // NewKeyring returns a keyring of 32-byte keys, the encrypting one first.
 //
@@ -109,28 +122,53 @@ func writeKeyFile(path string) error {
 	}
 	if err = os.Link(tmp.Name(), path); errors.Is(err, fs.ErrExist) {
 		return nil
+	} else if err != nil {
+		return err
 	}
-	return err
+	return syncDir(filepath.Dir(path)) // a key that a power cut took away would take all secrets with it
 }
 
-// Seal encrypts.
-func (k *Keyring) Seal(plain []byte) ([]byte, error) {
+// syncDir makes the entries of a folder durable, where the system can.
+func syncDir(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	if err := d.Sync(); err != nil && !errors.Is(err, errors.ErrUnsupported) && !errors.Is(err, syscall.EINVAL) {
+		return err
+	}
+	return nil
+}
+
+// Seal encrypts with the first key, for one place.
+//
+// Errors: Unavailable without a keyring.
+func (k *Keyring) Seal(plain []byte, place SecretPlace) ([]byte, error) {
 	if k == nil {
 		return nil, pulperr.Public(pulperr.Unavailable, "there is no encryption key to protect a secret with")
 	}
-	return k.keys[0].Seal(nil, nil, plain, nil), nil
+	return k.keys[0].Seal(nil, nil, plain, []byte(place.String())), nil
 }
 
-// Open decrypts.
+// Open decrypts what was sealed for place.
 //
-// Errors: Unavailable if no key of the ring fits.
-func (k *Keyring) Open(sealed []byte) ([]byte, error) {
+// Errors: Unavailable if no key of the ring fits, or if the bytes were changed or sealed for another place.
+func (k *Keyring) Open(sealed []byte, place SecretPlace) ([]byte, error) {
+	plain, _, err := k.open(sealed, place)
+	return plain, err
+}
+
+// open is Open that also tells whether the first key fitted.
+func (k *Keyring) open(sealed []byte, place SecretPlace) (plain []byte, current bool, err error) {
 	if k != nil {
-		for _, key := range k.keys {
-			if plain, err := key.Open(nil, nil, sealed, nil); err == nil {
-				return plain, nil
+		for i, key := range k.keys {
+			if plain, err := key.Open(nil, nil, sealed, []byte(place.String())); err == nil {
+				return plain, i == 0, nil
 			}
 		}
 	}
-	return nil, pulperr.Public(pulperr.Unavailable, "a secret cannot be decrypted: its encryption key is not there")
+	return nil, false, pulperr.Public(pulperr.Unavailable, "the secret %s.%s of row %s cannot be decrypted: "+
+		"put the key that encrypted it back into the encryption key file, or set the secret anew",
+		place.Table, place.Column, place.Row)
 }

@@ -12,6 +12,8 @@ import (
 	"github.com/pulpgo/pulpcore/pulperr"
 )
 
+var somewhere = models.SecretPlace{Table: "core_remote", Column: "password"}
+
 func TestLoadKeyring(t *testing.T) {
 	t.Parallel()
 	const key1, key2 = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", "_____________________________________________w=="
@@ -45,21 +47,21 @@ func TestLoadKeyring(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			sealed, err := k.Seal([]byte("plain"))
+			sealed, err := k.Seal([]byte("plain"), somewhere)
 			if err != nil {
 				t.Fatal(err)
 			}
-			again, err := k.Seal([]byte("plain"))
+			again, err := k.Seal([]byte("plain"), somewhere)
 			if err != nil || bytes.Equal(sealed, again) || bytes.Contains(sealed, []byte("plain")) {
 				t.Fatalf("Seal = %q then %q, %v", sealed, again, err)
 			}
-			if plain, err := k.Open(sealed); err != nil || string(plain) != "plain" {
+			if plain, err := k.Open(sealed, somewhere); err != nil || string(plain) != "plain" {
 				t.Fatalf("Open = %q, %v", plain, err)
 			}
 			sealed[len(sealed)-1] ^= 1
-			_, err = k.Open(sealed)
+			_, err = k.Open(sealed, somewhere)
 			wantKind(t, err, pulperr.Unavailable, "cannot be decrypted")
-			_, err = k.Open(nil)
+			_, err = k.Open(nil, somewhere)
 			wantKind(t, err, pulperr.Unavailable, "")
 		})
 	}
@@ -82,12 +84,12 @@ func TestLoadKeyringCreatesOne(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	sealed, err := rings[0].Seal([]byte("plain"))
+	sealed, err := rings[0].Seal([]byte("plain"), somewhere)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, k := range rings {
-		if plain, err := k.Open(sealed); err != nil || string(plain) != "plain" {
+		if plain, err := k.Open(sealed, somewhere); err != nil || string(plain) != "plain" {
 			t.Errorf("Open = %q, %v", plain, err)
 		}
 	}

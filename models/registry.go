@@ -58,7 +58,7 @@ type schema struct {
 	detail     string   // table of the own columns; "" if there is none
 	natural    []Field
 	repo       []Field
-	secrets    [][]int
+	secrets    []Field
 }
 
 var (
@@ -266,7 +266,7 @@ func (s *schema) note(f Field) {
 		s.repo = append(s.repo, f)
 	}
 	if f.Secret {
-		s.secrets = append(s.secrets, f.Index)
+		s.secrets = append(s.secrets, f)
 	}
 }
 

@@ -177,7 +177,7 @@ func (db *DB) check(s *schema, row Row) error {
 			return fmt.Errorf("models: %s %s: %w", s.name, s.master, err)
 		}
 	}
-	return s.secretsOf(row, func(e *EncryptedText) error { return e.seal(db.keys) })
+	return s.secretsOf(row, func(e *EncryptedText, at SecretPlace) error { return e.seal(db.keys, at) })
 }
 
 func (db *DB) insertMaster(ctx context.Context, s *schema, row any) error {

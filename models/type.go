@@ -59,7 +59,7 @@ func (t *Type[T]) List(ctx context.Context, db *DB, where ...Cond) ([]*T, error)
 		return nil, rowError(err, s.name, string(s.master))
 	}
 	for _, row := range rows {
-		if err := db.unseal(s, row); err != nil {
+		if err := db.unseal(s, any(row).(Row)); err != nil {
 			return nil, err
 		}
 	}
@@ -202,19 +202,29 @@ func (s *schema) column(name string) bun.Safe {
 }
 
 // secretsOf calls fn for every secret of a row.
-func (s *schema) secretsOf(row any, fn func(*EncryptedText) error) error {
+func (s *schema) secretsOf(row Row, fn func(*EncryptedText, SecretPlace) error) error {
 	if s.secrets == nil {
 		return nil
 	}
 	v := reflect.ValueOf(row).Elem()
-	for _, index := range s.secrets {
-		if err := fn(v.FieldByIndex(index).Addr().Interface().(*EncryptedText)); err != nil {
+	for _, f := range s.secrets {
+		place := SecretPlace{s.tableOf(f), f.Column, row.PulpID()}
+		if err := fn(v.FieldByIndex(f.Index).Addr().Interface().(*EncryptedText), place); err != nil {
 			return fmt.Errorf("models: %s %s: %w", s.name, s.master, err)
 		}
 	}
 	return nil
 }
 
-func (db *DB) unseal(s *schema, row any) error {
-	return s.secretsOf(row, func(e *EncryptedText) error { return e.unseal(db.keys) })
+// tableOf returns the table that holds a field.
+func (s *schema) tableOf(f Field) string {
+	if f.Own {
+		return s.detail
+	}
+	return s.master.Table()
+}
+
+// unseal decrypts the secrets of a row that was read.
+func (db *DB) unseal(s *schema, row Row) error {
+	return s.secretsOf(row, func(e *EncryptedText, at SecretPlace) error { return e.open(db.keys, at) })
 }

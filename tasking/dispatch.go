@@ -51,14 +51,13 @@ func (q *Queue) newSpec(ctx context.Context, name string, raw []byte, locks Lock
 	if err != nil {
 		return nil, err
 	}
-	sealed := raw
-	if keys := q.db.Keys(); keys != nil {
-		if sealed, err = keys.Seal(raw); err != nil {
-			return nil, fmt.Errorf("tasking: dispatch %s: %w", name, err)
-		}
+	id := models.NewID()
+	sealed, err := sealArgs(q.db, taskTable, id, raw)
+	if err != nil {
+		return nil, fmt.Errorf("tasking: dispatch %s: %w", name, err)
 	}
 	s := &spec{db: q.db, raw: raw, row: sqldialect.NewTask{
-		ID: models.NewID(), DomainID: domain.ID, Name: name, CID: o.CID, UserID: o.User, Args: sealed,
+		ID: id, DomainID: domain.ID, Name: name, CID: o.CID, UserID: o.User, Args: sealed,
 		Resources: names, Reservations: reservations(names), Immediate: o.Immediate,
 		Deferred: !o.Immediate || !o.NotDeferred, Queue: defaultQueue, MaxAttempts: o.MaxAttempts, Versions: versions,
 	}}

@@ -115,12 +115,9 @@ func (w *Worker) apply(env *Env, raw []byte) (json.RawMessage, error) {
 		return nil, pulperr.Public(pulperr.Unsupported, "No plugin of this worker has a task %q.", c.Name)
 	}
 	if raw == nil {
-		raw = c.Args
-		if keys := w.q.db.Keys(); keys != nil {
-			var err error
-			if raw, err = keys.Open(c.Args); err != nil {
-				return nil, fmt.Errorf("tasking: arguments of %s: %w", c.Name, err)
-			}
+		var err error
+		if raw, err = openArgs(w.q.db, taskTable, c.ID, c.Args); err != nil {
+			return nil, fmt.Errorf("tasking: arguments of %s: %w", c.Name, err)
 		}
 	}
 	return w.execute(env, b, raw)

@@ -86,6 +86,9 @@ func (q *Queue) schedule(ctx context.Context, sp *spec, s Schedule) (*models.Tas
 			return err
 		}
 		row = newScheduleRow(sp, s, now)
+		if row.Args, err = sealArgs(q.db, scheduleTable, row.ID, sp.raw); err != nil {
+			return err
+		}
 		res, err := tx.Bun().NewInsert().Model(row).On("CONFLICT (pulp_domain_id, name) DO NOTHING").Exec(ctx)
 		if err != nil {
 			return err
@@ -101,6 +104,9 @@ func (q *Queue) schedule(ctx context.Context, sp *spec, s Schedule) (*models.Tas
 		}
 		row.NextDispatch = s.again(&old.TaskSchedule, now)
 		row.ID, row.Created, row.LastDispatch, row.LastTaskID = old.ID, old.Created, old.LastDispatch, old.LastTaskID
+		if row.Args, err = sealArgs(q.db, scheduleTable, row.ID, sp.raw); err != nil {
+			return err
+		}
 		_, err = tx.Bun().NewUpdate().Model(row).WherePK().Exec(ctx)
 		return err
 	})
@@ -111,7 +117,7 @@ func (q *Queue) schedule(ctx context.Context, sp *spec, s Schedule) (*models.Tas
 }
 
 func newScheduleRow(sp *spec, s Schedule, now time.Time) *scheduleRow {
-	row := &scheduleRow{Args: sp.row.Args, TaskSchedule: models.TaskSchedule{
+	row := &scheduleRow{TaskSchedule: models.TaskSchedule{
 		DomainID: sp.row.DomainID, Name: s.Name, TaskName: sp.row.Name, UserID: sp.row.UserID,
 		ReservedResources: sp.row.Resources,
 	}}

@@ -151,15 +151,11 @@ func (q *Queue) takeDueSchedule(ctx context.Context, tx *models.Tx, id uuid.UUID
 	return row, err
 }
 
-// scheduledSpec returns the task of a schedule. Its arguments are opened and sealed again, so that a new key takes over
-// with time.
+// scheduledSpec returns the task of a schedule, whose arguments are sealed anew for it.
 func (q *Queue) scheduledSpec(ctx context.Context, row *scheduleRow) (*spec, error) {
-	raw := row.Args
-	if keys := q.db.Keys(); keys != nil {
-		var err error
-		if raw, err = keys.Open(row.Args); err != nil {
-			return nil, fmt.Errorf("tasking: arguments of %s: %w", row.TaskName, err)
-		}
+	raw, err := openArgs(q.db, scheduleTable, row.ID, row.Args)
+	if err != nil {
+		return nil, fmt.Errorf("tasking: arguments of %s: %w", row.TaskName, err)
 	}
 	var locks Locks
 	for _, name := range row.ReservedResources {

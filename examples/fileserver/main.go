@@ -9,6 +9,7 @@
 //	fileserver migrate          bring the database schema up to date and exit
 //	fileserver task             one task, for a worker that starts it as a process of its own
 //	fileserver check            look for impossible states of tasks, print them and exit, with 1 if there are any
+//	fileserver rotate-db-key    encrypt all secrets with the first key of the key file and exit
 //	fileserver reset-admin      make a new admin password, print it and exit
 //
 // What the tasks do is shown at /tasks/, by the server of everything and by that of the API, to the admin.
@@ -50,7 +51,8 @@ func main() {
 	}
 }
 
-var errUsage = errors.New("usage: fileserver [demo [FOLDER] | api | content | worker | migrate | check | reset-admin]")
+var errUsage = errors.New("usage: fileserver [demo [FOLDER] | api | content | worker | migrate | check |\n" +
+	"  rotate-db-key | reset-admin]")
 
 func run(ctx context.Context, out io.Writer, args []string) (err error) {
 	command := "all"
@@ -134,6 +136,11 @@ func roles() map[string]role {
 		},
 		"check": func(ctx context.Context, out io.Writer, app *pulpcore.App) error {
 			return check(ctx, out, app)
+		},
+		"rotate-db-key": func(ctx context.Context, out io.Writer, app *pulpcore.App) error {
+			n, err := app.DB().RotateKey(ctx)
+			_, _ = fmt.Fprintf(out, "%d secrets were encrypted with the first key\n", n)
+			return err
 		},
 		"reset-admin": func(ctx context.Context, out io.Writer, app *pulpcore.App) error {
 			return newAdminPassword(ctx, out, app)

@@ -1,0 +1,123 @@
+package models
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"github.com/pulpgo/pulpcore/pulperr"
+)
+
+// secretColumn is a column that holds sealed bytes.
+type secretColumn struct{ table, column string }
+
+// coreSecrets are the columns that the task engine seals.
+func coreSecrets() []secretColumn {
+	return []secretColumn{{"core_task", "enc_args"}, {"core_taskschedule", "enc_args"}}
+}
+
+// rotateBatch is how many rows one transaction of RotateKey encrypts.
+const rotateBatch = 500
+
+// RotateKey encrypts each secret of the registry's types and of all tasks, in every domain, with the first key of the ring that another key encrypted, and returns
+// how many it changed. Afterwards the other keys can be removed from the key file. It works in short transactions
+// beside a running server, and may be stopped and run again. Mirrors Pulp's rotate-db-key.
+//
+// Errors: Unavailable if there is no keyring, or if secrets are left that no key of the ring decrypts: those stay as
+// they are, and the error names the first of them.
+func (db *DB) RotateKey(ctx context.Context) (rotated int, err error) {
+	if db.keys == nil {
+		return 0, pulperr.Public(pulperr.Unavailable, "there is no encryption key to protect secrets with")
+	}
+	var unreadable []error
+	for _, c := range db.registry.secretColumns() {
+		var last uuid.UUID
+		for more := true; more; {
+			var n int
+			var faults []error
+			n, faults, last, more, err = db.rotateSome(ctx, c, last)
+			if err != nil {
+				return rotated, fmt.Errorf("models: rotate the key of %s.%s: %w", c.table, c.column, err)
+			}
+			rotated += n
+			unreadable = append(unreadable, faults...)
+		}
+	}
+	if len(unreadable) > 0 {
+		return rotated, pulperr.Public(pulperr.Unavailable, "%d secrets are left that no key decrypts; the first: %s",
+			len(unreadable), pulperr.Message(unreadable[0]))
+	}
+	return rotated, nil
+}
+
+// rotateSome rotates the rows of one batch, those after last.
+func (db *DB) rotateSome(ctx context.Context, c secretColumn, last uuid.UUID,
+) (rotated int, faults []error, next uuid.UUID, more bool, err error) {
+	err = db.retryTx(ctx, func(tx *Tx) error {
+		rotated, faults, next = 0, nil, last
+		var rows []struct {
+			ID     uuid.UUID `bun:"pulp_id"`
+			Sealed []byte    `bun:"sealed"`
+		}
+		err := tx.q.NewSelect().TableExpr("?", bun.Ident(c.table)).Column("pulp_id").
+			ColumnExpr("? AS sealed", bun.Ident(c.column)).Where("pulp_id > ?", last).
+			Where("? IS NOT NULL", bun.Ident(c.column)).OrderExpr("pulp_id").Limit(rotateBatch).Scan(ctx, &rows)
+		if err != nil && !isNoRows(err) {
+			return err
+		}
+		more = len(rows) == rotateBatch
+		for _, row := range rows {
+			next = row.ID
+			fresh, err := db.reseal(row.Sealed, SecretPlace{c.table, c.column, row.ID})
+			switch {
+			case errors.Is(err, pulperr.Unavailable):
+				faults = append(faults, err)
+				continue
+			case err != nil:
+				return err
+			case fresh == nil:
+				continue
+			}
+			// Compared, so that a secret which was set meanwhile stays.
+			_, err = tx.q.NewUpdate().TableExpr("?", bun.Ident(c.table)).Set("? = ?", bun.Ident(c.column), fresh).
+				Where("pulp_id = ?", row.ID).Where("? = ?", bun.Ident(c.column), row.Sealed).Exec(ctx)
+			if err != nil {
+				return err
+			}
+			rotated++
+		}
+		return nil
+	})
+	return rotated, faults, next, more, err
+}
+
+// reseal encrypts with the first key what another key encrypted; it returns nil for what has the first key already.
+func (db *DB) reseal(sealed []byte, at SecretPlace) ([]byte, error) {
+	plain, current, err := db.keys.open(sealed, at)
+	if err != nil || current {
+		return nil, err
+	}
+	return db.keys.Seal(plain, at)
+}
+
+// secretColumns returns the columns of all types that hold secrets, each once, in a stable order.
+func (r *Registry) secretColumns() []secretColumn {
+	columns := coreSecrets()
+	for _, s := range r.byDef {
+		for _, f := range s.secrets {
+			if c := (secretColumn{s.tableOf(f), f.Column}); !slices.Contains(columns, c) {
+				columns = append(columns, c)
+			}
+		}
+	}
+	slices.SortFunc(columns, func(a, b secretColumn) int {
+		return cmp.Or(strings.Compare(a.table, b.table), strings.Compare(a.column, b.column))
+	})
+	return columns
+}

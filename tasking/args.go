@@ -1,0 +1,35 @@
+package tasking
+
+import (
+	"github.com/google/uuid"
+
+	"github.com/pulpgo/pulpcore/models"
+)
+
+// The tables whose column enc_args holds the arguments of tasks.
+const (
+	taskTable     = "core_task"
+	scheduleTable = "core_taskschedule"
+)
+
+// sealArgs encrypts arguments for their row. Without keys they are stored as they are.
+func sealArgs(db *models.DB, table string, row uuid.UUID, raw []byte) ([]byte, error) {
+	keys := db.Keys()
+	if keys == nil {
+		return raw, nil
+	}
+	return keys.Seal(raw, argsPlace(table, row))
+}
+
+// openArgs decrypts what sealArgs returned.
+func openArgs(db *models.DB, table string, row uuid.UUID, sealed []byte) ([]byte, error) {
+	keys := db.Keys()
+	if keys == nil {
+		return sealed, nil
+	}
+	return keys.Open(sealed, argsPlace(table, row))
+}
+
+func argsPlace(table string, row uuid.UUID) models.SecretPlace {
+	return models.SecretPlace{Table: table, Column: "enc_args", Row: row}
+}
