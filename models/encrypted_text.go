@@ -27,7 +27,9 @@ const (
 )
 
 // NewEncryptedText returns a value that will be encrypted when its row is saved.
-func NewEncryptedText(plain string) EncryptedText { return EncryptedText{plain: plain, state: secretOpen} }
+func NewEncryptedText(plain string) EncryptedText {
+	return EncryptedText{plain: plain, state: secretOpen}
+}
 
 const redacted = "[redacted]"
 

@@ -37,7 +37,7 @@ func NewLookup(db *DB) *Lookup {
 		versionFile: s(versionFile + " ORDER BY ca.pulp_id DESC LIMIT 1"),
 	}
 	for n := minBasePaths; n <= maxDepth; n *= 2 {
-		l.distributions = append(l.distributions, s(distributionByPath+"(?"+strings.Repeat(", ?", n-1)+")"))
+		l.distributions = append(l.distributions, s(distributionByPath+"(?"+strings.Repeat(", ?", n-1)+")"+longestFirst))
 	}
 	return l
 }

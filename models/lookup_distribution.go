@@ -25,10 +25,12 @@ const (
 	distributionByPath = `SELECT m.*, g.pulp_type AS guard_type FROM core_distribution AS m
 LEFT JOIN core_contentguard AS g ON g.pulp_id = m.content_guard_id
 WHERE m.pulp_domain_id = ? AND m.base_path IN `
+	// Base paths do not contain each other; if rows of another program do, the one that says more wins.
+	longestFirst = ` ORDER BY LENGTH(m.base_path) DESC LIMIT 1`
 )
 
 // Distribution returns the distribution whose base path is path or one of its parent folders. Base paths do not
-// contain each other, so there is at most one. The path has no slash at either end. It costs one statement, and a
+// contain each other; the longest counts. The path has no slash at either end. It costs one statement, and a
 // second one if the distribution's type has columns of its own.
 //
 // Errors: NotFound, also if the distribution's plugin is not part of this App.

@@ -22,7 +22,7 @@ type Validator interface {
 
 // Create inserts a row of any type; see [Type.Create].
 //
-// Errors: Exists, Invalid.
+// Errors: Exists; Invalid, also for a distribution whose base path overlaps with another one.
 func (db *DB) Create(ctx context.Context, row Row) error {
 	s, err := db.registry.of(row)
 	if err != nil {
@@ -32,6 +32,11 @@ func (db *DB) Create(ctx context.Context, row Row) error {
 		return err
 	}
 	return db.Tx(ctx, func(tx *Tx) error {
+		if d, ok := row.(AnyDistribution); ok {
+			if err := tx.claimBasePath(ctx, d.AsDistribution()); err != nil {
+				return err
+			}
+		}
 		if err := tx.insertMaster(ctx, s, row); err != nil {
 			return rowError(err, s.name, string(s.master))
 		}
@@ -51,7 +56,7 @@ func (db *DB) Create(ctx context.Context, row Row) error {
 
 // Update writes columns of a row of any type; see [Type.Update].
 //
-// Errors: NotFound, Exists, Invalid.
+// Errors: NotFound, Exists; Invalid as for [DB.Create].
 func (db *DB) Update(ctx context.Context, row Row, columns ...string) error {
 	s, err := db.registry.of(row)
 	if err != nil {
@@ -83,6 +88,11 @@ func (db *DB) Update(ctx context.Context, row Row, columns ...string) error {
 		master = append(master, "pulp_last_updated")
 	}
 	return db.Tx(ctx, func(tx *Tx) error {
+		if d, ok := row.(AnyDistribution); ok && slices.Contains(master, "base_path") {
+			if err := tx.claimBasePath(ctx, d.AsDistribution()); err != nil {
+				return err
+			}
+		}
 		if err := tx.updateTable(ctx, s, s.master.Table(), row, master); err != nil || detail == nil {
 			return err
 		}

@@ -10,8 +10,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/uptrace/bun"
-
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
 )
@@ -90,25 +88,12 @@ func checkDistribution(d *models.Distribution, faults FieldErrors) {
 
 // checkOverlap refuses a base path above or below that of another distribution.
 func checkOverlap(ctx context.Context, db *models.DB, d *models.Distribution) error {
-	parts := strings.Split(d.BasePath, "/")
-	parents := make([]string, 0, len(parts))
-	for i := range parts {
-		parents = append(parents, strings.Join(parts[:i+1], "/"))
+	name, err := models.OverlappingDistribution(ctx, db, d)
+	if err != nil || name == "" {
+		return err
 	}
-	below := d.BasePath + "/"
-	var names []string
-	err := db.Bun().NewSelect().TableExpr("core_distribution").Column("name").
-		Where("pulp_domain_id = ?", db.Domain().ID).Where("pulp_id <> ?", d.ID).
-		Where("(base_path IN (?) OR SUBSTR(base_path, 1, LENGTH(?)) = ?)", bun.List(parents), below, below).
-		OrderExpr("name").Limit(1).Scan(ctx, &names)
-	if err != nil {
-		return fmt.Errorf("rest: look for overlapping base paths: %w", err)
-	}
-	if len(names) > 0 {
-		text := fmt.Sprintf("Overlaps with existing distribution '%s'", names[0])
-		return &problem{http.StatusBadRequest, map[string]any{"base_path": map[string]string{"base_path": text}}}
-	}
-	return nil
+	text := fmt.Sprintf("Overlaps with existing distribution '%s'", name)
+	return &problem{http.StatusBadRequest, map[string]any{"base_path": map[string]string{"base_path": text}}}
 }
 
 // taken turns the error of a unique column, which another request filled a moment ago, into the field's words.

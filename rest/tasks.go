@@ -89,29 +89,11 @@ func runCreate(ctx context.Context, env *tasking.Env, a rowArgs) error {
 		return createContent(ctx, env, a, c)
 	}
 	return env.DB.Tx(ctx, func(tx *models.Tx) error {
-		if err := checkAgain(ctx, tx, row); err != nil {
-			return err
-		}
 		if err := tx.Create(ctx, row); err != nil {
 			return err
 		}
 		return models.RecordCreated(ctx, tx.DB, models.PRNOf(row))
 	})
-}
-
-// checkAgain repeats what may have changed since the request was checked. The task's reservation keeps it so.
-func checkAgain(ctx context.Context, tx *models.Tx, row models.Row) error {
-	d, ok := row.(models.AnyDistribution)
-	if !ok {
-		return nil
-	}
-	if err := checkOverlap(ctx, tx.DB, d.AsDistribution()); err != nil {
-		if p, isProblem := err.(*problem); isProblem { //nolint:errorlint // ours, never wrapped
-			return pulperr.Public(pulperr.Invalid, "%s", p.Error())
-		}
-		return err
-	}
-	return nil
 }
 
 // createContent saves a unit with its artifact and adds it to a repository. A unit that exists is not made again; it
@@ -163,9 +145,6 @@ func runUpdate(ctx context.Context, env *tasking.Env, a rowArgs) error {
 		}
 		columns, err := a.unpack(tx.Registry(), t, row)
 		if err != nil {
-			return err
-		}
-		if err := checkAgain(ctx, tx, row); err != nil {
 			return err
 		}
 		return tx.Update(ctx, row, columns...)

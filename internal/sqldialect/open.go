@@ -130,7 +130,7 @@ func openSQLite(rest string) (*Conn, error) {
 		return nil, fmt.Errorf("database: sqlite parameters: %w: %w", pulperr.Invalid, err)
 	}
 	given := strings.Join(params["_pragma"], " ")
-	for _, p := range []string{"journal_mode(WAL)", "synchronous(NORMAL)", "busy_timeout(10000)", "foreign_keys(1)"} {
+	for _, p := range []string{"journal_mode(WAL)", "synchronous(FULL)", "busy_timeout(10000)", "foreign_keys(1)"} {
 		if name, _, _ := strings.Cut(p, "("); !strings.Contains(given, name) {
 			params.Add("_pragma", p)
 		}

@@ -263,3 +263,15 @@ func TestLockMigrations(t *testing.T) {
 		}
 	})
 }
+
+// A commit on SQLite is durable unless the URL says otherwise; who writes files according to rows relies on it.
+func TestSQLiteIsDurable(t *testing.T) {
+	t.Parallel()
+	for params, want := range map[string]int{"": 2, "?_pragma=synchronous(NORMAL)": 1} {
+		c := open(t, "sqlite:"+filepath.Join(t.TempDir(), "x.db")+params)
+		var got int
+		if err := c.Bun.NewRaw("PRAGMA synchronous").Scan(t.Context(), &got); err != nil || got != want {
+			t.Errorf("%q: synchronous = %d, %v, want %d", params, got, err, want)
+		}
+	}
+}

@@ -112,6 +112,15 @@ func (k Kind) ForUpdate() bun.Safe {
 	return "FOR UPDATE"
 }
 
+// ForNoKeyUpdate ends a SELECT of rows that this transaction holds against others that ask for the same, while rows that
+// refer to them may still be inserted.
+func (k Kind) ForNoKeyUpdate() bun.Safe {
+	if k == SQLite {
+		return ""
+	}
+	return "FOR NO KEY UPDATE"
+}
+
 // ForShare ends a SELECT of rows that must not change until the transaction ends.
 func (k Kind) ForShare() bun.Safe {
 	if k == SQLite {
