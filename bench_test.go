@@ -163,7 +163,7 @@ func rawRows(ctx context.Context, db *models.DB, table string) error {
 			pgx.CopyFromSlice(benchUnits, func(i int) ([]any, error) { return row(i), nil }))
 		return err
 	}
-	return db.Tx(ctx, func(tx *models.Tx) error {
+	return db.Tx(ctx, func(ctx context.Context, tx *models.Tx) error {
 		const wide = 500
 		for from := 0; from < benchUnits; from += wide {
 			var q strings.Builder

@@ -150,18 +150,21 @@ type Tx struct {
 // use the outer handle, also to open a transaction.
 func (tx *Tx) AfterCommit(fn func()) { tx.afterCommit = append(tx.afterCommit, fn) }
 
-// writerPatience is how long a transaction waits for the one that SQLite allows at a time. It is long for a busy
-// database and short for code that, inside a transaction, opens another on the outer handle and so waits for itself.
+// writerPatience is how long a transaction waits for the one that SQLite allows at a time.
 const writerPatience = time.Minute
 
-var errWriterBusy = pulperr.Public(pulperr.Locked,
-	"the database is busy with another transaction (inside db.Tx use tx.DB, not db)")
+var errWriterBusy = pulperr.Public(pulperr.Locked, "the database has been busy with other transactions for %v",
+	writerPatience)
 
-// Tx runs fn in a transaction and commits if it returns nil. Inside fn use tx.DB; on a handle that is already in a
-// transaction, Tx makes a savepoint. fn must not keep tx.
+// Tx runs fn in a transaction and commits if it returns nil. Inside fn use its ctx and tx.DB; on a handle that is
+// already in a transaction, Tx makes a savepoint. fn must not keep tx.
 //
-// Errors: what fn returns; Locked if SQLite's single writer stays busy for a minute.
-func (db *DB) Tx(ctx context.Context, fn func(tx *Tx) error) error {
+// With fn's ctx, every statement and transaction on a handle from outside fails at once, on both databases: it would
+// not be part of the transaction, and wait for what the transaction itself holds.
+//
+// Errors: what fn returns; Locked if SQLite's single writer stays busy for a minute, Unavailable if all connections of
+// the Postgres pool do.
+func (db *DB) Tx(ctx context.Context, fn func(ctx context.Context, tx *Tx) error) error {
 	tx := &Tx{}
 	if err := db.runTx(ctx, tx, fn); err != nil {
 		return err
@@ -177,9 +180,15 @@ func (db *DB) Tx(ctx context.Context, fn func(tx *Tx) error) error {
 }
 
 // runTx runs fn between begin and commit.
-func (db *DB) runTx(ctx context.Context, tx *Tx, fn func(tx *Tx) error) error {
+func (db *DB) runTx(ctx context.Context, tx *Tx, fn func(ctx context.Context, tx *Tx) error) error {
 	outer := db.tx == nil
 	if outer {
+		marked, end, err := db.conn.MarkTx(ctx)
+		if err != nil {
+			return fmt.Errorf("models: begin transaction: %w", err)
+		}
+		defer end()
+		ctx = marked
 		wait, cancel := context.WithTimeoutCause(ctx, writerPatience, errWriterBusy)
 		unlock, err := db.conn.LockWriter(wait)
 		cancel()
@@ -192,7 +201,7 @@ func (db *DB) runTx(ctx context.Context, tx *Tx, fn func(tx *Tx) error) error {
 		h := *db
 		h.q, h.tx = btx, tx
 		tx.DB = &h
-		if err := fn(tx); err != nil {
+		if err := fn(ctx, tx); err != nil {
 			return err
 		}
 		if outer && db.task != nil && db.task.Fence != nil {
@@ -202,9 +211,18 @@ func (db *DB) runTx(ctx context.Context, tx *Tx, fn func(tx *Tx) error) error {
 	})
 }
 
+// CheckOutside returns an error if ctx is that of an open transaction to which db does not belong. Code that works for
+// the caller on another goroutine asks it first.
+func (db *DB) CheckOutside(ctx context.Context) error {
+	if db.tx != nil {
+		return nil
+	}
+	return db.conn.CheckOutside(ctx)
+}
+
 // retryTx is Tx for closures that may run again from their start: after a deadlock or a lock that was not granted
 // they do, a few times. Inside a transaction it does not retry, since the outer one must start again as a whole.
-func (db *DB) retryTx(ctx context.Context, fn func(tx *Tx) error) error {
+func (db *DB) retryTx(ctx context.Context, fn func(ctx context.Context, tx *Tx) error) error {
 	const attempts = 5
 	for i := 1; ; i++ {
 		err := db.Tx(ctx, fn)

@@ -14,7 +14,7 @@ func TestAfterCommitMayWrite(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		defer cancel()
 		var inHook error
-		err := db.Tx(ctx, func(tx *models.Tx) error {
+		err := db.Tx(ctx, func(ctx context.Context, tx *models.Tx) error {
 			tx.AfterCommit(func() { inHook = remotes.Create(ctx, db, newRemote("hook")) })
 			return remotes.Create(ctx, tx.DB, newRemote("outer"))
 		})

@@ -43,7 +43,7 @@ func RemoteSources(ctx context.Context, db *DB, contentArtifactID uuid.UUID, fai
 // MarkFailed notes that a download from here brought wrong bytes.
 func (s *RemoteSource) MarkFailed(ctx context.Context, db *DB) error {
 	now := Now()
-	return db.Tx(ctx, func(tx *Tx) error {
+	return db.Tx(ctx, func(ctx context.Context, tx *Tx) error {
 		_, err := tx.q.NewUpdate().Model((*RemoteArtifact)(nil)).Set("failed_at = ?", now).
 			Set("pulp_last_updated = ?", now).Where("ra.pulp_id = ?", s.ID).
 			Where("ra.pulp_domain_id = ?", db.domain.ID).Exec(ctx)
@@ -57,7 +57,7 @@ func (s *RemoteSource) MarkFailed(ctx context.Context, db *DB) error {
 //
 // Errors: those of [SaveArtifacts].
 func KeepArtifact(ctx context.Context, db *DB, contentArtifactID uuid.UUID, a *Artifact) error {
-	return db.retryTx(ctx, func(tx *Tx) error {
+	return db.retryTx(ctx, func(ctx context.Context, tx *Tx) error {
 		if err := SaveArtifacts(ctx, tx.DB, []*Artifact{a}); err != nil {
 			return err
 		}

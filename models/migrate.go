@@ -57,7 +57,7 @@ func (db *DB) Migrate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return db.Tx(ctx, func(tx *Tx) error {
+	return db.Tx(ctx, func(ctx context.Context, tx *Tx) error {
 		if err := db.conn.Kind.LockMigrations(ctx, tx.q); err != nil {
 			return fmt.Errorf("models: lock migrations: %w", err)
 		}
@@ -115,7 +115,7 @@ func (db *DB) Rollback(ctx context.Context, plugin string) (string, error) {
 		return "", err
 	}
 	var id string
-	err = db.Tx(ctx, func(tx *Tx) error {
+	err = db.Tx(ctx, func(ctx context.Context, tx *Tx) error {
 		if err := db.conn.Kind.LockMigrations(ctx, tx.q); err != nil {
 			return fmt.Errorf("models: lock migrations: %w", err)
 		}

@@ -36,7 +36,7 @@ func Publish(ctx context.Context, db *DB, store *storage.Store, row AnyPublicati
 	if _, err := VersionByID(ctx, db, pub.RepositoryVersionID); err != nil {
 		return fmt.Errorf("models: publish: %w", err)
 	}
-	err := db.Tx(ctx, func(tx *Tx) error {
+	err := db.Tx(ctx, func(ctx context.Context, tx *Tx) error {
 		if err := tx.Create(ctx, row); err != nil {
 			return err
 		}
@@ -58,7 +58,7 @@ func Publish(ctx context.Context, db *DB, store *storage.Store, row AnyPublicati
 	if err := fn(&NewPublication{db: db, store: store, row: row}); err != nil {
 		return err
 	}
-	err = db.Tx(ctx, func(tx *Tx) error {
+	err = db.Tx(ctx, func(ctx context.Context, tx *Tx) error {
 		pub.Complete = true
 		if err := tx.Update(ctx, row, "complete", "pass_through"); err != nil {
 			return err
@@ -84,7 +84,7 @@ func (p *NewPublication) Add(ctx context.Context, files ...*PublishedArtifact) e
 		f.stamp(Now())
 	}
 	for chunk := range slices.Chunk(files, batchSize) {
-		err := p.db.Tx(ctx, func(tx *Tx) error {
+		err := p.db.Tx(ctx, func(ctx context.Context, tx *Tx) error {
 			_, err := tx.q.NewInsert().Model(&chunk).Exec(ctx)
 			return rowError(err, "published artifact", p.row.PulpID().String())
 		})
@@ -108,7 +108,7 @@ func (p *NewPublication) Metadata(ctx context.Context, relativePath string, r io
 		Content: &PublishedMetadata{PublicationID: p.row.PulpID(), RelativePath: relativePath},
 		Files:   []UnitFile{{RelativePath: relativePath, ArtifactID: &artifact.ID}},
 	}
-	return p.db.Tx(ctx, func(tx *Tx) error {
+	return p.db.Tx(ctx, func(ctx context.Context, tx *Tx) error {
 		if err := SaveUnits(ctx, tx.DB, []*SavedUnit{unit}); err != nil {
 			return err
 		}
@@ -121,7 +121,7 @@ func (p *NewPublication) Metadata(ctx context.Context, relativePath string, r io
 // DiscardPublication removes a publication that was not completed, with its metadata. One that is complete, or gone,
 // stays as it is.
 func DiscardPublication(ctx context.Context, db *DB, id uuid.UUID) error {
-	return db.Tx(ctx, func(tx *Tx) error {
+	return db.Tx(ctx, func(ctx context.Context, tx *Tx) error {
 		var pulpType string
 		err := tx.q.NewSelect().TableExpr("core_publication").Column("pulp_type").Where("pulp_id = ?", id).
 			Where("NOT complete").Scan(ctx, &pulpType)
@@ -147,7 +147,7 @@ func DeletePublication(ctx context.Context, db *DB, row AnyPublication) error {
 	if err != nil {
 		return err
 	}
-	return db.Tx(ctx, func(tx *Tx) error { return tx.deletePublication(ctx, s, row.PulpID()) })
+	return db.Tx(ctx, func(ctx context.Context, tx *Tx) error { return tx.deletePublication(ctx, s, row.PulpID()) })
 }
 
 // deletePublication removes published files in batches, so that no statement grows with the publication.
@@ -190,7 +190,7 @@ func (db *DB) recordCreated(ctx context.Context, prn string, incomplete bool) er
 
 // RecordCreated notes that the task which db belongs to made the row; without a task it does nothing.
 func RecordCreated(ctx context.Context, db *DB, prn string) error {
-	return db.Tx(ctx, func(tx *Tx) error { return tx.recordCreated(ctx, prn, false) })
+	return db.Tx(ctx, func(ctx context.Context, tx *Tx) error { return tx.recordCreated(ctx, prn, false) })
 }
 
 // LatestPublication returns the newest complete publication of a repository: of its highest version that has one, the

@@ -36,7 +36,7 @@ func (db *DB) deleteRepository(ctx context.Context, s *schema, id uuid.UUID) err
 		return db.deleteRow(ctx, s, id)
 	}
 	first := versions[0]
-	err = db.leasedBatches(ctx, l, first.ID, func(tx *Tx) (int64, error) {
+	err = db.leasedBatches(ctx, l, first.ID, func(ctx context.Context, tx *Tx) (int64, error) {
 		return affected(tx.q.NewRaw(`DELETE FROM core_repositorycontent WHERE repository_id = ?0 AND content_id IN (
 			SELECT rc.content_id FROM core_repositorycontent AS rc WHERE rc.repository_id = ?0 LIMIT ?1)`,
 			id, undoBatch).Exec(ctx))
@@ -55,7 +55,7 @@ func (db *DB) deleteRepository(ctx context.Context, s *schema, id uuid.UUID) err
 
 // hideRepository makes all versions of a repository and their publications incomplete, leases them and returns them.
 func (db *DB) hideRepository(ctx context.Context, id uuid.UUID) (l lease, versions []*RepositoryVersion, err error) {
-	err = db.retryTx(ctx, func(tx *Tx) error {
+	err = db.retryTx(ctx, func(ctx context.Context, tx *Tx) error {
 		if _, _, err := tx.lockRepository(ctx, id); err != nil {
 			return err
 		}

@@ -124,7 +124,7 @@ func (db *DB) startVersion(ctx context.Context, repo AnyRepository, opts *Versio
 		return nil, err
 	}
 	v := &NewVersion{db: db, repo: repo, schema: s, base: opts.Base}
-	err = db.retryTx(ctx, func(tx *Tx) error {
+	err = db.retryTx(ctx, func(ctx context.Context, tx *Tx) error {
 		next, hidden, err := tx.lockRepository(ctx, id)
 		if err != nil {
 			return err
@@ -175,7 +175,7 @@ func (v *NewVersion) build(ctx context.Context, fn func(v *NewVersion) error) er
 
 // complete checks the version and makes it visible, together with its counts and the repository's next number.
 func (v *NewVersion) complete(ctx context.Context) error {
-	err := v.db.retryTx(ctx, func(tx *Tx) error {
+	err := v.db.retryTx(ctx, func(ctx context.Context, tx *Tx) error {
 		next, _, err := tx.lockRepository(ctx, v.row.RepositoryID)
 		if err != nil {
 			return err

@@ -59,7 +59,7 @@ func (db *DB) RotateKey(ctx context.Context) (rotated int, err error) {
 // rotateSome rotates the rows of one batch, those after last.
 func (db *DB) rotateSome(ctx context.Context, c secretColumn, last uuid.UUID,
 ) (rotated int, faults []error, next uuid.UUID, more bool, err error) {
-	err = db.retryTx(ctx, func(tx *Tx) error {
+	err = db.retryTx(ctx, func(ctx context.Context, tx *Tx) error {
 		rotated, faults, next = 0, nil, last
 		var rows []struct {
 			ID     uuid.UUID `bun:"pulp_id"`

@@ -31,7 +31,7 @@ func (db *DB) Create(ctx context.Context, row Row) error {
 	if err := db.prepare(s, row, Now()); err != nil {
 		return err
 	}
-	return db.Tx(ctx, func(tx *Tx) error {
+	return db.Tx(ctx, func(ctx context.Context, tx *Tx) error {
 		if d, ok := row.(AnyDistribution); ok {
 			if err := tx.claimBasePath(ctx, d.AsDistribution()); err != nil {
 				return err
@@ -87,7 +87,7 @@ func (db *DB) Update(ctx context.Context, row Row, columns ...string) error {
 	if !slices.Contains(master, "pulp_last_updated") {
 		master = append(master, "pulp_last_updated")
 	}
-	return db.Tx(ctx, func(tx *Tx) error {
+	return db.Tx(ctx, func(ctx context.Context, tx *Tx) error {
 		if d, ok := row.(AnyDistribution); ok && slices.Contains(master, "base_path") {
 			if err := tx.claimBasePath(ctx, d.AsDistribution()); err != nil {
 				return err
@@ -130,14 +130,14 @@ func (db *DB) deleteWhole(ctx context.Context, s *schema, id uuid.UUID) error {
 	case RepositoryMaster:
 		return db.deleteRepository(ctx, s, id)
 	case PublicationMaster:
-		return db.Tx(ctx, func(tx *Tx) error { return tx.deletePublication(ctx, s, id) })
+		return db.Tx(ctx, func(ctx context.Context, tx *Tx) error { return tx.deletePublication(ctx, s, id) })
 	default:
 		return db.deleteRow(ctx, s, id)
 	}
 }
 
 func (db *DB) deleteRow(ctx context.Context, s *schema, id uuid.UUID) error {
-	return db.Tx(ctx, func(tx *Tx) error {
+	return db.Tx(ctx, func(ctx context.Context, tx *Tx) error {
 		// The detail row goes with its master, by ON DELETE CASCADE.
 		res, err := tx.q.NewDelete().TableExpr("?", bun.Ident(s.master.Table())).Where("pulp_id = ?", id).
 			Where("pulp_domain_id = ?", tx.domain.ID).Where("pulp_type = ?", s.name).Exec(ctx)

@@ -41,7 +41,7 @@ func SaveArtifacts(ctx context.Context, db *DB, artifacts []*Artifact) error {
 		},
 		adopt: func(mine, existing *Artifact) { *mine = *existing },
 	}
-	return db.inBatches(ctx, len(artifacts), func(tx *Tx, from, to int) error {
+	return db.inBatches(ctx, len(artifacts), func(ctx context.Context, tx *Tx, from, to int) error {
 		if err := u.run(ctx, tx.DB, artifacts[from:to]); err != nil {
 			return err
 		}
@@ -84,7 +84,7 @@ func touchArtifacts(ctx context.Context, db *DB, rows []*Artifact, now time.Time
 	if stale == nil {
 		return nil
 	}
-	return db.retryTx(ctx, func(tx *Tx) error {
+	return db.retryTx(ctx, func(ctx context.Context, tx *Tx) error {
 		_, err := tx.q.NewUpdate().Model((*Artifact)(nil)).Set("timestamp_of_interest = ?", now).
 			Where("pulp_domain_id = ?", db.domain.ID).Where("sha256 IN (?)", bun.List(sha256s(stale))).Exec(ctx)
 		return rowError(err, "artifact", "touch")
@@ -114,10 +114,10 @@ func checkDigests(c *hashlib.Checksums, d hashlib.Digests) error {
 }
 
 // inBatches runs fn over n rows in short transactions of batchSize rows, each tried again after a deadlock.
-func (db *DB) inBatches(ctx context.Context, n int, fn func(tx *Tx, from, to int) error) error {
+func (db *DB) inBatches(ctx context.Context, n int, fn func(ctx context.Context, tx *Tx, from, to int) error) error {
 	for from := 0; from < n; from += batchSize {
 		to := min(from+batchSize, n)
-		err := db.retryTx(ctx, func(tx *Tx) error { return fn(tx, from, to) })
+		err := db.retryTx(ctx, func(ctx context.Context, tx *Tx) error { return fn(ctx, tx, from, to) })
 		if err != nil {
 			return err
 		}

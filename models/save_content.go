@@ -53,7 +53,7 @@ func SaveUnits(ctx context.Context, db *DB, units []*SavedUnit) error {
 	slices.SortFunc(order, func(a, b *schema) int { return strings.Compare(a.name, b.name) })
 	for _, s := range order {
 		list := byType[s]
-		err := db.inBatches(ctx, len(list), func(tx *Tx, from, to int) error {
+		err := db.inBatches(ctx, len(list), func(ctx context.Context, tx *Tx, from, to int) error {
 			var contents []AnyContent
 			for _, u := range list[from:to] {
 				if !u.Exists {
@@ -247,7 +247,7 @@ func (db *DB) touchContents(ctx context.Context, ids []uuid.UUID) error {
 		return nil
 	}
 	slices.SortFunc(ids, func(a, b uuid.UUID) int { return strings.Compare(a.String(), b.String()) })
-	return db.retryTx(ctx, func(tx *Tx) error {
+	return db.retryTx(ctx, func(ctx context.Context, tx *Tx) error {
 		_, err := tx.q.NewUpdate().TableExpr("core_content").Set("timestamp_of_interest = ?", Now()).
 			Where("pulp_id IN (?)", bun.List(ids)).Exec(ctx)
 		return rowError(err, "content", "touch")

@@ -50,7 +50,7 @@ func SaveRemoteArtifacts(ctx context.Context, db *DB, rows []*RemoteArtifact) er
 			}
 		},
 	}
-	return db.inBatches(ctx, len(rows), func(tx *Tx, from, to int) error {
+	return db.inBatches(ctx, len(rows), func(ctx context.Context, tx *Tx, from, to int) error {
 		changed = nil
 		if err := u.run(ctx, tx.DB, rows[from:to]); err != nil {
 			return err

@@ -26,7 +26,7 @@ func NewTemporaryFile(ctx context.Context, db *DB, store *storage.Store, r io.Re
 		return nil, fmt.Errorf("models: temporary file: %w", err)
 	}
 	tf.Size, tf.Digests = obj.Size, obj.Digests
-	err = db.Tx(ctx, func(tx *Tx) error {
+	err = db.Tx(ctx, func(ctx context.Context, tx *Tx) error {
 		_, err := tx.q.NewInsert().Model(tf).Exec(ctx)
 		return rowError(err, "temporary file", tf.ID.String())
 	})
@@ -51,7 +51,7 @@ func GetTemporaryFile(ctx context.Context, db *DB, id uuid.UUID) (*TemporaryFile
 
 // Delete removes the row and, once that is committed, the bytes. A rollback keeps both.
 func (t *TemporaryFile) Delete(ctx context.Context, db *DB, store *storage.Store) error {
-	return db.Tx(ctx, func(tx *Tx) error {
+	return db.Tx(ctx, func(ctx context.Context, tx *Tx) error {
 		if _, err := tx.q.NewDelete().Model(t).WherePK().Exec(ctx); err != nil {
 			return rowError(err, "temporary file", t.ID.String())
 		}
@@ -111,7 +111,7 @@ func ArtifactFromTemporaryFile(ctx context.Context, db *DB, store *storage.Store
 		return nil, fmt.Errorf("models: artifact from temporary file %s: %w", tf.ID, err)
 	}
 	a := &Artifact{Size: obj.Size, Digests: obj.Digests}
-	err = db.retryTx(ctx, func(tx *Tx) error {
+	err = db.retryTx(ctx, func(ctx context.Context, tx *Tx) error {
 		if err := SaveArtifacts(ctx, tx.DB, []*Artifact{a}); err != nil {
 			return err
 		}
@@ -128,7 +128,7 @@ func ArtifactFromTemporaryFile(ctx context.Context, db *DB, store *storage.Store
 //
 // Errors: Conflict if content uses it, NotFound.
 func (a *Artifact) Delete(ctx context.Context, db *DB, store *storage.Store) error {
-	return db.Tx(ctx, func(tx *Tx) error {
+	return db.Tx(ctx, func(ctx context.Context, tx *Tx) error {
 		res, err := tx.q.NewDelete().Model(a).WherePK().Where("pulp_domain_id = ?", db.domain.ID).Exec(ctx)
 		if err != nil {
 			return rowError(err, "artifact", a.ID.String())

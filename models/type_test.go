@@ -308,25 +308,27 @@ func TestTransactions(t *testing.T) {
 			_, err := remotes.One(ctx, db, models.Eq("name", name))
 			return err == nil
 		}
-		create := func(tx *models.Tx, name string) error { return remotes.Create(ctx, tx.DB, newRemote(name)) }
-		err := db.Tx(ctx, func(tx *models.Tx) error {
+		create := func(ctx context.Context, tx *models.Tx, name string) error {
+			return remotes.Create(ctx, tx.DB, newRemote(name))
+		}
+		err := db.Tx(ctx, func(ctx context.Context, tx *models.Tx) error {
 			tx.AfterCommit(func() { hooks = append(hooks, "outer") })
-			if err := create(tx, "outer"); err != nil {
+			if err := create(ctx, tx, "outer"); err != nil {
 				return err
 			}
-			err := tx.Tx(ctx, func(in *models.Tx) error { // a savepoint that is rolled back
+			err := tx.Tx(ctx, func(ctx context.Context, in *models.Tx) error { // a savepoint that is rolled back
 				in.AfterCommit(func() { hooks = append(hooks, "undone") })
-				return errors.Join(create(in, "undone"), errUndo)
+				return errors.Join(create(ctx, in, "undone"), errUndo)
 			})
 			if !errors.Is(err, errUndo) {
 				return fmt.Errorf("savepoint: %w", err)
 			}
-			if err := create(tx, "outer"); !errors.Is(err, pulperr.Exists) {
+			if err := create(ctx, tx, "outer"); !errors.Is(err, pulperr.Exists) {
 				return fmt.Errorf("a taken name: %w", err)
 			}
-			return tx.Tx(ctx, func(in *models.Tx) error {
+			return tx.Tx(ctx, func(ctx context.Context, in *models.Tx) error {
 				in.AfterCommit(func() { hooks = append(hooks, "inner") })
-				return create(in, "inner")
+				return create(ctx, in, "inner")
 			})
 		})
 		if err != nil {
@@ -340,7 +342,7 @@ func TestTransactions(t *testing.T) {
 		}
 		canceled, cancel := context.WithCancel(ctx)
 		cancel()
-		if err := db.Tx(canceled, func(*models.Tx) error { return nil }); !errors.Is(err, context.Canceled) {
+		if err := db.Tx(canceled, func(context.Context, *models.Tx) error { return nil }); !errors.Is(err, context.Canceled) {
 			t.Errorf("Tx after the end of its context = %v", err)
 		}
 	})

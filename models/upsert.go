@@ -15,7 +15,9 @@ const batchSize = 500
 // RetryTx is [DB.Tx] for a closure that may run again from its start: it does, a few times, after a deadlock, a lock
 // that was not granted, or a row that vanished while it was saved. On a handle that is already in a transaction it is
 // Tx, because that transaction must start again as a whole.
-func (db *DB) RetryTx(ctx context.Context, fn func(tx *Tx) error) error { return db.retryTx(ctx, fn) }
+func (db *DB) RetryTx(ctx context.Context, fn func(ctx context.Context, tx *Tx) error) error {
+	return db.retryTx(ctx, fn)
+}
 
 // upsert is insert-or-get, the one way in which rows that others may be writing at the same time are written: rows
 // that do not exist are inserted, for the others the existing row is read. Rows are always inserted in the order of

@@ -54,7 +54,7 @@ func CreateUser(ctx context.Context, db *DB, u *User, password string) error {
 	if u.DateJoined.IsZero() {
 		u.DateJoined = Now()
 	}
-	return db.Tx(ctx, func(tx *Tx) error {
+	return db.Tx(ctx, func(ctx context.Context, tx *Tx) error {
 		_, err := tx.q.NewInsert().Model(u).Returning("id").Exec(ctx)
 		return rowError(err, "user", u.Username)
 	})
@@ -88,7 +88,7 @@ func SetPassword(ctx context.Context, db *DB, name, password string) error {
 	if err != nil {
 		return err
 	}
-	return db.Tx(ctx, func(tx *Tx) error {
+	return db.Tx(ctx, func(ctx context.Context, tx *Tx) error {
 		res, err := tx.q.NewUpdate().Model((*User)(nil)).Set("password = ?", hash).Where("username = ?", name).Exec(ctx)
 		if err != nil {
 			return rowError(err, "user", name)

@@ -224,5 +224,5 @@ func (db *DB) recount(ctx context.Context, v *RepositoryVersion, before int) (ch
 	if err != nil || maps.Equal(kept, counts) {
 		return false, err
 	}
-	return true, db.retryTx(ctx, func(tx *Tx) error { return tx.writeCounts(ctx, v.ID, counts) })
+	return true, db.retryTx(ctx, func(ctx context.Context, tx *Tx) error { return tx.writeCounts(ctx, v.ID, counts) })
 }

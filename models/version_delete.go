@@ -45,7 +45,7 @@ func (db *DB) deleteVersion(ctx context.Context, id uuid.UUID) error {
 
 // beginDelete hides a version, folds its counts into those of the next one, and leases what is left of it.
 func (db *DB) beginDelete(ctx context.Context, id uuid.UUID) (v *RepositoryVersion, l lease, err error) {
-	err = db.retryTx(ctx, func(tx *Tx) error {
+	err = db.retryTx(ctx, func(ctx context.Context, tx *Tx) error {
 		if v, err = VersionByID(ctx, tx.DB, id); err != nil {
 			return err
 		}
@@ -112,7 +112,7 @@ func (db *DB) squashVersion(ctx context.Context, l lease, v *RepositoryVersion) 
 		return err
 	}
 	for _, step := range []func(ctx context.Context, tx *Tx) (int64, error){g.merge, g.drop} {
-		err := db.leasedBatches(ctx, l, v.ID, func(tx *Tx) (int64, error) { return step(ctx, tx) })
+		err := db.leasedBatches(ctx, l, v.ID, func(ctx context.Context, tx *Tx) (int64, error) { return step(ctx, tx) })
 		if err != nil {
 			return err
 		}

@@ -76,7 +76,7 @@ func (tx *Tx) checkNobodyWorks(ctx context.Context, repositoryID uuid.UUID) erro
 func (db *DB) repairVersions(ctx context.Context, repositoryID uuid.UUID) error {
 	var l lease
 	var left []*RepositoryVersion
-	err := db.retryTx(ctx, func(tx *Tx) error {
+	err := db.retryTx(ctx, func(ctx context.Context, tx *Tx) error {
 		_, _, err := tx.lockRepository(ctx, repositoryID)
 		if err != nil {
 			return err
@@ -139,7 +139,7 @@ func (db *DB) undoVersion(ctx context.Context, l lease, v *RepositoryVersion, la
 			SELECT rc.content_id FROM core_repositorycontent AS rc
 			WHERE rc.repository_id = ?0 AND rc.version_removed > ?1 LIMIT ?2)`,
 	} {
-		err := db.leasedBatches(ctx, l, v.ID, func(tx *Tx) (int64, error) {
+		err := db.leasedBatches(ctx, l, v.ID, func(ctx context.Context, tx *Tx) (int64, error) {
 			return affected(tx.q.NewRaw(stmt, v.RepositoryID, latest, undoBatch).Exec(ctx))
 		})
 		if err != nil {
@@ -150,13 +150,13 @@ func (db *DB) undoVersion(ctx context.Context, l lease, v *RepositoryVersion, la
 }
 
 // leasedBatches runs fn in one leased transaction after the other until it reports that nothing was left to do.
-func (db *DB) leasedBatches(ctx context.Context, l lease, versionID uuid.UUID, fn func(tx *Tx) (int64, error)) error {
+func (db *DB) leasedBatches(ctx context.Context, l lease, versionID uuid.UUID, fn func(ctx context.Context, tx *Tx) (int64, error)) error {
 	for {
 		var n int64
-		err := db.retryTx(ctx, func(tx *Tx) error {
+		err := db.retryTx(ctx, func(ctx context.Context, tx *Tx) error {
 			err := l.hold(ctx, tx, versionID)
 			if err == nil {
-				n, err = fn(tx)
+				n, err = fn(ctx, tx)
 			}
 			return err
 		})
@@ -174,7 +174,7 @@ func (db *DB) removeVersionRow(ctx context.Context, l lease, v *RepositoryVersio
 	if err := db.removePublications(ctx, l, v); err != nil {
 		return err
 	}
-	return db.retryTx(ctx, func(tx *Tx) error {
+	return db.retryTx(ctx, func(ctx context.Context, tx *Tx) error {
 		if err := l.hold(ctx, tx, v.ID); err != nil {
 			return err
 		}
@@ -203,7 +203,7 @@ func (db *DB) removePublications(ctx context.Context, l lease, v *RepositoryVers
 		if s == nil {
 			return fmt.Errorf("models: publication type %q is of no plugin here: %w", p.Type, pulperr.Unsupported)
 		}
-		err := db.retryTx(ctx, func(tx *Tx) error {
+		err := db.retryTx(ctx, func(ctx context.Context, tx *Tx) error {
 			if err := l.hold(ctx, tx, v.ID); err != nil {
 				return err
 			}
@@ -220,7 +220,7 @@ func (db *DB) removePublications(ctx context.Context, l lease, v *RepositoryVers
 func (db *DB) forget(ctx context.Context, repositoryID uuid.UUID) error {
 	for {
 		var n int64
-		err := db.retryTx(ctx, func(tx *Tx) (err error) {
+		err := db.retryTx(ctx, func(ctx context.Context, tx *Tx) (err error) {
 			n, err = affected(tx.q.NewRaw(`DELETE FROM core_versionseen WHERE repository_id = ?0 AND content_id IN (
 				SELECT s.content_id FROM core_versionseen AS s WHERE s.repository_id = ?0 LIMIT ?1)`,
 				repositoryID, undoBatch).Exec(ctx))

@@ -227,7 +227,7 @@ func (v *NewVersion) inBatches(ctx context.Context, ids []uuid.UUID,
 	slices.SortFunc(ids, func(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) })
 	for batch := range slices.Chunk(slices.Compact(ids), memberBatch) {
 		var n int64
-		err := v.db.retryTx(ctx, func(tx *Tx) error {
+		err := v.db.retryTx(ctx, func(ctx context.Context, tx *Tx) error {
 			err := v.lease.hold(ctx, tx, v.row.ID)
 			if err == nil {
 				n, err = fn(ctx, tx, batch)

@@ -304,7 +304,7 @@ func TestVersionInTransaction(t *testing.T) {
 		repo, units := newRepo(t, db), newNotes(t, db, 2)
 		errRollback := errors.New("rollback")
 		for _, end := range []error{errRollback, nil} {
-			err := db.Tx(ctx, func(tx *models.Tx) error {
+			err := db.Tx(ctx, func(ctx context.Context, tx *models.Tx) error {
 				_, err := models.CreateVersion(ctx, tx.DB, repo, nil, func(v *models.NewVersion) error {
 					_, err := v.Add(ctx, units)
 					return err

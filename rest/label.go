@@ -98,7 +98,7 @@ func (v *view) changeLabels(ctx context.Context, c *call, fn func(models.Labels)
 	if err != nil {
 		return err
 	}
-	return c.db.Tx(ctx, func(tx *models.Tx) error {
+	return c.db.Tx(ctx, func(ctx context.Context, tx *models.Tx) error {
 		table := bun.Ident(v.master.Table())
 		_, err := tx.Bun().NewUpdate().TableExpr("?", table).Set("pulp_labels = pulp_labels").
 			Where("pulp_id = ?", id).Where("pulp_domain_id = ?", tx.Domain().ID).Exec(ctx)

@@ -88,7 +88,7 @@ func runCreate(ctx context.Context, env *tasking.Env, a rowArgs) error {
 	if c, ok := row.(models.AnyContent); ok {
 		return createContent(ctx, env, a, c)
 	}
-	return env.DB.Tx(ctx, func(tx *models.Tx) error {
+	return env.DB.Tx(ctx, func(ctx context.Context, tx *models.Tx) error {
 		if err := tx.Create(ctx, row); err != nil {
 			return err
 		}
@@ -138,7 +138,7 @@ func runUpdate(ctx context.Context, env *tasking.Env, a rowArgs) error {
 	if err != nil {
 		return err
 	}
-	return env.DB.Tx(ctx, func(tx *models.Tx) error {
+	return env.DB.Tx(ctx, func(ctx context.Context, tx *models.Tx) error {
 		row, err := tx.Cast(ctx, a.Master, a.ID)
 		if err != nil {
 			return err

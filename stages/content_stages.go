@@ -94,7 +94,7 @@ func (s *ContentSaver) write(ctx context.Context, units []*models.SavedUnit, bat
 	if s.After == nil {
 		return models.SaveUnits(ctx, s.DB, units)
 	}
-	return s.DB.RetryTx(ctx, func(tx *models.Tx) error {
+	return s.DB.RetryTx(ctx, func(ctx context.Context, tx *models.Tx) error {
 		if err := models.SaveUnits(ctx, tx.DB, units); err != nil {
 			return err
 		}

@@ -178,7 +178,7 @@ func commits(b *testing.B, s *bench) float64 {
 	for w := range writers {
 		wg.Go(func() {
 			for range each {
-				err := s.db.Tx(b.Context(), func(tx *models.Tx) error {
+				err := s.db.Tx(b.Context(), func(ctx context.Context, tx *models.Tx) error {
 					_, err := tx.Bun().NewRaw("UPDATE bench_commit SET n = n + 1 WHERE id = ?", w).Exec(b.Context())
 					return err
 				})

@@ -58,7 +58,7 @@ func (b *burials) end(id uuid.UUID) {
 // takeOver makes the tasks that take returns this worker's own and ends them, unless that is under way. It does not
 // wait for it. If take returns nil there is nothing to do; otherwise note is told how many there are.
 func (w *Worker) takeOver(
-	ctx context.Context, l *life, dead uuid.UUID, take func(tx *models.Tx) ([]*claimed, error), note func(tasks int),
+	ctx context.Context, l *life, dead uuid.UUID, take func(ctx context.Context, tx *models.Tx) ([]*claimed, error), note func(tasks int),
 ) {
 	if !l.burials.begin(dead) {
 		return
@@ -82,15 +82,15 @@ func (w *Worker) takeOver(
 
 // taken is what take returns in a transaction that has committed.
 func (w *Worker) taken(
-	ctx context.Context, l *life, take func(tx *models.Tx) ([]*claimed, error),
+	ctx context.Context, l *life, take func(ctx context.Context, tx *models.Tx) ([]*claimed, error),
 ) (tasks []*claimed, err error) {
 	if !l.burials.enter(ctx) {
 		return nil, context.Cause(ctx)
 	}
 	defer l.burials.leave()
-	err = w.q.tx(ctx, func(tx *models.Tx) (err error) {
+	err = w.q.tx(ctx, func(ctx context.Context, tx *models.Tx) (err error) {
 		w.forget(tasks) // of an attempt that was rolled back
-		tasks, err = take(tx)
+		tasks, err = take(ctx, tx)
 		return err
 	})
 	if err != nil {

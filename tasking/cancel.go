@@ -28,7 +28,7 @@ func (q *Queue) Cancel(ctx context.Context, id uuid.UUID) (*models.Task, error) 
 		return nil, err
 	}
 	list := reservations(t.ReservedResources)
-	err = q.tx(ctx, func(tx *models.Tx) error { return q.cancelIn(ctx, tx, t, list) })
+	err = q.tx(ctx, func(ctx context.Context, tx *models.Tx) error { return q.cancelIn(ctx, tx, t, list) })
 	if err != nil {
 		return nil, wrap(err, "cancel task %s", id)
 	}

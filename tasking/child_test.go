@@ -113,7 +113,7 @@ func hangBody(ctx context.Context, env *tasking.Env, _ noArgs) error {
 		ticker := time.NewTicker(20 * time.Millisecond)
 		defer ticker.Stop()
 		for {
-			err := env.DB.Tx(context.WithoutCancel(ctx), func(tx *models.Tx) error { return writeBeat(tx) })
+			err := env.DB.Tx(context.WithoutCancel(ctx), func(ctx context.Context, tx *models.Tx) error { return writeBeat(ctx, tx) })
 			if err != nil {
 				return errors.Join(err, childSays("outcome", err.Error()))
 			}
@@ -122,7 +122,7 @@ func hangBody(ctx context.Context, env *tasking.Env, _ noArgs) error {
 	})
 }
 
-func writeBeat(tx *models.Tx) error {
+func writeBeat(_ context.Context, tx *models.Tx) error {
 	_, err := tx.Bun().NewRaw(`INSERT INTO core_taskingmeta (key, value) VALUES ('child', '1')
 		ON CONFLICT (key) DO UPDATE SET value = excluded.value`).Exec(context.Background())
 	return err
@@ -303,7 +303,7 @@ func stopBetweenTransactions(t testing.TB, b *bench, p *os.Process) {
 			t.Fatal(err)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		err := b.db.Tx(ctx, func(tx *models.Tx) error { return writeBeat(tx) })
+		err := b.db.Tx(ctx, func(ctx context.Context, tx *models.Tx) error { return writeBeat(ctx, tx) })
 		cancel()
 		if err == nil {
 			return

@@ -45,7 +45,7 @@ func (q *Queue) write(ctx context.Context, fn func(idb bun.IDB) error) error {
 	if q.kind == sqldialect.Postgres {
 		return fn(q.db.Bun())
 	}
-	return q.tx(ctx, func(tx *models.Tx) error { return fn(tx.Bun()) })
+	return q.tx(ctx, func(ctx context.Context, tx *models.Tx) error { return fn(tx.Bun()) })
 }
 
 // claim makes ready tasks a worker's own, all under one claim id, which with the task's id is its fencing token. Those
@@ -156,7 +156,7 @@ const putBackSQL = `UPDATE core_task SET state = 'waiting', worker_id = NULL, cl
 //
 // Errors: errFenced if it is canceled or not executed under the claim.
 func (q *Queue) putBack(ctx context.Context, c *claimed, pause time.Duration, count int) error {
-	return q.tx(ctx, func(tx *models.Tx) error {
+	return q.tx(ctx, func(ctx context.Context, tx *models.Tx) error {
 		var n int64
 		err := execIn(ctx, tx.Bun(), &n, putBackSQL, sqldialect.Named{
 			"id": c.ID, "claim": c.ClaimID, "count": count, "due": q.kind.After(pause), "now": q.kind.Now(),

@@ -22,9 +22,9 @@ func TestCompletionIsToldOnce(t *testing.T) {
 				defer close(returned)
 				inside = env.Progress(ctx, "Counting", "test.counting", func(p *tasking.Progress) error {
 					p.Add(7)
-					return env.DB.Tx(ctx, func(tx *models.Tx) error { return env.CompleteTx(ctx, tx, nil) })
+					return env.DB.Tx(ctx, func(ctx context.Context, tx *models.Tx) error { return env.CompleteTx(ctx, tx, nil) })
 				})
-				late = env.DB.Tx(ctx, func(*models.Tx) error { return nil })
+				late = env.DB.Tx(ctx, func(context.Context, *models.Tx) error { return nil })
 				return nil
 			})}})
 		s := b.q.Subscribe()

@@ -91,6 +91,9 @@ func (q *Queue) dispatch(ctx context.Context, s *spec) (*Ticket, error) {
 		}
 	}
 	if !q.db.InTx() {
+		if err := q.db.CheckOutside(ctx); err != nil {
+			return nil, fmt.Errorf("tasking: dispatch %s: %w", s.row.Name, err)
+		}
 		done, err := q.dispatches.do(ctx, s)
 		if err != nil {
 			return nil, dispatchError(err, s)
@@ -101,7 +104,7 @@ func (q *Queue) dispatch(ctx context.Context, s *spec) (*Ticket, error) {
 		}
 	}
 	var ticket *Ticket
-	err := q.lockedTx(ctx, s.row.Reservations, q.patience(), func(tx *models.Tx) (err error) {
+	err := q.lockedTx(ctx, s.row.Reservations, q.patience(), func(ctx context.Context, tx *models.Tx) (err error) {
 		ticket, err = q.insertAndDeliver(ctx, tx, s)
 		return err
 	})
@@ -143,7 +146,7 @@ func (q *Queue) writeDispatches(ctx context.Context, batch []*spec) ([]dispatche
 	for i, s := range batch {
 		lists[i] = s.row.Reservations
 	}
-	busy, err := q.batchTx(ctx, lists, func(tx *models.Tx, free []int) error {
+	busy, err := q.batchTx(ctx, lists, func(ctx context.Context, tx *models.Tx, free []int) error {
 		some := make([]*spec, len(free))
 		scopes := make([]*models.TaskScope, len(free))
 		for i, at := range free {

@@ -131,7 +131,9 @@ func (e *Env) Created(ctx context.Context, tx *models.Tx, prn string) error {
 
 // exec runs one statement in a transaction of its own, fenced.
 func exec(ctx context.Context, db *models.DB, statement string, args ...any) (affected int64, err error) {
-	err = db.Tx(ctx, func(tx *models.Tx) error { return execIn(ctx, tx.Bun(), &affected, statement, args...) })
+	err = db.Tx(ctx, func(ctx context.Context, tx *models.Tx) error {
+		return execIn(ctx, tx.Bun(), &affected, statement, args...)
+	})
 	return affected, err
 }
 

@@ -265,8 +265,8 @@ func TestCreatedResources(t *testing.T) {
 			},
 			Bindings: []tasking.Binding{create.Do(func(ctx context.Context, env *tasking.Env, fail bool) error {
 				return errors.Join(
-					env.DB.Tx(ctx, func(tx *models.Tx) error { return env.Created(ctx, tx, "prn:test.whole:1") }),
-					env.DB.Tx(ctx, func(tx *models.Tx) error {
+					env.DB.Tx(ctx, func(ctx context.Context, tx *models.Tx) error { return env.Created(ctx, tx, "prn:test.whole:1") }),
+					env.DB.Tx(ctx, func(ctx context.Context, tx *models.Tx) error {
 						_, err := tx.Bun().NewInsert().Model(&models.CreatedResource{
 							ID: models.NewID(), Created: models.Now(), TaskID: env.Task.ID, PRN: "prn:test.half:1", Incomplete: fail,
 						}).Exec(ctx)
@@ -340,7 +340,7 @@ func TestFence(t *testing.T) {
 				if err != nil {
 					return err
 				}
-				fenced = env.DB.Tx(ctx, func(tx *models.Tx) error { return env.Created(ctx, tx, "prn:test.x:1") })
+				fenced = env.DB.Tx(ctx, func(ctx context.Context, tx *models.Tx) error { return env.Created(ctx, tx, "prn:test.x:1") })
 				return fenced
 			})}})
 		ticket, err := taken.Dispatch(t.Context(), b.q, noArgs{})

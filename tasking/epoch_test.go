@@ -66,7 +66,7 @@ func TestEpochWaitsForNoRedisInATransaction(t *testing.T) {
 			commands++
 			ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 			defer cancel()
-			err := b.db.Tx(ctx, func(tx *models.Tx) error {
+			err := b.db.Tx(ctx, func(ctx context.Context, tx *models.Tx) error {
 				_, err := tx.Bun().NewRaw("UPDATE core_task SET logging_cid = 'seen' WHERE pulp_id = ?", id).Exec(ctx)
 				return err
 			})

@@ -280,7 +280,7 @@ func (w *Worker) discard(ctx context.Context, env *Env) {
 	for _, prn := range prns {
 		err := w.opts.Discard(ctx, db, prn)
 		if err == nil || errors.Is(err, pulperr.NotFound) {
-			err = db.Tx(ctx, func(tx *models.Tx) error {
+			err = db.Tx(ctx, func(ctx context.Context, tx *models.Tx) error {
 				_, err := tx.Bun().NewRaw("DELETE FROM core_createdresource WHERE task_id = ? AND prn = ?", task, prn).Exec(ctx)
 				return err
 			})

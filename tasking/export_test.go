@@ -63,7 +63,7 @@ func SetPatience(w *Worker, d time.Duration) { w.patience = d }
 
 // FenceAll is the fence of a transaction in which several tasks take part.
 func FenceAll(ctx context.Context, db *models.DB, scopes []*models.TaskScope) error {
-	return db.Tx(ctx, func(tx *models.Tx) error { return fenceAll(ctx, tx, scopes) })
+	return db.Tx(ctx, func(ctx context.Context, tx *models.Tx) error { return fenceAll(ctx, tx, scopes) })
 }
 
 // SetFault makes fn be called at the points between two steps at which a process may die.
@@ -141,7 +141,7 @@ func Pile(ctx context.Context, q *Queue, n int, resource string) error {
 			}
 			rows = append(rows, &s.row)
 		}
-		err := q.tx(ctx, func(tx *models.Tx) error {
+		err := q.tx(ctx, func(ctx context.Context, tx *models.Tx) error {
 			if err := q.kind.LockResources(ctx, tx.Bun(), rows[0].Reservations, 0); err != nil {
 				return err
 			}

@@ -217,7 +217,9 @@ func faultReserveWithoutAnswer(t *testing.T, l *pgLab) {
 	l.work(tasking.WorkerOptions{TTL: 10 * time.Second, Bindings: []tasking.Binding{reserver.Do(
 		func(ctx context.Context, env *tasking.Env, _ noArgs) error {
 			reserve := func(names ...string) error {
-				return env.DB.Tx(ctx, func(tx *models.Tx) error { return env.Reserve(ctx, tx, tasking.Named(names...)...) })
+				return env.DB.Tx(ctx, func(ctx context.Context, tx *models.Tx) error {
+					return env.Reserve(ctx, tx, tasking.Named(names...)...)
+				})
 			}
 			cut := l.proxy.CutAfter("array_append(reserved_resources", "commit")
 			if err := reserve("once", "twice"); err == nil {

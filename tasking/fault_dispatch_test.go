@@ -1,6 +1,7 @@
 package tasking_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -74,7 +75,7 @@ func TestFaultF9SomebodyHoldsTheLock(t *testing.T) {
 		t.Skip("waits until a dispatch gives up")
 	}
 	b := setup(t, dbtest.Postgres(t), "")
-	err := b.db.Tx(t.Context(), func(tx *models.Tx) error {
+	err := b.db.Tx(t.Context(), func(ctx context.Context, tx *models.Tx) error {
 		if _, err := b.block.DispatchTx(t.Context(), b.q, tx, blockArgs{Exclusive: []string{"held"}}); err != nil {
 			return err
 		}
@@ -109,25 +110,25 @@ func TestFaultF9SomebodyHoldsTheLock(t *testing.T) {
 func TestFaultF10CallersDeadlock(t *testing.T) {
 	t.Parallel()
 	b := setup(t, dbtest.Postgres(t), "")
-	if err := b.db.Tx(t.Context(), func(tx *models.Tx) error { return writeBeat(tx) }); err != nil {
+	if err := b.db.Tx(t.Context(), func(ctx context.Context, tx *models.Tx) error { return writeBeat(ctx, tx) }); err != nil {
 		t.Fatal(err)
 	}
-	dispatch := func(tx *models.Tx) error {
+	dispatch := func(ctx context.Context, tx *models.Tx) error {
 		_, err := b.block.DispatchTx(t.Context(), b.q, tx, blockArgs{Exclusive: []string{"r"}})
 		return err
 	}
 	var meet sync.WaitGroup
 	meet.Add(2)
-	steps := [2][]func(tx *models.Tx) error{{dispatch, writeBeat}, {writeBeat, dispatch}}
+	steps := [2][]func(ctx context.Context, tx *models.Tx) error{{dispatch, writeBeat}, {writeBeat, dispatch}}
 	var failed atomic.Int32
 	var wg sync.WaitGroup
 	for _, list := range steps {
 		wg.Go(func() {
-			err := b.db.Tx(t.Context(), func(tx *models.Tx) error {
-				err := list[0](tx)
+			err := b.db.Tx(t.Context(), func(ctx context.Context, tx *models.Tx) error {
+				err := list[0](ctx, tx)
 				meet.Done()
 				meet.Wait()
-				return errors.Join(err, list[1](tx))
+				return errors.Join(err, list[1](ctx, tx))
 			})
 			if err != nil {
 				failed.Add(1)

@@ -1,6 +1,7 @@
 package tasking_test
 
 import (
+	"context"
 	"fmt"
 	"net/url"
 	"strings"
@@ -287,7 +288,7 @@ func faultClocks(_ *testing.T, l *lab) {
 	l.work(tasking.WorkerOptions{})
 	for end := time.Now().Add(3 * labTTL); time.Now().Before(end); {
 		for _, off := range []time.Duration{-10 * time.Minute, 10 * time.Minute} {
-			err := l.db.Tx(l.t.Context(), func(tx *models.Tx) error {
+			err := l.db.Tx(l.t.Context(), func(ctx context.Context, tx *models.Tx) error {
 				_, err := tx.Bun().NewRaw("UPDATE core_worker SET last_heartbeat = ?, pulp_created = ?",
 					time.Now().Add(off), time.Now().Add(off)).Exec(l.t.Context())
 				return err

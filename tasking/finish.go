@@ -88,7 +88,7 @@ func (w *Worker) endedBefore(ctx context.Context, f *finishing) (done finished, 
 
 func (w *Worker) endAlone(ctx context.Context, f *finishing) (done finished, err error) {
 	list := reservations(f.task.reserved())
-	err = w.q.lockedTx(ctx, list, lockPatience, func(tx *models.Tx) error {
+	err = w.q.lockedTx(ctx, list, lockPatience, func(ctx context.Context, tx *models.Tx) error {
 		all, err := w.finishIn(ctx, tx.Bun(), []*finishing{f}, [][]sqldialect.Reservation{list})
 		if err == nil {
 			done = all[0]
@@ -106,7 +106,7 @@ func (w *Worker) writeFinishes(ctx context.Context, batch []*finishing) ([]finis
 	for i, f := range batch {
 		lists[i] = reservations(f.task.reserved())
 	}
-	busy, err := w.q.batchTx(ctx, lists, func(tx *models.Tx, free []int) error {
+	busy, err := w.q.batchTx(ctx, lists, func(ctx context.Context, tx *models.Tx, free []int) error {
 		some, someLists := make([]*finishing, len(free)), make([][]sqldialect.Reservation, len(free))
 		for i, at := range free {
 			some[i], someLists[i] = batch[at], lists[at]

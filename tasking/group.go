@@ -49,7 +49,7 @@ func NewGroup(ctx context.Context, q *Queue, description string, reports ...Grou
 		}
 		rows = append(rows, row)
 	}
-	err := q.tx(ctx, func(tx *models.Tx) error {
+	err := q.tx(ctx, func(ctx context.Context, tx *models.Tx) error {
 		if _, err := tx.Bun().NewInsert().Model(g).Exec(ctx); err != nil || len(rows) == 0 {
 			return err
 		}

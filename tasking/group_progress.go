@@ -57,7 +57,7 @@ func (p GroupProgress) add(ctx context.Context, a addition) error {
 		done, err = q.additions.do(ctx, a)
 	}
 	if err == nil && done.busy {
-		err = q.tx(ctx, func(tx *models.Tx) (err error) {
+		err = q.tx(ctx, func(ctx context.Context, tx *models.Tx) (err error) {
 			done.found, err = a.write(ctx, tx)
 			return err
 		})
@@ -111,7 +111,7 @@ func (q *Queue) writeAdditions(ctx context.Context, batch []addition) ([]added, 
 		return cmp.Or(slices.Compare(a.group[:], b.group[:]), cmp.Compare(a.code, b.code))
 	})
 	out := make([]added, len(batch))
-	busy, err := q.batchTx(ctx, make([][]sqldialect.Reservation, len(batch)), func(tx *models.Tx, _ []int) error {
+	busy, err := q.batchTx(ctx, make([][]sqldialect.Reservation, len(batch)), func(ctx context.Context, tx *models.Tx, _ []int) error {
 		exists := map[key]bool{}
 		for _, sum := range order {
 			var err error

@@ -120,12 +120,12 @@ func TestGroupCancelGoesOnAfterALockedMember(t *testing.T) {
 	for _, name := range []string{"first", "held", "last"} {
 		ids[name] = b.dispatch(blockArgs{Name: name, Exclusive: []string{name}}, &tasking.Options{Group: group})
 	}
-	err = b.db.Tx(t.Context(), func(holder *models.Tx) error {
+	err = b.db.Tx(t.Context(), func(_ context.Context, holder *models.Tx) error {
 		_, err := b.block.DispatchTx(t.Context(), b.q, holder, blockArgs{Name: "holder", Exclusive: []string{"held"}})
 		if err != nil {
 			return err
 		}
-		return b.db.Tx(t.Context(), func(tx *models.Tx) error {
+		return b.db.Tx(t.Context(), func(ctx context.Context, tx *models.Tx) error {
 			if _, err := tx.Bun().ExecContext(t.Context(), "SET LOCAL lock_timeout = '100ms'"); err != nil {
 				return err
 			}

@@ -40,12 +40,12 @@ func TestImmediateTaskWaitsForTheCallersCommit(t *testing.T) {
 					return nil
 				}
 				ran.Add(1)
-				return env.DB.Tx(ctx, func(tx *models.Tx) error { return writeBeat(tx) })
+				return env.DB.Tx(ctx, func(ctx context.Context, tx *models.Tx) error { return writeBeat(ctx, tx) })
 			})}})
 		b.offersInline(quick)
 		dispatch := func(outcome error) uuid.UUID {
 			var ticket *tasking.Ticket
-			err := b.db.Tx(t.Context(), func(tx *models.Tx) (err error) {
+			err := b.db.Tx(t.Context(), func(ctx context.Context, tx *models.Tx) (err error) {
 				before := ran.Load()
 				ticket, err = quick.Dispatch(t.Context(), b.q.In(tx.DB), "x",
 					&tasking.Options{Immediate: true, Exclusive: tasking.Named("r")})
@@ -73,7 +73,7 @@ func TestImmediateTaskWaitsForTheCallersCommit(t *testing.T) {
 func TestCallersPatienceStays(t *testing.T) {
 	t.Parallel()
 	b := setup(t, dbtest.Postgres(t), "")
-	err := b.db.Tx(t.Context(), func(tx *models.Tx) error {
+	err := b.db.Tx(t.Context(), func(ctx context.Context, tx *models.Tx) error {
 		if _, err := tx.Bun().ExecContext(t.Context(), "SET LOCAL lock_timeout = '7s'"); err != nil {
 			return err
 		}

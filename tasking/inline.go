@@ -65,7 +65,7 @@ func (w *Worker) dispatchInline(ctx context.Context, q *Queue, s *spec, l *life,
 	s.row.Worker, s.row.Claim = &worker, &claim
 	var c *claimed
 	var ticket *Ticket
-	err := q.lockedTx(ctx, s.row.Reservations, lockPatience, func(tx *models.Tx) (err error) {
+	err := q.lockedTx(ctx, s.row.Reservations, lockPatience, func(ctx context.Context, tx *models.Tx) (err error) {
 		c = nil // of an attempt that was rolled back
 		if ticket, err = q.insertAndDeliver(ctx, tx, s); err != nil || ticket.State != models.Running {
 			return err

@@ -131,7 +131,7 @@ func holdLock(ctx context.Context, env *tasking.Env, a oddArgs) error {
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	err = env.DB.Tx(ctx, func(tx *models.Tx) error { return env.Reserve(ctx, tx, tasking.Named("made")...) })
+	err = env.DB.Tx(ctx, func(ctx context.Context, tx *models.Tx) error { return env.Reserve(ctx, tx, tasking.Named("made")...) })
 	if err != nil {
 		return err
 	}
@@ -176,7 +176,7 @@ func look(ctx context.Context, env *tasking.Env) (any, error) {
 		return nil, err
 	}
 	r.Command = strings.TrimSpace(string(out))
-	return r, env.DB.Tx(ctx, func(tx *models.Tx) error { return env.Created(ctx, tx, "prn:test.thing:1") })
+	return r, env.DB.Tx(ctx, func(ctx context.Context, tx *models.Tx) error { return env.Created(ctx, tx, "prn:test.thing:1") })
 }
 
 // isolationBench is a worker that executes odd in processes.

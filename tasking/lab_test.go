@@ -84,22 +84,22 @@ func labDo(ctx context.Context, env *tasking.Env, a labArgs) error {
 		return released(context.WithoutCancel(ctx))
 	case "write":
 		for labAwaitBriefly(ctx, filepath.Join(a.Dir, a.Name+".go")) != nil {
-			err := env.DB.Tx(context.WithoutCancel(ctx), func(tx *models.Tx) error { return writeBeat(tx) })
+			err := env.DB.Tx(context.WithoutCancel(ctx), func(ctx context.Context, tx *models.Tx) error { return writeBeat(ctx, tx) })
 			if err != nil {
 				return errors.Join(err, labSay(a.Dir, a.Name+".outcome", err.Error()))
 			}
 		}
 		return nil
 	case "transaction":
-		err := env.DB.Tx(context.WithoutCancel(ctx), func(tx *models.Tx) error {
-			if err := writeBeat(tx); err != nil {
+		err := env.DB.Tx(context.WithoutCancel(ctx), func(ctx context.Context, tx *models.Tx) error {
+			if err := writeBeat(ctx, tx); err != nil {
 				return err
 			}
 			return released(context.WithoutCancel(ctx))
 		})
 		return errors.Join(err, labSay(a.Dir, a.Name+".outcome", fmt.Sprint(err)))
 	case "complete":
-		return env.DB.Tx(ctx, func(tx *models.Tx) error { return env.CompleteTx(ctx, tx, "done") })
+		return env.DB.Tx(ctx, func(ctx context.Context, tx *models.Tx) error { return env.CompleteTx(ctx, tx, "done") })
 	case "exit":
 		os.Exit(3)
 	case "goroutine":

@@ -22,10 +22,10 @@ const (
 // gets their places. It returns which items are busy: nothing was written for them, and each has to be written alone,
 // so that the others need not wait for the lock with it.
 func (q *Queue) batchTx(
-	ctx context.Context, lists [][]sqldialect.Reservation, fn func(tx *models.Tx, free []int) error,
+	ctx context.Context, lists [][]sqldialect.Reservation, fn func(ctx context.Context, tx *models.Tx, free []int) error,
 ) (busy []bool, err error) {
 	busy = make([]bool, len(lists))
-	err = q.tx(ctx, func(tx *models.Tx) error {
+	err = q.tx(ctx, func(ctx context.Context, tx *models.Tx) error {
 		taken, err := q.kind.TryLockResources(ctx, tx.Bun(), sqldialect.Union(lists...), batchPatience)
 		if err != nil {
 			return err
@@ -39,7 +39,7 @@ func (q *Queue) batchTx(
 		if len(free) == 0 {
 			return nil
 		}
-		return fn(tx, free)
+		return fn(ctx, tx, free)
 	})
 	if sqldialect.IsLockTimeout(err) {
 		for i := range busy {
@@ -74,18 +74,18 @@ func (q *Queue) patience() time.Duration {
 //
 // Errors: one for which [sqldialect.IsLockTimeout] is true.
 func (q *Queue) lockedTx(
-	ctx context.Context, list []sqldialect.Reservation, patience time.Duration, fn func(tx *models.Tx) error,
+	ctx context.Context, list []sqldialect.Reservation, patience time.Duration, fn func(ctx context.Context, tx *models.Tx) error,
 ) error {
 	turn := patience
 	if sqldialect.LocksAll(list) && !q.db.InTx() {
 		turn = allTurn
 	}
 	for began := time.Now(); ; {
-		err := q.tx(ctx, func(tx *models.Tx) error {
+		err := q.tx(ctx, func(ctx context.Context, tx *models.Tx) error {
 			if err := q.kind.LockResources(ctx, tx.Bun(), list, turn); err != nil {
 				return err
 			}
-			return fn(tx)
+			return fn(ctx, tx)
 		})
 		if !sqldialect.IsLockTimeout(err) || turn == patience || patience > 0 && time.Since(began) > patience {
 			return err

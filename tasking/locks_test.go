@@ -121,7 +121,7 @@ func TestHeldLockHoldsUpNobodyElse(t *testing.T) {
 			release, kept := make(chan struct{}), make(chan struct{})
 			done, stuck := make(chan error, 1), make(chan error, 1)
 			go func() {
-				done <- b.db.Tx(t.Context(), func(tx *models.Tx) error {
+				done <- b.db.Tx(t.Context(), func(ctx context.Context, tx *models.Tx) error {
 					err := h.keep(t.Context(), b, tx)
 					close(kept)
 					<-release

@@ -26,7 +26,7 @@ func (q *Queue) identify(ctx context.Context) error {
 	}
 	name, err := q.meta(ctx, q.db.Bun(), metaInstallation, false)
 	if err == nil && name == "" {
-		err = q.tx(ctx, func(tx *models.Tx) error {
+		err = q.tx(ctx, func(ctx context.Context, tx *models.Tx) error {
 			for key, value := range map[string]string{metaInstallation: strings.ToLower(rand.Text()[:8]), metaEpoch: ""} {
 				_, err := tx.Bun().NewRaw("INSERT INTO core_taskingmeta (key, value) VALUES (?, ?) ON CONFLICT (key) DO NOTHING",
 					key, value).Exec(ctx)

@@ -91,7 +91,7 @@ func (e *Env) Progress(ctx context.Context, message, code string, fn func(p *Pro
 	p.row.ID, p.row.Created = models.NewID(), models.Now()
 	p.row.Updated = p.row.Created
 	e.reported.Store(true)
-	err = e.DB.Tx(ctx, func(tx *models.Tx) error {
+	err = e.DB.Tx(ctx, func(ctx context.Context, tx *models.Tx) error {
 		_, err := tx.Bun().NewInsert().Model(&p.row).Exec(ctx)
 		return err
 	})
@@ -151,7 +151,7 @@ func (e *Env) save(ctx context.Context, p *Progress) error {
 		return nil
 	}
 	var n int64
-	err := e.DB.Tx(ctx, func(tx *models.Tx) error { return writeReport(ctx, tx.Bun(), &n, &r) })
+	err := e.DB.Tx(ctx, func(ctx context.Context, tx *models.Tx) error { return writeReport(ctx, tx.Bun(), &n, &r) })
 	switch {
 	case err != nil && e.completion.is(completed): // meanwhile
 		return nil

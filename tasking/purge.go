@@ -146,7 +146,7 @@ func (p *purge) remove(ctx context.Context, ids []uuid.UUID) error {
 		return nil
 	}
 	var gone Purged
-	err := p.q.tx(ctx, func(tx *models.Tx) (err error) {
+	err := p.q.tx(ctx, func(ctx context.Context, tx *models.Tx) (err error) {
 		gone, err = p.q.deleteEnded(ctx, tx, ids)
 		return err
 	})
@@ -194,7 +194,7 @@ func (q *Queue) deleteEnded(ctx context.Context, tx *models.Tx, ids []uuid.UUID)
 func (p *purge) groups(ctx context.Context) error {
 	for {
 		var gone Purged
-		err := p.q.tx(ctx, func(tx *models.Tx) (err error) {
+		err := p.q.tx(ctx, func(ctx context.Context, tx *models.Tx) (err error) {
 			gone, err = p.deleteGroups(ctx, tx)
 			return err
 		})

@@ -49,7 +49,7 @@ func TestPurgeTakesWhatBelongsToTasks(t *testing.T) {
 		w := b.worker(tasking.WorkerOptions{Bindings: []tasking.Binding{report.Do(
 			func(ctx context.Context, env *tasking.Env, _ noArgs) error {
 				err := env.Progress(ctx, "Reporting", "report", func(*tasking.Progress) error { return nil })
-				return errors.Join(err, env.DB.Tx(ctx, func(tx *models.Tx) error { return env.Created(ctx, tx, "prn:x.y:z") }))
+				return errors.Join(err, env.DB.Tx(ctx, func(ctx context.Context, tx *models.Tx) error { return env.Created(ctx, tx, "prn:x.y:z") }))
 			})}})
 		group, err := tasking.NewGroup(t.Context(), b.q, "g", tasking.GroupReport{Code: "a"}, tasking.GroupReport{Code: "b"})
 		if err != nil {
@@ -195,7 +195,7 @@ func TestPurgeSkipsWhatIsInUse(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		err = b.db.Tx(t.Context(), func(tx *models.Tx) error {
+		err = b.db.Tx(t.Context(), func(ctx context.Context, tx *models.Tx) error {
 			words := b.db.Conn().Kind.TemplateData()
 			_, err := tx.Bun().ExecContext(t.Context(), "CREATE TABLE x_job (task_id "+words["uuid"].(string)+
 				" REFERENCES core_task (pulp_id))")

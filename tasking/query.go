@@ -47,7 +47,7 @@ func (q *Queue) List(ctx context.Context, narrow func(*bun.SelectQuery) *bun.Sel
 //
 // Errors: NotFound; Conflict if it has not ended, or if a plugin's row refers to it.
 func (q *Queue) Delete(ctx context.Context, id uuid.UUID) error {
-	err := q.tx(ctx, func(tx *models.Tx) error {
+	err := q.tx(ctx, func(ctx context.Context, tx *models.Tx) error {
 		t, err := q.In(tx.DB).Get(ctx, id)
 		if err != nil {
 			return err

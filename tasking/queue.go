@@ -167,7 +167,7 @@ func (q *Queue) Close() error {
 const txAttempts = 5
 
 // tx runs fn in a transaction of its own, again after a deadlock.
-func (q *Queue) tx(ctx context.Context, fn func(tx *models.Tx) error) error {
+func (q *Queue) tx(ctx context.Context, fn func(ctx context.Context, tx *models.Tx) error) error {
 	for i := 1; ; i++ {
 		err := q.db.Tx(ctx, fn)
 		again := sqldialect.IsRetryable(err) && !sqldialect.IsLockTimeout(err)

@@ -46,7 +46,7 @@ func (w *Worker) keepRelaying(ctx context.Context, _ *life) {
 		w.log.DebugContext(ctx, "tables are not analysed", "err", err)
 	}
 	if w.q.embedded != nil { // it is empty
-		err := w.q.tx(ctx, func(tx *models.Tx) error { return w.q.deliverAllSoon(ctx, tx.Bun()) })
+		err := w.q.tx(ctx, func(ctx context.Context, tx *models.Tx) error { return w.q.deliverAllSoon(ctx, tx.Bun()) })
 		if err != nil && ctx.Err() == nil {
 			w.log.WarnContext(ctx, "old tasks are delivered later", "err", err)
 		}
@@ -138,7 +138,7 @@ func (w *Worker) takeDue(ctx context.Context) ([]due, error) {
 		return nil, wrap(err, "look for undelivered tasks")
 	}
 	var batch []due
-	err = w.q.tx(ctx, func(tx *models.Tx) error {
+	err = w.q.tx(ctx, func(ctx context.Context, tx *models.Tx) error {
 		batch = nil
 		return tx.Bun().NewRaw(`UPDATE core_task SET deliver_due = ?lease WHERE pulp_id IN (
 				SELECT pulp_id FROM core_task WHERE `+isDue+` ORDER BY deliver_due LIMIT ?limit ?lock)
@@ -298,7 +298,7 @@ func (w *Worker) newEpoch(ctx context.Context, client redis.UniversalClient, wor
 		}
 	}
 	changed := false
-	err := w.q.tx(ctx, func(tx *models.Tx) error {
+	err := w.q.tx(ctx, func(ctx context.Context, tx *models.Tx) error {
 		known, err := w.q.meta(ctx, tx.Bun(), metaEpoch, true)
 		if changed = err == nil && known != word; !changed {
 			return err // another worker was faster

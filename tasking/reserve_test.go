@@ -21,13 +21,13 @@ func TestReserveWhileRunning(t *testing.T) {
 		var next uuid.UUID
 		w := b.worker(tasking.WorkerOptions{Bindings: []tasking.Binding{reserver.Do(
 			func(ctx context.Context, env *tasking.Env, _ noArgs) error {
-				err := env.DB.Tx(ctx, func(tx *models.Tx) error {
+				err := env.DB.Tx(ctx, func(ctx context.Context, tx *models.Tx) error {
 					return errors.Join(env.Reserve(ctx, tx, tasking.Named("rolled back")...), no)
 				})
 				if !errors.Is(err, no) {
 					return err
 				}
-				err = env.DB.Tx(ctx, func(tx *models.Tx) error {
+				err = env.DB.Tx(ctx, func(ctx context.Context, tx *models.Tx) error {
 					return env.Reserve(ctx, tx, tasking.Named("new", "own", "new")...)
 				})
 				if err != nil {
@@ -41,7 +41,9 @@ func TestReserveWhileRunning(t *testing.T) {
 				if task := b.get(free); task.UnblockedAt == nil {
 					t.Error("a resource whose reservation was rolled back is not free")
 				}
-				err = env.DB.Tx(ctx, func(tx *models.Tx) error { return env.Reserve(ctx, tx, tasking.Named("rolled back")...) })
+				err = env.DB.Tx(ctx, func(ctx context.Context, tx *models.Tx) error {
+					return env.Reserve(ctx, tx, tasking.Named("rolled back")...)
+				})
 				if !errors.Is(err, pulperr.Locked) {
 					t.Errorf("Reserve(taken) = %v, want Locked", err)
 				}
@@ -134,8 +136,8 @@ func TestSweepWithoutFindsDoesNotWrite(t *testing.T) {
 		b.dispatch(blockArgs{Name: "first", Exclusive: []string{"r"}})
 		b.dispatch(blockArgs{Name: "second", Exclusive: []string{"r"}})
 		w := b.worker(tasking.WorkerOptions{})
-		err := b.db.Tx(t.Context(), func(tx *models.Tx) error {
-			if err := writeBeat(tx); err != nil {
+		err := b.db.Tx(t.Context(), func(ctx context.Context, tx *models.Tx) error {
+			if err := writeBeat(ctx, tx); err != nil {
 				return err
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)

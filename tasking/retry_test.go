@@ -324,7 +324,7 @@ func TestCompleteTx(t *testing.T) {
 		tried, release := make(chan struct{}), make(chan struct{})
 		b.run(tasking.WorkerOptions{Bindings: []tasking.Binding{complete.Do(
 			func(ctx context.Context, env *tasking.Env, what string) error {
-				err := env.DB.Tx(ctx, func(tx *models.Tx) error {
+				err := env.DB.Tx(ctx, func(ctx context.Context, tx *models.Tx) error {
 					if err := env.CompleteTx(ctx, tx, map[string]string{"made": what}); err != nil {
 						return err
 					}
@@ -336,7 +336,7 @@ func TestCompleteTx(t *testing.T) {
 				if err != nil {
 					return err
 				}
-				late = env.DB.Tx(ctx, func(*models.Tx) error { return nil })
+				late = env.DB.Tx(ctx, func(context.Context, *models.Tx) error { return nil })
 				close(tried)
 				<-release
 				return errors.New("too late to matter")

@@ -156,7 +156,7 @@ func (w *Worker) register(ctx context.Context, l *life) error {
 		row.Versions = map[string]string{}
 	}
 	row.ID, row.Created, row.Updated = models.NewID(), now, now
-	err := w.q.db.Tx(ctx, func(tx *models.Tx) error {
+	err := w.q.db.Tx(ctx, func(ctx context.Context, tx *models.Tx) error {
 		_, err := tx.Bun().NewInsert().Model(row).Exec(ctx)
 		return err
 	})

@@ -80,7 +80,7 @@ type scheduleRow struct {
 // schedule inserts a schedule or changes the one that has its name.
 func (q *Queue) schedule(ctx context.Context, sp *spec, s Schedule) (*models.TaskSchedule, error) {
 	var row *scheduleRow
-	err := q.tx(ctx, func(tx *models.Tx) error {
+	err := q.tx(ctx, func(ctx context.Context, tx *models.Tx) error {
 		now, err := q.kind.Clock(ctx, tx.Bun())
 		if err != nil {
 			return err

@@ -51,7 +51,7 @@ func (b *bench) dispatchDue() int {
 // setSchedules changes a column of all schedules behind the queue's back.
 func (b *bench) setSchedules(column string, value any) {
 	b.t.Helper()
-	err := b.db.Tx(b.t.Context(), func(tx *models.Tx) error {
+	err := b.db.Tx(b.t.Context(), func(ctx context.Context, tx *models.Tx) error {
 		_, err := tx.Bun().NewRaw("UPDATE core_taskschedule SET "+column+" = ?", value).Exec(b.t.Context())
 		return err
 	})
@@ -277,7 +277,7 @@ func TestFailingScheduleDoesNotStopOthers(t *testing.T) {
 		b.setSchedules("enc_args", []byte("not sealed"))
 		nowhere := b.schedule(blockArgs{}, tasking.Schedule{Name: "nowhere"})
 		b.schedule(blockArgs{}, tasking.Schedule{Name: "good"})
-		err := b.db.Tx(t.Context(), func(tx *models.Tx) error {
+		err := b.db.Tx(t.Context(), func(ctx context.Context, tx *models.Tx) error {
 			_, err := tx.Bun().NewRaw("UPDATE core_taskschedule SET pulp_domain_id = ? WHERE pulp_id = ?",
 				models.NewID(), nowhere.ID).Exec(t.Context())
 			return err
@@ -373,7 +373,7 @@ func (b *bench) domain(name string) *tasking.Queue {
 	b.t.Helper()
 	d := &models.Domain{Name: name, Labels: models.Labels{}}
 	d.ID, d.Created, d.Updated = models.NewID(), models.Now(), models.Now()
-	err := b.db.Tx(b.t.Context(), func(tx *models.Tx) error {
+	err := b.db.Tx(b.t.Context(), func(ctx context.Context, tx *models.Tx) error {
 		_, err := tx.Bun().NewInsert().Model(d).Exec(b.t.Context())
 		return err
 	})
@@ -412,7 +412,7 @@ func TestScheduleInTheCallersTransaction(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, b *bench) {
 		no := errors.New("no")
-		err := b.db.Tx(t.Context(), func(tx *models.Tx) error {
+		err := b.db.Tx(t.Context(), func(ctx context.Context, tx *models.Tx) error {
 			_, err := b.block.Schedule(t.Context(), b.q.In(tx.DB), blockArgs{}, tasking.Schedule{Name: "s"})
 			return errors.Join(err, no)
 		})

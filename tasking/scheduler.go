@@ -104,7 +104,7 @@ func (q *Queue) dispatchSchedule(ctx context.Context, look *scheduleRow) (done b
 	if err != nil {
 		return false, err
 	}
-	err = db.Tx(ctx, func(tx *models.Tx) error {
+	err = db.Tx(ctx, func(ctx context.Context, tx *models.Tx) error {
 		now, err := q.kind.Clock(ctx, tx.Bun())
 		if err != nil {
 			return err

@@ -69,7 +69,7 @@ func stressTrace(ctx context.Context, env *tasking.Env, log, what string) error 
 	if err = errors.Join(err, f.Close()); err != nil {
 		return err
 	}
-	return env.DB.Tx(ctx, func(tx *models.Tx) error {
+	return env.DB.Tx(ctx, func(ctx context.Context, tx *models.Tx) error {
 		_, err := tx.Bun().NewRaw("INSERT INTO lab_trace (task_id, attempt, what, at) VALUES (?, ?, ?, ?)",
 			env.Task.ID, env.Task.Attempt, what, models.Now()).Exec(ctx)
 		return err

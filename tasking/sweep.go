@@ -57,7 +57,7 @@ func (w *Worker) sweepStranded(ctx context.Context) (int, error) {
 		}
 		if len(ids) > 0 {
 			var ready []sqldialect.ReadyTask
-			err := w.q.tx(ctx, func(tx *models.Tx) (err error) {
+			err := w.q.tx(ctx, func(ctx context.Context, tx *models.Tx) (err error) {
 				ready, err = w.q.kind.GrantStranded(ctx, tx.Bun(), ids)
 				return err
 			})

@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/pulpgo/pulpcore/internal/dbtest"
+	"github.com/pulpgo/pulpcore/internal/sqldialect"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
 	"github.com/pulpgo/pulpcore/tasking"
@@ -177,7 +178,7 @@ func TestDispatchInTheCallersTransaction(t *testing.T) {
 		b.run(tasking.WorkerOptions{})
 		no := errors.New("no")
 		var lost, kept *tasking.Ticket
-		err := b.db.Tx(t.Context(), func(tx *models.Tx) (err error) {
+		err := b.db.Tx(t.Context(), func(ctx context.Context, tx *models.Tx) (err error) {
 			if lost, err = b.block.DispatchTx(t.Context(), b.q, tx, blockArgs{Name: "lost", Exclusive: []string{"r"}}); err != nil {
 				return err
 			}
@@ -190,7 +191,7 @@ func TestDispatchInTheCallersTransaction(t *testing.T) {
 			t.Errorf("Get(rolled back) = %v, want NotFound", err)
 		}
 		b.noReservations()
-		err = b.db.Tx(t.Context(), func(tx *models.Tx) (err error) {
+		err = b.db.Tx(t.Context(), func(ctx context.Context, tx *models.Tx) (err error) {
 			kept, err = b.block.DispatchTx(t.Context(), b.q, tx, blockArgs{Name: "kept", Exclusive: []string{"r"}})
 			return err
 		})
@@ -200,6 +201,24 @@ func TestDispatchInTheCallersTransaction(t *testing.T) {
 		b.begins("kept")
 		b.end("kept", nil)
 		b.wait(kept.TaskID, models.Completed)
+	})
+}
+
+// A queue from outside of a transaction would wait for a connection, or for SQLite's writer, that the transaction holds.
+func TestDispatchOnAQueueFromOutside(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, b *bench) {
+		began := time.Now()
+		err := b.db.Tx(t.Context(), func(ctx context.Context, tx *models.Tx) error {
+			_, err := b.block.Dispatch(ctx, b.q, blockArgs{Name: "a"}, nil)
+			return err
+		})
+		if !errors.Is(err, sqldialect.ErrNested) || time.Since(began) > 5*time.Second {
+			t.Errorf("Dispatch = %v after %v, want ErrNested at once", err, time.Since(began))
+		}
+		if tasks, err := b.q.List(t.Context(), nil); err != nil || len(tasks) != 0 {
+			t.Errorf("List = %d tasks, %v, want none", len(tasks), err)
+		}
 	})
 }
 

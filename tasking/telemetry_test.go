@@ -213,7 +213,7 @@ func TestTraceIsPassedOnWithoutProvider(t *testing.T) {
 			return nil
 		})}})
 	ctx, span := o.tracer.Tracer("test").Start(t.Context(), "request")
-	err := b.db.Tx(ctx, func(tx *models.Tx) error {
+	err := b.db.Tx(ctx, func(ctx context.Context, tx *models.Tx) error {
 		_, err := look.DispatchTx(ctx, b.q, tx, noArgs{})
 		return err
 	})
@@ -304,7 +304,7 @@ func (b *bench) deadWorker(id uuid.UUID, ttl time.Duration) {
 		LastHeartbeat: models.Now(),
 	}
 	row.ID, row.Created, row.Updated = id, models.Now(), models.Now()
-	err := b.db.Tx(ctx, func(tx *models.Tx) error {
+	err := b.db.Tx(ctx, func(ctx context.Context, tx *models.Tx) error {
 		_, err := tx.Bun().NewInsert().Model(row).Exec(ctx)
 		return err
 	})

@@ -2,7 +2,6 @@ package sqldialect
 
 import (
 	"context"
-	"database/sql"
 	"database/sql/driver"
 	"errors"
 	"fmt"
@@ -12,28 +11,19 @@ import (
 	"github.com/pulpgo/pulpcore/pulperr"
 )
 
-// atMostOnce keeps database/sql from sending a statement a second time whose answer got lost with the connection. The
+// onceConn keeps database/sql from sending a statement a second time whose answer got lost with the connection. The
 // driver means to allow that only for statements that were never sent, but says so of all that it sends as plain text:
 // it reads the answer twice and takes the error of the second attempt, "conn closed", for one from before the first.
-type atMostOnce struct{ driver.Connector }
+type onceConn struct{ *stdlib.Conn }
 
-// Connect is of [driver.Connector].
-func (c atMostOnce) Connect(ctx context.Context) (driver.Conn, error) {
-	conn, err := c.Connector.Connect(ctx)
-	if err != nil {
-		return nil, err
-	}
+// atMostOnce makes a connection of pgx a onceConn.
+func atMostOnce(conn driver.Conn) (driverConn, error) {
 	pgx, ok := conn.(*stdlib.Conn)
 	if !ok {
-		return nil, errors.Join(fmt.Errorf("database: unknown driver connection %T", conn), conn.Close())
+		return nil, fmt.Errorf("database: unknown driver connection %T", conn)
 	}
 	return onceConn{pgx}, nil
 }
-
-// openOnce is [sql.OpenDB] for a connector of pgx.
-func openOnce(c driver.Connector) *sql.DB { return sql.OpenDB(atMostOnce{c}) }
-
-type onceConn struct{ *stdlib.Conn }
 
 // ExecContext is of [driver.ExecerContext].
 func (c onceConn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {

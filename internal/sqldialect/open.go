@@ -5,6 +5,7 @@ package sqldialect
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"fmt"
 	"net/url"
 	"os"
@@ -19,7 +20,7 @@ import (
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/dialect/pgdialect"
 	"github.com/uptrace/bun/dialect/sqlitedialect"
-	_ "modernc.org/sqlite" // registers the database/sql driver "sqlite"; the pure Go one, so no cgo
+	"modernc.org/sqlite" // the pure Go one, so no cgo
 
 	"github.com/pulpgo/pulpcore/pulperr"
 )
@@ -50,6 +51,13 @@ type Conn struct {
 	// writer is held by the one write transaction that SQLite allows, so that writers of this process queue up here
 	// in order instead of polling for the file lock. Nil on Postgres.
 	writer chan struct{}
+
+	acquireTimeout time.Duration // of a connection of the pool
+}
+
+// openPool returns the pool of a connector's connections, which refuse what is said in the wrong transaction.
+func (c *Conn) openPool(via driver.Connector, wrap func(driver.Conn) (driverConn, error)) *sql.DB {
+	return sql.OpenDB(connector{Connector: via, owner: c, wrap: wrap})
 }
 
 const defaultPoolSize = 16
@@ -73,11 +81,36 @@ func Open(ctx context.Context, rawURL string) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := c.Bun.PingContext(ctx); err != nil {
+	if err := c.ping(ctx); err != nil {
 		_ = c.Close()
 		return nil, fmt.Errorf("database: connect to %s: %w: %w", c.Kind, pulperr.Unavailable, err)
 	}
 	return c, nil
+}
+
+// connectTimeout is how long Open waits for another process that makes the same SQLite file.
+const connectTimeout = 10 * time.Second
+
+// ping connects. A SQLite file is switched to WAL by its first connection, and a second one that comes meanwhile is
+// refused at once, whatever its busy_timeout: it tries again.
+func (c *Conn) ping(ctx context.Context) error {
+	enough := time.NewTimer(connectTimeout)
+	defer enough.Stop()
+	retry := time.NewTicker(20 * time.Millisecond)
+	defer retry.Stop()
+	for {
+		err := c.Bun.PingContext(ctx)
+		if err == nil || !IsRetryable(err) {
+			return err
+		}
+		select {
+		case <-retry.C:
+		case <-enough.C:
+			return err
+		case <-ctx.Done():
+			return err
+		}
+	}
 }
 
 // Close closes the pool.
@@ -98,7 +131,7 @@ func (c *Conn) Beside() *bun.DB {
 	if c.pool == nil {
 		return nil
 	}
-	db := openOnce(stdlib.GetConnector(*c.pool.Config().ConnConfig, stdlib.OptionAfterConnect(timesInUTC)))
+	db := c.openPool(stdlib.GetConnector(*c.pool.Config().ConnConfig, stdlib.OptionAfterConnect(timesInUTC)), atMostOnce)
 	db.SetMaxOpenConns(1)
 	return bun.NewDB(db, pgdialect.New())
 }
@@ -138,17 +171,29 @@ func openSQLite(rest string) (*Conn, error) {
 	params.Set("_timezone", "UTC")
 	params.Set("_txlock", "immediate") // a read lock that is upgraded later fails at once under contention
 	dsn := (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: params.Encode()}).String()
-	db, err := sql.Open("sqlite", dsn)
-	if err != nil {
-		return nil, fmt.Errorf("database: open %q: %w: %w", path, pulperr.Unavailable, err)
-	}
+	c := &Conn{Kind: SQLite, writer: make(chan struct{}, 1), acquireTimeout: acquireTimeout}
+	db := c.openPool(sqliteConnector{dsn}, sqliteConn)
 	db.SetMaxOpenConns(defaultPoolSize)
 	db.SetMaxIdleConns(defaultPoolSize)
-	return &Conn{
-		Bun:    bun.NewDB(db, sqlitedialect.New()),
-		Kind:   SQLite,
-		writer: make(chan struct{}, 1),
-	}, nil
+	c.Bun = bun.NewDB(db, sqlitedialect.New())
+	return c, nil
+}
+
+// sqliteConnector opens connections to one file.
+type sqliteConnector struct{ dsn string }
+
+// Connect is of [driver.Connector].
+func (c sqliteConnector) Connect(context.Context) (driver.Conn, error) { return c.Driver().Open(c.dsn) }
+
+// Driver is of [driver.Connector].
+func (sqliteConnector) Driver() driver.Driver { return &sqlite.Driver{} }
+
+func sqliteConn(conn driver.Conn) (driverConn, error) {
+	c, ok := conn.(driverConn)
+	if !ok {
+		return nil, fmt.Errorf("database: unknown driver connection %T", conn)
+	}
+	return c, nil
 }
 
 func openPostgres(ctx context.Context, rawURL string) (*Conn, error) {
@@ -167,13 +212,11 @@ func openPostgres(ctx context.Context, rawURL string) (*Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("database: open pool: %w: %w", pulperr.Unavailable, err)
 	}
-	db := openOnce(stdlib.GetPoolConnector(pool))
+	c := &Conn{Kind: Postgres, pool: pool, acquireTimeout: acquireTimeout}
+	db := c.openPool(stdlib.GetPoolConnector(pool), atMostOnce)
 	db.SetMaxIdleConns(0) // that is the pool's business
-	return &Conn{
-		Bun:  bun.NewDB(db, pgdialect.New()),
-		Kind: Postgres,
-		pool: pool,
-	}, nil
+	c.Bun = bun.NewDB(db, pgdialect.New())
+	return c, nil
 }
 
 // timesInUTC keeps times from coming back in the zone of this machine.

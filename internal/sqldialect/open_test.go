@@ -275,3 +275,24 @@ func TestSQLiteIsDurable(t *testing.T) {
 		}
 	}
 }
+
+// Who waits for a connection of a pool that is all taken gets an answer that says so.
+func TestBusyPool(t *testing.T) {
+	t.Parallel()
+	url := dbtest.Postgres(t)
+	c := open(t, url+"&pool_max_conns=1")
+	c.SetAcquireTimeout(10 * time.Millisecond)
+	tx, err := c.Bun.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = c.Bun.ExecContext(t.Context(), "SELECT 1")
+	if !errors.Is(err, pulperr.Unavailable) || !strings.Contains(pulperr.Message(err), "pool_max_conns") {
+		t.Errorf("error = %v, want Unavailable that names pool_max_conns", err)
+	}
+	if err := tx.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	c.SetAcquireTimeout(time.Minute)
+	exec(t, c.Bun, "SELECT 1")
+}
