@@ -3,7 +3,9 @@ package models
 import (
 	"database/sql"
 	"errors"
+	"regexp"
 
+	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 )
 
@@ -12,20 +14,23 @@ type Cond struct {
 	expr          string // of Where; "" for the others
 	args          []any
 	apply         func(q *bun.SelectQuery, column func(string) bun.Safe) *bun.SelectQuery
-	order         bool
+	exact         bool               // compares a column with given values
+	members       *RepositoryVersion // of InVersion
+	after         uuid.UUID          // keeps rows whose keys are greater, unless it is nil
+	orderBy       []string
 	limit, offset int64
 }
 
 // Eq keeps rows whose column has the value.
 func Eq(column string, value any) Cond {
-	return Cond{apply: func(q *bun.SelectQuery, col func(string) bun.Safe) *bun.SelectQuery {
+	return Cond{exact: true, apply: func(q *bun.SelectQuery, col func(string) bun.Safe) *bun.SelectQuery {
 		return q.Where("? = ?", col(column), value)
 	}}
 }
 
 // In keeps rows whose column has one of the values. Without values nothing is kept.
 func In[V any](column string, values []V) Cond {
-	return Cond{apply: func(q *bun.SelectQuery, col func(string) bun.Safe) *bun.SelectQuery {
+	return Cond{exact: true, apply: func(q *bun.SelectQuery, col func(string) bun.Safe) *bun.SelectQuery {
 		if len(values) == 0 {
 			return q.Where("FALSE")
 		}
@@ -36,7 +41,7 @@ func In[V any](column string, values []V) Cond {
 // Where keeps rows for which an SQL expression holds. Placeholders are question marks. The master's columns can be
 // qualified with m, the type's own with d: Where("m.name LIKE ?", "a%").
 func Where(expr string, args ...any) Cond {
-	return Cond{expr: expr, args: args, apply: func(q *bun.SelectQuery, _ func(string) bun.Safe) *bun.SelectQuery {
+	return Cond{expr: expr, args: args, exact: exactExpr.MatchString(expr), apply: func(q *bun.SelectQuery, _ func(string) bun.Safe) *bun.SelectQuery {
 		return q.Where(expr, args...)
 	}}
 }
@@ -47,7 +52,7 @@ func (c Cond) SQL() (expr string, args []any) { return c.expr, c.args }
 
 // OrderBy sorts by columns, those with a minus in front descending. Rows that are equal in them stay in key order.
 func OrderBy(columns ...string) Cond {
-	return Cond{order: true, apply: func(q *bun.SelectQuery, col func(string) bun.Safe) *bun.SelectQuery {
+	return Cond{orderBy: columns, apply: func(q *bun.SelectQuery, col func(string) bun.Safe) *bun.SelectQuery {
 		for _, c := range columns {
 			if c != "" && c[0] == '-' {
 				q = q.OrderExpr("? DESC", col(c[1:]))
@@ -68,16 +73,31 @@ func Limit(n int) Cond {
 
 // Offset passes over the first n rows.
 func Offset(n int) Cond {
-	return Cond{order: true, offset: int64(n), apply: func(q *bun.SelectQuery, _ func(string) bun.Safe) *bun.SelectQuery {
+	return Cond{offset: int64(n), apply: func(q *bun.SelectQuery, _ func(string) bun.Safe) *bun.SelectQuery {
 		return q.Offset(int64(n))
 	}}
 }
 
-// InVersion keeps content units that are members of a repository version.
+// InVersion keeps content units that are members of a repository version. A page of members in key order costs the page,
+// however large the version is.
 func InVersion(v *RepositoryVersion) Cond {
-	return Where(`m.pulp_id IN (SELECT rc.content_id FROM core_repositorycontent AS rc WHERE rc.repository_id = ?
-		AND rc.version_added <= ? AND (rc.version_removed IS NULL OR rc.version_removed > ?))`,
-		v.RepositoryID, v.Number, v.Number)
+	c := Where("m.pulp_id IN ("+membersSQL+")", v.RepositoryID, v.Number, v.Number)
+	c.members = v
+	return c
 }
+
+// membersSQL selects the members of a version; its arguments are the repository, the number and the number again.
+const membersSQL = `SELECT rc.content_id FROM core_repositorycontent AS rc WHERE rc.repository_id = ?
+	AND rc.version_added <= ? AND (rc.version_removed IS NULL OR rc.version_removed > ?)`
+
+// after keeps rows whose keys are greater.
+func after(key uuid.UUID) Cond {
+	return Cond{after: key, apply: func(q *bun.SelectQuery, _ func(string) bun.Safe) *bun.SelectQuery {
+		return q.Where("m.pulp_id > ?", key)
+	}}
+}
+
+// exactExpr is a comparison of a column with given values, for which an index may be of use.
+var exactExpr = regexp.MustCompile(`^[md]\."?[a-z0-9_]+"? (= \?|IN \(\?\))$`)
 
 func isNoRows(err error) bool { return errors.Is(err, sql.ErrNoRows) }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"iter"
-	"math"
 	"reflect"
 	"slices"
 
@@ -46,16 +45,8 @@ func (t *Type[T]) List(ctx context.Context, db *DB, where ...Cond) ([]*T, error)
 		return nil, err
 	}
 	var rows []*T
-	q := db.selectRows(s, &rows)
-	var window Cond
-	for _, c := range where {
-		q = c.apply(q, s.column)
-		window.limit, window.offset = max(window.limit, c.limit), max(window.offset, c.offset)
-	}
-	if window.offset > 0 && window.limit == 0 {
-		q = q.Limit(math.MaxInt32) // SQLite has no OFFSET without LIMIT
-	}
-	if err := q.OrderExpr("m.pulp_id").Scan(ctx); err != nil && !isNoRows(err) {
+	q := newQuery(s, where).rows(db, &rows)
+	if err := q.Scan(ctx); err != nil && !isNoRows(err) {
 		return nil, rowError(err, s.name, string(s.master))
 	}
 	for _, row := range rows {
@@ -67,25 +58,15 @@ func (t *Type[T]) List(ctx context.Context, db *DB, where ...Cond) ([]*T, error)
 }
 
 // All walks over the rows that fulfil all conditions, in key order unless ordered otherwise, holding one page in
-// memory and no cursor in the database. The error, if any, comes last.
+// memory and no cursor in the database. With [OrderBy], [Limit] or [Offset] it first reads the keys of all rows, 16 bytes
+// each. The error, if any, comes last.
 func (t *Type[T]) All(ctx context.Context, db *DB, where ...Cond) iter.Seq2[*T, error] {
 	return func(yield func(*T, error) bool) {
-		ordered := slices.ContainsFunc(where, func(c Cond) bool { return c.order || c.limit > 0 })
-		first := 0
-		for _, c := range where {
-			first = max(first, int(c.offset))
+		pages := t.pagesByKey
+		if slices.ContainsFunc(where, func(c Cond) bool { return c.orderBy != nil || c.limit > 0 || c.offset > 0 }) {
+			pages = t.pagesInOrder
 		}
-		var last uuid.UUID
-		for n := 0; ; n += pageSize {
-			page := slices.Clone(where)
-			switch {
-			case ordered && slices.ContainsFunc(where, func(c Cond) bool { return c.limit > 0 }):
-			case ordered:
-				page = append(page, Limit(pageSize), Offset(first+n))
-			default:
-				page = append(page, Limit(pageSize), Where("m.pulp_id > ?", last))
-			}
-			rows, err := t.List(ctx, db, page...)
+		for rows, err := range pages(ctx, db, where) {
 			if err != nil {
 				yield(nil, err)
 				return
@@ -95,12 +76,62 @@ func (t *Type[T]) All(ctx context.Context, db *DB, where ...Cond) iter.Seq2[*T, 
 					return
 				}
 			}
-			if len(rows) < pageSize || len(page) == len(where) {
-				return
-			}
-			last = any(rows[len(rows)-1]).(Row).PulpID()
 		}
 	}
+}
+
+// pagesByKey reads pages in key order, each from the last key on.
+func (t *Type[T]) pagesByKey(ctx context.Context, db *DB, where []Cond) iter.Seq2[[]*T, error] {
+	return func(yield func([]*T, error) bool) {
+		var last uuid.UUID
+		for more := true; more; {
+			rows, err := t.List(ctx, db, append(slices.Clone(where), Limit(pageSize), after(last))...)
+			if !yield(rows, err) || err != nil {
+				return
+			}
+			if more = len(rows) == pageSize; more {
+				last = any(rows[len(rows)-1]).(Row).PulpID()
+			}
+		}
+	}
+}
+
+// pagesInOrder reads the keys in their order, and then the rows page by page. Rows that are deleted meanwhile are left
+// out.
+func (t *Type[T]) pagesInOrder(ctx context.Context, db *DB, where []Cond) iter.Seq2[[]*T, error] {
+	return func(yield func([]*T, error) bool) {
+		s, err := db.schema(t.def)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		var keys []uuid.UUID
+		if err := newQuery(s, where).keys(db).Scan(ctx, &keys); err != nil && !isNoRows(err) {
+			yield(nil, rowError(err, s.name, string(s.master)))
+			return
+		}
+		for page := range slices.Chunk(keys, pageSize) {
+			rows, err := t.List(ctx, db, In("pulp_id", page))
+			if err == nil {
+				rows = arrange(rows, page)
+			}
+			if !yield(rows, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// arrange sorts rows as their keys are.
+func arrange[T any](rows []*T, keys []uuid.UUID) []*T {
+	place := make(map[uuid.UUID]int, len(keys))
+	for i, key := range keys {
+		place[key] = i
+	}
+	slices.SortFunc(rows, func(a, b *T) int {
+		return place[any(a).(Row).PulpID()] - place[any(b).(Row).PulpID()]
+	})
+	return rows
 }
 
 // Count returns how many rows fulfil all conditions.
@@ -109,11 +140,7 @@ func (t *Type[T]) Count(ctx context.Context, db *DB, where ...Cond) (int64, erro
 	if err != nil {
 		return 0, err
 	}
-	q := db.selectRows(s, (*T)(nil))
-	for _, c := range where {
-		q = c.apply(q, s.column)
-	}
-	n, err := q.Count(ctx)
+	n, err := newQuery(s, where).count(ctx, db)
 	return n, rowError(err, s.name, "count")
 }
 
@@ -175,19 +202,37 @@ func (db *DB) schema(d *definition) (*schema, error) {
 	return nil, fmt.Errorf("models: type %q belongs to no plugin of this App: %w", d.name, pulperr.Unsupported)
 }
 
-// selectRows starts a query for rows of one type: the master's table is m, the detail table d.
+// selectRows starts a query for rows of one type: the master's table is m, the detail table d. Both are narrowed to the
+// domain, so that a plugin's indexes, which begin with it, are of use.
 func (db *DB) selectRows(s *schema, dest any) *bun.SelectQuery {
-	q := db.q.NewSelect().Model(dest).ModelTableExpr("? AS m", bun.Ident(s.master.Table()))
+	return db.joinDetail(s, db.columnsOf(s, db.selectMaster(s, dest)))
+}
+
+// selectMaster starts a query for the master's rows of one type, without columns.
+func (db *DB) selectMaster(s *schema, dest any) *bun.SelectQuery {
+	return db.q.NewSelect().Model(dest).ModelTableExpr("? AS m", bun.Ident(s.master.Table())).
+		Where("m.pulp_domain_id = ?", db.domain.ID).Where("m.pulp_type = ?", s.name)
+}
+
+func (db *DB) joinDetail(s *schema, q *bun.SelectQuery) *bun.SelectQuery {
+	if s.detail == "" {
+		return q
+	}
+	return q.Join("JOIN ? AS d ON d.pulp_id = m.pulp_id", bun.Ident(s.detail)).
+		Where("d.pulp_domain_id = ?", db.domain.ID)
+}
+
+// columnsOf asks for all columns of a type.
+func (db *DB) columnsOf(s *schema, q *bun.SelectQuery) *bun.SelectQuery {
 	for _, c := range s.masterCols {
 		q = q.ColumnExpr("m.?", bun.Ident(c))
 	}
 	if s.detail != "" {
-		q = q.Join("JOIN ? AS d ON d.pulp_id = m.pulp_id", bun.Ident(s.detail))
 		for _, c := range s.detailCols[2:] {
 			q = q.ColumnExpr("d.?", bun.Ident(c))
 		}
 	}
-	return q.Where("m.pulp_domain_id = ?", db.domain.ID).Where("m.pulp_type = ?", s.name)
+	return q
 }
 
 // column qualifies a column's name.

@@ -120,7 +120,7 @@ func (c *call) listArtifacts(ctx context.Context, params []*param) error {
 		return fmt.Errorf("rest: count artifacts: %w", err)
 	}
 	var rows []*models.Artifact
-	sel := q.window(narrow(c.db.Bun().NewSelect().Model(&rows)), "a", "-pulp_created", "pulp_id")
+	sel := q.window(narrow(c.db.Bun().NewSelect().Model(&rows)), "a", newestFirst)
 	if err := sel.Scan(ctx); err != nil {
 		return fmt.Errorf("rest: list artifacts: %w", err)
 	}

@@ -75,6 +75,7 @@ type param struct {
 	array   bool
 	choices []string
 	cond    func(ctx context.Context, c *call, raw string) ([]cond, error)
+	of      func(ctx context.Context, c *call, raw string) (models.Cond, error) // in place of cond
 }
 
 // params returns the parameters of the filter; column is an SQL expression.

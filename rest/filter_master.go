@@ -159,16 +159,15 @@ func (a *API) versionParams() []*param {
 	} {
 		list = append(list, &param{
 			name: name, doc: "href or PRN of a repository version", form: textFilter,
-			cond: func(ctx context.Context, c *call, raw string) ([]cond, error) {
+			of: func(ctx context.Context, c *call, raw string) (models.Cond, error) {
 				v, err := a.versionOf(ctx, c, raw)
 				if err != nil {
-					return nil, err
+					return models.Cond{}, err
 				}
 				if v == nil {
-					return []cond{{expr: "FALSE"}}, nil
+					return models.Where("FALSE"), nil
 				}
-				expr, args := in(v).SQL()
-				return []cond{{expr, args}}, nil
+				return in(v), nil
 			},
 		})
 	}
@@ -200,16 +199,23 @@ func (a *API) publishedParam() *param {
 	}
 }
 
+// maxLabelTerms is how many terms one pulp_label_select may have.
+const maxLabelTerms = 100
+
 // labelParam is pulp_label_select: terms with commas between them, all of which must hold.
 func labelParam() *param {
 	return &param{
 		name: "pulp_label_select", doc: "Filter labels by search string", form: textFilter,
 		cond: func(_ context.Context, _ *call, raw string) ([]cond, error) {
+			terms := splitTerms(raw)
+			if len(terms) > maxLabelTerms {
+				return nil, listError(fmt.Sprintf("At most %d search terms are allowed, not %d.", maxLabelTerms, len(terms)))
+			}
 			var list []cond
-			for _, term := range splitTerms(raw) {
+			for _, term := range terms {
 				c, ok := labelTerm(term)
 				if !ok {
-					return nil, listError(fmt.Sprintf("Invalid search term: '%s'.", term))
+					return nil, listError(fmt.Sprintf("Invalid search term: '%s'.", shorten(term)))
 				}
 				list = append(list, c)
 			}

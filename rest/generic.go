@@ -58,7 +58,7 @@ func (c *call) listMaster(ctx context.Context, m models.Master, s *shape, params
 		return fmt.Errorf("rest: count %s: %w", masterPath(m), err)
 	}
 	rows, err := readMasters(ctx, c.db, m, func(sel *bun.SelectQuery) *bun.SelectQuery {
-		return q.window(narrow(sel), "m", "-pulp_created", "pulp_id")
+		return q.window(narrow(sel), "m", newestFirst)
 	})
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package rest
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -17,6 +18,7 @@ import (
 type listQuery struct {
 	limit, offset int
 	where         []cond
+	typed         []models.Cond
 	order         []string // columns; with a minus in front descending
 	only, without map[string]bool
 }
@@ -41,7 +43,10 @@ func (c *call) readList(ctx context.Context, params []*param, columns []string, 
 	if n, err := strconv.Atoi(values.Get("limit")); err == nil && n > 0 {
 		q.limit = min(n, maxPageSize)
 	}
-	if n, err := strconv.Atoi(values.Get("offset")); err == nil && n > 0 {
+	if n, err := strconv.Atoi(values.Get("offset")); n > 0 { // or the largest number, if it is too large for an int
+		if err != nil || n > maxOffset {
+			n = maxOffset
+		}
 		q.offset = n
 	}
 	faults := FieldErrors{}
@@ -55,7 +60,10 @@ func (c *call) readList(ctx context.Context, params []*param, columns []string, 
 		}
 		i := slices.IndexFunc(params, func(p *param) bool { return p.name == name })
 		if i < 0 {
-			faults.add("errors", "Invalid Filter: '"+name+"'")
+			faults.add("errors", "Invalid Filter: '"+shorten(name)+"'")
+			if len(faults["errors"]) == maxListFaults {
+				return nil, faults
+			}
 			continue
 		}
 		raw := strings.Join(values[name], ",")
@@ -65,7 +73,7 @@ func (c *call) readList(ctx context.Context, params []*param, columns []string, 
 		if raw == "" {
 			continue // as if it were not there
 		}
-		conds, err := params[i].cond(ctx, c, raw)
+		err := q.add(ctx, c, params[i], raw)
 		if fe, ok := err.(FieldErrors); ok { //nolint:errorlint // ours, never wrapped
 			for k, reasons := range fe {
 				faults.add(k, reasons...)
@@ -75,9 +83,40 @@ func (c *call) readList(ctx context.Context, params []*param, columns []string, 
 		if err != nil {
 			return nil, err
 		}
-		q.where = append(q.where, conds...)
 	}
 	return q, faults.orNil()
+}
+
+// Bounds of what a query may say; statements and answers stay within them.
+const (
+	maxOffset     = 1 << 40 // rows; more than any table has
+	maxOrder      = 20      // terms of ordering
+	maxListValues = 10_000  // values of one parameter, as many as a page has rows
+	maxListFaults = 20      // unknown parameters that an answer names
+	maxQuoted     = 200     // bytes of the client's text that an answer repeats
+)
+
+// shorten cuts text that a client sent to what an error repeats of it.
+func shorten(text string) string {
+	if len(text) <= maxQuoted {
+		return text
+	}
+	return strings.ToValidUTF8(text[:maxQuoted], "") + "…"
+}
+
+// add adds the conditions of a parameter.
+func (q *listQuery) add(ctx context.Context, c *call, p *param, raw string) error {
+	if n := strings.Count(raw, ",") + 1; p.array && n > maxListValues {
+		return FieldErrors{p.name: {fmt.Sprintf("At most %d values are allowed, not %d.", maxListValues, n)}}
+	}
+	if p.of != nil {
+		cond, err := p.of(ctx, c, raw)
+		q.typed = append(q.typed, cond)
+		return err
+	}
+	conds, err := p.cond(ctx, c, raw)
+	q.where = append(q.where, conds...)
+	return err
 }
 
 func keysOf(values url.Values) func(yield func(string) bool) {
@@ -92,12 +131,17 @@ func keysOf(values url.Values) func(yield func(string) bool) {
 
 func (c *call) readOrder(values, columns []string, faults FieldErrors) []string {
 	var order []string
-	for text := range strings.SplitSeq(strings.Join(values, ","), ",") {
+	terms := strings.Split(strings.Join(values, ","), ",")
+	if len(terms) > maxOrder {
+		faults.add("ordering", fmt.Sprintf("At most %d terms are allowed, not %d.", maxOrder, len(terms)))
+		return nil
+	}
+	for _, text := range terms {
 		if text == "" {
 			continue
 		}
 		if !slices.Contains(columns, strings.TrimPrefix(text, "-")) {
-			faults.add("ordering", "Select a valid choice. "+text+" is not one of the available choices.")
+			faults.add("ordering", "Select a valid choice. "+shorten(text)+" is not one of the available choices.")
 			continue
 		}
 		order = append(order, text)
@@ -125,6 +169,10 @@ func (q *listQuery) apply(sel *bun.SelectQuery) *bun.SelectQuery {
 	for _, w := range q.where {
 		sel = sel.Where(w.expr, w.args...)
 	}
+	for _, w := range q.typed {
+		expr, args := w.SQL()
+		sel = sel.Where(expr, args...)
+	}
 	return sel
 }
 
@@ -143,7 +191,7 @@ func (q *listQuery) window(sel *bun.SelectQuery, alias string, fallback ...strin
 
 // conds returns the conditions for a query of a type.
 func (q *listQuery) conds() []models.Cond {
-	list := make([]models.Cond, 0, len(q.where)+3)
+	list := slices.Grow(slices.Clone(q.typed), len(q.where)+3)
 	for _, w := range q.where {
 		list = append(list, models.Where(w.expr, w.args...))
 	}
@@ -184,6 +232,10 @@ func (c *call) pageURL(q *listQuery, offset int) *string {
 	return &text
 }
 
+// newestFirst is how lists are ordered by default. Keys are made in the order of time, and the key's order is total, so
+// that pages neither overlap nor need to sort.
+const newestFirst = "-pulp_id"
+
 // orderColumns are what a list of a view can be ordered by.
 func (s *shape) orderColumns() []string {
 	list := []string{"pulp_id", "pulp_created", "pulp_last_updated", "pulp_type"}
@@ -207,7 +259,7 @@ func (v *view) handleList(ctx context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
-	order := models.OrderBy(append(q.order, "-pulp_created")...)
+	order := models.OrderBy(append(q.order, newestFirst)...)
 	where = append(where, order, models.Limit(q.limit), models.Offset(q.offset))
 	rows, err := v.list(ctx, c.db, where...)
 	if err != nil {

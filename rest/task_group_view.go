@@ -43,7 +43,7 @@ func listTaskGroups(ctx context.Context, c *call) error {
 	if err != nil {
 		return fmt.Errorf("rest: count task groups: %w", err)
 	}
-	if err := q.window(sel, "tg", "-pulp_created", "pulp_id").Scan(ctx); err != nil {
+	if err := q.window(sel, "tg", newestFirst).Scan(ctx); err != nil {
 		return fmt.Errorf("rest: list task groups: %w", err)
 	}
 	results, err := c.taskGroupObjects(ctx, rows)

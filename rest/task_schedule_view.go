@@ -51,7 +51,7 @@ func (c *call) listSchedules(ctx context.Context, params []*param) error {
 		return fmt.Errorf("rest: count task schedules: %w", err)
 	}
 	rows, err := c.queue().Schedules(ctx, func(sel *bun.SelectQuery) *bun.SelectQuery {
-		return q.window(q.apply(sel), "ts", "-pulp_created")
+		return q.window(q.apply(sel), "ts", newestFirst)
 	})
 	if err != nil {
 		return err

@@ -80,7 +80,7 @@ func (c *call) listWorkers(ctx context.Context, params []*param) error {
 	if err != nil {
 		return fmt.Errorf("rest: count workers: %w", err)
 	}
-	if err := q.window(sel, "w", "-pulp_created", "pulp_id").Scan(ctx); err != nil {
+	if err := q.window(sel, "w", newestFirst).Scan(ctx); err != nil {
 		return fmt.Errorf("rest: list workers: %w", err)
 	}
 	results, err := c.workerObjects(ctx, rows)

@@ -56,7 +56,7 @@ CREATE TABLE core_content (
   timestamp_of_interest {{.time}} NOT NULL
 );
 --;;
-CREATE INDEX core_content_type ON core_content (pulp_domain_id, pulp_type, pulp_created);
+CREATE INDEX core_content_type ON core_content (pulp_domain_id, pulp_type, pulp_id);
 --;;
 CREATE TABLE core_contentartifact (
   pulp_id {{.uuid}} PRIMARY KEY,
