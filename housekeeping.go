@@ -15,9 +15,10 @@ const (
 	spoolProtection = 24 * time.Hour
 )
 
-// keepHouse removes what nobody will: spooled bytes of writers that died, and temporary files older than
-// TMPFILE_PROTECTION_TIME if that is set. It also sees to it that tasks which ended longer ago than
-// TASK_PROTECTION_TIME are purged at intervals, or not any more. It runs beside the workers until ctx is done.
+// keepHouse removes what nobody will: spooled bytes of writers that died, rows that belonged to a remote or a publication
+// whose deletion was cut off, and temporary files older than TMPFILE_PROTECTION_TIME if that is set. It also sees to it
+// that tasks which ended longer ago than TASK_PROTECTION_TIME are purged at intervals, or not any more. It runs beside
+// the workers until ctx is done.
 func (a *App) keepHouse(ctx context.Context) error {
 	tick := time.NewTicker(housekeepingInterval)
 	defer tick.Stop()
@@ -45,6 +46,9 @@ func (a *App) sweep(ctx context.Context) {
 		if err != nil && ctx.Err() == nil {
 			a.log.WarnContext(ctx, "temporary files cannot be swept", "err", err)
 		}
+	}
+	if err := models.RemoveLeftovers(ctx, a.db); err != nil && ctx.Err() == nil {
+		a.log.WarnContext(ctx, "what belonged to deleted remotes and publications is removed later", "err", err)
 	}
 	if spooled+temporary > 0 {
 		a.log.InfoContext(ctx, "leftovers removed", "spooled", spooled, "temporary_files", temporary)

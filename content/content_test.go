@@ -153,7 +153,7 @@ func TestSources(t *testing.T) {
 		u, _ := s.unit("g", new("version 2"))
 		v2 := s.version(repo, u)
 		expect("newer version without publication", "/pulp/content/x/g", 404, "")
-		s.publish(v2, true, "meta", "publication 2", "f", "in place of version 1")
+		s.overlay(v2, "meta", "publication 2", "f", "in place of version 1")
 		expect("publication of the newest version", "/pulp/content/x/meta", 200, "publication 2")
 		expect("passed through", "/pulp/content/x/g", 200, "version 2")
 		expect("published goes before passed through", "/pulp/content/x/f", 200, "in place of version 1")

@@ -93,7 +93,7 @@ func TestListingOfPublication(t *testing.T) {
 		v, err := models.LatestVersion(t.Context(), s.db, r.ID)
 		s.must(err)
 		d := s.distribute("x", r)
-		s.publish(v, true, "f", "published", "meta/index.html", "index", "META", "m")
+		s.overlay(v, "f", "published", "meta/index.html", "index", "META", "m")
 		want := []string{"../", "META", "dir/", "f", "meta/", "z"}
 		if diff := cmp.Diff(want, links(s.get("/pulp/content/x/").body)); diff != "" {
 			t.Errorf("with pass-through (-want +got):\n%s", diff)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/google/uuid"
@@ -26,11 +27,8 @@ func RemoveDuplicates(ctx context.Context, v *NewVersion) error {
 		if len(s.repo) == 0 {
 			continue
 		}
-		if err := v.removeDisplaced(ctx, s); err != nil {
-			return err
-		}
-		if err := v.checkCollisions(ctx, s); err != nil {
-			return err
+		if err := v.resolvePlaces(ctx, s); err != nil {
+			return fmt.Errorf("models: duplicates of type %s: %w", s.name, err)
 		}
 	}
 	return nil
@@ -65,68 +63,114 @@ func (v *NewVersion) isOld(f *fragment, rc string) {
 	f.add(inVersionSQL(rc), v.base.RepositoryID, v.base.Number, v.base.Number)
 }
 
-// checkCollisions fails if two units that are new, or come from a base that follows other rules, claim one place.
-func (v *NewVersion) checkCollisions(ctx context.Context, s *schema) error {
-	var q fragment
-	var columns, texts, names []string
-	for _, f := range s.repo {
-		columns = append(columns, `nd."`+f.Column+`"`)
-		texts = append(texts, `COALESCE(CAST(nd."`+f.Column+`" AS TEXT), '')`)
-		names = append(names, f.JSON)
+// resolvePlaces lets the new units of a type displace the old ones in their places. The new units are walked by key,
+// and each page is looked up once, so that the cost grows with what is new.
+func (v *NewVersion) resolvePlaces(ctx context.Context, s *schema) error {
+	var fresh, old fragment
+	v.isNew(&fresh, "n")
+	v.isOld(&old, "n")
+	if err := v.walkPlaces(ctx, s, &fresh, true); err != nil {
+		return err
 	}
-	q.add("SELECT COUNT(*) AS n, "+strings.Join(texts, " || ', ' || ")+` AS place FROM core_repositorycontent AS n
-		JOIN ? AS nd ON nd.pulp_id = n.content_id WHERE n.repository_id = ? AND n.version_removed IS NULL`,
-		bun.Ident(s.detail), v.row.RepositoryID)
 	if v.base == nil || v.base.RepositoryID == v.row.RepositoryID {
-		q.add(" AND ")
-		v.isNew(&q, "n")
-	}
-	q.add(" GROUP BY " + strings.Join(columns, ", ") + " HAVING COUNT(*) > 1 ORDER BY 2 LIMIT 1")
-	var found struct {
-		N     int64  `bun:"n"`
-		Place string `bun:"place"`
-	}
-	err := v.db.q.NewRaw(q.sql, q.args...).Scan(ctx, &found)
-	if isNoRows(err) {
 		return nil
 	}
-	if err != nil {
-		return rowError(err, "duplicates of type", s.name)
-	}
-	return pulperr.Coded("PLP0022", pulperr.Invalid, "%d units of type %s with the same %s (%s) cannot be in one version",
-		found.N, s.name, strings.Join(names, ", "), found.Place)
+	return v.walkPlaces(ctx, s, &old, false) // another repository's version may follow other rules
 }
 
-// removeDisplaced takes out older units whose place a new one takes, page by page.
-func (v *NewVersion) removeDisplaced(ctx context.Context, s *schema) error {
-	var q fragment
-	q.add(`SELECT DISTINCT o.content_id FROM core_repositorycontent AS n JOIN ? AS nd ON nd.pulp_id = n.content_id
-		JOIN ? AS od ON od.pulp_domain_id = nd.pulp_domain_id AND od.pulp_id <> nd.pulp_id`,
-		bun.Ident(s.detail), bun.Ident(s.detail))
-	for _, f := range s.repo {
-		c := bun.Ident(f.Column)
-		if f.Go.Kind() == reflect.Pointer {
-			q.add(" AND (od.? = nd.? OR (od.? IS NULL AND nd.? IS NULL))", c, c, c, c)
-		} else {
-			q.add(" AND od.? = nd.?", c, c)
-		}
-	}
-	q.add(` JOIN core_repositorycontent AS o ON o.repository_id = n.repository_id AND o.content_id = od.pulp_id
-		AND o.version_removed IS NULL WHERE n.repository_id = ? AND n.version_removed IS NULL AND `, v.row.RepositoryID)
-	v.isNew(&q, "n")
-	q.add(" AND ")
-	v.isOld(&q, "o")
-	q.add(" LIMIT ?", memberBatch)
+// walkPlaces walks over the current members n for which a condition holds. They are all new, or all old.
+func (v *NewVersion) walkPlaces(ctx context.Context, s *schema, which *fragment, fresh bool) error {
+	var last uuid.UUID
 	for {
+		var q fragment
+		q.add(`SELECT n.content_id FROM core_repositorycontent AS n WHERE n.repository_id = ? AND n.content_id > ?
+			AND n.version_removed IS NULL AND `, v.row.RepositoryID, last)
+		q.add(which.sql, which.args...)
+		q.add(" ORDER BY n.content_id LIMIT ?", memberBatch)
 		var page []uuid.UUID
 		if err := v.db.q.NewRaw(q.sql, q.args...).Scan(ctx, &page); err != nil {
-			return rowError(err, "duplicates of type", s.name)
+			return rowError(err, "content of repository", v.row.RepositoryID.String())
 		}
-		if len(page) == 0 {
-			return nil
+		if err := v.clearPlaces(ctx, s, page, fresh); err != nil || len(page) < memberBatch {
+			return err
 		}
-		if _, err := v.Remove(ctx, page); err != nil {
-			return fmt.Errorf("models: remove displaced units of type %s: %w", s.name, err)
+		last = page[len(page)-1]
+	}
+}
+
+// rival is a member in the place of the unit that was looked for.
+type rival struct {
+	Of    uuid.UUID `bun:"of"`
+	ID    uuid.UUID `bun:"content_id"`
+	Old   bool      `bun:"old"`
+	Place string    `bun:"place"`
+}
+
+// clearPlaces removes the old rivals of a page of new units. Between two that are both new, or both old, there is no
+// choice, and an old one with a new rival is gone when the old ones are walked.
+func (v *NewVersion) clearPlaces(ctx context.Context, s *schema, page []uuid.UUID, fresh bool) error {
+	for len(page) > 0 {
+		rivals, err := v.rivals(ctx, s, page)
+		if err != nil || len(rivals) == 0 {
+			return err
+		}
+		var displaced []uuid.UUID
+		for _, r := range rivals {
+			if !fresh || !r.Old {
+				return v.collision(ctx, s, r)
+			}
+			displaced = append(displaced, r.ID)
+		}
+		n, err := v.Remove(ctx, displaced)
+		if err != nil || len(rivals) < memberBatch {
+			return err
+		}
+		if n == 0 {
+			return fmt.Errorf("models: %d displaced units cannot be removed: %w", len(displaced), pulperr.Internal)
 		}
 	}
+	return nil
+}
+
+// rivals returns members in the places of the units of a page, at most memberBatch, those that are not old first.
+func (v *NewVersion) rivals(ctx context.Context, s *schema, page []uuid.UUID) ([]rival, error) {
+	same := "od.pulp_domain_id = nd.pulp_domain_id AND od.pulp_id <> nd.pulp_id"
+	texts := make([]string, len(s.repo))
+	for i, f := range s.repo {
+		o, n := `od."`+f.Column+`"`, `nd."`+f.Column+`"`
+		texts[i] = "COALESCE(CAST(" + n + " AS TEXT), '')"
+		if f.Go.Kind() == reflect.Pointer {
+			same += " AND (" + o + " = " + n + " OR (" + o + " IS NULL AND " + n + " IS NULL))"
+		} else {
+			same += " AND " + o + " = " + n
+		}
+	}
+	kind, detail := v.db.conn.Kind, `"`+s.detail+`"`
+	var q fragment
+	q.add("SELECT nd.pulp_id AS of, o.content_id, CASE WHEN ")
+	v.isOld(&q, "o")
+	q.add(" THEN TRUE ELSE FALSE END AS old, " + strings.Join(texts, " || ', ' || ") + " AS place")
+	q.add(" FROM " + detail + " AS nd ")
+	q.add(kind.JoinEach(detail, "od", same) + " ")
+	q.add(kind.JoinEach("core_repositorycontent", "o",
+		"o.repository_id = ? AND o.content_id = od.pulp_id AND o.version_removed IS NULL"), v.row.RepositoryID)
+	q.add(" WHERE nd.pulp_id IN (?) ORDER BY old, o.content_id LIMIT ?", bun.List(page), memberBatch)
+	var list []rival
+	err := v.db.q.NewRaw(q.sql, q.args...).Scan(ctx, &list)
+	return list, rowError(err, "duplicates of type", s.name)
+}
+
+// collision returns the error that a unit has a rival.
+func (v *NewVersion) collision(ctx context.Context, s *schema, r rival) error {
+	all, err := v.rivals(ctx, s, []uuid.UUID{r.Of})
+	if err != nil {
+		return err
+	}
+	n := 1 + len(slices.DeleteFunc(all, func(o rival) bool { return o.Old != r.Old }))
+	names := make([]string, len(s.repo))
+	for i, f := range s.repo {
+		names[i] = f.JSON
+	}
+	return pulperr.Coded("PLP0022", pulperr.Invalid, "%d units of type %s with the same %s (%s) cannot be in one version",
+		n, s.name, strings.Join(names, ", "), r.Place)
 }

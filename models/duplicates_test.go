@@ -2,10 +2,13 @@ package models_test
 
 import (
 	"context"
+	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/uuid"
+	"github.com/uptrace/bun"
 
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
@@ -90,6 +93,78 @@ func TestRemoveDuplicates(t *testing.T) {
 		}
 	})
 }
+
+// A base of another repository may hold two units in one place, for its type may have other rules. A new unit in that
+// place takes it from both.
+func TestRemoveDuplicatesOfBase(t *testing.T) {
+	each(t, func(t *testing.T, db *models.DB) {
+		ctx := t.Context()
+		var units []uuid.UUID
+		for _, digest := range []string{"1", "2", "3"} {
+			units = append(units, newFile(t, db, "a", digest, nil))
+		}
+		base := add(t, db, newRepo(t, db), units[0])
+		_, err := db.Bun().NewRaw(`INSERT INTO core_repositorycontent (repository_id, content_id, version_added)
+			VALUES (?, ?, ?)`, base.RepositoryID, units[1], base.Number).Exec(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		build := func(ids ...uuid.UUID) (*models.RepositoryVersion, error) {
+			return models.CreateVersion(ctx, db, newRepo(t, db), &models.VersionOptions{Base: base},
+				func(v *models.NewVersion) error {
+					_, err := v.Add(ctx, ids)
+					return err
+				})
+		}
+		_, err = build()
+		wantKind(t, err, pulperr.Invalid, "2 units of type test.file with the same relative_path, arch (a,")
+		v, err := build(units[2])
+		if err != nil {
+			t.Fatal(err)
+		}
+		checkContent(ctx, t, db, v, units[2:])
+	})
+}
+
+// Many units that replace many others are looked up a page at a time, each page once.
+func TestRemoveDuplicatesInPages(t *testing.T) {
+	each(t, func(t *testing.T, db *models.DB) {
+		ctx := t.Context()
+		const n = 2500
+		save := func(digest string) (ids []uuid.UUID) {
+			units := []*models.SavedUnit{}
+			for i := range n {
+				units = append(units, &models.SavedUnit{Content: &File{Path: fmt.Sprint(i), Digest: digest}})
+			}
+			if err := models.SaveUnits(ctx, db, units); err != nil {
+				t.Fatal(err)
+			}
+			for _, u := range units {
+				ids = append(ids, u.Content.PulpID())
+			}
+			return ids
+		}
+		repo := newRepo(t, db)
+		add(t, db, repo, save("old")...)
+		fresh := save("new")
+		var lookups int
+		v := add(t, models.WithHook(db, seeing(func(q string) {
+			if strings.Contains(q, "AS place") {
+				lookups++
+			}
+		})), repo, fresh...)
+		checkContent(ctx, t, db, v, fresh)
+		if lookups > 6 { // a page of which all are replaced is looked up once more
+			t.Errorf("%d look-ups for %d units", lookups, n)
+		}
+	})
+}
+
+// seeing is called with each query that has ended.
+type seeing func(query string)
+
+func (s seeing) BeforeQuery(ctx context.Context, _ *bun.QueryEvent) context.Context { return ctx }
+func (s seeing) AfterQuery(_ context.Context, e *bun.QueryEvent)                    { s(e.Query) }
 
 func pickBase(t *testing.T, db *models.DB, repo *Repo, name string, other *models.RepositoryVersion,
 ) *models.RepositoryVersion {

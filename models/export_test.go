@@ -2,26 +2,66 @@ package models
 
 import (
 	"context"
+	"maps"
 	"reflect"
+	"slices"
 
 	"github.com/google/uuid"
+	"github.com/uptrace/bun"
 )
+
+// WithHook returns a handle whose statements a hook sees.
+func WithHook(db *DB, hook bun.QueryHook) *DB {
+	h := *db
+	h.q = db.conn.Bun.WithQueryHook(hook)
+	return &h
+}
 
 // Abandon ends the calling goroutine's hold on a version as the death of its process would: nothing is undone.
 func Abandon(v *NewVersion) { v.lease = lease{id: uuid.Nil} }
 
 // BeginDelete deletes a version up to the point where it is invisible, and dies.
 func BeginDelete(ctx context.Context, db *DB, v *RepositoryVersion) error {
-	if err := db.repairVersions(ctx, v.RepositoryID); err != nil {
-		return err
-	}
-	_, _, err := db.beginDelete(ctx, v.ID)
+	_, err := db.beginDelete(ctx, v)
 	return err
 }
 
 // Forget empties what a mirroring change has seen so far.
-func Forget(ctx context.Context, db *DB, repositoryID uuid.UUID) error {
-	return db.forget(ctx, repositoryID)
+func Forget(ctx context.Context, v *NewVersion) error { return v.db.forget(ctx, v.lease, v.row.ID) }
+
+// WrongCounts compares the counts of every complete version of a repository with its memberships and returns the
+// numbers of those that differ.
+func WrongCounts(ctx context.Context, db *DB, repositoryID uuid.UUID) (wrong []int, err error) {
+	versions, err := Versions(ctx, db, repositoryID, 0, 0)
+	if err != nil {
+		return nil, err
+	}
+	before := -1
+	for _, v := range slices.Backward(versions) {
+		counts, err := db.changesByType(ctx, v.RepositoryID, before, v.Number)
+		if err != nil {
+			return nil, err
+		}
+		present, err := db.countByType(ctx, v.RepositoryID,
+			"rc.version_added <= ? AND (rc.version_removed IS NULL OR rc.version_removed > ?)", v.Number, v.Number)
+		if err != nil {
+			return nil, err
+		}
+		for name, n := range present {
+			c := counts[name]
+			c.Present = n
+			counts[name] = c
+		}
+		kept, err := v.Counts(ctx, db)
+		if err != nil {
+			return nil, err
+		}
+		if !maps.Equal(kept, counts) {
+			wrong = append(wrong, v.Number)
+		}
+		before = v.Number
+	}
+	return wrong, nil
 }
 
 // Clean reports whether no incomplete version is left.

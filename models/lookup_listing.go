@@ -235,7 +235,8 @@ func (s *Source) describe(ctx context.Context, db *DB, entries []ListEntry) erro
 		Added   *time.Time `bun:"added"`
 	}
 	err := db.q.NewRaw(`SELECT ca.pulp_id, ca.pulp_created, v.pulp_created AS added, COALESCE(a.size,
-  (SELECT MIN(ra.size) FROM core_remoteartifact AS ra WHERE ra.content_artifact_id = ca.pulp_id)) AS size
+  (SELECT MIN(ra.size) FROM core_remoteartifact AS ra JOIN core_remote AS m ON m.pulp_id = ra.remote_id
+  WHERE ra.content_artifact_id = ca.pulp_id)) AS size
 FROM core_contentartifact AS ca LEFT JOIN core_artifact AS a ON a.pulp_id = ca.artifact_id
 LEFT JOIN core_repositorycontent AS rc ON rc.repository_id = ?0 AND rc.content_id = ca.content_id
   AND rc.version_added <= ?1 AND (rc.version_removed IS NULL OR rc.version_removed > ?1)

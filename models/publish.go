@@ -18,6 +18,7 @@ type NewPublication struct {
 	db    *DB
 	store *storage.Store
 	row   AnyPublication
+	done  bool // it is complete
 }
 
 // Publish creates a publication and lets fn fill it; an error from fn discards it with everything in it. The row names
@@ -27,16 +28,17 @@ type NewPublication struct {
 //		return p.Metadata(ctx, "PULP_MANIFEST", manifest)
 //	})
 //
-// Errors: what fn returns; NotFound if the version does not exist or is not complete.
+// Errors: what fn returns; NotFound if the version does not exist, is not complete, or is deleted meanwhile; Invalid if
+// two files have one path, or one has the path of a folder in which another one is.
 func Publish(ctx context.Context, db *DB, store *storage.Store, row AnyPublication,
 	fn func(p *NewPublication) error,
 ) error {
 	pub := row.AsPublication()
 	pub.Complete = false
-	if _, err := VersionByID(ctx, db, pub.RepositoryVersionID); err != nil {
-		return fmt.Errorf("models: publish: %w", err)
-	}
 	err := db.Tx(ctx, func(ctx context.Context, tx *Tx) error {
+		if err := tx.holdVersion(ctx, pub.RepositoryVersionID); err != nil {
+			return fmt.Errorf("models: publish: %w", err)
+		}
 		if err := tx.Create(ctx, row); err != nil {
 			return err
 		}
@@ -45,28 +47,93 @@ func Publish(ctx context.Context, db *DB, store *storage.Store, row AnyPublicati
 	if err != nil {
 		return err
 	}
-	done := false
-	defer func() { // also on panic
-		if done {
-			return
-		}
-		pub.Complete = false
-		if err := DiscardPublication(context.WithoutCancel(ctx), db, pub.ID); err != nil {
-			db.log.WarnContext(ctx, "an incomplete publication stays", "publication", pub.ID, "err", err)
-		}
-	}()
-	if err := fn(&NewPublication{db: db, store: store, row: row}); err != nil {
+	p := &NewPublication{db: db, store: store, row: row}
+	defer p.discard(ctx) // unless it is complete; also on panic
+	if err := fn(p); err != nil {
 		return err
 	}
-	err = db.Tx(ctx, func(ctx context.Context, tx *Tx) error {
-		pub.Complete = true
-		if err := tx.Update(ctx, row, "complete", "pass_through"); err != nil {
+	return p.complete(ctx)
+}
+
+// complete checks the paths of the publication and makes it visible.
+func (p *NewPublication) complete(ctx context.Context) error {
+	pub := p.row.AsPublication()
+	version, err := VersionByID(ctx, p.db, pub.RepositoryVersionID)
+	if err != nil {
+		return fmt.Errorf("models: publish: %w", err)
+	}
+	if err := p.checkPaths(ctx, version); err != nil {
+		return err
+	}
+	err = p.db.Tx(ctx, func(ctx context.Context, tx *Tx) error {
+		if err := tx.holdVersion(ctx, version.ID); err != nil {
+			return fmt.Errorf("models: publish: %w", err)
+		}
+		if err := tx.holdPublication(ctx, pub.ID); err != nil {
 			return err
 		}
-		return tx.recordCreated(ctx, PRNOf(row), false)
+		pub.Complete = true
+		if err := tx.Update(ctx, p.row, "complete", "pass_through"); err != nil {
+			return err
+		}
+		return tx.recordCreated(ctx, PRNOf(p.row), false)
 	})
-	done = err == nil
-	return err
+	p.done = err == nil
+	pub.Complete = p.done
+	if err != nil || !pub.Checkpoint {
+		return err
+	}
+	if err := p.db.retainCheckpoints(ctx, version.RepositoryID); err != nil {
+		// The next checkpoint tries again, and this one is good.
+		p.db.log.WarnContext(ctx, "old checkpoints stay", "repository", version.RepositoryID, "err", err)
+	}
+	return nil
+}
+
+// discard removes a publication that did not become complete.
+func (p *NewPublication) discard(ctx context.Context) {
+	if p.done {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), discardPatience)
+	defer cancel()
+	if err := DiscardPublication(ctx, p.db, p.row.PulpID()); err != nil {
+		p.db.log.WarnContext(ctx, "an incomplete publication stays", "publication", p.row.PulpID(), "err", err)
+	}
+}
+
+// checkPaths fails if a client could not get all files of the publication, because two have the same path, or one has
+// the path of a folder in which another one is. The same bytes twice under one path are one file.
+func (p *NewPublication) checkPaths(ctx context.Context, v *RepositoryVersion) error {
+	const published = `SELECT pa.relative_path AS path, COALESCE(ca.artifact_id, ca.pulp_id) AS file
+		FROM core_publishedartifact AS pa JOIN core_contentartifact AS ca ON ca.pulp_id = pa.content_artifact_id
+		WHERE pa.publication_id = ?0`
+	const passed = ` UNION SELECT ca.relative_path AS path, COALESCE(ca.artifact_id, ca.pulp_id) AS file
+		FROM core_repositorycontent AS rc JOIN core_contentartifact AS ca ON ca.content_id = rc.content_id
+		WHERE rc.repository_id = ?1 AND rc.version_added <= ?2 AND (rc.version_removed IS NULL OR rc.version_removed > ?2)`
+	files := published
+	if p.row.AsPublication().PassThrough {
+		files += passed
+	}
+	var clash struct {
+		Before string `bun:"before"`
+		Path   string `bun:"path"`
+	}
+	// With a separator that sorts before everything else, what is in a folder comes right after a file of its name.
+	err := p.db.q.NewRaw(`SELECT before, path FROM (SELECT f.path, LAG(f.path) OVER (ORDER BY f.place) AS before
+		FROM (SELECT path, REPLACE(path, '/', ?3) AS place FROM (`+files+`) AS u) AS f) AS s
+		WHERE path = before OR SUBSTR(path, 1, LENGTH(before) + 1) = before || '/' LIMIT 1`,
+		p.row.PulpID(), v.RepositoryID, v.Number, "\x01").Scan(ctx, &clash)
+	switch {
+	case isNoRows(err):
+		return nil
+	case err != nil:
+		return rowError(err, "paths of publication", p.row.PulpID().String())
+	case clash.Path == clash.Before:
+		return pulperr.Public(pulperr.Invalid, "two files of the publication have the path %q", clash.Path)
+	}
+	return pulperr.Public(pulperr.Invalid,
+		"the publication cannot have a file %q beside %q, which is in a folder of that name", clash.Before, clash.Path)
 }
 
 // Row returns the publication.
@@ -74,7 +141,8 @@ func (p *NewPublication) Row() AnyPublication { return p.row }
 
 // Add publishes content artifacts under paths of the plugin's choice. A path can be used once per publication.
 //
-// Errors: Invalid for a path that is not canonical, Exists for a path used before.
+// Errors: Invalid for a path that is not canonical, Exists for a path used before; NotFound if the publication was
+// deleted meanwhile, with its version.
 func (p *NewPublication) Add(ctx context.Context, files ...*PublishedArtifact) error {
 	for _, f := range files {
 		if !ValidPath(f.RelativePath) {
@@ -85,6 +153,9 @@ func (p *NewPublication) Add(ctx context.Context, files ...*PublishedArtifact) e
 	}
 	for chunk := range slices.Chunk(files, batchSize) {
 		err := p.db.Tx(ctx, func(ctx context.Context, tx *Tx) error {
+			if err := tx.holdPublication(ctx, p.row.PulpID()); err != nil {
+				return err
+			}
 			_, err := tx.q.NewInsert().Model(&chunk).Exec(ctx)
 			return rowError(err, "published artifact", p.row.PulpID().String())
 		})
@@ -109,6 +180,9 @@ func (p *NewPublication) Metadata(ctx context.Context, relativePath string, r io
 		Files:   []UnitFile{{RelativePath: relativePath, ArtifactID: &artifact.ID}},
 	}
 	return p.db.Tx(ctx, func(ctx context.Context, tx *Tx) error {
+		if err := tx.holdPublication(ctx, p.row.PulpID()); err != nil {
+			return err
+		}
 		if err := SaveUnits(ctx, tx.DB, []*SavedUnit{unit}); err != nil {
 			return err
 		}
@@ -121,13 +195,14 @@ func (p *NewPublication) Metadata(ctx context.Context, relativePath string, r io
 // DiscardPublication removes a publication that was not completed, with its metadata. One that is complete, or gone,
 // stays as it is.
 func DiscardPublication(ctx context.Context, db *DB, id uuid.UUID) error {
-	return db.Tx(ctx, func(ctx context.Context, tx *Tx) error {
+	var o *leftover
+	err := db.retryTx(ctx, func(ctx context.Context, tx *Tx) error {
+		if err := tx.holdPublication(ctx, id); err != nil { // or it could become complete before it is gone
+			return err
+		}
 		var pulpType string
 		err := tx.q.NewSelect().TableExpr("core_publication").Column("pulp_type").Where("pulp_id = ?", id).
-			Where("NOT complete").Scan(ctx, &pulpType)
-		if isNoRows(err) {
-			return nil
-		}
+			Scan(ctx, &pulpType)
 		if err != nil {
 			return rowError(err, "publication", id.String())
 		}
@@ -135,39 +210,24 @@ func DiscardPublication(ctx context.Context, db *DB, id uuid.UUID) error {
 		if s == nil {
 			return fmt.Errorf("models: publication type %q: %w", pulpType, pulperr.Unsupported)
 		}
-		return tx.deletePublication(ctx, s, id)
+		o, err = tx.deleteOwnerRow(ctx, s, id)
+		return err
 	})
-}
-
-// DeletePublication removes a publication with the metadata that was made for it.
-//
-// Errors: NotFound.
-func DeletePublication(ctx context.Context, db *DB, row AnyPublication) error {
-	s, err := db.registry.of(row)
+	if errors.Is(err, pulperr.NotFound) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
-	return db.Tx(ctx, func(ctx context.Context, tx *Tx) error { return tx.deletePublication(ctx, s, row.PulpID()) })
+	return db.followUp(ctx, o)
 }
 
-// deletePublication removes published files in batches, so that no statement grows with the publication.
-func (tx *Tx) deletePublication(ctx context.Context, s *schema, id uuid.UUID) error {
-	for {
-		res, err := tx.q.NewDelete().TableExpr("core_publishedartifact").Where(
-			"pulp_id IN (SELECT pulp_id FROM core_publishedartifact WHERE publication_id = ? LIMIT 1000)", id).Exec(ctx)
-		if err != nil {
-			return rowError(err, "publication", id.String())
-		}
-		if n, err := res.RowsAffected(); err != nil || n == 0 {
-			break
-		}
-	}
-	_, err := tx.q.NewDelete().TableExpr("core_content").Where(
-		"pulp_id IN (SELECT pulp_id FROM core_publishedmetadata WHERE publication_id = ?)", id).Exec(ctx)
-	if err != nil {
-		return rowError(err, "publication", id.String())
-	}
-	return tx.deleteRow(ctx, s, id)
+// DeletePublication removes a publication with the metadata that was made for it. It is gone at once; its files follow
+// in batches, and what is left after a crash is removed by [RemoveLeftovers].
+//
+// Errors: NotFound.
+func DeletePublication(ctx context.Context, db *DB, row AnyPublication) error {
+	return db.Delete(ctx, row)
 }
 
 // recordCreated notes that the handle's task made something, or that what it made is complete now.

@@ -20,49 +20,29 @@ func (db *DB) deleteRepository(ctx context.Context, s *schema, id uuid.UUID) err
 	if _, err := db.get(ctx, RepositoryMaster, s.name, id); err != nil { // before anything is gone
 		return err
 	}
-	if err := db.repairVersions(ctx, id); err != nil {
-		return err
+	l, versions, err := db.hideRepository(ctx, s, id)
+	if err == nil && len(versions) > 0 {
+		err = db.removeRepository(ctx, l, s, versions)
 	}
-	l, versions, err := db.hideRepository(ctx, id)
 	if err != nil {
 		return fmt.Errorf("models: delete repository %s: %w", id, err)
 	}
-	for _, v := range versions[min(1, len(versions)):] { // the first one is held until the end
-		if err := db.removeVersionRow(ctx, l, v); err != nil {
-			return fmt.Errorf("models: delete version %d of repository %s: %w", v.Number, id, err)
-		}
-	}
-	if len(versions) == 0 {
-		return db.deleteRow(ctx, s, id)
-	}
-	first := versions[0]
-	err = db.leasedBatches(ctx, l, first.ID, func(ctx context.Context, tx *Tx) (int64, error) {
-		return affected(tx.q.NewRaw(`DELETE FROM core_repositorycontent WHERE repository_id = ?0 AND content_id IN (
-			SELECT rc.content_id FROM core_repositorycontent AS rc WHERE rc.repository_id = ?0 LIMIT ?1)`,
-			id, undoBatch).Exec(ctx))
-	})
-	if err != nil {
-		return fmt.Errorf("models: delete repository %s: %w", id, err)
-	}
-	if err := db.forget(ctx, id); err != nil {
-		return err
-	}
-	if err := db.removeVersionRow(ctx, l, first); err != nil {
-		return fmt.Errorf("models: delete repository %s: %w", id, err)
-	}
-	return db.deleteRow(ctx, s, id)
+	return nil
 }
 
-// hideRepository makes all versions of a repository and their publications incomplete, leases them and returns them.
-func (db *DB) hideRepository(ctx context.Context, id uuid.UUID) (l lease, versions []*RepositoryVersion, err error) {
-	err = db.retryTx(ctx, func(ctx context.Context, tx *Tx) error {
-		if _, _, err := tx.lockRepository(ctx, id); err != nil {
-			return err
-		}
+// hideRepository makes all versions of a repository and their publications incomplete, leases them and returns them. A
+// repository without a version goes at once.
+func (db *DB) hideRepository(ctx context.Context, s *schema, id uuid.UUID) (
+	l lease, versions []*RepositoryVersion, err error,
+) {
+	err = db.withRepository(ctx, id, func(ctx context.Context, tx *Tx, _ lockedRepository) error {
 		versions = nil
 		err := tx.q.NewSelect().Model(&versions).Where("repository_id = ?", id).OrderExpr("number").Scan(ctx)
-		if err != nil || len(versions) == 0 {
+		if err != nil {
 			return rowError(err, "versions of repository", id.String())
+		}
+		if len(versions) == 0 {
+			return tx.deleteRow(ctx, s, id)
 		}
 		list := make([]uuid.UUID, len(versions))
 		for i, v := range versions {
@@ -75,6 +55,28 @@ func (db *DB) hideRepository(ctx context.Context, id uuid.UUID) (l lease, versio
 		return err
 	})
 	return l, versions, err
+}
+
+// removeRepository removes a repository with its hidden versions. The first one is held until the end: it goes together
+// with the repository, so that no other process finds a repository that it could change.
+func (db *DB) removeRepository(ctx context.Context, l lease, s *schema, versions []*RepositoryVersion) error {
+	first := versions[0]
+	for _, v := range versions[1:] {
+		if err := db.removeVersionRow(ctx, l, v, nil); err != nil {
+			return fmt.Errorf("models: version %d: %w", v.Number, err)
+		}
+	}
+	err := db.leasedBatches(ctx, l, first.ID, undoBatch, func(ctx context.Context, tx *Tx) (int64, error) {
+		return affected(tx.q.NewRaw(`DELETE FROM core_repositorycontent WHERE repository_id = ?0 AND content_id IN (
+			SELECT rc.content_id FROM core_repositorycontent AS rc WHERE rc.repository_id = ?0 LIMIT ?1)`,
+			first.RepositoryID, undoBatch).Exec(ctx))
+	})
+	if err != nil {
+		return err
+	}
+	return db.removeVersionRow(ctx, l, first, func(ctx context.Context, tx *Tx) error {
+		return tx.deleteRow(ctx, s, first.RepositoryID)
+	})
 }
 
 // hideVersions makes versions and their publications incomplete, and so invisible.

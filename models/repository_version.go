@@ -37,8 +37,7 @@ type (
 
 // CreateVersion lets fn change the content of a repository and makes the result its next version. Nobody sees the
 // version before it is complete; an error from fn, a panic or the end of the process leaves the repository as it was.
-// If fn changed nothing there is no new version, and both results are nil. Afterwards versions beyond the repository's
-// retain_repo_versions are deleted.
+// If fn changed nothing there is no new version, and both results are nil. In both cases [Retain] is applied then.
 //
 // A repository is changed by one caller at a time. Tasks reserve it; of two callers that do not, the second gets
 // Locked, and in another process a caller whose version is taken over gets Locked at its next write.
@@ -72,6 +71,21 @@ func (db *DB) createVersion(ctx context.Context, repo AnyRepository, opts *Versi
 		return nil, err
 	}
 	defer release()
+	v, err := db.buildVersion(ctx, repo, opts, fn)
+	if err != nil {
+		return nil, err
+	}
+	if err := db.retain(ctx, id); err != nil {
+		// The next version tries again, and this one is good.
+		db.log.WarnContext(ctx, "old repository versions were not deleted", "repository", id, "err", err)
+	}
+	return v, nil
+}
+
+// buildVersion returns nil if nothing changed.
+func (db *DB) buildVersion(ctx context.Context, repo AnyRepository, opts *VersionOptions,
+	fn func(v *NewVersion) error,
+) (*RepositoryVersion, error) {
 	v, err := db.startVersion(ctx, repo, opts)
 	if err != nil {
 		return nil, err
@@ -80,17 +94,19 @@ func (db *DB) createVersion(ctx context.Context, repo AnyRepository, opts *Versi
 	if err := v.build(ctx, fn); err != nil {
 		return nil, err
 	}
+	v.end()
 	if changed, err := v.changed(ctx); err != nil || !changed {
 		return nil, err
+	}
+	if v.seen.Load() { // before the end: no complete version has such notes, whatever happens
+		if err := db.forget(ctx, v.lease, v.row.ID); err != nil {
+			return nil, err
+		}
 	}
 	if err := v.complete(ctx); err != nil {
 		return nil, err
 	}
 	repo.AsRepository().NextVersion = v.row.Number + 1
-	if err := db.retain(ctx, id); err != nil {
-		// The next version tries again, and this one is good.
-		db.log.WarnContext(ctx, "old repository versions were not deleted", "repository", id, "err", err)
-	}
 	return v.row, nil
 }
 
@@ -104,10 +120,10 @@ func RepairVersions(ctx context.Context, db *DB, repositoryID uuid.UUID) error {
 		return err
 	}
 	defer release()
-	return db.repairVersions(ctx, repositoryID)
+	return db.withRepository(ctx, repositoryID, func(context.Context, *Tx, lockedRepository) error { return nil })
 }
 
-// startVersion makes the incomplete row of the next version and fills in its base.
+// startVersion makes the incomplete row of the next version.
 func (db *DB) startVersion(ctx context.Context, repo AnyRepository, opts *VersionOptions) (*NewVersion, error) {
 	s, err := db.registry.of(repo)
 	if err != nil {
@@ -117,29 +133,20 @@ func (db *DB) startVersion(ctx context.Context, repo AnyRepository, opts *Versio
 	if err := db.checkBase(ctx, opts.Base); err != nil {
 		return nil, err
 	}
-	if err := db.repairVersions(ctx, id); err != nil {
-		return nil, err
-	}
-	if err := db.forget(ctx, id); err != nil {
-		return nil, err
-	}
 	v := &NewVersion{db: db, repo: repo, schema: s, base: opts.Base}
-	err = db.retryTx(ctx, func(ctx context.Context, tx *Tx) error {
-		next, hidden, err := tx.lockRepository(ctx, id)
-		if err != nil {
-			return err
-		}
-		v.row = &RepositoryVersion{RepositoryID: id, Number: next, Info: map[string]any{}}
+	err = db.withRepository(ctx, id, func(ctx context.Context, tx *Tx, r lockedRepository) error {
+		v.row = &RepositoryVersion{RepositoryID: id, Number: r.Next, Info: map[string]any{}}
 		if opts.Base != nil {
 			v.row.BaseVersionID = &opts.Base.ID
 		}
 		v.row.stamp(Now())
-		v.hidden = hidden
+		v.hidden = r.Hidden
 		if _, err := tx.q.NewInsert().Model(v.row).Exec(ctx); err != nil {
 			return rowError(err, "version of repository", id.String())
 		}
+		var err error
 		v.lease, err = tx.leaseVersions(ctx, id)
-		if err != nil || hidden {
+		if err != nil || v.hidden {
 			return err
 		}
 		return tx.recordCreated(ctx, CorePRN("repositoryversion", v.row.ID), true)
@@ -173,23 +180,29 @@ func (v *NewVersion) build(ctx context.Context, fn func(v *NewVersion) error) er
 	return RemoveDuplicates(ctx, v)
 }
 
-// complete checks the version and makes it visible, together with its counts and the repository's next number.
+// complete checks the version and makes it visible, together with its counts and the repository's next number. What
+// takes long, which is to read all that changed, comes before the transaction: on SQLite all writers wait for that.
+// Nothing changes in between, since the version has ended and its lease still stands at the end.
 func (v *NewVersion) complete(ctx context.Context) error {
-	err := v.db.retryTx(ctx, func(ctx context.Context, tx *Tx) error {
-		next, _, err := tx.lockRepository(ctx, v.row.RepositoryID)
+	if err := v.checkTypes(ctx); err != nil {
+		return err
+	}
+	counts, err := v.db.countVersion(ctx, v.row)
+	if err != nil {
+		return err
+	}
+	err = v.db.retryTx(ctx, func(ctx context.Context, tx *Tx) error {
+		r, err := tx.lockRepository(ctx, v.row.RepositoryID)
 		if err != nil {
 			return err
 		}
-		if next != v.row.Number {
+		if r.Next != v.row.Number {
 			return errTakenOver
 		}
 		if err := v.lease.hold(ctx, tx, v.row.ID); err != nil {
 			return err
 		}
-		if err := v.checkTypes(ctx, tx); err != nil {
-			return err
-		}
-		if err := tx.countVersion(ctx, v.row); err != nil {
+		if err := tx.writeCounts(ctx, v.row.ID, counts); err != nil {
 			return err
 		}
 		now := Now()
@@ -210,27 +223,21 @@ func (v *NewVersion) complete(ctx context.Context) error {
 		return fmt.Errorf("models: complete version %d of repository %s: %w", v.row.Number, v.row.RepositoryID, err)
 	}
 	v.row.Complete = true
-	v.ended.Store(true)
 	return nil
 }
 
 // discardPatience bounds the undoing of a version whose context may have ended already.
 const discardPatience = time.Minute
 
-// discard undoes a version that did not become complete and empties what it has seen. If that fails the next change
-// of the repository does it.
+// discard undoes a version that did not become complete. If that fails the next change of the repository does it.
 func (v *NewVersion) discard(ctx context.Context) {
-	v.ended.Store(true)
+	v.end()
+	if v.row.Complete {
+		return
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), discardPatience)
 	defer cancel()
-	var err error
-	if !v.row.Complete {
-		err = v.db.endIncomplete(ctx, v.lease, v.row)
-	}
-	if err == nil && v.seen.Load() {
-		err = v.db.forget(ctx, v.row.RepositoryID)
-	}
-	if err != nil {
+	if err := v.db.endIncomplete(ctx, v.lease, v.row); err != nil {
 		v.db.log.WarnContext(ctx, "leftovers of a repository version stay until the next one",
 			"repository", v.row.RepositoryID, "number", v.row.Number, "err", err)
 	}
@@ -274,6 +281,7 @@ func (b *building) claim(id uuid.UUID) (release func(), err error) {
 }
 
 var (
-	errBeingChanged = pulperr.Public(pulperr.Locked, "the repository is being changed by somebody else")
-	errTakenOver    = pulperr.Public(pulperr.Locked, "somebody else took over the repository while it was being changed")
+	errBeingChanged = pulperr.Public(pulperr.Locked, "the repository is being changed by another task or process")
+	errTakenOver    = pulperr.Public(pulperr.Locked,
+		"another process took over the repository while it was being changed; try again")
 )

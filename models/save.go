@@ -112,8 +112,9 @@ func (tx *Tx) updateTable(ctx context.Context, s *schema, table string, row Row,
 	return nil
 }
 
-// Delete removes a row of any type, a repository with its versions and memberships, a publication with the files made
-// for it. What that takes grows with them, so it is work for a task.
+// Delete removes a row of any type, a repository with its versions and memberships, a remote with what is known of its
+// files, a publication with the files made for it. The row disappears at once and the rest in batches, so what that
+// takes grows with them: it is work for a task.
 //
 // Errors: NotFound; Conflict if something that must not disappear still refers to it; Locked for a repository that is
 // being changed.
@@ -129,8 +130,8 @@ func (db *DB) deleteWhole(ctx context.Context, s *schema, id uuid.UUID) error {
 	switch s.master {
 	case RepositoryMaster:
 		return db.deleteRepository(ctx, s, id)
-	case PublicationMaster:
-		return db.Tx(ctx, func(ctx context.Context, tx *Tx) error { return tx.deletePublication(ctx, s, id) })
+	case RemoteMaster, PublicationMaster:
+		return db.deleteOwner(ctx, s, id)
 	default:
 		return db.deleteRow(ctx, s, id)
 	}

@@ -17,7 +17,8 @@ import (
 // SaveRemoteArtifacts inserts where content artifacts can be fetched from, one row per content artifact and remote; a
 // row that exists is brought up to date. Forbidden digests are left out.
 //
-// Errors: Unsupported (PLP0020) if a row has digests and none of them is allowed: such content cannot be verified.
+// Errors: Invalid if there is no such remote in the domain; Unsupported (PLP0020) if a row has digests and none of them
+// is allowed: such content cannot be verified.
 func SaveRemoteArtifacts(ctx context.Context, db *DB, rows []*RemoteArtifact) error {
 	for _, ra := range rows {
 		allowed := db.checksums.Filter(ra.Digests)
@@ -34,13 +35,13 @@ func SaveRemoteArtifacts(ctx context.Context, db *DB, rows []*RemoteArtifact) er
 		// To look for rows that do not exist costs little, to insert rows that exist much, and most syncs change little.
 		exists: func(*RemoteArtifact) bool { return true },
 		where: func(q *bun.SelectQuery, rows []*RemoteArtifact) *bun.SelectQuery {
-			ids, remotes := make([]uuid.UUID, len(rows)), map[uuid.UUID]bool{}
+			ids := make([]uuid.UUID, len(rows))
 			for i, r := range rows {
-				ids[i], remotes[r.RemoteID] = r.ContentArtifactID, true
+				ids[i] = r.ContentArtifactID
 			}
 			// IS TRUE keeps Postgres from reading all rows of the remote by the index of remotes.
 			return q.Where("content_artifact_id IN (?)", bun.List(slices.Compact(ids))).
-				Where("(remote_id IN (?)) IS TRUE", bun.List(slices.Collect(maps.Keys(remotes))))
+				Where("(remote_id IN (?)) IS TRUE", bun.List(remotesOf(rows)))
 		},
 		adopt: func(mine, existing *RemoteArtifact) {
 			same := mine.URL == existing.URL && mine.Digests == existing.Digests && sameSize(mine.Size, existing.Size)
@@ -52,11 +53,23 @@ func SaveRemoteArtifacts(ctx context.Context, db *DB, rows []*RemoteArtifact) er
 	}
 	return db.inBatches(ctx, len(rows), func(ctx context.Context, tx *Tx, from, to int) error {
 		changed = nil
+		if err := tx.holdRemotes(ctx, remotesOf(rows[from:to])); err != nil {
+			return err
+		}
 		if err := u.run(ctx, tx.DB, rows[from:to]); err != nil {
 			return err
 		}
 		return tx.updateRemoteArtifacts(ctx, changed)
 	})
+}
+
+// remotesOf returns the remotes of rows, each once.
+func remotesOf(rows []*RemoteArtifact) []uuid.UUID {
+	set := map[uuid.UUID]bool{}
+	for _, ra := range rows {
+		set[ra.RemoteID] = true
+	}
+	return slices.Collect(maps.Keys(set))
 }
 
 // updateRemoteArtifacts writes what a remote says now about at most batchSize rows that exist. If a row stands twice
@@ -108,9 +121,18 @@ func sameSize(a, b *int64) bool {
 // ContentArtifacts returns the content artifacts of units, by unit.
 func ContentArtifacts(ctx context.Context, db *DB, contentIDs []uuid.UUID) (map[uuid.UUID][]*ContentArtifact, error) {
 	out := make(map[uuid.UUID][]*ContentArtifact, len(contentIDs))
-	for chunk := range slices.Chunk(contentIDs, batchSize) {
+	kind := db.conn.Kind
+	join := kind.JoinEach("core_contentartifact", "ca", "ca.content_id = u.column1")
+	contentIDs = slices.Clone(contentIDs)
+	slices.SortFunc(contentIDs, func(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) })
+	for chunk := range slices.Chunk(slices.Compact(contentIDs), batchSize) {
+		args := make([]any, len(chunk))
+		for i, id := range chunk {
+			args[i] = id
+		}
+		units := kind.Values(len(chunk), kind.TemplateData()["uuid"].(string))
 		var rows []*ContentArtifact
-		err := db.q.NewSelect().Model(&rows).Where("content_id IN (?)", bun.List(chunk)).Order("relative_path").Scan(ctx)
+		err := db.q.NewRaw(`SELECT ca.* FROM (`+units+`) AS u `+join+` ORDER BY ca.relative_path`, args...).Scan(ctx, &rows)
 		if err != nil {
 			return nil, rowError(err, "content artifacts", "of units")
 		}

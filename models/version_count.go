@@ -2,7 +2,6 @@ package models
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"slices"
 
@@ -42,31 +41,31 @@ func (v *RepositoryVersion) Counts(ctx context.Context, db *DB) (map[string]Type
 	return counts, nil
 }
 
-// countVersion keeps the counts of a version that is about to become the latest complete one. They follow from its
+// countVersion returns the counts of a version that is about to become the latest complete one. They follow from its
 // predecessor's, so the cost depends on what changed.
-func (tx *Tx) countVersion(ctx context.Context, v *RepositoryVersion) error {
+func (db *DB) countVersion(ctx context.Context, v *RepositoryVersion) (map[string]TypeCount, error) {
 	counts := map[string]TypeCount{}
 	before := new(RepositoryVersion)
-	err := tx.q.NewSelect().Model(before).Where("repository_id = ?", v.RepositoryID).Where("complete").
+	err := db.q.NewSelect().Model(before).Where("repository_id = ?", v.RepositoryID).Where("complete").
 		OrderExpr("number DESC").Limit(1).Scan(ctx)
 	if err == nil {
-		counts, err = before.Counts(ctx, tx.DB)
+		counts, err = before.Counts(ctx, db)
 	}
 	if err != nil && !isNoRows(err) {
-		return rowError(err, "versions of repository", v.RepositoryID.String())
+		return nil, rowError(err, "versions of repository", v.RepositoryID.String())
 	}
 	for name, c := range counts {
 		counts[name] = TypeCount{Present: c.Present}
 	}
-	changes, err := tx.changesByType(ctx, v.RepositoryID, before.Number, v.Number)
+	changes, err := db.changesByType(ctx, v.RepositoryID, before.Number, v.Number)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for name, c := range changes {
 		c.Present = counts[name].Present + c.Added - c.Removed
 		counts[name] = c
 	}
-	return tx.writeCounts(ctx, v.ID, counts)
+	return counts, nil
 }
 
 // changesByType counts what differs between a version and the complete one before it.
@@ -171,58 +170,4 @@ func (tx *Tx) uncount(ctx context.Context, versionID uuid.UUID, units []gapUnit)
 		}
 	}
 	return nil
-}
-
-// RecountVersions compares the counts of every complete version of a repository with its memberships, corrects those
-// that differ, and returns the numbers of their versions. The counts have one writer and should never differ; this is
-// the check that they do not.
-//
-// Errors: Locked if the repository is being changed.
-func RecountVersions(ctx context.Context, db *DB, repositoryID uuid.UUID) (corrected []int, err error) {
-	release, err := db.building.claim(repositoryID)
-	if err != nil {
-		return nil, err
-	}
-	defer release()
-	if err := db.repairVersions(ctx, repositoryID); err != nil {
-		return nil, err
-	}
-	versions, err := Versions(ctx, db, repositoryID, 0, 0)
-	if err != nil {
-		return nil, err
-	}
-	before := -1
-	for _, v := range slices.Backward(versions) {
-		changed, err := db.recount(ctx, v, before)
-		if err != nil {
-			return corrected, fmt.Errorf("models: recount version %d of %s: %w", v.Number, repositoryID, err)
-		}
-		if changed {
-			corrected = append(corrected, v.Number)
-		}
-		before = v.Number
-	}
-	return corrected, nil
-}
-
-func (db *DB) recount(ctx context.Context, v *RepositoryVersion, before int) (changed bool, err error) {
-	counts, err := db.changesByType(ctx, v.RepositoryID, before, v.Number)
-	if err != nil {
-		return false, err
-	}
-	present, err := db.countByType(ctx, v.RepositoryID,
-		"rc.version_added <= ? AND (rc.version_removed IS NULL OR rc.version_removed > ?)", v.Number, v.Number)
-	if err != nil {
-		return false, err
-	}
-	for name, n := range present {
-		c := counts[name]
-		c.Present = n
-		counts[name] = c
-	}
-	kept, err := v.Counts(ctx, db)
-	if err != nil || maps.Equal(kept, counts) {
-		return false, err
-	}
-	return true, db.retryTx(ctx, func(ctx context.Context, tx *Tx) error { return tx.writeCounts(ctx, v.ID, counts) })
 }

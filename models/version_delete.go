@@ -24,34 +24,25 @@ func DeleteVersion(ctx context.Context, db *DB, v *RepositoryVersion) error {
 		return err
 	}
 	defer release()
-	if err := db.repairVersions(ctx, v.RepositoryID); err != nil {
-		return err
-	}
-	return db.deleteVersion(ctx, v.ID)
+	return db.deleteVersion(ctx, v)
 }
 
 // deleteVersion makes the version invisible, which is what counts, and then takes its memberships apart in batches.
 // If the process dies in between, the next change of the repository goes on.
-func (db *DB) deleteVersion(ctx context.Context, id uuid.UUID) error {
-	v, l, err := db.beginDelete(ctx, id)
-	if err != nil {
-		return fmt.Errorf("models: delete repository version %s: %w", id, err)
+func (db *DB) deleteVersion(ctx context.Context, v *RepositoryVersion) error {
+	l, err := db.beginDelete(ctx, v)
+	if err == nil {
+		err = db.endIncomplete(ctx, l, v)
 	}
-	if err := db.endIncomplete(ctx, l, v); err != nil {
+	if err != nil {
 		return fmt.Errorf("models: delete version %d of repository %s: %w", v.Number, v.RepositoryID, err)
 	}
 	return nil
 }
 
 // beginDelete hides a version, folds its counts into those of the next one, and leases what is left of it.
-func (db *DB) beginDelete(ctx context.Context, id uuid.UUID) (v *RepositoryVersion, l lease, err error) {
-	err = db.retryTx(ctx, func(ctx context.Context, tx *Tx) error {
-		if v, err = VersionByID(ctx, tx.DB, id); err != nil {
-			return err
-		}
-		if _, _, err := tx.lockRepository(ctx, v.RepositoryID); err != nil {
-			return err
-		}
+func (db *DB) beginDelete(ctx context.Context, v *RepositoryVersion) (l lease, err error) {
+	err = db.withRepository(ctx, v.RepositoryID, func(ctx context.Context, tx *Tx, _ lockedRepository) error {
 		if err := tx.checkDeletable(ctx, v); err != nil {
 			return err
 		}
@@ -70,26 +61,27 @@ func (db *DB) beginDelete(ctx context.Context, id uuid.UUID) (v *RepositoryVersi
 		l, err = tx.leaseVersions(ctx, v.RepositoryID)
 		return err
 	})
-	return v, l, err
+	return l, err
 }
 
 // checkDeletable fails unless v is still complete, not the only version, and not being distributed.
 func (tx *Tx) checkDeletable(ctx context.Context, v *RepositoryVersion) error {
-	list, err := Versions(ctx, tx.DB, v.RepositoryID, 0, 0)
-	if err != nil {
+	if _, err := VersionByID(ctx, tx.DB, v.ID); err != nil {
 		return err
 	}
-	if !slices.ContainsFunc(list, func(other *RepositoryVersion) bool { return other.ID == v.ID }) {
-		return fmt.Errorf("models: repository version %s: %w", v.ID, pulperr.NotFound)
+	others, err := tx.versions((*RepositoryVersion)(nil)).Where("rv.repository_id = ?", v.RepositoryID).
+		Where("rv.pulp_id <> ?", v.ID).Exists(ctx)
+	if err != nil {
+		return rowError(err, "versions of repository", v.RepositoryID.String())
 	}
-	if len(list) < 2 {
+	if !others {
 		return pulperr.Coded("PLP0011", pulperr.Invalid, "the only version of a repository cannot be deleted")
 	}
-	protected, err := ProtectedVersions(ctx, tx.DB, v.RepositoryID)
+	protected, err := tx.isProtected(ctx, v)
 	if err != nil {
 		return err
 	}
-	if slices.Contains(protected, v.Number) {
+	if protected {
 		return pulperr.Public(pulperr.Invalid,
 			"version %d is being distributed; point its distributions elsewhere first", v.Number)
 	}
@@ -112,12 +104,12 @@ func (db *DB) squashVersion(ctx context.Context, l lease, v *RepositoryVersion) 
 		return err
 	}
 	for _, step := range []func(ctx context.Context, tx *Tx) (int64, error){g.merge, g.drop} {
-		err := db.leasedBatches(ctx, l, v.ID, func(ctx context.Context, tx *Tx) (int64, error) { return step(ctx, tx) })
+		err := db.leasedBatches(ctx, l, v.ID, memberBatch, step)
 		if err != nil {
 			return err
 		}
 	}
-	return db.removeVersionRow(ctx, l, v)
+	return db.removeVersionRow(ctx, l, v, nil)
 }
 
 func (db *DB) gapOf(ctx context.Context, v *RepositoryVersion) (*gap, error) {

@@ -197,28 +197,8 @@ func TestDeleteVersionMerges(t *testing.T) {
 		if err != nil || n != 3 {
 			t.Errorf("%d memberships, %v, want one per unit", n, err)
 		}
-		if fixed, err := models.RecountVersions(ctx, db, repo.ID); err != nil || fixed != nil {
-			t.Errorf("RecountVersions = %v, %v, want nothing to correct", fixed, err)
-		}
-	})
-}
-
-func TestRecountVersions(t *testing.T) {
-	each(t, func(t *testing.T, db *models.DB) {
-		ctx := t.Context()
-		p := newPublished(t, db)
-		_, err := db.Bun().NewRaw("UPDATE core_repositoryversioncount SET present = 77 WHERE version_id IN (?, ?)",
-			p.versions[2].ID, p.versions[4].ID).Exec(ctx)
-		if err != nil {
-			t.Fatal(err)
-		}
-		fixed, err := models.RecountVersions(ctx, db, p.repo.ID)
-		if err != nil || !slices.Equal(fixed, []int{2, 4}) {
-			t.Fatalf("RecountVersions = %v, %v, want [2 4]", fixed, err)
-		}
-		want := models.TypeCount{Added: 1, Present: 4}
-		if got, err := p.versions[4].Counts(ctx, db); err != nil || got["test.note"] != want {
-			t.Fatalf("Counts = %v, %v", got, err)
+		if wrong, err := models.WrongCounts(ctx, db, repo.ID); err != nil || wrong != nil {
+			t.Errorf("the counts of versions %v are wrong, %v", wrong, err)
 		}
 	})
 }

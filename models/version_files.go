@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/pulpgo/pulpcore/hashlib"
+	"github.com/pulpgo/pulpcore/internal/sqldialect"
 )
 
 // VersionFile is one file of a repository version, as far as it is known: a file that is still at the remote has what
@@ -20,10 +21,16 @@ type VersionFile struct {
 	hashlib.Digests
 }
 
-// Files walks over all files of a complete version, those of one unit together, holding one page in memory. The error,
-// if any, comes last.
-func (v *RepositoryVersion) Files(ctx context.Context, db *DB) iter.Seq2[*VersionFile, error] {
-	const query = `SELECT p.content_id, ca.pulp_id AS content_artifact_id, ca.artifact_id, ca.relative_path,
+// firstRemoteSQL is the key of the remote artifact that tells of a file that is still at a remote: the oldest one of
+// the content artifact ca. COALESCE keeps Postgres from looking for it by walking over all rows in the order of keys.
+const firstRemoteSQL = `(SELECT x.pulp_id FROM core_remoteartifact AS x WHERE x.content_artifact_id = ca.pulp_id
+  AND EXISTS (SELECT 1 FROM core_remote AS r WHERE r.pulp_id = x.remote_id)
+  ORDER BY COALESCE(x.pulp_id, x.pulp_id) LIMIT 1)`
+
+// filesSQL returns the query for the files of one page of a version's members, with its repository, the last key of the
+// page before, its number and the length of a page as arguments.
+func filesSQL(kind sqldialect.Kind) string {
+	return `SELECT p.content_id, ca.pulp_id AS content_artifact_id, ca.artifact_id, ca.relative_path,
   COALESCE(a.size, ra.size) AS size, COALESCE(a.md5, ra.md5) AS md5, COALESCE(a.sha1, ra.sha1) AS sha1,
   COALESCE(a.sha224, ra.sha224) AS sha224, COALESCE(a.sha256, ra.sha256) AS sha256,
   COALESCE(a.sha384, ra.sha384) AS sha384, COALESCE(a.sha512, ra.sha512) AS sha512
@@ -31,11 +38,16 @@ FROM (SELECT rc.content_id FROM core_repositorycontent AS rc
       WHERE rc.repository_id = ?0 AND rc.content_id > ?1 AND rc.version_added <= ?2
         AND (rc.version_removed IS NULL OR rc.version_removed > ?2)
       ORDER BY rc.content_id LIMIT ?3) AS p
-LEFT JOIN core_contentartifact AS ca ON ca.content_id = p.content_id
-LEFT JOIN core_artifact AS a ON a.pulp_id = ca.artifact_id
-LEFT JOIN core_remoteartifact AS ra ON ca.artifact_id IS NULL AND ra.pulp_id =
-  (SELECT x.pulp_id FROM core_remoteartifact AS x WHERE x.content_artifact_id = ca.pulp_id ORDER BY x.pulp_id LIMIT 1)
+` + kind.LeftJoinEach("core_contentartifact", "ca", "ca.content_id = p.content_id") + `
+` + kind.LeftJoinEach("core_artifact", "a", "a.pulp_id = ca.artifact_id") + `
+` + kind.LeftJoinEach("core_remoteartifact", "ra", "ca.artifact_id IS NULL AND ra.pulp_id = "+firstRemoteSQL) + `
 ORDER BY p.content_id, ca.relative_path`
+}
+
+// Files walks over all files of a complete version, those of one unit together, holding one page in memory. The error,
+// if any, comes last.
+func (v *RepositoryVersion) Files(ctx context.Context, db *DB) iter.Seq2[*VersionFile, error] {
+	query := filesSQL(db.conn.Kind)
 	return func(yield func(*VersionFile, error) bool) {
 		var last uuid.UUID
 		for {

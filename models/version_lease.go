@@ -2,9 +2,11 @@ package models
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/google/uuid"
+	"github.com/uptrace/bun"
 
 	"github.com/pulpgo/pulpcore/pulperr"
 )
@@ -29,77 +31,100 @@ func (l lease) hold(ctx context.Context, tx *Tx, versionID uuid.UUID) error {
 	return nil
 }
 
+// lockedRepository is what a transaction that holds a repository's row has read of it.
+type lockedRepository struct {
+	Next   int  `bun:"next_version"`
+	Hidden bool `bun:"user_hidden"`
+}
+
 // lockRepository holds the repository's row until the transaction ends.
-func (tx *Tx) lockRepository(ctx context.Context, id uuid.UUID) (next int, hidden bool, err error) {
-	var row struct {
-		Next   int  `bun:"next_version"`
-		Hidden bool `bun:"user_hidden"`
-	}
+func (tx *Tx) lockRepository(ctx context.Context, id uuid.UUID) (lockedRepository, error) {
+	var row lockedRepository
 	// An update that changes nothing is the lock that both databases have.
-	err = tx.q.NewRaw(`UPDATE core_repository SET next_version = next_version WHERE pulp_id = ? AND pulp_domain_id = ?
+	err := tx.q.NewRaw(`UPDATE core_repository SET next_version = next_version WHERE pulp_id = ? AND pulp_domain_id = ?
 		RETURNING next_version, user_hidden`, id, tx.domain.ID).Scan(ctx, &row)
-	return row.Next, row.Hidden, rowError(err, "repository", id.String())
+	return row, rowError(err, "repository", id.String())
+}
+
+// withRepository runs fn in a transaction that holds the repository's row and finds no incomplete version. Versions
+// that dead processes left are ended before, in transactions of their own. Every change of a repository starts here:
+// what fn makes incomplete and leases cannot be another process's, and no other process can have come in between.
+//
+// Errors: Locked if a running task works on the repository, or another process began to while it was repaired.
+func (db *DB) withRepository(ctx context.Context, id uuid.UUID,
+	fn func(ctx context.Context, tx *Tx, r lockedRepository) error,
+) error {
+	for repaired := false; ; repaired = true {
+		var l lease
+		var left []*RepositoryVersion
+		err := db.retryTx(ctx, func(ctx context.Context, tx *Tx) error {
+			r, err := tx.lockRepository(ctx, id)
+			if err != nil {
+				return err
+			}
+			left = nil
+			err = tx.q.NewSelect().Model(&left).Where("repository_id = ?", id).Where("NOT complete").
+				OrderExpr("number").Scan(ctx)
+			switch {
+			case err != nil:
+				return rowError(err, "versions of repository", id.String())
+			case len(left) == 0:
+				return fn(ctx, tx, r)
+			case repaired:
+				return errBeingChanged
+			}
+			if err := tx.checkNobodyWorks(ctx, left); err != nil {
+				return err
+			}
+			l, err = tx.leaseVersions(ctx, id)
+			return err
+		})
+		if err != nil || len(left) == 0 {
+			return err
+		}
+		for _, v := range left {
+			if err := db.endIncomplete(ctx, l, v); err != nil {
+				return fmt.Errorf("models: repair version %d of repository %s: %w", v.Number, id, err)
+			}
+		}
+	}
 }
 
 // leaseVersions takes over all incomplete versions of a locked repository.
 func (tx *Tx) leaseVersions(ctx context.Context, repositoryID uuid.UUID) (lease, error) {
+	return tx.take(ctx, "repository_id = ?", repositoryID)
+}
+
+// take puts a new lease into the incomplete versions for which a condition holds.
+func (tx *Tx) take(ctx context.Context, cond string, id uuid.UUID) (lease, error) {
 	l := lease{id: NewID()}
 	var task *uuid.UUID
 	if tx.task != nil {
 		task = &tx.task.TaskID
 	}
 	_, err := tx.q.NewUpdate().TableExpr("core_repositoryversion").Set("lease = ?", l.id).
-		Set("lease_task_id = ?", task).Where("repository_id = ?", repositoryID).Where("NOT complete").Exec(ctx)
-	return l, rowError(err, "versions of repository", repositoryID.String())
+		Set("lease_task_id = ?", task).Where(cond, id).Where("NOT complete").Exec(ctx)
+	return l, rowError(err, "repository version", id.String())
 }
 
 // checkNobodyWorks fails if a running task, other than the handle's own, holds an incomplete version.
-func (tx *Tx) checkNobodyWorks(ctx context.Context, repositoryID uuid.UUID) error {
+func (tx *Tx) checkNobodyWorks(ctx context.Context, left []*RepositoryVersion) error {
+	list := make([]uuid.UUID, len(left))
+	for i, v := range left {
+		list[i] = v.ID
+	}
 	q := tx.q.NewSelect().TableExpr("core_repositoryversion AS rv").
 		Join("JOIN core_task AS t ON t.pulp_id = rv.lease_task_id").
-		Where("rv.repository_id = ?", repositoryID).Where("NOT rv.complete").
-		Where("t.state IN (?, ?)", Running, Canceling)
+		Where("rv.pulp_id IN (?)", bun.List(list)).Where("t.state IN (?, ?)", Running, Canceling)
 	if tx.task != nil {
 		q = q.Where("t.pulp_id <> ?", tx.task.TaskID)
 	}
 	n, err := q.Count(ctx)
 	if err != nil {
-		return rowError(err, "versions of repository", repositoryID.String())
+		return rowError(err, "repository version", list[0].String())
 	}
 	if n > 0 {
 		return errBeingChanged
-	}
-	return nil
-}
-
-// repairVersions takes over every incomplete version that a dead process left and ends it.
-func (db *DB) repairVersions(ctx context.Context, repositoryID uuid.UUID) error {
-	var l lease
-	var left []*RepositoryVersion
-	err := db.retryTx(ctx, func(ctx context.Context, tx *Tx) error {
-		_, _, err := tx.lockRepository(ctx, repositoryID)
-		if err != nil {
-			return err
-		}
-		left = nil
-		err = tx.q.NewSelect().Model(&left).Where("repository_id = ?", repositoryID).Where("NOT complete").
-			OrderExpr("number").Scan(ctx)
-		if err != nil || len(left) == 0 {
-			return rowError(err, "versions of repository", repositoryID.String())
-		}
-		if err := tx.checkNobodyWorks(ctx, repositoryID); err != nil {
-			return err
-		}
-		l, err = tx.leaseVersions(ctx, repositoryID)
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("models: repair versions of repository %s: %w", repositoryID, err)
-	}
-	for _, v := range left {
-		if err := db.endIncomplete(ctx, l, v); err != nil {
-			return fmt.Errorf("models: repair version %d of repository %s: %w", v.Number, repositoryID, err)
-		}
 	}
 	return nil
 }
@@ -139,18 +164,20 @@ func (db *DB) undoVersion(ctx context.Context, l lease, v *RepositoryVersion, la
 			SELECT rc.content_id FROM core_repositorycontent AS rc
 			WHERE rc.repository_id = ?0 AND rc.version_removed > ?1 LIMIT ?2)`,
 	} {
-		err := db.leasedBatches(ctx, l, v.ID, func(ctx context.Context, tx *Tx) (int64, error) {
+		err := db.leasedBatches(ctx, l, v.ID, undoBatch, func(ctx context.Context, tx *Tx) (int64, error) {
 			return affected(tx.q.NewRaw(stmt, v.RepositoryID, latest, undoBatch).Exec(ctx))
 		})
 		if err != nil {
 			return err
 		}
 	}
-	return db.removeVersionRow(ctx, l, v)
+	return db.removeVersionRow(ctx, l, v, nil)
 }
 
-// leasedBatches runs fn in one leased transaction after the other until it reports that nothing was left to do.
-func (db *DB) leasedBatches(ctx context.Context, l lease, versionID uuid.UUID, fn func(ctx context.Context, tx *Tx) (int64, error)) error {
+// leasedBatches runs fn in one leased transaction after the other until it reports fewer than limit changes.
+func (db *DB) leasedBatches(ctx context.Context, l lease, versionID uuid.UUID, limit int64,
+	fn func(ctx context.Context, tx *Tx) (int64, error),
+) error {
 	for {
 		var n int64
 		err := db.retryTx(ctx, func(ctx context.Context, tx *Tx) error {
@@ -163,14 +190,20 @@ func (db *DB) leasedBatches(ctx context.Context, l lease, versionID uuid.UUID, f
 		if err != nil {
 			return fmt.Errorf("models: memberships: %w", err)
 		}
-		if n == 0 {
+		if n < limit {
 			return nil
 		}
 	}
 }
 
-// removeVersionRow removes an incomplete version that has no memberships any more, with its publications.
-func (db *DB) removeVersionRow(ctx context.Context, l lease, v *RepositoryVersion) error {
+// removeVersionRow removes an incomplete version that has no memberships any more, with its publications. The same
+// transaction does what then follows, if that is not nil.
+func (db *DB) removeVersionRow(ctx context.Context, l lease, v *RepositoryVersion,
+	then func(ctx context.Context, tx *Tx) error,
+) error {
+	if err := db.forget(ctx, l, v.ID); err != nil {
+		return err
+	}
 	if err := db.removePublications(ctx, l, v); err != nil {
 		return err
 	}
@@ -184,10 +217,14 @@ func (db *DB) removeVersionRow(ctx context.Context, l lease, v *RepositoryVersio
 			return rowError(err, "created resource", v.ID.String())
 		}
 		_, err = tx.q.NewDelete().TableExpr("core_repositoryversion").Where("pulp_id = ?", v.ID).Exec(ctx)
-		return rowError(err, "repository version", v.ID.String())
+		if err != nil || then == nil {
+			return rowError(err, "repository version", v.ID.String())
+		}
+		return then(ctx, tx)
 	})
 }
 
+// removePublications removes the publications of an incomplete version, which can get no new ones.
 func (db *DB) removePublications(ctx context.Context, l lease, v *RepositoryVersion) error {
 	var pubs []struct {
 		ID   uuid.UUID `bun:"pulp_id"`
@@ -203,12 +240,20 @@ func (db *DB) removePublications(ctx context.Context, l lease, v *RepositoryVers
 		if s == nil {
 			return fmt.Errorf("models: publication type %q is of no plugin here: %w", p.Type, pulperr.Unsupported)
 		}
+		var o *leftover
 		err := db.retryTx(ctx, func(ctx context.Context, tx *Tx) error {
-			if err := l.hold(ctx, tx, v.ID); err != nil {
-				return err
+			err := l.hold(ctx, tx, v.ID)
+			if err == nil {
+				o, err = tx.deleteOwnerRow(ctx, s, p.ID)
 			}
-			return tx.deletePublication(ctx, s, p.ID)
+			return err
 		})
+		if errors.Is(err, pulperr.NotFound) { // its builder gave it up
+			continue
+		}
+		if err == nil {
+			err = db.followUp(ctx, o)
+		}
 		if err != nil {
 			return err
 		}
@@ -216,18 +261,11 @@ func (db *DB) removePublications(ctx context.Context, l lease, v *RepositoryVers
 	return nil
 }
 
-// forget empties what earlier versions of a repository have seen.
-func (db *DB) forget(ctx context.Context, repositoryID uuid.UUID) error {
-	for {
-		var n int64
-		err := db.retryTx(ctx, func(ctx context.Context, tx *Tx) (err error) {
-			n, err = affected(tx.q.NewRaw(`DELETE FROM core_versionseen WHERE repository_id = ?0 AND content_id IN (
-				SELECT s.content_id FROM core_versionseen AS s WHERE s.repository_id = ?0 LIMIT ?1)`,
-				repositoryID, undoBatch).Exec(ctx))
-			return err
-		})
-		if err != nil || n == 0 {
-			return rowError(err, "seen content of repository", repositoryID.String())
-		}
-	}
+// forget empties what the incomplete version has seen.
+func (db *DB) forget(ctx context.Context, l lease, versionID uuid.UUID) error {
+	return db.leasedBatches(ctx, l, versionID, undoBatch, func(ctx context.Context, tx *Tx) (int64, error) {
+		return affected(tx.q.NewRaw(`DELETE FROM core_versionseen WHERE version_id = ?0 AND content_id IN (
+			SELECT s.content_id FROM core_versionseen AS s WHERE s.version_id = ?0 LIMIT ?1)`,
+			versionID, undoBatch).Exec(ctx))
+	})
 }

@@ -119,7 +119,7 @@ func TestVersionOfRunningTask(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err = models.CreateVersion(ctx, db, repo, nil, fill)
-		wantKind(t, err, pulperr.Locked, "changed by somebody else")
+		wantKind(t, err, pulperr.Locked, "changed by another task")
 		wantKind(t, models.RepairVersions(ctx, db, repo.ID), pulperr.Locked, "")
 		// The task itself, started again, goes on; and anybody once it is over.
 		if err := models.RepairVersions(ctx, scoped, repo.ID); err != nil {

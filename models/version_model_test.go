@@ -158,7 +158,7 @@ func (m *machine) step(t *rapid.T, v *models.NewVersion, want set) {
 		should = int64(before - len(want))
 		got, err = v.RemoveUnseen(m.ctx)
 		if err == nil {
-			err = models.Forget(m.ctx, m.db, m.repo.ID) // or the next mirror step would still see these
+			err = models.Forget(m.ctx, v) // or the next mirror step would still see these
 		}
 	}
 	if err != nil || got != should {
@@ -228,8 +228,8 @@ func (m *machine) Repair(t *rapid.T) {
 	if n, err := models.DeadMemberships(m.ctx, m.db, m.repo.ID); err != nil || n != 0 {
 		t.Fatalf("%d memberships belong to no version, %v", n, err)
 	}
-	if fixed, err := models.RecountVersions(m.ctx, m.db, m.repo.ID); err != nil || fixed != nil {
-		t.Fatalf("RecountVersions = %v, %v, want nothing to correct", fixed, err)
+	if wrong, err := models.WrongCounts(m.ctx, m.db, m.repo.ID); err != nil || wrong != nil {
+		t.Fatalf("the counts of versions %v are wrong, %v", wrong, err)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"github.com/google/uuid"
@@ -26,8 +27,9 @@ type NewVersion struct {
 	base   *RepositoryVersion
 	lease  lease
 	hidden bool
-	seen   atomic.Bool // something is in core_versionseen
-	ended  atomic.Bool
+	seen   atomic.Bool  // something is in core_versionseen
+	life   sync.RWMutex // held for reading by every batch
+	ended  bool
 	writes atomic.Int64 // units in all batches so far
 }
 
@@ -161,16 +163,16 @@ func (v *NewVersion) Missing(ctx context.Context, ids []uuid.UUID) ([]uuid.UUID,
 // MarkSeen notes that a mirrored source has these units, be they members or not. The notes are kept in the database,
 // so that memory does not grow with the source.
 func (v *NewVersion) MarkSeen(ctx context.Context, ids []uuid.UUID) error {
-	v.seen.Store(true)
 	_, err := v.inBatches(ctx, ids, func(ctx context.Context, tx *Tx, ids []uuid.UUID) (int64, error) {
 		type seen struct {
-			RepositoryID uuid.UUID `bun:"repository_id"`
-			ContentID    uuid.UUID `bun:"content_id"`
+			VersionID uuid.UUID `bun:"version_id"`
+			ContentID uuid.UUID `bun:"content_id"`
 		}
 		rows := make([]seen, len(ids))
 		for i, id := range ids {
-			rows[i] = seen{v.row.RepositoryID, id}
+			rows[i] = seen{v.row.ID, id}
 		}
+		v.seen.Store(true)
 		return affected(tx.q.NewInsert().Model(&rows).ModelTableExpr("core_versionseen").
 			On("CONFLICT DO NOTHING").Exec(ctx))
 	})
@@ -181,7 +183,7 @@ func (v *NewVersion) MarkSeen(ctx context.Context, ids []uuid.UUID) error {
 // returns how many they were. If nothing was seen, everything goes.
 func (v *NewVersion) RemoveUnseen(ctx context.Context) (removed int64, err error) {
 	return v.removeWhere(ctx, `NOT EXISTS (SELECT 1 FROM core_versionseen AS s
-		WHERE s.repository_id = rc.repository_id AND s.content_id = rc.content_id)`)
+		WHERE s.version_id = ? AND s.content_id = rc.content_id)`, v.row.ID)
 }
 
 // removeWhere takes out all members for which a condition on rc holds.
@@ -219,21 +221,10 @@ func (v *NewVersion) removePages(ctx context.Context, goes func(uuid.UUID) bool,
 func (v *NewVersion) inBatches(ctx context.Context, ids []uuid.UUID,
 	fn func(ctx context.Context, tx *Tx, ids []uuid.UUID) (int64, error),
 ) (total int64, err error) {
-	if v.ended.Load() {
-		return 0, pulperr.Coded("PLP0006", pulperr.Conflict, "repository version %d has ended and cannot be changed",
-			v.row.Number)
-	}
 	ids = slices.Clone(ids)
 	slices.SortFunc(ids, func(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) })
 	for batch := range slices.Chunk(slices.Compact(ids), memberBatch) {
-		var n int64
-		err := v.db.retryTx(ctx, func(ctx context.Context, tx *Tx) error {
-			err := v.lease.hold(ctx, tx, v.row.ID)
-			if err == nil {
-				n, err = fn(ctx, tx, batch)
-			}
-			return err
-		})
+		n, err := v.batch(ctx, func(ctx context.Context, tx *Tx) (int64, error) { return fn(ctx, tx, batch) })
 		if err != nil {
 			return total, fmt.Errorf("models: version %d of repository %s: %w", v.row.Number, v.row.RepositoryID, err)
 		}
@@ -243,6 +234,33 @@ func (v *NewVersion) inBatches(ctx context.Context, ids []uuid.UUID,
 		}
 	}
 	return total, nil
+}
+
+// batch runs fn in a leased transaction, unless the version has ended.
+func (v *NewVersion) batch(ctx context.Context, fn func(ctx context.Context, tx *Tx) (int64, error)) (
+	n int64, err error,
+) {
+	v.life.RLock()
+	defer v.life.RUnlock()
+	if v.ended {
+		return 0, pulperr.Coded("PLP0006", pulperr.Conflict, "repository version %d has ended and cannot be changed",
+			v.row.Number)
+	}
+	err = v.db.retryTx(ctx, func(ctx context.Context, tx *Tx) error {
+		err := v.lease.hold(ctx, tx, v.row.ID)
+		if err == nil {
+			n, err = fn(ctx, tx)
+		}
+		return err
+	})
+	return n, err
+}
+
+// end waits for the batch that is being written, if there is one, and lets all later ones fail.
+func (v *NewVersion) end() {
+	v.life.Lock()
+	defer v.life.Unlock()
+	v.ended = true
 }
 
 // analyze lets the planner look at the tables again whenever the version has become ten times as large.
@@ -267,9 +285,9 @@ func (v *NewVersion) changed(ctx context.Context) (bool, error) {
 }
 
 // checkTypes fails if a unit was added whose type the repository does not accept.
-func (v *NewVersion) checkTypes(ctx context.Context, tx *Tx) error {
+func (v *NewVersion) checkTypes(ctx context.Context) error {
 	var types []string
-	err := tx.q.NewRaw(`SELECT DISTINCT c.pulp_type FROM core_repositorycontent AS rc
+	err := v.db.q.NewRaw(`SELECT DISTINCT c.pulp_type FROM core_repositorycontent AS rc
 		JOIN core_content AS c ON c.pulp_id = rc.content_id WHERE rc.repository_id = ? AND rc.version_added = ?
 		AND rc.version_added >= 0`,
 		v.row.RepositoryID, v.row.Number).Scan(ctx, &types)

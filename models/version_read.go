@@ -49,12 +49,15 @@ func VersionByID(ctx context.Context, db *DB, id uuid.UUID) (*RepositoryVersion,
 func Versions(ctx context.Context, db *DB, repositoryID uuid.UUID, limit, offset int) ([]*RepositoryVersion, error) {
 	var list []*RepositoryVersion
 	if limit == 0 {
-		limit = math.MaxInt32 // SQLite has no OFFSET without LIMIT
+		limit = noLimit
 	}
 	err := db.versions(&list).Where("rv.repository_id = ?", repositoryID).OrderExpr("rv.number DESC").
 		Limit(int64(limit)).Offset(int64(offset)).Scan(ctx)
 	return list, rowError(err, "versions of repository", repositoryID.String())
 }
+
+// noLimit stands for no limit: SQLite has no OFFSET without LIMIT.
+const noLimit = math.MaxInt32
 
 // CountVersions returns how many complete versions a repository has.
 func CountVersions(ctx context.Context, db *DB, repositoryID uuid.UUID) (int64, error) {

@@ -2,36 +2,61 @@ package models
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"github.com/google/uuid"
+
+	"github.com/pulpgo/pulpcore/pulperr"
 )
+
+// protectedSQL is the condition that clients can see the complete version rv. It looks at what refers to that version,
+// so that its cost does not grow with the repository.
+const protectedSQL = `(EXISTS (SELECT 1 FROM core_distribution AS d WHERE d.repository_version_id = rv.pulp_id)
+  OR EXISTS (SELECT 1 FROM core_publication AS p JOIN core_distribution AS d ON d.publication_id = p.pulp_id
+    WHERE p.repository_version_id = rv.pulp_id)
+  OR (EXISTS (SELECT 1 FROM core_publication AS p WHERE p.repository_version_id = rv.pulp_id AND p.complete
+      AND p.checkpoint)
+    AND EXISTS (SELECT 1 FROM core_distribution AS d WHERE d.repository_id = rv.repository_id AND d.checkpoint))
+  OR CASE
+    WHEN NOT EXISTS (SELECT 1 FROM core_distribution AS d WHERE d.repository_id = rv.repository_id AND NOT d.checkpoint)
+      THEN FALSE
+    WHEN EXISTS (SELECT 1 FROM core_publication AS p WHERE p.repository_version_id = rv.pulp_id AND p.complete
+      AND NOT p.checkpoint)
+      THEN NOT EXISTS (SELECT 1 FROM core_repositoryversion AS v
+        JOIN core_publication AS p ON p.repository_version_id = v.pulp_id
+        WHERE v.repository_id = rv.repository_id AND v.number > rv.number AND v.complete AND p.complete
+          AND NOT p.checkpoint)
+    WHEN EXISTS (SELECT 1 FROM core_repositoryversion AS v WHERE v.repository_id = rv.repository_id
+      AND v.number > rv.number AND v.complete)
+      THEN FALSE
+    ELSE NOT EXISTS (SELECT 1 FROM core_repositoryversion AS v
+        JOIN core_publication AS p ON p.repository_version_id = v.pulp_id
+        WHERE v.repository_id = rv.repository_id AND v.complete AND p.complete AND NOT p.checkpoint)
+  END)`
 
 // ProtectedVersions returns the numbers, ascending, of the versions that clients can see: those that a distribution
 // names, directly or by a publication; those of checkpoints, if a checkpoint distribution serves the repository; and if
 // another distribution does, the one with the newest publication, or the latest if nothing is published.
 func ProtectedVersions(ctx context.Context, db *DB, repositoryID uuid.UUID) ([]int, error) {
 	var numbers []int
-	err := db.q.NewRaw(`SELECT rv.number FROM core_repositoryversion AS rv
-		WHERE rv.repository_id = ?0 AND rv.complete AND (
-		EXISTS (SELECT 1 FROM core_distribution AS d WHERE d.repository_version_id = rv.pulp_id)
-		OR EXISTS (SELECT 1 FROM core_publication AS p JOIN core_distribution AS d ON d.publication_id = p.pulp_id
-			WHERE p.repository_version_id = rv.pulp_id)
-		OR (EXISTS (SELECT 1 FROM core_distribution AS d WHERE d.repository_id = ?0 AND d.checkpoint)
-			AND EXISTS (SELECT 1 FROM core_publication AS p WHERE p.repository_version_id = rv.pulp_id
-				AND p.complete AND p.checkpoint))
-		OR (EXISTS (SELECT 1 FROM core_distribution AS d WHERE d.repository_id = ?0 AND NOT d.checkpoint)
-			AND rv.number = COALESCE(
-				(SELECT MAX(v.number) FROM core_repositoryversion AS v
-					JOIN core_publication AS p ON p.repository_version_id = v.pulp_id
-					WHERE v.repository_id = ?0 AND v.complete AND p.complete AND NOT p.checkpoint),
-				(SELECT MAX(v.number) FROM core_repositoryversion AS v WHERE v.repository_id = ?0 AND v.complete))))
-		ORDER BY rv.number`, repositoryID).Scan(ctx, &numbers)
+	err := db.q.NewSelect().TableExpr("core_repositoryversion AS rv").Column("rv.number").
+		Where("rv.repository_id = ?", repositoryID).Where("rv.complete").Where(protectedSQL).
+		OrderExpr("rv.number").Scan(ctx, &numbers)
 	return numbers, rowError(err, "versions of repository", repositoryID.String())
 }
 
-// Retain deletes the versions that a repository's retain_repo_versions does not keep. [CreateVersion] does it after
-// every new version; call it when the setting changes. Versions that clients can see stay and are not counted.
+// isProtected reports whether clients can see a complete version.
+func (db *DB) isProtected(ctx context.Context, v *RepositoryVersion) (bool, error) {
+	yes, err := db.q.NewSelect().TableExpr("core_repositoryversion AS rv").Where("rv.pulp_id = ?", v.ID).
+		Where("rv.complete").Where(protectedSQL).Exists(ctx)
+	return yes, rowError(err, "repository version", v.ID.String())
+}
+
+// Retain applies a repository's retain_repo_versions and retain_checkpoints: it deletes older versions than are to be
+// kept, and takes the mark off older checkpoints, whose publications stay. Versions that clients can see stay and are
+// not counted. [CreateVersion] does it after every change of the repository, also one that made no version; call it
+// when a setting changes. What it takes grows with the versions that go, so it is work for a task.
 //
 // Errors: Locked if the repository is being changed; NotFound.
 func Retain(ctx context.Context, db *DB, repositoryID uuid.UUID) error {
@@ -40,34 +65,57 @@ func Retain(ctx context.Context, db *DB, repositoryID uuid.UUID) error {
 		return err
 	}
 	defer release()
-	if err := db.repairVersions(ctx, repositoryID); err != nil {
-		return err
-	}
 	return db.retain(ctx, repositoryID)
 }
 
 func (db *DB) retain(ctx context.Context, repositoryID uuid.UUID) error {
+	// First the checkpoints: the version of one that is none any more may go.
+	if err := db.retainCheckpoints(ctx, repositoryID); err != nil {
+		return err
+	}
 	var keep *int
 	err := db.q.NewSelect().TableExpr("core_repository").Column("retain_repo_versions").
 		Where("pulp_id = ?", repositoryID).Where("pulp_domain_id = ?", db.domain.ID).Scan(ctx, &keep)
 	if err != nil || keep == nil {
 		return rowError(err, "repository", repositoryID.String())
 	}
-	protected, err := ProtectedVersions(ctx, db, repositoryID)
+	return db.retainVersions(ctx, repositoryID, *keep)
+}
+
+// retainVersions deletes all but the newest versions, not counting protected ones.
+func (db *DB) retainVersions(ctx context.Context, repositoryID uuid.UUID, keep int) error {
+	var beyond []*RepositoryVersion
+	err := db.versions(&beyond).Column("rv.pulp_id", "rv.repository_id", "rv.number").
+		Where("rv.repository_id = ?", repositoryID).Where("NOT " + protectedSQL).OrderExpr("rv.number DESC").
+		Limit(noLimit).Offset(int64(keep)).Scan(ctx)
 	if err != nil {
-		return err
+		return rowError(err, "versions of repository", repositoryID.String())
 	}
-	versions, err := Versions(ctx, db, repositoryID, 0, 0)
-	if err != nil {
-		return err
-	}
-	versions = slices.DeleteFunc(versions, func(v *RepositoryVersion) bool {
-		return slices.Contains(protected, v.Number)
-	})
-	for _, v := range slices.Backward(versions[min(*keep, len(versions)):]) {
-		if err := db.deleteVersion(ctx, v.ID); err != nil {
+	for _, v := range slices.Backward(beyond) {
+		// Invalid: a client can see it since it was looked up.
+		err := db.deleteVersion(ctx, v)
+		if err != nil && !errors.Is(err, pulperr.Invalid) && !errors.Is(err, pulperr.NotFound) {
 			return err
 		}
 	}
 	return nil
+}
+
+// retainCheckpoints takes the mark off all but the newest complete checkpoints of a repository.
+func (db *DB) retainCheckpoints(ctx context.Context, repositoryID uuid.UUID) error {
+	var keep *int
+	err := db.q.NewSelect().TableExpr("core_repository").Column("retain_checkpoints").
+		Where("pulp_id = ?", repositoryID).Where("pulp_domain_id = ?", db.domain.ID).Scan(ctx, &keep)
+	if err != nil || keep == nil {
+		return rowError(err, "repository", repositoryID.String())
+	}
+	return db.retryTx(ctx, func(ctx context.Context, tx *Tx) error {
+		_, err := tx.q.NewRaw(`UPDATE core_publication SET checkpoint = FALSE, pulp_last_updated = ?0 WHERE pulp_id IN (
+			SELECT p.pulp_id FROM core_publication AS p
+			JOIN core_repositoryversion AS v ON v.pulp_id = p.repository_version_id
+			WHERE v.repository_id = ?1 AND p.complete AND p.checkpoint
+			ORDER BY p.pulp_created DESC, p.pulp_id DESC LIMIT ?2 OFFSET ?3)`,
+			Now(), repositoryID, noLimit, *keep).Exec(ctx)
+		return rowError(err, "checkpoints of repository", repositoryID.String())
+	})
 }

@@ -158,12 +158,15 @@ func (v *view) updateLater(ctx context.Context, c *call, row models.Row, changed
 		return err
 	}
 	o := v.locks(c, row)
+	o.Immediate = true
 	for _, f := range changed {
-		if f.column == "base_path" {
+		switch {
+		case f.column == "base_path":
 			o.Exclusive = append(o.Exclusive, tasking.Named(c.named("distribution.base_path"))...)
+		case retains(f.column):
+			o.Immediate = false // many versions may go
 		}
 	}
-	o.Immediate = true
 	ticket, err := generalUpdate.Dispatch(ctx, c.queue(), args, o)
 	if err != nil {
 		return err

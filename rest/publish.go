@@ -66,12 +66,15 @@ func (v *view) readPublication(ctx context.Context, c *call, row models.Row) (mo
 	if err != nil {
 		return nil, err
 	}
-	if err := c.checkRow(ctx, v, row, faults); err != nil {
-		return nil, err
-	}
 	pub, ok := row.(models.AnyPublication)
 	if !ok {
 		return nil, fmt.Errorf("rest: %T is no publication", row)
+	}
+	if pub.AsPublication().Checkpoint && !isEmpty(b["repository_version"]) {
+		faults.add(NonField, "A checkpoint is always of the latest version: specify 'repository', not 'repository_version'.")
+	}
+	if err := c.checkRow(ctx, v, row, faults); err != nil {
+		return nil, err
 	}
 	pub.AsPublication().RepositoryVersionID = version.ID
 	return c.db.Cast(ctx, models.RepositoryMaster, version.RepositoryID)

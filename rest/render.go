@@ -216,8 +216,10 @@ func (r *renderer) loadFiles(ctx context.Context, ids []uuid.UUID) error {
 			COALESCE(a.sha512, ra.sha512) AS sha512
 		FROM core_contentartifact AS ca
 		LEFT JOIN core_artifact AS a ON a.pulp_id = ca.artifact_id
-		LEFT JOIN core_remoteartifact AS ra ON ca.artifact_id IS NULL AND ra.pulp_id = (SELECT x.pulp_id
-			FROM core_remoteartifact AS x WHERE x.content_artifact_id = ca.pulp_id ORDER BY x.pulp_id LIMIT 1)
+		`+r.db.Conn().Kind.LeftJoinEach("core_remoteartifact", "ra", `ca.artifact_id IS NULL AND ra.pulp_id = (
+			SELECT x.pulp_id FROM core_remoteartifact AS x WHERE x.content_artifact_id = ca.pulp_id
+			AND EXISTS (SELECT 1 FROM core_remote AS m WHERE m.pulp_id = x.remote_id)
+			ORDER BY COALESCE(x.pulp_id, x.pulp_id) LIMIT 1)`)+`
 		WHERE ca.content_id IN (?) ORDER BY ca.content_id, ca.relative_path`, bun.List(ids)).Scan(ctx, &rows)
 	if err != nil {
 		return fmt.Errorf("rest: files of content: %w", err)

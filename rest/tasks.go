@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/google/uuid"
 
@@ -138,7 +140,7 @@ func runUpdate(ctx context.Context, env *tasking.Env, a rowArgs) error {
 	if err != nil {
 		return err
 	}
-	return env.DB.Tx(ctx, func(ctx context.Context, tx *models.Tx) error {
+	err = env.DB.Tx(ctx, func(ctx context.Context, tx *models.Tx) error {
 		row, err := tx.Cast(ctx, a.Master, a.ID)
 		if err != nil {
 			return err
@@ -149,6 +151,16 @@ func runUpdate(ctx context.Context, env *tasking.Env, a rowArgs) error {
 		}
 		return tx.Update(ctx, row, columns...)
 	})
+	columns := slices.Collect(maps.Keys(a.Fields))
+	if err != nil || a.Master != models.RepositoryMaster || !slices.ContainsFunc(columns, retains) {
+		return err
+	}
+	return models.Retain(ctx, env.DB, a.ID)
+}
+
+// retains reports whether a column says what of a repository is kept, so that a change of it deletes the rest.
+func retains(column string) bool {
+	return column == "retain_repo_versions" || column == "retain_checkpoints"
 }
 
 func runDelete(ctx context.Context, env *tasking.Env, a rowArgs) error {

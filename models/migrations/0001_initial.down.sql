@@ -23,6 +23,8 @@ DROP TABLE core_distribution;
 --;;
 DROP TABLE core_contentguard;
 --;;
+DROP TABLE core_leftover;
+--;;
 DROP TABLE core_publishedmetadata;
 --;;
 DROP TABLE core_publishedartifact;

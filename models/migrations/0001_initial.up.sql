@@ -99,7 +99,7 @@ CREATE TABLE core_remoteartifact (
   pulp_last_updated {{.time}} NOT NULL,
   pulp_domain_id {{.uuid}} NOT NULL REFERENCES core_domain,
   content_artifact_id {{.uuid}} NOT NULL REFERENCES core_contentartifact ON DELETE CASCADE,
-  remote_id {{.uuid}} NOT NULL REFERENCES core_remote ON DELETE CASCADE,
+  remote_id {{.uuid}} NOT NULL, -- a core_remote, or a core_leftover
   url TEXT NOT NULL,
   size BIGINT,
   md5 TEXT, sha1 TEXT, sha224 TEXT, sha256 TEXT, sha384 TEXT, sha512 TEXT,
@@ -126,6 +126,8 @@ CREATE TABLE core_repository (
   UNIQUE (pulp_domain_id, name)
 );
 --;;
+CREATE INDEX core_repository_remote ON core_repository (remote_id) WHERE remote_id IS NOT NULL;
+--;;
 CREATE TABLE core_repositoryversion (
   pulp_id {{.uuid}} PRIMARY KEY,
   pulp_created {{.time}} NOT NULL,
@@ -139,6 +141,8 @@ CREATE TABLE core_repositoryversion (
   UNIQUE (repository_id, number)
 );
 --;;
+CREATE INDEX core_repositoryversion_base ON core_repositoryversion (base_version_id) WHERE base_version_id IS NOT NULL;
+--;;
 -- Membership by number: version n holds the rows with version_added <= n and version_removed null or > n.
 CREATE TABLE core_repositorycontent (
   repository_id {{.uuid}} NOT NULL REFERENCES core_repository ON DELETE CASCADE,
@@ -151,7 +155,7 @@ CREATE TABLE core_repositorycontent (
 --;;
 -- The condition holds for every row. It keeps planners, as long as they know little of the table, from answering a
 -- question about content with this index: only who repeats the condition gets it.
-CREATE INDEX core_repositorycontent_added ON core_repositorycontent (repository_id, version_added)
+CREATE INDEX core_repositorycontent_added ON core_repositorycontent (repository_id, version_added, content_id)
   WHERE version_added >= 0;
 --;;
 CREATE INDEX core_repositorycontent_removed ON core_repositorycontent (repository_id, version_removed)
@@ -168,11 +172,11 @@ CREATE TABLE core_repositoryversioncount (
   PRIMARY KEY (version_id, pulp_type)
 );
 --;;
--- What a mirroring change has declared so far; emptied when its version ends.
+-- What a mirroring change has declared so far; emptied before its version is complete.
 CREATE TABLE core_versionseen (
-  repository_id {{.uuid}} NOT NULL REFERENCES core_repository ON DELETE CASCADE,
+  version_id {{.uuid}} NOT NULL REFERENCES core_repositoryversion ON DELETE CASCADE,
   content_id {{.uuid}} NOT NULL,
-  PRIMARY KEY (repository_id, content_id)
+  PRIMARY KEY (version_id, content_id)
 ){{if .sqlite}} WITHOUT ROWID{{end}};
 --;;
 CREATE TABLE core_publication (
@@ -184,7 +188,8 @@ CREATE TABLE core_publication (
   complete BOOLEAN NOT NULL DEFAULT FALSE,
   pass_through BOOLEAN NOT NULL DEFAULT FALSE,
   checkpoint BOOLEAN NOT NULL DEFAULT FALSE,
-  repository_version_id {{.uuid}} NOT NULL REFERENCES core_repositoryversion ON DELETE CASCADE
+  -- RESTRICT: a publication has more than a cascade would find, see core_leftover
+  repository_version_id {{.uuid}} NOT NULL REFERENCES core_repositoryversion ON DELETE RESTRICT
 );
 --;;
 CREATE INDEX core_publication_version ON core_publication (repository_version_id);
@@ -193,7 +198,7 @@ CREATE TABLE core_publishedartifact (
   pulp_id {{.uuid}} PRIMARY KEY,
   pulp_created {{.time}} NOT NULL,
   pulp_last_updated {{.time}} NOT NULL,
-  publication_id {{.uuid}} NOT NULL REFERENCES core_publication ON DELETE CASCADE,
+  publication_id {{.uuid}} NOT NULL, -- a core_publication, or a core_leftover
   content_artifact_id {{.uuid}} NOT NULL REFERENCES core_contentartifact ON DELETE CASCADE,
   relative_path TEXT{{.bytewise}} NOT NULL,
   UNIQUE (publication_id, relative_path)
@@ -204,9 +209,15 @@ CREATE INDEX core_publishedartifact_ca ON core_publishedartifact (content_artifa
 CREATE TABLE core_publishedmetadata (
   pulp_id {{.uuid}} PRIMARY KEY REFERENCES core_content ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED,
   pulp_domain_id {{.uuid}} NOT NULL,
-  publication_id {{.uuid}} NOT NULL REFERENCES core_publication ON DELETE CASCADE,
+  publication_id {{.uuid}} NOT NULL, -- a core_publication, or a core_leftover
   relative_path TEXT{{.bytewise}} NOT NULL,
-  UNIQUE (pulp_domain_id, publication_id, relative_path)
+  UNIQUE (publication_id, relative_path, pulp_domain_id)
+);
+--;;
+-- Remotes and publications that are gone while rows that belonged to them are still to be deleted, in batches.
+CREATE TABLE core_leftover (
+  pulp_id {{.uuid}} PRIMARY KEY,
+  master TEXT NOT NULL
 );
 --;;
 CREATE TABLE core_contentguard (
@@ -239,6 +250,21 @@ CREATE TABLE core_distribution (
   UNIQUE (pulp_domain_id, name),
   UNIQUE (pulp_domain_id, base_path)
 );
+--;;
+CREATE INDEX core_distribution_guard ON core_distribution (content_guard_id)
+  WHERE content_guard_id IS NOT NULL;
+--;;
+CREATE INDEX core_distribution_publication ON core_distribution (publication_id)
+  WHERE publication_id IS NOT NULL;
+--;;
+CREATE INDEX core_distribution_remote ON core_distribution (remote_id)
+  WHERE remote_id IS NOT NULL;
+--;;
+CREATE INDEX core_distribution_repository ON core_distribution (repository_id)
+  WHERE repository_id IS NOT NULL;
+--;;
+CREATE INDEX core_distribution_version ON core_distribution (repository_version_id)
+  WHERE repository_version_id IS NOT NULL;
 --;;
 {{if .postgres}}CREATE SEQUENCE core_task_seq;
 --;;
