@@ -53,6 +53,7 @@ type Conn struct {
 	writer chan struct{}
 
 	acquireTimeout time.Duration // of a connection of the pool
+	preparing      bool          // the connections to Postgres keep statements prepared
 }
 
 // openPool returns the pool of a connector's connections, which refuse what is said in the wrong transaction.
@@ -63,7 +64,7 @@ func (c *Conn) openPool(via driver.Connector, wrap func(driver.Conn) (driverConn
 const defaultPoolSize = 16
 
 // Open connects to the database at rawURL: "sqlite:<path>[?_pragma=…]" or "postgres://…". A SQLite file and its folder
-// are created if they do not exist.
+// are created if they do not exist. Parameters of a Postgres URL are those of pgx; see [Statement] for PgBouncer.
 //
 // Errors: Invalid for a URL of another form, Unavailable if the database does not answer.
 func Open(ctx context.Context, rawURL string) (*Conn, error) {
@@ -212,7 +213,10 @@ func openPostgres(ctx context.Context, rawURL string) (*Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("database: open pool: %w: %w", pulperr.Unavailable, err)
 	}
-	c := &Conn{Kind: Postgres, pool: pool, acquireTimeout: acquireTimeout}
+	c := &Conn{
+		Kind: Postgres, pool: pool, acquireTimeout: acquireTimeout,
+		preparing: !strings.Contains(rawURL, "default_query_exec_mode="),
+	}
 	db := c.openPool(stdlib.GetPoolConnector(pool), atMostOnce)
 	db.SetMaxIdleConns(0) // that is the pool's business
 	c.Bun = bun.NewDB(db, pgdialect.New())
