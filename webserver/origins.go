@@ -52,6 +52,15 @@ func parseOrigin(text string) (string, error) {
 	return u.Scheme + "://" + strings.TrimSuffix(strings.TrimSuffix(host, defaultPort), ":"), nil
 }
 
+// CameTo reports whether a request came to an origin, as far as its Host header says: the scheme is known to the proxy
+// alone.
+func CameTo(origin string, r *http.Request) bool {
+	scheme, _, _ := strings.Cut(origin, "://")
+	here, err := parseOrigin(origin)
+	there, err2 := parseOrigin(scheme + "://" + r.Host)
+	return err == nil && err2 == nil && here == there
+}
+
 // Check returns nil for a request that may pass: one with GET, HEAD or OPTIONS, from the server's own origin or a
 // trusted one, or from a client that is not a browser.
 //

@@ -71,3 +71,28 @@ func TestTrustOrigins(t *testing.T) {
 		}
 	}
 }
+
+func TestCameTo(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		origin, host string
+		want         bool
+	}{
+		{"https://content.example", "content.example", true},
+		{"https://content.example", "Content.Example:443", true},
+		{"https://content.example:443", "content.example", true},
+		{"http://content.example:8080", "content.example:8080", true},
+		{"http://content.example:8080", "content.example", false},
+		{"https://content.example", "content.example:8080", false},
+		{"https://content.example", "pulp.example", false},
+		{"https://content.example", "content.example/x", false},
+		{"https://content.example", "", false},
+		{"", "", false},
+	} {
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.Host = tt.host
+		if got := webserver.CameTo(tt.origin, r); got != tt.want {
+			t.Errorf("CameTo(%q, %q) = %t, want %t", tt.origin, tt.host, got, tt.want)
+		}
+	}
+}
