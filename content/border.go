@@ -22,7 +22,8 @@ type border struct {
 	own       *webserver.Guard
 }
 
-func newBorder(o *Options, inner http.Handler) *border {
+// newBorder returns inner behind its border.
+func newBorder(o *Options, inner http.Handler) http.Handler {
 	guard := func(policy string) *webserver.Guard {
 		return &webserver.Guard{
 			Log: o.Log,
@@ -36,9 +37,9 @@ func newBorder(o *Options, inner http.Handler) *border {
 			Panicked: func(w http.ResponseWriter, _ *http.Request) { writeStatus(w, http.StatusInternalServerError, "") },
 		}
 	}
-	return &border{
+	return o.Limits.Handler(&border{
 		inner: o.Origins.Handler(inner), ownOrigin: o.OwnOrigin, foreign: guard(sandbox), own: guard(""),
-	}
+	})
 }
 
 func (b *border) ServeHTTP(w http.ResponseWriter, r *http.Request) {

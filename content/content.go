@@ -65,6 +65,9 @@ type Options struct {
 	// Origins are the other origins whose pages may make a browser send more than GET and HEAD to routes of plugins. Nil
 	// trusts none.
 	Origins *webserver.Origins
+	// Limits are how long clients may keep a connection without sending or taking anything. Nil has the defaults; those
+	// of a handler around the app win.
+	Limits *webserver.Limits
 	// OwnOrigin is an origin, "https://content.example.com", at which browsers reach content and nothing else. What is
 	// requested there is served without the Content-Security-Policy "sandbox", which keeps scripts in files away from
 	// the API. Default: none.
@@ -84,7 +87,7 @@ type App struct {
 	opts      Options
 	redirect  bool
 	mux       *http.ServeMux // nil without routes of plugins
-	border    *border
+	border    http.Handler
 	slots     chan struct{} // one for each fetch that may run
 
 	mu      sync.Mutex
@@ -106,7 +109,7 @@ func New(db *models.DB, store *storage.Store, downloads *download.Pool, opts *Op
 	if db.Domain() == nil {
 		faults = append(faults, errors.New("the database handle is bound to no domain"))
 	}
-	faults = append(faults, a.opts.fill())
+	faults = append(faults, a.opts.fill(), a.opts.Limits.Validate())
 	a.log = a.opts.Log
 	a.slots = make(chan struct{}, a.opts.MaxFetches)
 	a.redirect = (a.opts.RedirectToObjectStorage == nil || *a.opts.RedirectToObjectStorage) && store.CanSign()
