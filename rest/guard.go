@@ -37,6 +37,10 @@ func (a *API) enter(w http.ResponseWriter, r *http.Request) {
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	r = r.WithContext(tasking.WithCID(r.Context(), cid))
 	a.guard.Serve(w, r, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if a.opts.ContentHasOwnOrigin && webserver.CameTo(a.opts.ContentOrigin, r) {
+			a.writeError(w, r, refuse(http.StatusForbidden, "The API is not served at the origin of content."))
+			return
+		}
 		if err := a.opts.Origins.Check(r); err != nil {
 			a.log.WarnContext(r.Context(), "request from another origin refused", "method", r.Method, "path", r.URL.Path,
 				"origin", r.Header.Get("Origin"))

@@ -75,6 +75,16 @@ func TestForgedRequestsForRoutes(t *testing.T) {
 	}
 }
 
+func TestTheOriginOfContentHasNoAPI(t *testing.T) {
+	t.Parallel()
+	db := openDB(t, dbtest.SQLite(t))
+	at := func(host string) func(*http.Request) { return func(r *http.Request) { r.Host = host } }
+	b := setupOn(t, db, &rest.Options{ContentHasOwnOrigin: true}) // which is http://content.example
+	b.do("GET", "status/", nil, at("content.example")).want(403)
+	b.do("GET", "status/", nil, at("pulp.example")).want(200)
+	setupOn(t, db, nil).do("GET", "status/", nil, at("content.example")).want(200)
+}
+
 // TestHeadersOfAnswers has all that can be answered, as a browser would show it.
 func TestHeadersOfAnswers(t *testing.T) {
 	t.Parallel()

@@ -48,6 +48,9 @@ type Options struct {
 	Limits *webserver.Limits
 	// ContentOrigin is scheme and host of the content app, without a trailing slash. Empty makes base_url a path.
 	ContentOrigin string
+	// ContentHasOwnOrigin refuses requests that come to ContentOrigin with 403, for there is no sandbox around served
+	// files there.
+	ContentHasOwnOrigin bool
 	// ContentPathPrefix is the path below which content is served. Default "/pulp/content/".
 	ContentPathPrefix string
 	// AllowedImportPaths are the folders that file:// URLs of remotes may point into. Default none.
