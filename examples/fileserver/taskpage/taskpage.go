@@ -51,7 +51,8 @@ func Handler(q *tasking.Queue, auth rest.Authenticator, opts *Options) http.Hand
 	mux.HandleFunc("POST /cancel", p.cancel)
 	mux.Handle("GET /style.css", http.FileServerFS(files))
 	mux.Handle("GET /page.js", http.FileServerFS(files))
-	return p.guard(opts.Origins.Handler(mux))
+	guard := &webserver.Guard{Log: p.log} // for panics
+	return guard.Handler(p.guard(opts.Origins.Handler(mux)))
 }
 
 // page is the handler with what it needs.
