@@ -244,8 +244,8 @@ func (a *App) openParts(ctx context.Context, b *blueprint, opts *Options) error 
 func (a *App) API() http.Handler { return a.api }
 
 // Content returns the content app as a plain handler. Mount it where CONTENT_PATH_PREFIX says, and at the content
-// routes of plugins. In any server it keeps served files from acting on its origin, see [content.App.ServeHTTP], and ends
-// transfers that do not move, see [App.Limits].
+// routes of plugins. In any server it keeps served files from acting on its origin, see [content.App.ServeHTTP], and
+// ends transfers that do not move, see [App.Limits].
 func (a *App) Content() http.Handler { return a.content }
 
 // Work executes tasks, slots at a time, until ctx is done; then it lets running ones finish for TASK_GRACE_INTERVAL.

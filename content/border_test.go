@@ -1,11 +1,12 @@
 package content_test
 
 import (
-	"bytes"
 	"io"
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -37,7 +38,8 @@ func TestPolicies(t *testing.T) {
 	)
 	upstream := newUpstream(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "upstream") })
 	o := &siteOptions{Options: content.Options{OwnOrigin: "http://content.example", Routes: []content.Route{
-		{Pattern: "/careless/", Handler: http.HandlerFunc(careless)}, {Pattern: "/strict", Handler: http.HandlerFunc(strict)},
+		{Pattern: "/careless/", Handler: http.HandlerFunc(careless)},
+		{Pattern: "/strict", Handler: http.HandlerFunc(strict)},
 		{Pattern: "/broken", Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("broken") })},
 	}}}
 	each(t, o, func(t *testing.T, s *site) {
@@ -94,23 +96,23 @@ func TestPolicies(t *testing.T) {
 
 func TestRoutesRefuseOtherOrigins(t *testing.T) {
 	t.Parallel()
-	changed := 0
+	var changed atomic.Int32
 	origins, err := webserver.TrustOrigins("https://console.example")
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := newSite(t, sqlite(t), &siteOptions{Options: content.Options{Origins: origins, Routes: []content.Route{{
-		Pattern: "/upload", Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { changed++ }),
+		Pattern: "/upload", Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { changed.Add(1) }),
 	}}}})
 	for origin, want := range map[string]int{"": 200, "https://console.example": 200, "https://evil.example": 403, "null": 403} {
 		header := []string{}
 		if origin != "" {
 			header = []string{"Origin", origin, "Sec-Fetch-Site", "cross-site"}
 		}
-		before := changed
+		before := changed.Load()
 		got := s.do("POST", "/upload", header...)
-		if got.StatusCode != want || (changed > before) != (want == 200) {
-			t.Errorf("origin %q: %s %s, changed %t, want %d", origin, got.Status, got.body, changed > before, want)
+		if got.StatusCode != want || (changed.Load() > before) != (want == 200) {
+			t.Errorf("origin %q: %s %s, changed %t, want %d", origin, got.Status, got.body, changed.Load() > before, want)
 		}
 		if want == 403 && got.Header.Get("Content-Type") != "application/json" {
 			t.Errorf("refusal = %v %s", got.Header, got.body)
@@ -118,9 +120,33 @@ func TestRoutesRefuseOtherOrigins(t *testing.T) {
 	}
 }
 
+// record is a log that several goroutines write and read.
+type record struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (r *record) Write(p []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.text.Write(p)
+}
+
+func (r *record) String() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.text.String()
+}
+
+func (r *record) Reset() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.text.Reset()
+}
+
 func TestPanicsOfPlugins(t *testing.T) {
 	t.Parallel()
-	var log bytes.Buffer
+	var log record
 	s := newSite(t, sqlite(t), &siteOptions{Options: content.Options{
 		Log: slog.New(slog.NewTextHandler(&log, nil)),
 		Routes: []content.Route{
@@ -141,11 +167,11 @@ func TestPanicsOfPlugins(t *testing.T) {
 		log.Reset()
 		got := s.get(path, "Token", "panic")
 		if got.StatusCode != 500 || got.body != "500: Internal Server Error" || !strings.Contains(log.String(), "boom") {
-			t.Errorf("GET %s = %d %q, log %s", path, got.StatusCode, got.body, &log)
+			t.Errorf("GET %s = %d %q, log %s", path, got.StatusCode, got.body, log.String())
 		}
 	}
 	log.Reset()
 	if got, err := s.try("GET", "/within"); err == nil && got.err == nil || !strings.Contains(log.String(), "boom") {
-		t.Errorf("GET = %+v %v, want a connection that is cut; log %s", got, err, &log)
+		t.Errorf("GET = %+v %v, want a connection that is cut; log %s", got, err, log.String())
 	}
 }

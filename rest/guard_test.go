@@ -1,7 +1,6 @@
 package rest_test
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 	"log/slog"
@@ -111,12 +110,20 @@ func TestHeadersOfAnswers(t *testing.T) {
 	}
 }
 
+// toChannel is a log of one record.
+type toChannel chan string
+
+func (c toChannel) Write(p []byte) (int, error) {
+	c <- string(p)
+	return len(p), nil
+}
+
 // TestPanicsWithinAStream must not add an answer to what was sent already.
 func TestPanicsWithinAStream(t *testing.T) {
 	t.Parallel()
-	var log bytes.Buffer
+	logged := make(chan string, 1)
 	b := setupOn(t, openDB(t, dbtest.SQLite(t)), &rest.Options{
-		Log: slog.New(slog.NewTextHandler(&log, nil)),
+		Log: slog.New(slog.NewTextHandler(toChannel(logged), nil)),
 		Routes: []rest.Route{{Path: "/events", Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			_, _ = io.WriteString(w, "data: 1\n\n")
 			_ = http.NewResponseController(w).Flush()
@@ -128,8 +135,8 @@ func TestPanicsWithinAStream(t *testing.T) {
 	if err == nil || string(got) != "data: 1\n\n" {
 		t.Errorf("stream = %q, %v, want a cut after the first event", got, err)
 	}
-	if !strings.Contains(log.String(), "boom") {
-		t.Errorf("log = %s", &log)
+	if text := <-logged; !strings.Contains(text, "boom") {
+		t.Errorf("log = %s", text)
 	}
 }
 

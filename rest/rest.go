@@ -178,8 +178,8 @@ func (a *API) setDefaults() (faults []error) {
 	return faults
 }
 
-// ServeHTTP answers a request. It panics with [http.ErrAbortHandler], as handlers do to cut the connection, if a handler
-// panics when part of the answer was sent already.
+// ServeHTTP answers a request. It panics with [http.ErrAbortHandler], as handlers do to cut the connection, if a
+// handler panics when part of the answer was sent already.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	// A host that routes with chi has left its own state in the context; ours starts with the whole path.
 	ctx := context.WithValue(r.Context(), chi.RouteCtxKey, nil)

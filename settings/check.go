@@ -72,7 +72,8 @@ func (c *Core) checkWeb(ck *checker) {
 		ck.want(!ok || !c.ContentHasOwnOrigin || u.Path == "", "CONTENT_ORIGIN",
 			"has a path; with CONTENT_HAS_OWN_ORIGIN it must be scheme and host only")
 	}
-	ck.want(!c.ContentHasOwnOrigin || c.ContentOrigin != "", "CONTENT_HAS_OWN_ORIGIN", "needs CONTENT_ORIGIN, which is empty")
+	ck.want(!c.ContentHasOwnOrigin || c.ContentOrigin != "", "CONTENT_HAS_OWN_ORIGIN",
+		"needs CONTENT_ORIGIN, which is empty")
 	_, err := webserver.TrustOrigins(c.CSRFTrustedOrigins...)
 	ck.want(err == nil, "CSRF_TRUSTED_ORIGINS", fmt.Sprint("is wrong: ", err))
 	ck.want(len(c.AllowedHosts) > 0, "ALLOWED_HOSTS", "is empty, so no request could be accepted")

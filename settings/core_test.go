@@ -29,7 +29,8 @@ func TestCoreUnits(t *testing.T) {
 	want := []any{
 		45 * time.Second, 2 * time.Minute, 2 * time.Hour, int64(3 << 20), 7 * time.Second, 9, "https://h", 30 * time.Second,
 		[]hashlib.Algorithm{hashlib.SHA256, hashlib.MD5},
-		[]string{"/srv/import"}, 90 * time.Second,
+		[]string{"/srv/import"},
+		90 * time.Second,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("Core() (-want +got):\n%s", diff)

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/pulpgo/pulpcore/webserver"
@@ -40,6 +41,24 @@ func TestGuardSealsEveryAnswer(t *testing.T) {
 			}
 		})
 	}
+}
+
+// record is a log that several goroutines write and read.
+type record struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (r *record) Write(p []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.text.Write(p)
+}
+
+func (r *record) String() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.text.String()
 }
 
 func TestPanics(t *testing.T) {
@@ -81,7 +100,7 @@ func TestPanics(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			var log bytes.Buffer
+			var log record
 			g := &webserver.Guard{
 				Log: slog.New(slog.NewTextHandler(&log, nil)),
 				Panicked: func(w http.ResponseWriter, _ *http.Request) {
@@ -105,7 +124,7 @@ func TestPanics(t *testing.T) {
 			}
 			logged := strings.Contains(log.String(), "boom") && strings.Contains(log.String(), "guard_test.go")
 			if logged != tt.logged || bytes.Contains(body, []byte("boom")) {
-				t.Errorf("log = %s, body = %s", &log, body)
+				t.Errorf("log = %s, body = %s", log.String(), body)
 			}
 		})
 	}

@@ -68,7 +68,8 @@ func (l *Limits) Validate() error {
 		{"IdleTimeout", l.IdleTimeout},
 	} {
 		if limit.value < 0 {
-			faults = append(faults, fmt.Errorf("%s is %s; it must be more than 0, or 0 for the default", limit.name, limit.value))
+			faults = append(faults, fmt.Errorf("%s is %s; it must be at least 0, which is the default",
+				limit.name, limit.value))
 		}
 	}
 	if err := errors.Join(faults...); err != nil {

@@ -77,7 +77,8 @@ func (o *Origins) Check(r *http.Request) error {
 		return pulperr.Public(pulperr.Forbidden,
 			"The browser sent this request on behalf of another site, which may be a forgery.")
 	}
-	return pulperr.Public(pulperr.Forbidden, "The origin %q is not trusted. If it is yours, add it to CSRF_TRUSTED_ORIGINS.",
+	return pulperr.Public(pulperr.Forbidden,
+		"The origin %q is not trusted. If it is yours, add it to CSRF_TRUSTED_ORIGINS.",
 		strings.ToValidUTF8(origin, "\uFFFD"))
 }
 

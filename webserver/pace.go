@@ -76,7 +76,7 @@ func (b *pacedBody) Read(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.reading = false
-	if err == io.EOF { //nolint:errorlint // a reader returns it as it is
+	if err == io.EOF {
 		b.done = true
 	}
 	if !b.done { // if it is, the server has lifted the deadline already

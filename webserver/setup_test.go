@@ -73,21 +73,6 @@ func (c *client) send(text string) {
 	}
 }
 
-// answer reads an answer with its body.
-func (c *client) answer() (*http.Response, string) {
-	c.t.Helper()
-	res, err := http.ReadResponse(c.in, nil)
-	if err != nil {
-		c.t.Fatalf("read the answer: %v", err)
-	}
-	defer res.Body.Close()
-	body, err := io.ReadAll(res.Body)
-	if err != nil {
-		c.t.Fatalf("read the body: %v", err)
-	}
-	return res, string(body)
-}
-
 // closed waits until the server closes the connection.
 func (c *client) closed() {
 	c.t.Helper()
