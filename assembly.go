@@ -106,6 +106,10 @@ func workerName(template string) string {
 
 func contentOptions(a *App, b *blueprint) *content.Options {
 	core := a.set.Core()
+	ownOrigin := ""
+	if core.ContentHasOwnOrigin {
+		ownOrigin = core.ContentOrigin
+	}
 	return &content.Options{
 		Prefix:                  core.ContentPathPrefix,
 		Routes:                  b.content,
@@ -115,21 +119,27 @@ func contentOptions(a *App, b *blueprint) *content.Options {
 		FailureCooldown:         core.RemoteContentFetchFailureCooldown,
 		AllowedImportPaths:      core.AllowedImportPaths,
 		WorkDir:                 core.WorkingDirectory,
+		Origins:                 a.origins,
+		OwnOrigin:               ownOrigin,
+		Limits:                  a.Limits(),
 	}
 }
 
 func restOptions(a *App, b *blueprint) *rest.Options {
 	core := a.set.Core()
 	return &rest.Options{
-		Root:               core.APIRoot,
-		Views:              b.views,
-		Routes:             b.routes,
-		Versions:           a.versions,
-		ContentOrigin:      core.ContentOrigin,
-		ContentPathPrefix:  core.ContentPathPrefix,
-		AllowedImportPaths: core.AllowedImportPaths,
-		PageSize:           core.PageSize,
-		CacheConnected:     func(ctx context.Context) bool { return a.queue.Ping(ctx) == nil },
-		Log:                a.log,
+		Root:                core.APIRoot,
+		Views:               b.views,
+		Routes:              b.routes,
+		Versions:            a.versions,
+		Origins:             a.origins,
+		Limits:              a.Limits(),
+		ContentOrigin:       core.ContentOrigin,
+		ContentHasOwnOrigin: core.ContentHasOwnOrigin,
+		ContentPathPrefix:   core.ContentPathPrefix,
+		AllowedImportPaths:  core.AllowedImportPaths,
+		PageSize:            core.PageSize,
+		CacheConnected:      func(ctx context.Context) bool { return a.queue.Ping(ctx) == nil },
+		Log:                 a.log,
 	}
 }

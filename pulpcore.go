@@ -40,6 +40,7 @@ import (
 	"github.com/pulpgo/pulpcore/settings"
 	"github.com/pulpgo/pulpcore/storage"
 	"github.com/pulpgo/pulpcore/tasking"
+	"github.com/pulpgo/pulpcore/webserver"
 )
 
 // App is a content server: everything that a set of plugins and settings make together. Make one with [Open]. Its
@@ -57,6 +58,8 @@ type App struct {
 	content   *content.App
 
 	opts Options // for the workers
+
+	origins *webserver.Origins
 
 	contentRoutes *http.ServeMux // the patterns of plugins' content routes
 
@@ -187,9 +190,9 @@ func (a *App) openDatabase(ctx context.Context, b *blueprint) error {
 
 func (a *App) openParts(ctx context.Context, b *blueprint, opts *Options) error {
 	core := a.set.Core()
+	var err error
 	a.store = opts.Store
 	if a.store == nil {
-		var err error
 		a.store, err = storage.Open(ctx, core.StorageURL.Reveal(), &storage.Options{Checksums: core.Checksums, Log: a.log})
 		if err != nil {
 			return err
@@ -198,6 +201,9 @@ func (a *App) openParts(ctx context.Context, b *blueprint, opts *Options) error 
 	}
 	if err := os.MkdirAll(core.WorkingDirectory, 0o700); err != nil {
 		return fmt.Errorf("pulpcore: WORKING_DIRECTORY: %w: %w", pulperr.Unavailable, err)
+	}
+	if a.origins, err = webserver.TrustOrigins(core.CSRFTrustedOrigins...); err != nil {
+		return err
 	}
 	a.downloads = download.NewPool(0)
 	a.closers = append(a.closers, a.downloads.Close)
@@ -222,7 +228,8 @@ func (a *App) openParts(ctx context.Context, b *blueprint, opts *Options) error 
 	if err != nil {
 		return err
 	}
-	a.api, a.bindings = onlyHosts(core.AllowedHosts, api), append(b.tasks, rest.Tasks()...)
+	a.api = a.Limits().Handler(onlyHosts(core.AllowedHosts, api))
+	a.bindings = append(b.tasks, rest.Tasks()...)
 	if _, err := a.Worker(-1); err != nil { // it starts nothing: faults of the tasks show here
 		return err
 	}
@@ -232,11 +239,13 @@ func (a *App) openParts(ctx context.Context, b *blueprint, opts *Options) error 
 	return nil
 }
 
-// API returns the REST API as a plain handler. Mount it where API_ROOT says, and at the routes of plugins beside it.
+// API returns the REST API as a plain handler. Mount it where API_ROOT says, and at the routes of plugins beside it. In
+// any server it refuses forged requests, see [App.Origins], and ends transfers that do not move, see [App.Limits].
 func (a *App) API() http.Handler { return a.api }
 
 // Content returns the content app as a plain handler. Mount it where CONTENT_PATH_PREFIX says, and at the content
-// routes of plugins.
+// routes of plugins. In any server it keeps served files from acting on its origin, see [content.App.ServeHTTP], and
+// ends transfers that do not move, see [App.Limits].
 func (a *App) Content() http.Handler { return a.content }
 
 // Work executes tasks, slots at a time, until ctx is done; then it lets running ones finish for TASK_GRACE_INTERVAL.
@@ -256,7 +265,7 @@ func (a *App) Run(ctx context.Context) error {
 	return Together(ctx,
 		func(ctx context.Context) error { return a.Heartbeat(ctx, "api") },
 		func(ctx context.Context) error { return a.Heartbeat(ctx, "content") },
-		func(ctx context.Context) error { return Serve(ctx, a.set.Core().Listen, a.Handler()) },
+		func(ctx context.Context) error { return a.Serve(ctx, a.set.Core().Listen, a.Handler()) },
 		func(ctx context.Context) error { return a.Work(ctx, 0) },
 	)
 }
@@ -285,6 +294,21 @@ func (a *App) Store() *storage.Store { return a.store }
 
 // Queue returns where tasks are dispatched to.
 func (a *App) Queue() *tasking.Queue { return a.queue }
+
+// Origins returns who may make a browser change something, from CSRF_TRUSTED_ORIGINS. API and content app ask it
+// themselves; a host puts its handler around pages of its own that change something.
+func (a *App) Origins() *webserver.Origins { return a.origins }
+
+// Limits returns how long a client may keep a connection without moving, from HTTP_BODY_TIMEOUT and its kin. API and
+// content app keep them in any server. A host with a server of its own makes that by [webserver.Limits.Server], or sets
+// ReadHeaderTimeout and IdleTimeout and puts [webserver.Limits.Handler] around its other handlers.
+func (a *App) Limits() *webserver.Limits {
+	core := a.set.Core()
+	return &webserver.Limits{
+		HeaderTimeout: core.HTTPHeaderTimeout, BodyTimeout: core.HTTPBodyTimeout,
+		SendTimeout: core.HTTPSendTimeout, IdleTimeout: core.HTTPIdleTimeout,
+	}
+}
 
 // Settings returns the settings with what the plugins added.
 func (a *App) Settings() *settings.Set { return a.set }

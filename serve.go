@@ -13,6 +13,7 @@ import (
 
 	"github.com/pulpgo/pulpcore/pulperr"
 	"github.com/pulpgo/pulpcore/rest"
+	"github.com/pulpgo/pulpcore/webserver"
 )
 
 // Together runs functions that live until ctx is done, side by side. When one of them returns early, with an error or
@@ -31,31 +32,47 @@ func Together(ctx context.Context, fns ...func(ctx context.Context) error) error
 	return group.Wait()
 }
 
-// Serve serves h on a TCP address, such as ":24817", until ctx is done; then it ends streams of events and waits
-// for other requests in flight, for 30 seconds at most.
+// Serve is [App.Serve] with the defaults of all limits, for programs that serve something else.
 //
 // Errors: Unavailable if the address cannot be listened on.
 func Serve(ctx context.Context, addr string, h http.Handler) error {
+	return listenAndServe(ctx, nil, addr, h)
+}
+
+// ServeOn is [Serve] on a listener that the caller made, for example on port 0. It closes the listener.
+func ServeOn(ctx context.Context, l net.Listener, h http.Handler) error {
+	return serveOn(ctx, nil, l, h)
+}
+
+// Serve serves h, which may be one of the App's handlers or have them inside, on a TCP address, such as ":24817", until
+// ctx is done; then it ends streams of events and waits for other requests in flight, for 30 seconds at most. It keeps
+// the limits of [App.Limits] for all of h.
+//
+// Errors: Unavailable if the address cannot be listened on.
+func (a *App) Serve(ctx context.Context, addr string, h http.Handler) error {
+	return listenAndServe(ctx, a.Limits(), addr, h)
+}
+
+// ServeOn is [App.Serve] on a listener that the caller made, for example on port 0. It closes the listener.
+func (a *App) ServeOn(ctx context.Context, l net.Listener, h http.Handler) error {
+	return serveOn(ctx, a.Limits(), l, h)
+}
+
+func listenAndServe(ctx context.Context, limits *webserver.Limits, addr string, h http.Handler) error {
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
 	if err != nil {
 		return fmt.Errorf("pulpcore: serve: %w: %w", pulperr.Unavailable, err)
 	}
-	return ServeOn(ctx, l, h)
+	return serveOn(ctx, limits, l, h)
 }
 
 // drainTime is how long requests in flight may take when a server ends.
 const drainTime = 30 * time.Second
 
-// ServeOn is [Serve] on a listener that the caller made, for example on port 0. It closes the listener.
-func ServeOn(ctx context.Context, l net.Listener, h http.Handler) error {
-	srv := &http.Server{
-		Handler:           h,
-		ReadHeaderTimeout: 30 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    64 << 10, // a proxy may pass a client certificate in a header
-		BaseContext: func(net.Listener) context.Context { // whose streams end before requests are waited for
-			return rest.WithDrain(context.Background(), ctx)
-		},
+func serveOn(ctx context.Context, limits *webserver.Limits, l net.Listener, h http.Handler) error {
+	srv := limits.Server(h)
+	srv.BaseContext = func(net.Listener) context.Context { // whose streams end before requests are waited for
+		return rest.WithDrain(context.Background(), ctx)
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- srv.Serve(l) }()

@@ -29,6 +29,7 @@ import (
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
 	"github.com/pulpgo/pulpcore/storage"
+	"github.com/pulpgo/pulpcore/webserver"
 )
 
 // Defaults of the fields of [Options].
@@ -61,6 +62,17 @@ type Options struct {
 	WorkDir            string
 	AllowedImportPaths []string // directories that file URLs of remotes may point below
 
+	// Origins are the other origins whose pages may make a browser send more than GET and HEAD to routes of plugins. Nil
+	// trusts none.
+	Origins *webserver.Origins
+	// Limits are how long clients may keep a connection without sending or taking anything. Nil has the defaults; those
+	// of a handler around the app win.
+	Limits *webserver.Limits
+	// OwnOrigin is an origin, "https://content.example.com", at which browsers reach content and nothing else. What is
+	// requested there is served without the Content-Security-Policy "sandbox", which keeps scripts in files away from
+	// the API. Default: none.
+	OwnOrigin string
+
 	// ContentTypes are added to the table of content types, by file name extension with its dot in lower case.
 	ContentTypes map[string]string
 }
@@ -75,7 +87,8 @@ type App struct {
 	opts      Options
 	redirect  bool
 	mux       *http.ServeMux // nil without routes of plugins
-	slots     chan struct{}  // one for each fetch that may run
+	border    http.Handler
+	slots     chan struct{} // one for each fetch that may run
 
 	mu      sync.Mutex
 	closed  bool
@@ -96,11 +109,12 @@ func New(db *models.DB, store *storage.Store, downloads *download.Pool, opts *Op
 	if db.Domain() == nil {
 		faults = append(faults, errors.New("the database handle is bound to no domain"))
 	}
-	faults = append(faults, a.opts.fill())
+	faults = append(faults, a.opts.fill(), a.opts.Limits.Validate())
 	a.log = a.opts.Log
 	a.slots = make(chan struct{}, a.opts.MaxFetches)
 	a.redirect = (a.opts.RedirectToObjectStorage == nil || *a.opts.RedirectToObjectStorage) && store.CanSign()
 	faults = append(faults, a.mount(a.opts.Routes))
+	a.border = newBorder(&a.opts, http.HandlerFunc(a.serveAll))
 	if err := errors.Join(faults...); err != nil {
 		return nil, fmt.Errorf("content: %w: %w", pulperr.Invalid, err)
 	}
@@ -153,8 +167,14 @@ func (a *App) DB() *models.DB { return a.db }
 func (a *App) Store() *storage.Store { return a.store }
 
 // ServeHTTP answers a request. It panics with [http.ErrAbortHandler], as handlers do to cut the connection, if a file
-// turns out to be wrong or incomplete when part of it was sent already.
-func (a *App) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+// turns out to be wrong or incomplete when part of it was sent already, or if a handler panics then.
+//
+// Every answer, also of a plugin's handler or route, has X-Content-Type-Options: nosniff and, unless it is
+// Options.OwnOrigin that was asked, Content-Security-Policy: sandbox. A handler can add policies and cannot take these
+// away.
+func (a *App) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.border.ServeHTTP(w, r) }
+
+func (a *App) serveAll(w http.ResponseWriter, r *http.Request) {
 	if a.mux != nil && a.routable(r.URL.Path) {
 		a.mux.ServeHTTP(w, r)
 		return

@@ -71,7 +71,7 @@ func writeStatus(w http.ResponseWriter, status int, text string) {
 	body := strconv.Itoa(status) + ": " + text
 	h := w.Header()
 	h.Set("Content-Type", "text/plain; charset=utf-8")
-	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Content-Security-Policy", ownPages)
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
 	_, _ = io.WriteString(w, body)

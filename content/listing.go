@@ -125,6 +125,7 @@ func writeListing(w http.ResponseWriter, title string, parent bool, page *models
 	}
 	b.WriteString("</body>\n</html>\n")
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Content-Security-Policy", ownPages)
 	w.Header().Set("Content-Length", strconv.Itoa(b.Len()))
 	_, _ = w.Write(b.Bytes())
 }

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"testing"
 
 	"github.com/johannesboyne/gofakes3"
@@ -43,6 +44,10 @@ func TestRedirectToObjectStorage(t *testing.T) {
 		got := s.get("/pulp/content/x/dir/%C3%BC%20b.tar.gz")
 		if got.StatusCode != 302 || got.Header.Get("X-PULP-ARTIFACT-SIZE") != "10" {
 			t.Fatalf("GET = %d, %v", got.StatusCode, got.Header)
+		}
+		policies := got.Header["Content-Security-Policy"]
+		if !slices.Contains(policies, "sandbox allow-downloads") || got.Header.Get("X-Content-Type-Options") != "nosniff" {
+			t.Errorf("GET = %v, want a sandbox", got.Header)
 		}
 		to, err := url.Parse(got.Header.Get("Location"))
 		s.must(err)

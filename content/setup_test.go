@@ -96,6 +96,8 @@ func (g *Guard) Permit(_ context.Context, r *http.Request) error {
 		return nil
 	case "":
 		return pulperr.Public(pulperr.Unauthorized, "Who are you?")
+	case "panic":
+		panic("boom")
 	case "broken":
 		return fmt.Errorf("guard: %w", pulperr.NotFound)
 	default:
@@ -348,6 +350,9 @@ func (s *site) try(method, path string, header ...string) (*reply, error) {
 	req.URL.Opaque = "//" + req.URL.Host + path
 	for i := 0; i < len(header); i += 2 {
 		req.Header.Set(header[i], header[i+1])
+		if header[i] == "Host" {
+			req.URL.Opaque = "//" + header[i+1] + path
+		}
 	}
 	resp, err := client.Do(req)
 	if err != nil {

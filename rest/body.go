@@ -9,6 +9,7 @@ import (
 	"mime/multipart"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 	"unicode/utf8"
 )
@@ -183,6 +184,9 @@ func readMultipart(w http.ResponseWriter, r *http.Request, boundary string, onFi
 func readFault(err error, text string) error {
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return err
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return refuse(http.StatusRequestTimeout, "The request body did not arrive in time.")
 	}
 	return refuse(http.StatusBadRequest, text)
 }

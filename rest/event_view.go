@@ -23,8 +23,6 @@ const (
 	keepAlive = 15 * time.Second
 	// streamLife is how long a stream lasts at most. A client that comes back is asked again who it is.
 	streamLife = time.Hour
-	// streamPatience is how long a client may take to accept what it is sent.
-	streamPatience = 30 * time.Second
 )
 
 type drainKey struct{}
@@ -158,12 +156,8 @@ func (s *eventStream) begin() error {
 	return s.write([]byte("retry: 2000\n\n"))
 }
 
-// write sends text within the time a client has; the deadline also lifts one that the server has for whole answers.
+// write sends text at once. A client that does not take it is cut off by Options.Limits.
 func (s *eventStream) write(text []byte) error {
-	err := s.rc.SetWriteDeadline(time.Now().Add(streamPatience))
-	if err != nil && !errors.Is(err, http.ErrNotSupported) {
-		return err
-	}
 	if _, err := s.w.Write(text); err != nil {
 		return err
 	}

@@ -3,42 +3,52 @@ package rest
 import (
 	"context"
 	"encoding/hex"
-	"fmt"
 	"net/http"
-	"runtime/debug"
 
 	"github.com/google/uuid"
 
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/tasking"
+	"github.com/pulpgo/pulpcore/webserver"
 )
 
-// guard answers a request with next: it gives it a correlation id, puts the headers that every answer has, and turns a
-// panic into an answer.
-func (a *API) guard(w http.ResponseWriter, r *http.Request, next http.Handler) {
+// newGuard returns what stands around the router: it seals answers, and turns a panic into one.
+func (a *API) newGuard() *webserver.Guard {
+	return &webserver.Guard{
+		Log:  a.log,
+		Seal: func(h http.Header) { h.Set("X-Content-Type-Options", "nosniff") },
+		Panicked: func(w http.ResponseWriter, _ *http.Request) {
+			writeJSON(w, http.StatusInternalServerError, detail{"Internal error."})
+		},
+	}
+}
+
+// enter is the first to see a request: it gives it a correlation id, puts the headers that every answer has unless its
+// handler decides otherwise, and refuses what another site made a browser send.
+func (a *API) enter(w http.ResponseWriter, r *http.Request) {
 	cid := correlationID(r.Header.Get("Correlation-ID"))
 	h := w.Header()
 	h.Set("Correlation-ID", cid)
 	h.Set("Access-Control-Expose-Headers", "Correlation-ID")
 	h.Set("Vary", "Accept")
 	h.Set("X-Frame-Options", "DENY")
-	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
 	h.Set("Referrer-Policy", "same-origin")
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	r = r.WithContext(tasking.WithCID(r.Context(), cid))
-	defer func() {
-		p := recover()
-		if p == nil {
+	a.guard.Serve(w, r, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if a.opts.ContentHasOwnOrigin && webserver.CameTo(a.opts.ContentOrigin, r) {
+			a.writeError(w, r, refuse(http.StatusForbidden, "The API is not served at the origin of content."))
 			return
 		}
-		if p == http.ErrAbortHandler { //nolint:errorlint // net/http compares it this way
-			panic(p)
+		if err := a.opts.Origins.Check(r); err != nil {
+			a.log.WarnContext(r.Context(), "request from another origin refused", "method", r.Method, "path", r.URL.Path,
+				"origin", r.Header.Get("Origin"))
+			a.writeError(w, r, err)
+			return
 		}
-		a.log.ErrorContext(r.Context(), "handler panicked", "method", r.Method, "path", r.URL.Path,
-			"panic", fmt.Sprint(p), "stack", string(debug.Stack()))
-		writeJSON(w, http.StatusInternalServerError, detail{"Internal error."})
-	}()
-	next.ServeHTTP(w, r)
+		a.router.ServeHTTP(w, r)
+	}))
 }
 
 // correlationID returns the client's id if it is 32 hex characters or a UUID, else a new one.

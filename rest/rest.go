@@ -24,6 +24,7 @@ import (
 	"github.com/pulpgo/pulpcore/pulperr"
 	"github.com/pulpgo/pulpcore/storage"
 	"github.com/pulpgo/pulpcore/tasking"
+	"github.com/pulpgo/pulpcore/webserver"
 )
 
 // Options are the parts of an [API] that have defaults.
@@ -39,8 +40,17 @@ type Options struct {
 	Versions map[string]string
 	// Auth finds out who sends a request. Default [BasicAuth].
 	Auth Authenticator
+	// Origins are the other origins whose pages may make a browser change something. Requests from elsewhere with another
+	// method than GET, HEAD and OPTIONS are answered with 403, those for Routes too. Nil trusts none.
+	Origins *webserver.Origins
+	// Limits are how long clients may keep a connection without sending or taking anything. Nil has the defaults; those
+	// of a handler around the API win.
+	Limits *webserver.Limits
 	// ContentOrigin is scheme and host of the content app, without a trailing slash. Empty makes base_url a path.
 	ContentOrigin string
+	// ContentHasOwnOrigin refuses requests that come to ContentOrigin with 403, for there is no sandbox around served
+	// files there.
+	ContentHasOwnOrigin bool
 	// ContentPathPrefix is the path below which content is served. Default "/pulp/content/".
 	ContentPathPrefix string
 	// AllowedImportPaths are the folders that file:// URLs of remotes may point into. Default none.
@@ -83,6 +93,8 @@ type API struct {
 	schemas schemas
 	ops     []*operation
 	router  *chi.Mux
+	guard   *webserver.Guard
+	limited http.Handler // all of it, for clients that move
 	docs    *documents
 	streams chan struct{} // a token for each stream of events
 	alive   time.Duration // how often streams say that they are there
@@ -148,6 +160,7 @@ func (a *API) setDefaults() (faults []error) {
 	}
 	a.alive = keepAlive
 	a.streams = make(chan struct{}, max(0, o.EventStreams))
+	faults = append(faults, o.Limits.Validate())
 	if a.db.Domain() == nil {
 		faults = append(faults, errors.New("the database handle is bound to no domain"))
 	}
@@ -155,6 +168,8 @@ func (a *API) setDefaults() (faults []error) {
 	if a.log == nil {
 		a.log = slog.New(slog.DiscardHandler)
 	}
+	a.guard = a.newGuard()
+	a.limited = o.Limits.Handler(http.HandlerFunc(a.enter))
 	a.auth = o.Auth
 	if a.auth == nil {
 		a.auth = BasicAuth(a.db)
@@ -163,9 +178,10 @@ func (a *API) setDefaults() (faults []error) {
 	return faults
 }
 
-// ServeHTTP answers a request.
+// ServeHTTP answers a request. It panics with [http.ErrAbortHandler], as handlers do to cut the connection, if a
+// handler panics when part of the answer was sent already.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	// A host that routes with chi has left its own state in the context; ours starts with the whole path.
 	ctx := context.WithValue(r.Context(), chi.RouteCtxKey, nil)
-	a.guard(w, r.WithContext(ctx), a.router)
+	a.limited.ServeHTTP(w, r.WithContext(ctx))
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/pulpgo/pulpcore/hashlib"
 	"github.com/pulpgo/pulpcore/pulperr"
+	"github.com/pulpgo/pulpcore/webserver"
 )
 
 // checker collects what validators say, with the layer that each wrong value came from.
@@ -68,7 +69,13 @@ func (c *Core) checkWeb(ck *checker) {
 		ck.want(ok, "CONTENT_ORIGIN", "is not http:// or https:// and a host")
 		ck.want(!ok || u.User == nil && u.RawQuery == "" && u.Fragment == "", "CONTENT_ORIGIN",
 			"has more than scheme, host and path")
+		ck.want(!ok || !c.ContentHasOwnOrigin || u.Path == "", "CONTENT_ORIGIN",
+			"has a path; with CONTENT_HAS_OWN_ORIGIN it must be scheme and host only")
 	}
+	ck.want(!c.ContentHasOwnOrigin || c.ContentOrigin != "", "CONTENT_HAS_OWN_ORIGIN",
+		"needs CONTENT_ORIGIN, which is empty")
+	_, err := webserver.TrustOrigins(c.CSRFTrustedOrigins...)
+	ck.want(err == nil, "CSRF_TRUSTED_ORIGINS", fmt.Sprint("is wrong: ", err))
 	ck.want(len(c.AllowedHosts) > 0, "ALLOWED_HOSTS", "is empty, so no request could be accepted")
 	ck.want(c.PageSize >= 1, "PAGE_SIZE", "is less than 1")
 	ck.want(c.Workers >= 0, "WORKERS", "is negative")
@@ -94,6 +101,10 @@ func (c *Core) checkNumbers(ck *checker) {
 		{"API_APP_TTL", c.APIAppTTL},
 		{"CONTENT_APP_TTL", c.ContentAppTTL},
 		{"WORKER_TTL", c.WorkerTTL},
+		{"HTTP_HEADER_TIMEOUT", c.HTTPHeaderTimeout},
+		{"HTTP_BODY_TIMEOUT", c.HTTPBodyTimeout},
+		{"HTTP_SEND_TIMEOUT", c.HTTPSendTimeout},
+		{"HTTP_IDLE_TIMEOUT", c.HTTPIdleTimeout},
 		{"OTEL_METRICS_DISPATCH_INTERVAL_MINUTES", c.OtelMetricsDispatchInterval},
 	} {
 		ck.want(d.value > 0, d.key, "is not more than 0")

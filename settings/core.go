@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/pulpgo/pulpcore/hashlib"
+	"github.com/pulpgo/pulpcore/webserver"
 )
 
 // Core is pulpcore's own settings. A field's tag is the name of the setting in files; prefix it with PULP_ in the
@@ -42,10 +43,24 @@ type Core struct {
 	// ContentOrigin is scheme and host of the content app as clients see it, without a trailing slash; empty makes
 	// base_url a path only.
 	ContentOrigin string `setting:"CONTENT_ORIGIN"`
+	// ContentHasOwnOrigin says that browsers reach content at ContentOrigin and everything else elsewhere, so that a
+	// script in a served file reaches nothing. Files requested there are then served without the header
+	// Content-Security-Policy: sandbox, and the API refuses requests that come there. Default false.
+	ContentHasOwnOrigin bool `setting:"CONTENT_HAS_OWN_ORIGIN"`
 	// ContentPathPrefix is the path below which content is served. Default "/pulp/content/".
 	ContentPathPrefix string `setting:"CONTENT_PATH_PREFIX"`
 	// AllowedHosts lists the Host headers that the API accepts: names, ".example.com" for subdomains, or "*".
 	AllowedHosts []string `setting:"ALLOWED_HOSTS"`
+	// CSRFTrustedOrigins lists the origins, besides the API's own, whose pages may make a browser change something over
+	// the API: "scheme://host" or "scheme://host:port". Default none.
+	CSRFTrustedOrigins []string `setting:"CSRF_TRUSTED_ORIGINS"`
+	// HTTPHeaderTimeout, HTTPBodyTimeout, HTTPSendTimeout and HTTPIdleTimeout are how long a client may keep a
+	// connection without moving, see webserver.Limits: the time for the header of a request, for the next 4 KiB of its
+	// body, for the next 64 KiB of the answer, and until the next request.
+	HTTPHeaderTimeout time.Duration `setting:"HTTP_HEADER_TIMEOUT"`
+	HTTPBodyTimeout   time.Duration `setting:"HTTP_BODY_TIMEOUT"`
+	HTTPSendTimeout   time.Duration `setting:"HTTP_SEND_TIMEOUT"`
+	HTTPIdleTimeout   time.Duration `setting:"HTTP_IDLE_TIMEOUT"`
 	// Listen is the TCP address that App.Run and the server roles serve on. Default "127.0.0.1:24817".
 	Listen string `setting:"LISTEN"`
 	// Workers is how many tasks a worker process executes at a time. Default 0: one per core, and two at least.
@@ -176,6 +191,10 @@ var coreSection = Define("", Core{
 	APIRoot:                           "/pulp/",
 	ContentPathPrefix:                 "/pulp/content/",
 	AllowedHosts:                      []string{"*"},
+	HTTPHeaderTimeout:                 webserver.DefaultHeaderTimeout,
+	HTTPBodyTimeout:                   webserver.DefaultBodyTimeout,
+	HTTPSendTimeout:                   webserver.DefaultSendTimeout,
+	HTTPIdleTimeout:                   webserver.DefaultIdleTimeout,
 	Listen:                            "127.0.0.1:24817",
 	PageSize:                          100,
 	RedirectToObjectStorage:           true,

@@ -19,16 +19,18 @@ func TestCoreUnits(t *testing.T) {
 		"PULP_SYNC_MAX_IN_FLIGHT_MB=3",
 		"PULP_CACHE_SETTINGS__expires_ttl=7", "PULP_MAX_CONCURRENT_CONTENT=9", "PULP_CONTENT_ORIGIN=https://h/",
 		"PULP_OTEL_METRICS_DISPATCH_INTERVAL_MINUTES=0.5", `PULP_ALLOWED_CONTENT_CHECKSUMS=["md5", "sha256"]`,
-		"PULP_ALLOWED_IMPORT_PATHS=@merge /srv/import",
+		"PULP_ALLOWED_IMPORT_PATHS=@merge /srv/import", "PULP_HTTP_SEND_TIMEOUT=90",
 	})).Core()
 	got := []any{
 		c.WorkerTTL, c.OrphanProtectionTime, c.UploadProtectionTime, c.SyncMaxInFlightBytes, c.CacheSettings.ExpiresTTL,
 		c.SyncMaxInFlightItems, c.ContentOrigin, c.OtelMetricsDispatchInterval, c.Checksums.List(), c.AllowedImportPaths,
+		c.HTTPSendTimeout,
 	}
 	want := []any{
 		45 * time.Second, 2 * time.Minute, 2 * time.Hour, int64(3 << 20), 7 * time.Second, 9, "https://h", 30 * time.Second,
 		[]hashlib.Algorithm{hashlib.SHA256, hashlib.MD5},
 		[]string{"/srv/import"},
+		90 * time.Second,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("Core() (-want +got):\n%s", diff)
@@ -52,6 +54,13 @@ func TestCoreValidators(t *testing.T) {
 		{"CONTENT_ORIGIN", "h", "is not http:// or https:// and a host"},
 		{"CONTENT_ORIGIN", "ftp://h", "is not http:// or https:// and a host"},
 		{"CONTENT_ORIGIN", "http://u@h", "has more than scheme, host and path"},
+		{"CONTENT_HAS_OWN_ORIGIN", true, "needs CONTENT_ORIGIN"},
+		{"CSRF_TRUSTED_ORIGINS", []string{"https://fine.example", "a.example"}, `origin "a.example" is not http:// or https://`},
+		{"CSRF_TRUSTED_ORIGINS", []string{"https://*.example"}, `origin "https://*.example" has a wildcard`},
+		{"HTTP_HEADER_TIMEOUT", 0, "is not more than 0"},
+		{"HTTP_BODY_TIMEOUT", 0, "is not more than 0"},
+		{"HTTP_SEND_TIMEOUT", 0, "is not more than 0"},
+		{"HTTP_IDLE_TIMEOUT", -1, "is not more than 0"},
 		{"ALLOWED_HOSTS", []string{}, "is empty"},
 		{"PAGE_SIZE", 0, "is less than 1"},
 		{"DATABASE_URL", "mysql://h", "is neither sqlite: nor postgres://"},
@@ -100,6 +109,16 @@ func TestCoreValidators(t *testing.T) {
 				t.Errorf("Load(%s = %v) = %v, want the key", row.key, row.value, err)
 			}
 		})
+	}
+}
+
+func TestContentHasAnOriginAndNoPath(t *testing.T) {
+	t.Parallel()
+	own := settings.Value("CONTENT_HAS_OWN_ORIGIN", true)
+	load(t, own, settings.Value("CONTENT_ORIGIN", "https://content.example/"))
+	_, err := settings.Load(own, settings.Value("CONTENT_ORIGIN", "https://pulp.example/files"))
+	if err == nil || !strings.Contains(err.Error(), "has a path") {
+		t.Errorf("Load() with a path = %v", err)
 	}
 }
 

@@ -151,7 +151,7 @@ func roles() map[string]role {
 func serveRole(ctx context.Context, app *pulpcore.App, kind string, h http.Handler) error {
 	return pulpcore.Together(ctx,
 		func(ctx context.Context) error { return app.Heartbeat(ctx, kind) },
-		func(ctx context.Context) error { return pulpcore.Serve(ctx, app.Settings().Core().Listen, h) },
+		func(ctx context.Context) error { return app.Serve(ctx, app.Settings().Core().Listen, h) },
 	)
 }
 
@@ -159,7 +159,7 @@ func serveRole(ctx context.Context, app *pulpcore.App, kind string, h http.Handl
 func withTaskPage(app *pulpcore.App, h http.Handler) http.Handler {
 	set := app.Settings()
 	page := taskpage.Handler(app.Queue(), rest.BasicAuth(app.DB()), &taskpage.Options{
-		API: set.Core().APIRoot + "api/v3/", Log: set.Logger(os.Stderr),
+		API: set.Core().APIRoot + "api/v3/", Origins: app.Origins(), Log: set.Logger(os.Stderr),
 	})
 	mux := http.NewServeMux()
 	mux.Handle("/tasks/", http.StripPrefix("/tasks", page))

@@ -5,12 +5,14 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/pulpgo/pulpcore"
+	"github.com/pulpgo/pulpcore/examples/fileserver/file"
 	"github.com/pulpgo/pulpcore/examples/fileserver/taskpage"
 	"github.com/pulpgo/pulpcore/internal/dbtest"
 	"github.com/pulpgo/pulpcore/pulperr"
@@ -46,6 +48,8 @@ type server struct {
 	base string
 	dir  string
 
+	posts atomic.Int32 // that the API was sent
+
 	steps map[string]chan int64 // by name: what is done
 }
 
@@ -61,9 +65,8 @@ func serve(t *testing.T, opts ...settings.Option) *server {
 		settings.Value("LOGGING", map[string]any{"root": map[string]any{"level": "CRITICAL"}}),
 	}, opts...)...)
 	must(t, err)
-	plugin := &pulpcore.Plugin{Name: "file", Version: "1.0.0", Tasks: []tasking.Binding{
-		syncing.Do(s.step), publishing.Do(s.step), importing.Do(s.step),
-	}}
+	plugin := file.Plugin()
+	plugin.Tasks = []tasking.Binding{syncing.Do(s.step), publishing.Do(s.step), importing.Do(s.step)}
 	s.app, err = pulpcore.Open(t.Context(), set, plugin)
 	must(t, err)
 	must(t, s.app.SetAdminPassword(t.Context(), password))
@@ -71,7 +74,12 @@ func serve(t *testing.T, opts ...settings.Option) *server {
 	must(t, err)
 	s.base = "http://" + l.Addr().String()
 	mux := http.NewServeMux()
-	mux.Handle("/", s.app.Handler())
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost {
+			s.posts.Add(1)
+		}
+		s.app.Handler().ServeHTTP(w, r)
+	})
 	mux.Handle("/tasks/", http.StripPrefix("/tasks", taskpage.Handler(s.app.Queue(), rest.BasicAuth(s.app.DB()), nil)))
 	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
 	ended := make(chan error, 1)
@@ -79,7 +87,7 @@ func serve(t *testing.T, opts ...settings.Option) *server {
 		ended <- pulpcore.Together(ctx,
 			func(ctx context.Context) error { return s.app.Heartbeat(ctx, tasking.KindAPI) },
 			func(ctx context.Context) error { return s.app.Work(ctx, 0) },
-			func(ctx context.Context) error { return pulpcore.ServeOn(ctx, l, mux) },
+			func(ctx context.Context) error { return s.app.ServeOn(ctx, l, mux) },
 		)
 	}()
 	t.Cleanup(func() {

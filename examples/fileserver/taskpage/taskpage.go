@@ -15,6 +15,7 @@ import (
 	"github.com/pulpgo/pulpcore/pulperr"
 	"github.com/pulpgo/pulpcore/rest"
 	"github.com/pulpgo/pulpcore/tasking"
+	"github.com/pulpgo/pulpcore/webserver"
 )
 
 //go:embed page.html style.css page.js
@@ -24,6 +25,8 @@ var files embed.FS
 type Options struct {
 	// API is the path of the REST API on the same origin, with a slash at both ends. Default "/pulp/api/v3/".
 	API string
+	// Origins are the other origins whose pages may cancel tasks: usually the App's. Default: none.
+	Origins *webserver.Origins
 	// Log receives what goes wrong. Default: nowhere.
 	Log *slog.Logger
 }
@@ -33,10 +36,13 @@ type Options struct {
 // that a browser that was let in can also follow the API's events. opts may be nil.
 func Handler(q *tasking.Queue, auth rest.Authenticator, opts *Options) http.Handler {
 	p := &page{q: q, auth: auth, api: "/pulp/api/v3/", log: slog.New(slog.DiscardHandler)}
-	if opts != nil && opts.API != "" {
+	if opts == nil {
+		opts = &Options{}
+	}
+	if opts.API != "" {
 		p.api = opts.API
 	}
-	if opts != nil && opts.Log != nil {
+	if opts.Log != nil {
 		p.log = opts.Log
 	}
 	p.html = template.Must(template.New("page.html").Funcs(functions()).ParseFS(files, "page.html")) // it is our own
@@ -45,7 +51,8 @@ func Handler(q *tasking.Queue, auth rest.Authenticator, opts *Options) http.Hand
 	mux.HandleFunc("POST /cancel", p.cancel)
 	mux.Handle("GET /style.css", http.FileServerFS(files))
 	mux.Handle("GET /page.js", http.FileServerFS(files))
-	return p.guard(http.NewCrossOriginProtection().Handler(mux))
+	guard := &webserver.Guard{Log: p.log} // for panics
+	return guard.Handler(p.guard(opts.Origins.Handler(mux)))
 }
 
 // page is the handler with what it needs.

@@ -1,0 +1,51 @@
+package content
+
+import (
+	"net/http"
+
+	"github.com/pulpgo/pulpcore/webserver"
+)
+
+const (
+	// sandbox is the policy for all that is served: whatever the bytes are, and whoever made them, a browser shows them
+	// in an origin of their own, without scripts and forms. Links work, and lead to downloads.
+	sandbox = "sandbox allow-downloads"
+	// ownPages is the policy for listings and errors, which load nothing.
+	ownPages = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+// border is what every request passes on its way in and every answer on its way out, those of plugins included.
+type border struct {
+	inner     http.Handler
+	ownOrigin string           // where there is no sandbox; "" is nowhere
+	foreign   *webserver.Guard // of requests that came to another origin
+	own       *webserver.Guard
+}
+
+// newBorder returns inner behind its border.
+func newBorder(o *Options, inner http.Handler) http.Handler {
+	guard := func(policy string) *webserver.Guard {
+		return &webserver.Guard{
+			Log: o.Log,
+			Seal: func(h http.Header) {
+				h.Set("X-Content-Type-Options", "nosniff")
+				if policy != "" {
+					// Beside the policies that a handler has set: a browser applies all of them.
+					h.Add("Content-Security-Policy", policy)
+				}
+			},
+			Panicked: func(w http.ResponseWriter, _ *http.Request) { writeStatus(w, http.StatusInternalServerError, "") },
+		}
+	}
+	return o.Limits.Handler(&border{
+		inner: o.Origins.Handler(inner), ownOrigin: o.OwnOrigin, foreign: guard(sandbox), own: guard(""),
+	})
+}
+
+func (b *border) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	guard := b.foreign
+	if b.ownOrigin != "" && webserver.CameTo(b.ownOrigin, r) {
+		guard = b.own
+	}
+	guard.Serve(w, r, b.inner)
+}

@@ -1,0 +1,84 @@
+// Package nettest has clients that do not behave, for tests of servers.
+package nettest
+
+import (
+	"errors"
+	"net"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+)
+
+// patience is how long a server may need to get rid of a crowd, on a machine that has much else to do.
+const patience = 60 * time.Second
+
+// Crowd opens n connections to srv that send the same bytes each and nothing more, and read nothing. It returns when
+// the server has closed all of them, and how long that took; a server that does not close them fails the test.
+func Crowd(t testing.TB, srv *http.Server, n int, sent string) time.Duration {
+	t.Helper()
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed := make(chan struct{}, n)
+	srv.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateClosed || state == http.StateHijacked {
+			closed <- struct{}{}
+		}
+	}
+	served := make(chan error, 1)
+	go func() { served <- srv.Serve(narrow{l}) }()
+	defer func() {
+		_ = srv.Close()
+		if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+			t.Errorf("Serve() = %v", err)
+		}
+	}()
+	began := time.Now()
+	var conns sync.WaitGroup
+	done := make(chan struct{})
+	defer conns.Wait()
+	defer close(done)
+	for range n {
+		conns.Go(func() { stay(t, l.Addr().String(), sent, done) })
+	}
+	late := time.After(patience)
+	for i := range n {
+		select {
+		case <-closed:
+		case <-late:
+			t.Errorf("%d of %d connections are still open after %s", n-i, n, patience)
+			return 0
+		}
+	}
+	return time.Since(began)
+}
+
+// stay holds one connection until done.
+func stay(t testing.TB, addr, sent string, done <-chan struct{}) {
+	c, err := new(net.Dialer).DialContext(t.Context(), "tcp", addr)
+	if err != nil {
+		t.Errorf("dial: %v", err)
+		return
+	}
+	defer c.Close()
+	if tcp, ok := c.(*net.TCPConn); ok {
+		_ = tcp.SetReadBuffer(1) // the system makes it its minimum
+	}
+	if _, err := c.Write([]byte(sent)); err != nil {
+		t.Errorf("send: %v", err)
+	}
+	<-done
+}
+
+// narrow is a listener whose connections keep little that was not received.
+type narrow struct{ net.Listener }
+
+func (l narrow) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if tcp, ok := c.(*net.TCPConn); ok {
+		_ = tcp.SetWriteBuffer(1)
+	}
+	return c, err
+}

@@ -1,0 +1,134 @@
+package webserver
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"time"
+)
+
+// pacedWriter is a ResponseWriter whose client has to take the answer at a pace. Like all wrappers here it can do what
+// the one below can: flush, hijack, and send files without copying them.
+type pacedWriter struct {
+	http.ResponseWriter
+
+	rc       *http.ResponseController
+	pace     pace
+	body     *pacedBody // nil if the request has none
+	hijacked bool
+}
+
+func newPacedWriter(w http.ResponseWriter, limit time.Duration) *pacedWriter {
+	rc := http.NewResponseController(w)
+	return &pacedWriter{ResponseWriter: w, rc: rc, pace: newPace(MinSendProgress, limit, rc.SetWriteDeadline)}
+}
+
+func (w *pacedWriter) begin() {
+	w.body.drain()
+	w.pace.begin()
+}
+
+func (w *pacedWriter) progress(n int64) {
+	w.pace.end(n)
+	w.body.drained()
+}
+
+// Write sends p in pieces of [MinSendProgress] bytes.
+func (w *pacedWriter) Write(p []byte) (n int, err error) {
+	for {
+		piece := p[n:min(len(p), n+MinSendProgress)]
+		w.begin()
+		m, err := w.ResponseWriter.Write(piece)
+		w.progress(int64(m))
+		n += m
+		if err != nil || n >= len(p) {
+			return n, err
+		}
+	}
+}
+
+// ReadFrom sends src. Files go piece by piece to the ReadFrom of the ResponseWriter below, which uses sendfile. What
+// other sources wait for is not the client's fault, so their bytes are read first and then written.
+func (w *pacedWriter) ReadFrom(src io.Reader) (n int64, err error) {
+	to, ok := w.ResponseWriter.(io.ReaderFrom)
+	source, left := unlimited(src)
+	if _, file := source.(*os.File); !ok || !file {
+		return io.Copy(onlyWriter{w}, src)
+	}
+	for {
+		piece := &io.LimitedReader{R: source, N: MinSendProgress}
+		if left != nil {
+			piece.N = min(piece.N, *left)
+		}
+		want := piece.N
+		w.begin()
+		m, err := to.ReadFrom(piece)
+		w.progress(m)
+		n += m
+		if left != nil {
+			*left -= m
+		}
+		if err != nil || m < want || left != nil && *left <= 0 {
+			return n, err
+		}
+	}
+}
+
+// unlimited returns the reader inside an [io.LimitedReader] and what is left of the limit. sendfile knows one such
+// reader around a file, and not two.
+func unlimited(src io.Reader) (source io.Reader, left *int64) {
+	if l, ok := src.(*io.LimitedReader); ok {
+		return l.R, &l.N
+	}
+	return src, nil
+}
+
+// onlyWriter hides all other methods.
+type onlyWriter struct{ io.Writer }
+
+// FlushError sends what was written.
+func (w *pacedWriter) FlushError() error {
+	w.begin()
+	defer w.progress(0)
+	return w.rc.Flush()
+}
+
+// Flush is FlushError for those who ask for an [http.Flusher].
+func (w *pacedWriter) Flush() { _ = w.FlushError() }
+
+// Hijack hands the connection over. Nothing is limited any more.
+func (w *pacedWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, rw, err := w.rc.Hijack()
+	if err == nil {
+		w.hijacked = true
+		w.body.release()
+	}
+	return conn, rw, err
+}
+
+// SetReadDeadline sets a deadline of the handler's own. The earlier one counts.
+func (w *pacedWriter) SetReadDeadline(t time.Time) error {
+	if w.body == nil {
+		return w.rc.SetReadDeadline(t)
+	}
+	return w.body.setDeadline(t)
+}
+
+// SetWriteDeadline sets a deadline of the handler's own. The earlier one counts.
+func (w *pacedWriter) SetWriteDeadline(t time.Time) error {
+	w.pace.own = t
+	return w.pace.set(t)
+}
+
+// Unwrap returns the ResponseWriter below, for [http.ResponseController].
+func (w *pacedWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// end leaves deadlines for what the server does when the handler has returned: it sends the last bytes and drops what
+// is left of the body.
+func (w *pacedWriter) end() {
+	if !w.hijacked {
+		w.begin()
+	}
+}
