@@ -41,6 +41,7 @@ type Client struct {
 	slots     chan struct{}
 	limiter   *rate.Limiter // nil means no limit
 	buffers   sync.Pool
+	calls     calls
 	active    atomic.Int64
 	closed    atomic.Bool
 }
