@@ -69,7 +69,9 @@ func (f *fetcher) fetch(ctx context.Context, da *DeclarativeArtifact) error {
 		if err := f.download(ctx, client, da); err != nil {
 			return nil, err
 		}
-		return storage.Object{Size: da.Artifact.Size, Digests: da.Artifact.Digests}, nil
+		obj := storage.Object{Size: da.Artifact.Size, Digests: da.Artifact.Digests}
+		f.fetched.put(key, obj) // before the next call with this key can begin
+		return obj, nil
 	})
 	if err != nil {
 		return err
@@ -78,7 +80,7 @@ func (f *fetcher) fetch(ctx context.Context, da *DeclarativeArtifact) error {
 	if da.Artifact.Expect().Check(obj.Digests, obj.Size) != nil {
 		return f.download(ctx, client, da) // it says what is wrong with the declaration
 	}
-	f.fetched.put(key, obj)
+	f.fetched.put(key, obj) // it may come from another sync
 	da.Artifact = &models.Artifact{Size: obj.Size, Digests: obj.Digests}
 	return nil
 }
