@@ -12,12 +12,17 @@ import (
 type tee struct {
 	ctx    context.Context // of the download
 	spool  *spool
-	writer *storage.Writer // nil if nothing is stored, or not any more
+	store  func() (*storage.Writer, error) // nil if nothing is stored, or not any more
+	writer *storage.Writer                 // nil before the first byte, and without store
 	log    *slog.Logger
 }
 
-// store takes the result of [storage.Store.NewArtifactWriter].
-func (t *tee) store(w *storage.Writer, err error) {
+// open begins to write into the store: not before the download has its turn, because many may wait for it.
+func (t *tee) open() {
+	if t.store == nil || t.writer != nil {
+		return
+	}
+	w, err := t.store()
 	if err != nil {
 		t.give(err)
 		return
@@ -25,9 +30,19 @@ func (t *tee) store(w *storage.Writer, err error) {
 	t.writer = w
 }
 
+// commit completes the artifact. It reports false if nothing is stored.
+func (t *tee) commit() (storage.Object, bool, error) {
+	t.open()
+	if t.writer == nil {
+		return storage.Object{}, false, nil
+	}
+	obj, err := t.writer.Commit()
+	return obj, true, err
+}
+
 // Write adds p to both.
 func (t *tee) Write(p []byte) (int, error) {
-	if t.writer != nil {
+	if t.open(); t.writer != nil {
 		if _, err := t.writer.Write(p); err != nil {
 			t.give(err)
 		}
@@ -40,11 +55,7 @@ func (t *tee) Reset() error {
 	if err := t.spool.Reset(); err != nil {
 		return err
 	}
-	if t.writer != nil {
-		if err := t.writer.Reset(); err != nil {
-			t.give(err)
-		}
-	}
+	t.abort()
 	return nil
 }
 
@@ -53,6 +64,7 @@ func (t *tee) give(err error) {
 	if t.ctx.Err() == nil {
 		t.log.ErrorContext(t.ctx, "fetched content cannot be stored", "err", err)
 	}
+	t.store = nil
 	t.abort()
 }
 

@@ -1,6 +1,7 @@
 package download
 
 import (
+	"context"
 	"io"
 	"net/http"
 	"net/url"
@@ -26,6 +27,9 @@ type Request struct {
 	// KeepTrying is asked before each further attempt, with the fault of the last one; false ends the download with that
 	// fault. Nil means true.
 	KeepTrying func(err error) bool
+	// Admit is called by each attempt when it has one of the client's slots; release is called at the end of the attempt.
+	// It may wait for a place that the caller gives out. An error ends the download and is returned. Nil means no wait.
+	Admit func(ctx context.Context) (release func(), err error)
 	// MaxWait is the longest wait for one of the client's slots. Longer is an error of kind Unavailable. 0 means no limit.
 	MaxWait time.Duration
 	// OnHeader is called when the source has begun to answer, before the first byte goes to the sink: once, and once

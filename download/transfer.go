@@ -90,6 +90,13 @@ func (t *transfer) once(ctx context.Context, fn func(context.Context) error) err
 		return err
 	}
 	defer t.c.release()
+	if t.req.Admit != nil {
+		release, err := t.req.Admit(ctx)
+		if err != nil {
+			return &callerError{"wait for a place", err}
+		}
+		defer release()
+	}
 	err := fn(ctx)
 	if err != nil && ctx.Err() != nil {
 		return stopped(ctx)

@@ -15,7 +15,7 @@ import (
 )
 
 // SaveRemoteArtifacts inserts where content artifacts can be fetched from, one row per content artifact and remote; a
-// row that exists is brought up to date. Forbidden digests are left out.
+// row that exists is brought up to date and counts as not failed. Forbidden digests are left out.
 //
 // Errors: Unsupported (PLP0020) if a row has digests and none of them is allowed: such content cannot be verified.
 func SaveRemoteArtifacts(ctx context.Context, db *DB, rows []*RemoteArtifact) error {
@@ -43,7 +43,9 @@ func SaveRemoteArtifacts(ctx context.Context, db *DB, rows []*RemoteArtifact) er
 				Where("(remote_id IN (?)) IS TRUE", bun.List(slices.Collect(maps.Keys(remotes))))
 		},
 		adopt: func(mine, existing *RemoteArtifact) {
-			same := mine.URL == existing.URL && mine.Digests == existing.Digests && sameSize(mine.Size, existing.Size)
+			// A sync that names the source again ends its cool-down: it is what users try after the upstream was repaired.
+			same := mine.URL == existing.URL && mine.Digests == existing.Digests && sameSize(mine.Size, existing.Size) &&
+				existing.FailedAt == nil
 			mine.Base = existing.Base
 			if !same {
 				changed = append(changed, mine)
