@@ -125,9 +125,9 @@ func (a *App) held(ranges string, start spoolStart) bool {
 
 // toTheEnd reports whether a Range header asks for one range that ends with the file.
 func toTheEnd(ranges string) bool {
-	ranges = strings.TrimSpace(ranges)
-	_, first, _ := strings.Cut(ranges, "=")
-	return !strings.Contains(ranges, ",") && (strings.HasSuffix(ranges, "-") || strings.HasPrefix(strings.TrimSpace(first), "-"))
+	_, span, _ := strings.Cut(ranges, "=")
+	span = strings.TrimSpace(span)
+	return !strings.Contains(span, ",") && (strings.HasSuffix(span, "-") || strings.HasPrefix(span, "-"))
 }
 
 // join returns the flight that fetches a file, a new one if there is none. Without sources it returns one that is under
@@ -255,9 +255,11 @@ func (f *flight) try(ctx context.Context, s *models.RemoteSource, last bool) err
 	expect := expectation(f.file, s)
 	sink := &tee{ctx: ctx, spool: f.spool, log: a.log}
 	defer sink.abort()
+	storing := newStoring(ctx)
+	defer storing.end()
 	f.keep(remote.Policy != models.Streamed)
 	if remote.Policy != models.Streamed {
-		sink.store = func() (*storage.Writer, error) { return a.store.NewArtifactWriter(ctx, expect) }
+		sink.store = func() (*storage.Writer, error) { return a.store.NewArtifactWriter(storing.ctx, expect) }
 	}
 	limits := &sourceLimits{last: last, silence: readTimeout(remote)}
 	dctx, stop := limits.start(ctx)
@@ -289,8 +291,12 @@ func (f *flight) try(ctx context.Context, s *models.RemoteSource, last bool) err
 		return errors.Join(err, f.blame(ctx, s, err))
 	}
 	a.demoted.remove(s.ID, s.RemoteID)
+	// Not after finish: a client that has the whole file may be the last one before Close.
+	saving := storing.whole()
 	f.spool.finish(nil)
-	f.save(ctx, sink)
+	if saving {
+		f.save(storing.ctx, sink)
+	}
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package content_test
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/pulpgo/pulpcore/content"
 	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/storage"
 )
 
 // cuts sends the right length and n bytes, and breaks off.
@@ -259,6 +261,40 @@ func TestResyncEndsCooldown(t *testing.T) {
 			t.Errorf("GET after the sync = %d %q", got.StatusCode, got.body)
 		}
 	})
+}
+
+// A file that a client has whole is stored, even if the app is closed at that moment.
+func TestCloseStoresWhatIsWhole(t *testing.T) {
+	t.Parallel()
+	committing, hold := make(chan struct{}), make(chan struct{})
+	s := newSite(t, sqlite(t), &siteOptions{store: t.TempDir(), storeOpt: &storage.Options{
+		Intercept: func(_ context.Context, now storage.Op, _ string) error {
+			if now == storage.OpCommit {
+				close(committing)
+				<-hold
+			}
+			return nil
+		},
+	}})
+	file := s.absent(models.OnDemand, newUpstream(t, sends("text", true)).URL, promise("text"))
+	other, otherFile := s.unit("g", nil)
+	s.remote(models.Streamed, otherFile, newUpstream(t, sends("other", true)).URL, nil)
+	r := s.repo()
+	s.version(r, other)
+	s.distribute("y", r)
+	if got := s.get("/pulp/content/x/f"); got.body != "text" {
+		t.Errorf("GET = %d %q", got.StatusCode, got.body)
+	}
+	<-committing
+	closed := make(chan error)
+	go func() { closed <- s.app.Close() }()
+	for s.get("/pulp/content/y/g").StatusCode != 503 { // until the app refuses new fetches and has ended all others
+	}
+	close(hold)
+	s.must(<-closed)
+	if s.artifactOf(file).ArtifactID == nil {
+		t.Error("nothing was saved")
+	}
 }
 
 // The remote is deleted while its last file is on the way: who asks now gets the file like those who asked before.

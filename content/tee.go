@@ -3,6 +3,7 @@ package content
 import (
 	"context"
 	"log/slog"
+	"time"
 
 	"github.com/pulpgo/pulpcore/storage"
 )
@@ -15,6 +16,42 @@ type tee struct {
 	store  func() (*storage.Writer, error) // nil if nothing is stored, or not any more
 	writer *storage.Writer                 // nil before the first byte, and without store
 	log    *slog.Logger
+}
+
+// maxSave is how long a file that was fetched may take to be stored after the content app was closed.
+const maxSave = 30 * time.Second
+
+// storing is the context of a writer into the store. It ends with the fetch, until all bytes are here: then the file is
+// stored even if the content app is closed in the meantime.
+type storing struct {
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	detach func() bool
+	late   *time.Timer
+}
+
+func newStoring(ctx context.Context) *storing {
+	s := &storing{}
+	s.ctx, s.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
+	s.detach = context.AfterFunc(ctx, func() { s.cancel(context.Cause(ctx)) })
+	return s
+}
+
+// whole says that all bytes are here. It reports false if the fetch has ended before.
+func (s *storing) whole() bool {
+	if !s.detach() {
+		return false
+	}
+	s.late = time.AfterFunc(maxSave, func() { s.cancel(context.DeadlineExceeded) })
+	return true
+}
+
+func (s *storing) end() {
+	s.detach()
+	if s.late != nil {
+		s.late.Stop()
+	}
+	s.cancel(nil)
 }
 
 // open begins to write into the store: not before the download has its turn, because many may wait for it.

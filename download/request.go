@@ -34,7 +34,8 @@ type Request struct {
 	MaxWait time.Duration
 	// OnHeader is called when the source has begun to answer, before the first byte goes to the sink: once, and once
 	// more after each Sink.Reset. The body of the response cannot be read. For a file URL the response is made up
-	// from size and time of the file. Its ContentLength is -1 if the body is decoded, see [Result]. An error ends the download and is returned.
+	// from size and time of the file. Its ContentLength is -1 if the body is decoded, see [Result]. An error ends the
+	// download and is returned.
 	OnHeader func(*http.Response) error
 }
 

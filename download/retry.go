@@ -52,8 +52,8 @@ func (b *budget) fail(size, total int64, continuable bool) bool {
 	return b.failures <= b.retries
 }
 
-// retryDelay returns how long to wait after the given number of failed attempts without progress: between half of and the whole
-// doubled delay, or as long as the server asks for if that is longer.
+// retryDelay returns how long to wait after the given number of failed attempts without progress: between half of and
+// the whole doubled delay, or as long as the server asks for if that is longer.
 func retryDelay(first time.Duration, attempts int, err error) time.Duration {
 	d := min(first, maxRetryDelay)
 	for range attempts - 1 {

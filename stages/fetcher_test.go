@@ -171,8 +171,8 @@ func TestPutAfterRun(t *testing.T) {
 		return nil
 	})
 	last := stages.Func(func(ctx context.Context, in *stages.In, _ *stages.Out) error {
-		for range in.Items(ctx) {
-			t.Error("the late unit arrived")
+		for dc, err := range in.Items(ctx) {
+			t.Errorf("the late unit arrived: %v, %v", dc, err)
 		}
 		close(hold) // the first stage has ended its output
 		if err := <-result; !errors.Is(err, pulperr.Internal) || !strings.Contains(err.Error(), "had returned") {
