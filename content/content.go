@@ -39,6 +39,7 @@ const (
 	DefaultFailureCooldown = 5 * time.Minute
 	DefaultMaxFetches      = 64
 	DefaultMaxFetchSize    = 32 << 30
+	DefaultMaxHeldRange    = 32 << 20
 )
 
 // Options refine [New]. A nil *Options and the zero value of each field are the defaults.
@@ -55,8 +56,15 @@ type Options struct {
 	// FailureCooldown is how long a remote is not asked again for a file of which it sent wrong bytes. Default
 	// DefaultFailureCooldown; less than 0 is no time at all.
 	FailureCooldown time.Duration
-	MaxFetches      int   // files fetched from remotes at a time; default DefaultMaxFetches
-	MaxFetchSize    int64 // bytes of a fetched file whose size nobody told in advance; default DefaultMaxFetchSize
+	// MaxFetches is how many files are fetched from remotes at a time; one remote has at most a quarter of the places.
+	// Default DefaultMaxFetches.
+	MaxFetches int
+	// MaxHeldRange is the size in bytes up to which a range of a file that is not here yet is answered only when the
+	// whole file was fetched and its digest found right. A range of a larger file is answered while the file comes, so
+	// it may carry bytes of a file that turns out to be wrong; a range up to the end of the file never completes in
+	// that case. Default DefaultMaxHeldRange; less than 0 is for no file.
+	MaxHeldRange int64
+	MaxFetchSize int64 // bytes of a fetched file whose size nobody told in advance; default DefaultMaxFetchSize
 	// WorkDir is a directory for the bytes of fetches that are under way. Default: none; requests for files that have to
 	// be fetched are answered with 503 then.
 	WorkDir            string
@@ -88,7 +96,8 @@ type App struct {
 	redirect  bool
 	mux       *http.ServeMux // nil without routes of plugins
 	border    http.Handler
-	slots     chan struct{} // one for each fetch that may run
+	gate      *gate // for fetches
+	demoted   *demotions
 
 	mu      sync.Mutex
 	closed  bool
@@ -111,7 +120,8 @@ func New(db *models.DB, store *storage.Store, downloads *download.Pool, opts *Op
 	}
 	faults = append(faults, a.opts.fill(), a.opts.Limits.Validate())
 	a.log = a.opts.Log
-	a.slots = make(chan struct{}, a.opts.MaxFetches)
+	a.gate = newGate(a.opts.MaxFetches, maxGateWait)
+	a.demoted = newDemotions(a.opts.FailureCooldown)
 	a.redirect = (a.opts.RedirectToObjectStorage == nil || *a.opts.RedirectToObjectStorage) && store.CanSign()
 	faults = append(faults, a.mount(a.opts.Routes))
 	a.border = newBorder(&a.opts, http.HandlerFunc(a.serveAll))
@@ -145,6 +155,9 @@ func (o *Options) fill() error {
 	}
 	if o.MaxFetchSize <= 0 {
 		o.MaxFetchSize = DefaultMaxFetchSize
+	}
+	if o.MaxHeldRange == 0 {
+		o.MaxHeldRange = DefaultMaxHeldRange
 	}
 	if o.FailureCooldown == 0 {
 		o.FailureCooldown = DefaultFailureCooldown

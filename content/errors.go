@@ -33,7 +33,7 @@ func (a *App) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	switch status {
 	case http.StatusInternalServerError:
 		a.log.ErrorContext(r.Context(), "content request failed", "path", r.URL.Path, "err", err)
-	case http.StatusServiceUnavailable:
+	case http.StatusServiceUnavailable, http.StatusBadGateway, http.StatusGatewayTimeout:
 		a.log.WarnContext(r.Context(), "content request failed", "path", r.URL.Path, "err", err)
 	case http.StatusUnauthorized:
 		w.Header().Set("WWW-Authenticate", `Basic realm="Pulp"`)
@@ -46,6 +46,9 @@ func (a *App) refuse(w http.ResponseWriter, r *http.Request, err error) {
 func statusOf(err error) int {
 	if errors.Is(err, errMethod) {
 		return http.StatusMethodNotAllowed
+	}
+	if up, ok := errors.AsType[*upstreamError](err); ok {
+		return up.status
 	}
 	switch pulperr.KindOf(err) {
 	case pulperr.NotFound:

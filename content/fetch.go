@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -42,46 +43,57 @@ func (a *App) serveAbsent(to *answer, f *models.ServedFile) error {
 	if err != nil {
 		return err
 	}
-	if len(sources) == 0 {
-		return errNotFound
-	}
-	if expect := expectation(f, sources[0]); expect.Size != nil {
-		if to.withoutBytes(expect.Digests.SHA256, *expect.Size) {
-			return nil
+	a.demoted.order(sources)
+	if len(sources) > 0 {
+		if expect := expectation(f, sources[0]); expect.Size != nil {
+			if to.withoutBytes(expect.Digests.SHA256, *expect.Size) {
+				return nil
+			}
 		}
 	}
 	flight, err := a.join(ctx, f, sources)
 	if err != nil {
 		return err
 	}
+	if flight == nil {
+		return a.serveArrived(to, f)
+	}
 	defer a.leave(flight)
 	err = a.serveFlight(to, flight.spool)
-	if !errors.Is(err, errInStore) {
+	if errors.Is(err, errInStore) {
+		return a.serveArrived(to, f)
+	}
+	return err
+}
+
+// serveArrived answers with a file that another client's fetch may have brought between the look at the database, that
+// made f, and now.
+func (a *App) serveArrived(to *answer, f *models.ServedFile) error {
+	now, err := models.FileOf(to.r.Context(), a.db, f.ContentArtifactID)
+	if err != nil {
 		return err
 	}
-	// Another client's fetch ended between the look at the database and now.
-	if f, err = models.FileOf(ctx, a.db, f.ContentArtifactID); err != nil {
-		return err
-	}
-	if f.ArtifactID == nil {
+	if now.ArtifactID == nil {
 		return errNotFound
 	}
-	return a.serveStored(to, f)
+	if err := a.serveStored(to, now); !errors.Is(err, errBytesMissing) {
+		return err
+	}
+	return errNotFound
 }
 
 // serveFlight answers with what a flight brings.
 func (a *App) serveFlight(to *answer, s *spool) error {
-	size, sha256, err := s.started(to.r.Context())
+	start, err := s.started(to.r.Context())
 	if err != nil {
 		return err
 	}
-	if to.r.Method == http.MethodHead && size < 0 {
-		to.describe(sha256, size)
+	if to.r.Method == http.MethodHead && start.size < 0 {
+		to.describe(start.sha256, start.size)
 		to.w.WriteHeader(http.StatusOK)
 		return nil
 	}
-	// The ranges of a file of unknown size are known at its end.
-	rd, err := s.open(to.r.Context(), size < 0 && to.r.Header.Get("Range") != "")
+	rd, err := s.open(to.r.Context(), a.held(to.r.Header.Get("Range"), start))
 	if err != nil {
 		return err
 	}
@@ -98,11 +110,35 @@ func (a *App) serveFlight(to *answer, s *spool) error {
 	return nil
 }
 
-// join returns the flight that fetches a file, a new one if there is none.
+// held reports whether a range waits for the end of the file: the ranges of a file of unknown size are known there, and
+// the bytes of a small one are found right there. A range that ends with the file needs no wait, because the last block
+// comes only when the whole was found right.
+func (a *App) held(ranges string, start spoolStart) bool {
+	if ranges == "" {
+		return false
+	}
+	if start.size < 0 {
+		return true
+	}
+	return start.proven && start.size <= a.opts.MaxHeldRange && !toTheEnd(ranges)
+}
+
+// toTheEnd reports whether a Range header asks for one range that ends with the file.
+func toTheEnd(ranges string) bool {
+	_, span, _ := strings.Cut(ranges, "=")
+	span = strings.TrimSpace(span)
+	return !strings.Contains(span, ",") && (strings.HasSuffix(span, "-") || strings.HasPrefix(span, "-"))
+}
+
+// join returns the flight that fetches a file, a new one if there is none. Without sources it returns one that is under
+// way, or nil.
 func (a *App) join(ctx context.Context, f *models.ServedFile, sources []*models.RemoteSource) (*flight, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	fl := a.flights[f.ContentArtifactID]
+	if fl == nil && len(sources) == 0 {
+		return nil, nil //nolint:nilnil // documented
+	}
 	if fl == nil {
 		if a.closed {
 			return nil, errClosed
@@ -161,17 +197,12 @@ func (f *flight) run(ctx context.Context) {
 
 // fetch tries the sources in turn, as long as no client has seen a byte.
 func (f *flight) fetch(ctx context.Context) error {
-	select {
-	case f.app.slots <- struct{}{}:
-		defer func() { <-f.app.slots }()
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 	if err := f.lookAgain(ctx); err != nil {
 		return err
 	}
-	for _, s := range f.sources {
-		err := f.try(ctx, s)
+	var fault error
+	for i, s := range f.sources {
+		err := f.try(ctx, s, i == len(f.sources)-1)
 		if err == nil {
 			return nil
 		}
@@ -183,12 +214,12 @@ func (f *flight) fetch(ctx context.Context) error {
 		if errors.Is(err, errSpool) {
 			return err
 		}
+		fault = worse(fault, fetchError(err))
 		if f.spool.Reset() != nil {
-			// For those who have not read any of it the file is as absent as after the last source.
-			return fmt.Errorf("%w: %w", errNotFound, err)
+			return fault // also for those who have not read any of it
 		}
 	}
-	return errNotFound
+	return fault
 }
 
 // lookAgain returns errInStore if a flight that ended just now has brought the file.
@@ -208,40 +239,64 @@ func (f *flight) lookAgain(ctx context.Context) error {
 	return err
 }
 
-// try fetches the file from one source, and stores it if the remote's policy says so.
-func (f *flight) try(ctx context.Context, s *models.RemoteSource) error {
+// try fetches the file from one source, and stores it if the remote's policy says so. If the source is not the last one
+// it gets little time to answer and no second attempt unless a client has read something.
+func (f *flight) try(ctx context.Context, s *models.RemoteSource, last bool) error {
 	a := f.app
-	remote, err := s.Remote(ctx, a.db)
+	row, err := s.Remote(ctx, a.db)
 	if err != nil {
 		return err
 	}
-	client, err := a.client(remote.AsRemote())
+	remote := row.AsRemote()
+	client, err := a.client(remote)
 	if err != nil {
 		return err
 	}
 	expect := expectation(f.file, s)
 	sink := &tee{ctx: ctx, spool: f.spool, log: a.log}
 	defer sink.abort()
-	f.keep(remote.AsRemote().Policy != models.Streamed)
-	if remote.AsRemote().Policy != models.Streamed {
-		sink.store(a.store.NewArtifactWriter(ctx, expect))
+	storing := newStoring(ctx)
+	defer storing.end()
+	f.keep(remote.Policy != models.Streamed)
+	if remote.Policy != models.Streamed {
+		sink.store = func() (*storage.Writer, error) { return a.store.NewArtifactWriter(storing.ctx, expect) }
 	}
-	_, err = client.Stream(ctx, &download.Request{
-		URL: s.URL, Expect: expect, MaxSize: a.opts.MaxFetchSize,
+	limits := &sourceLimits{last: last, silence: readTimeout(remote)}
+	dctx, stop := limits.start(ctx)
+	defer stop()
+	_, err = client.Stream(dctx, &download.Request{
+		URL: s.URL, Expect: expect, MaxSize: a.opts.MaxFetchSize, MaxWait: limits.maxWait(),
+		KeepTrying: func(error) bool { return last || f.spool.read() },
+		Admit: func(ctx context.Context) (func(), error) {
+			leave, err := a.gate.enter(ctx, s.RemoteID)
+			if err == nil && !f.spool.read() {
+				limits.asked()
+			}
+			return leave, err
+		},
 		OnHeader: func(resp *http.Response) error {
+			limits.answered()
 			size := resp.ContentLength
 			if expect.Size != nil {
 				size = *expect.Size
 			}
-			f.spool.begin(size, expect.Digests.SHA256)
+			f.spool.begin(size, expect.Digests.SHA256, !expect.Digests.IsZero())
 			return nil
 		},
 	}, sink)
 	if err != nil {
+		if ctx.Err() == nil && dctx.Err() != nil {
+			err = context.Cause(dctx)
+		}
 		return errors.Join(err, f.blame(ctx, s, err))
 	}
+	a.demoted.remove(s.ID, s.RemoteID)
+	// Not after finish: a client that has the whole file may be the last one before Close.
+	saving := storing.whole()
 	f.spool.finish(nil)
-	f.save(ctx, sink)
+	if saving {
+		f.save(storing.ctx, sink)
+	}
 	return nil
 }
 
@@ -253,22 +308,30 @@ func (f *flight) keep(kept bool) {
 	f.app.abandon(f)
 }
 
-// blame keeps a source that sent wrong bytes from being asked again soon.
+// blame keeps a source that sent wrong bytes from being asked again soon, and puts one that broke off or was silent, or
+// a remote that could not be reached at all, behind the others.
 func (f *flight) blame(ctx context.Context, s *models.RemoteSource, err error) error {
-	_, digest := errors.AsType[*hashlib.DigestMismatchError](err)
-	_, size := errors.AsType[*hashlib.SizeMismatchError](err)
-	if !digest && !size {
-		return nil
+	if isWrong(err) {
+		return s.MarkFailed(ctx, f.app.db)
 	}
-	return s.MarkFailed(ctx, f.app.db)
+	_, source := errors.AsType[*download.SourceError](err)
+	_, silent := errors.AsType[*silentError](err)
+	status, answered := errors.AsType[*download.StatusError](err)
+	switch {
+	case silent, source && !f.spool.hasBegun():
+		f.app.demoted.add(s.RemoteID)
+	case source, answered && status.Status >= http.StatusInternalServerError:
+		f.app.demoted.add(s.ID)
+	}
+	return nil
 }
 
 // save makes what was fetched an artifact. The clients have their bytes whatever comes of it.
 func (f *flight) save(ctx context.Context, t *tee) {
-	if t.writer == nil {
+	obj, stored, err := t.commit()
+	if !stored {
 		return
 	}
-	obj, err := t.writer.Commit()
 	if err == nil {
 		artifact := &models.Artifact{Size: obj.Size, Digests: obj.Digests}
 		err = models.KeepArtifact(ctx, f.app.db, f.id, artifact)

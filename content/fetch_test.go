@@ -140,22 +140,22 @@ func TestBadUpstream(t *testing.T) {
 		name    string
 		handler http.HandlerFunc
 		expect  *hashlib.Expect
-		status  int  // of the answer; 200 is an answer that is cut, or 404 if the fault came before the client
+		status  int  // of the answer; 200 is an answer that is cut, or 502 if the fault came before the client
 		failed  bool // the remote artifact was marked
 	}{
 		{"not found", status(404), promise(text), 404, false},
-		{"server error", status(500), promise(text), 404, false},
+		{"server error", status(500), promise(text), 502, false},
 		{"wrong digest", sends(wrong, true), promise(text), 200, true},
 		{"wrong digest, no length", sends(wrong, false), digest, 200, true},
-		{"small with a wrong digest", sends(text[:99], true), digest, 404, true},
+		{"small with a wrong digest", sends(text[:99], true), digest, 502, true},
 		{"too short", sends(text[:large-1], false), promise(text), 200, true},
-		{"shorter than promised", sends(text[:large-1], true), promise(text), 404, true},
-		{"longer than promised", sends(text+"X", true), promise(text), 404, true},
+		{"shorter than promised", sends(text[:large-1], true), promise(text), 502, true},
+		{"longer than promised", sends(text+"X", true), promise(text), 502, true},
 		{"too long", sends(text+"X", false), promise(text), 200, true},
 		{"cut", cut, promise(text), 200, false},
 		{"cut, nothing known", cut, nil, 200, false},
 		{"cut in chunks, nothing known", cutChunked, nil, 200, false},
-		{"unreachable", nil, promise(text), 404, false},
+		{"unreachable", nil, promise(text), 502, false},
 	} {
 		for _, policy := range []models.Policy{models.OnDemand, models.Streamed} {
 			t.Run(tt.name+", "+string(policy), func(t *testing.T) {
@@ -172,7 +172,7 @@ func TestBadUpstream(t *testing.T) {
 					if tt.status != 200 {
 						t.Errorf("GET: %v, want %d", err, tt.status)
 					}
-				case got.StatusCode != tt.status && got.StatusCode != 404:
+				case got.StatusCode != tt.status && got.StatusCode != 502:
 					t.Errorf("GET = %d, want %d", got.StatusCode, tt.status)
 				case got.StatusCode == 200 && got.err == nil:
 					t.Errorf("GET = %d bytes and no error", len(got.body))
@@ -238,9 +238,9 @@ func TestCooldown(t *testing.T) {
 	each(t, nil, func(t *testing.T, s *site) {
 		u := newUpstream(t, sends("wrong", true))
 		file := s.absent(models.OnDemand, u.URL, promise("right"))
-		for range 3 {
-			if got := s.get("/pulp/content/x/f"); got.StatusCode != 404 {
-				t.Errorf("GET = %d", got.StatusCode)
+		for _, want := range []int{502, 404, 404} {
+			if got := s.get("/pulp/content/x/f"); got.StatusCode != want {
+				t.Errorf("GET = %d, want %d", got.StatusCode, want)
 			}
 		}
 		if n := u.requests.Load(); n != 1 {
@@ -496,8 +496,8 @@ func TestMissingBytes(t *testing.T) {
 		// The remote has other bytes in the meantime, and nobody wrote down their digest.
 		bad := newUpstream(t, sends("precieux", true))
 		s.remote(models.OnDemand, file, bad.URL, nil)
-		if got := s.get("/pulp/content/x/f"); got.StatusCode != 404 {
-			t.Errorf("GET from a remote with other bytes = %d, want 404", got.StatusCode)
+		if got := s.get("/pulp/content/x/f"); got.StatusCode != 502 {
+			t.Errorf("GET from a remote with other bytes = %d, want 502", got.StatusCode)
 		}
 		s.remote(models.OnDemand, file, newUpstream(t, sends("precious", true)).URL, nil)
 		if got := s.get("/pulp/content/x/f"); got.body != "precious" {

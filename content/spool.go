@@ -32,6 +32,7 @@ type spool struct {
 	visible  int64  // what readers may see
 	size     int64  // of the whole as the source said; -1 if unknown
 	sha256   string // of the whole as the remote said; "" if unknown
+	proven   bool   // the end will show whether the bytes are right: a digest is known
 	begun    bool   // the source answered
 	done     bool   // all is visible, or err says why not
 	err      error
@@ -43,10 +44,10 @@ type spool struct {
 func newSpool(dir string) *spool { return &spool{dir: dir, size: -1, refs: 1} }
 
 // begin notes that a source has begun to answer, and what is known of the file.
-func (s *spool) begin(size int64, sha256 string) {
+func (s *spool) begin(size int64, sha256 string, proven bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.size, s.sha256, s.begun = size, sha256, true
+	s.size, s.sha256, s.proven, s.begun = size, sha256, proven, true
 	s.wake()
 }
 
@@ -93,7 +94,7 @@ func (s *spool) Reset() error {
 	if s.pinned {
 		return errDelivered
 	}
-	s.written, s.visible, s.size, s.sha256, s.begun = 0, 0, -1, "", false
+	s.written, s.visible, s.size, s.sha256, s.proven, s.begun = 0, 0, -1, "", false, false
 	return nil
 }
 
@@ -164,14 +165,34 @@ func (s *spool) open(ctx context.Context, whole bool) (*spoolReader, error) {
 	return rd, err
 }
 
+// spoolStart is what is known of a file when its source begins to answer.
+type spoolStart struct {
+	size   int64 // -1 if unknown
+	sha256 string
+	proven bool
+}
+
 // started waits until the source has begun to answer and returns what it said.
-func (s *spool) started(ctx context.Context) (size int64, sha256 string, err error) {
+func (s *spool) started(ctx context.Context) (spoolStart, error) {
 	if err := s.wait(ctx, func() bool { return s.begun || s.done }); err != nil {
-		return 0, "", err
+		return spoolStart{}, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.size, s.sha256, s.err
+	return spoolStart{s.size, s.sha256, s.proven}, s.err
+}
+
+func (s *spool) hasBegun() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.begun
+}
+
+// read reports whether a client has read bytes, so that the spool cannot start over.
+func (s *spool) read() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.pinned
 }
 
 func (s *spool) retain() {

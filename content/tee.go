@@ -3,6 +3,7 @@ package content
 import (
 	"context"
 	"log/slog"
+	"time"
 
 	"github.com/pulpgo/pulpcore/storage"
 )
@@ -12,12 +13,53 @@ import (
 type tee struct {
 	ctx    context.Context // of the download
 	spool  *spool
-	writer *storage.Writer // nil if nothing is stored, or not any more
+	store  func() (*storage.Writer, error) // nil if nothing is stored, or not any more
+	writer *storage.Writer                 // nil before the first byte, and without store
 	log    *slog.Logger
 }
 
-// store takes the result of [storage.Store.NewArtifactWriter].
-func (t *tee) store(w *storage.Writer, err error) {
+// maxSave is how long a file that was fetched may take to be stored after the content app was closed.
+const maxSave = 30 * time.Second
+
+// storing is the context of a writer into the store. It ends with the fetch, until all bytes are here: then the file is
+// stored even if the content app is closed in the meantime.
+type storing struct {
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	detach func() bool
+	late   *time.Timer
+}
+
+func newStoring(ctx context.Context) *storing {
+	s := &storing{}
+	s.ctx, s.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
+	s.detach = context.AfterFunc(ctx, func() { s.cancel(context.Cause(ctx)) })
+	return s
+}
+
+// whole says that all bytes are here. It reports false if the fetch has ended before.
+func (s *storing) whole() bool {
+	if !s.detach() {
+		return false
+	}
+	s.late = time.AfterFunc(maxSave, func() { s.cancel(context.DeadlineExceeded) })
+	return true
+}
+
+func (s *storing) end() {
+	s.detach()
+	if s.late != nil {
+		s.late.Stop()
+	}
+	s.cancel(nil)
+}
+
+// open begins to write into the store: not before the download has its turn, because many may wait for it.
+func (t *tee) open() {
+	if t.store == nil || t.writer != nil {
+		return
+	}
+	w, err := t.store()
 	if err != nil {
 		t.give(err)
 		return
@@ -25,9 +67,19 @@ func (t *tee) store(w *storage.Writer, err error) {
 	t.writer = w
 }
 
+// commit completes the artifact. It reports false if nothing is stored.
+func (t *tee) commit() (storage.Object, bool, error) {
+	t.open()
+	if t.writer == nil {
+		return storage.Object{}, false, nil
+	}
+	obj, err := t.writer.Commit()
+	return obj, true, err
+}
+
 // Write adds p to both.
 func (t *tee) Write(p []byte) (int, error) {
-	if t.writer != nil {
+	if t.open(); t.writer != nil {
 		if _, err := t.writer.Write(p); err != nil {
 			t.give(err)
 		}
@@ -40,11 +92,7 @@ func (t *tee) Reset() error {
 	if err := t.spool.Reset(); err != nil {
 		return err
 	}
-	if t.writer != nil {
-		if err := t.writer.Reset(); err != nil {
-			t.give(err)
-		}
-	}
+	t.abort()
 	return nil
 }
 
@@ -53,6 +101,7 @@ func (t *tee) give(err error) {
 	if t.ctx.Err() == nil {
 		t.log.ErrorContext(t.ctx, "fetched content cannot be stored", "err", err)
 	}
+	t.store = nil
 	t.abort()
 }
 

@@ -4,7 +4,9 @@
 // A [Client] is one remote's side of the network: one transport, one limit. [Client.Fetch] downloads to a file,
 // [Client.Stream] to any [Sink]. Both hash while the bytes pass by, stop at the first byte that is too many, and hand
 // over nothing as finished that was cut or is not what was expected. A cut body is continued where it ended if the
-// source can prove that the file is still the same; otherwise the download starts over. A [Pool] keeps one Client per
+// source can prove that the file is still the same; otherwise the download starts over. The one cut that cannot be seen
+// is that of a body whose end is marked by the end of the connection alone (HTTP/1.0), if neither its size nor a digest
+// is expected. A [Pool] keeps one Client per
 // remote and process, so that limits hold however many tasks use the remote.
 //
 // Errors carry a [pulperr.Kind]: NotFound (404, 410), Unauthorized, Forbidden, Invalid (the bytes are not what was
@@ -21,8 +23,11 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/time/rate"
+
+	"github.com/pulpgo/pulpcore/pulperr"
 )
 
 // Client downloads with the settings of one remote. It is safe for concurrent use. It has no goroutines of its own.
@@ -36,6 +41,7 @@ type Client struct {
 	slots     chan struct{}
 	limiter   *rate.Limiter // nil means no limit
 	buffers   sync.Pool
+	calls     calls
 	active    atomic.Int64
 	closed    atomic.Bool
 }
@@ -112,7 +118,7 @@ func (c *Client) Stream(ctx context.Context, req *Request, sink Sink) (*Result, 
 		return nil, fmt.Errorf("download: %w", err)
 	}
 	if err := errors.Join(req.Expect.Validate(c.cfg.Checksums), validHeader(req.Header)); err != nil {
-		return nil, fmt.Errorf("download: %s: %w", redact(u), err)
+		return nil, fmt.Errorf("download: %w", &fileError{redact(u), err})
 	}
 	c.active.Add(1)
 	defer func() {
@@ -124,16 +130,28 @@ func (c *Client) Stream(ctx context.Context, req *Request, sink Sink) (*Result, 
 	if err := t.run(ctx); err != nil {
 		return nil, t.describe(err)
 	}
-	return &Result{URL: t.final, Size: t.size, Digests: t.got, Header: t.header, Attempts: t.attempts}, nil
+	return &Result{
+		URL: t.final, Size: t.size, Digests: t.got, Header: t.header, Attempts: t.attempts,
+		Encoding: t.encoding, Decoded: t.decoding,
+	}, nil
 }
 
-// acquire waits for one of the client's slots.
-func (c *Client) acquire(ctx context.Context) error {
+// acquire waits for one of the client's slots, at most limit if that is not 0.
+func (c *Client) acquire(ctx context.Context, limit time.Duration) error {
+	var late <-chan time.Time
+	if limit > 0 {
+		timer := time.NewTimer(limit)
+		defer timer.Stop()
+		late = timer.C
+	}
 	select {
 	case c.slots <- struct{}{}:
 		return nil
+	case <-late:
+		return pulperr.Public(pulperr.Unavailable, "all %d downloads that the remote allows at a time took longer than %v",
+			c.cfg.Concurrency, limit)
 	case <-ctx.Done():
-		return context.Cause(ctx)
+		return stopped(ctx)
 	}
 }
 

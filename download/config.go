@@ -25,6 +25,7 @@ const (
 	DefaultRetryDelay         = 500 * time.Millisecond
 	DefaultSockConnectTimeout = 30 * time.Second
 	DefaultSockReadTimeout    = 60 * time.Second
+	DefaultMinRate            = 32 // bytes per second
 )
 
 // Config says how one remote is talked to. Every field is optional and its zero value is its default. A Config holds
@@ -48,7 +49,6 @@ type Config struct {
 	UserAgent string      // replaces our own product and version; default "pulpcore-go/<version> (<go>; <system>)"
 
 	Concurrency int // downloads at a time; default 10
-	MaxRetries  *int
 	// RetryDelay is the wait before the first retry. It doubles with each further one up to 30 s, and each wait is
 	// shortened at random by up to half. Default 500 ms.
 	RetryDelay time.Duration
@@ -58,6 +58,13 @@ type Config struct {
 	ConnectTimeout     time.Duration // to get a connection, including the wait for a free one; 0 means no limit
 	SockConnectTimeout time.Duration // for the TCP connect and for the TLS handshake; default 30 s
 	SockReadTimeout    time.Duration // the longest silence of a server that should be sending; default 60 s
+
+	// MinRate is how many bytes per second a body must bring, on average over each two minutes that were spent waiting
+	// for it. An attempt that is slower ends like one that hears nothing. Default 32; less than 0 means any rate.
+	MinRate int
+	// MaxRetries is how many attempts may fail in a row after which another one follows. An attempt that brought the
+	// file forward begins a new count. Nil means 3.
+	MaxRetries *int
 
 	AllowedImportPaths []string // absolute directories that file URLs may point below; none means no file URLs
 
@@ -142,6 +149,7 @@ func (c *Config) filled() Config {
 	setDefault(&f.RetryDelay, DefaultRetryDelay)
 	setDefault(&f.SockConnectTimeout, DefaultSockConnectTimeout)
 	setDefault(&f.SockReadTimeout, DefaultSockReadTimeout)
+	setDefault(&f.MinRate, DefaultMinRate)
 	setDefault(&f.UserAgent, userAgent())
 	if f.MaxRetries == nil {
 		n := DefaultMaxRetries

@@ -20,6 +20,10 @@ func (t *transfer) copy(resp *http.Response, body io.Reader) error {
 		if err := t.bound(t.size + int64(n)); err != nil {
 			return err
 		}
+		if t.part >= 0 && t.size+int64(n) > t.part {
+			t.spoiled = true
+			return t.fault(errRange)
+		}
 		if n > 0 && end >= 0 && t.size+int64(n) >= end {
 			if t.size+int64(n) > end {
 				return t.excess(end)
@@ -37,6 +41,8 @@ func (t *transfer) copy(resp *http.Response, body io.Reader) error {
 		switch {
 		case errors.Is(err, io.EOF):
 			return t.finish(resp)
+		case errors.Is(err, pulperr.TooLarge): // when decoded
+			return err
 		case err != nil:
 			return t.fault(err)
 		}
@@ -82,8 +88,15 @@ func (t *transfer) finish(resp *http.Response) error {
 	if end < 0 && untilClose(resp) {
 		end = t.expectedSize() // then the end of the connection proves nothing
 	}
-	if t.size < end {
+	if t.size < max(end, t.part) {
 		return t.fault(errCut)
+	}
+	if t.part >= 0 && t.total < 0 {
+		// A part of a file of unknown size, read to the end of the part. Only a digest can show that the part was the
+		// last one; otherwise the next request asks the source.
+		if !t.proven() || t.req.Expect.Check(t.digests(), t.size) != nil {
+			return t.fault(errCut)
+		}
 	}
 	return t.verify()
 }
@@ -108,23 +121,28 @@ func (t *transfer) write(p []byte) error {
 
 // verify compares all bytes with the expectation.
 func (t *transfer) verify() error {
-	if t.hash != nil {
-		t.got = t.hash.Digests()
-	} else {
-		t.got = t.sink.(Hasher).Digests()
-	}
+	t.got = t.digests()
 	err := t.req.Expect.Check(t.got, t.size)
 	t.spoiled = err != nil
 	return err
 }
 
-// proven reports whether a digest was expected and compared: then the bytes are right, whatever the source says.
+func (t *transfer) digests() hashlib.Digests {
+	if t.hash != nil {
+		return t.hash.Digests()
+	}
+	return t.sink.(Hasher).Digests()
+}
+
+// proven reports whether a digest is expected and can be compared: then the comparison shows whether the bytes are
+// right, whatever the source says.
 func (t *transfer) proven() bool {
 	if t.req.Expect == nil {
 		return false
 	}
+	got := t.digests()
 	for a := range t.req.Expect.Digests.All() {
-		if t.got.Get(a) != "" {
+		if got.Get(a) != "" {
 			return true
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/pulpgo/pulpcore/hashlib"
 	"github.com/pulpgo/pulpcore/pulperr"
 )
 
@@ -95,6 +96,9 @@ func (e *SourceError) PublicText() string {
 		}
 		return "the TLS connection for " + e.URL + " failed"
 	}
+	if errors.Is(e.Err, errCoding) {
+		return "the body that " + e.URL + " sent does not match its Content-Encoding"
+	}
 	return "the connection for " + e.URL + " failed or was cut"
 }
 
@@ -121,6 +125,28 @@ func isTLS(err error) bool {
 	_, record := errors.AsType[tls.RecordHeaderError](err)
 	_, alert := errors.AsType[tls.AlertError](err)
 	return verify || record || alert || strings.Contains(err.Error(), "tls: ")
+}
+
+// fileError names the file that a fault of its bytes belongs to. Its kind and code are those of the fault.
+type fileError struct {
+	url string // redacted
+	err error
+}
+
+// Error names the URL and the fault.
+func (e *fileError) Error() string { return e.url + ": " + e.err.Error() }
+
+// Unwrap returns the fault.
+func (e *fileError) Unwrap() error { return e.err }
+
+// PublicText names the URL and what the client may know of the fault.
+func (e *fileError) PublicText() string { return e.url + ": " + pulperr.Message(e.err) }
+
+// mismatch reports whether err says that the bytes are not what was expected.
+func mismatch(err error) bool {
+	_, size := errors.AsType[*hashlib.SizeMismatchError](err)
+	_, digest := errors.AsType[*hashlib.DigestMismatchError](err)
+	return size || digest
 }
 
 // timeoutError is one of our own limits.

@@ -37,18 +37,18 @@ func (c *Client) openImport(urlPath string) (*os.File, fs.FileInfo, error) {
 	dir, rest, _ := importPath(urlPath, c.cfg.AllowedImportPaths)
 	root, err := os.OpenRoot(dir)
 	if err != nil {
-		return nil, nil, fileError(urlPath, err)
+		return nil, nil, pathError(urlPath, err)
 	}
 	defer root.Close()
 	// Without O_NONBLOCK, opening a named pipe would wait for its writer.
 	f, err := root.OpenFile(rest, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
-		return nil, nil, fileError(urlPath, err)
+		return nil, nil, pathError(urlPath, err)
 	}
 	info, err := f.Stat()
 	if err != nil {
 		f.Close()
-		return nil, nil, fileError(urlPath, err)
+		return nil, nil, pathError(urlPath, err)
 	}
 	if !info.Mode().IsRegular() {
 		f.Close()
@@ -57,7 +57,7 @@ func (c *Client) openImport(urlPath string) (*os.File, fs.FileInfo, error) {
 	return f, info, nil
 }
 
-func fileError(urlPath string, err error) error {
+func pathError(urlPath string, err error) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("open %q: %w: %w", urlPath, pulperr.NotFound, err)

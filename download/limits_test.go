@@ -90,20 +90,54 @@ func TestSilentHeader(t *testing.T) {
 func TestSlowButAlive(t *testing.T) {
 	t.Parallel()
 	const pieces = 100
+	piece := bytes.Repeat([]byte("x"), 60*download.DefaultMinRate)
 	inBubble(t, download.Config{}, func(w http.ResponseWriter, _ *http.Request) {
 		for range pieces {
 			time.Sleep(59 * time.Second) // fake time; just below the limit
-			_, _ = w.Write([]byte("x"))
+			_, _ = w.Write(piece)
 			w.(http.Flusher).Flush()
 		}
 	}, func(t *testing.T, c *download.Client) {
 		sink := &slowSink{delay: time.Hour}
 		start := time.Now()
-		if err := get(t, c, sink); err != nil || sink.Len() != pieces || sink.resets != 0 {
+		if err := get(t, c, sink); err != nil || sink.Len() != pieces*len(piece) || sink.resets != 0 {
 			t.Fatalf("Stream = %v with %d bytes", err, sink.Len())
 		}
 		if took := time.Since(start); took < pieces*time.Minute {
 			t.Errorf("took only %v", took)
+		}
+	})
+}
+
+// A byte now and then is no download: it would keep a task and what that has reserved for years.
+func TestTrickle(t *testing.T) {
+	t.Parallel()
+	trickle := func(w http.ResponseWriter, r *http.Request) {
+		tick := time.NewTicker(59 * time.Second) // fake time; just below the limit
+		defer tick.Stop()
+		for range 1000 {
+			select {
+			case <-tick.C:
+			case <-r.Context().Done():
+				return
+			}
+			_, _ = w.Write([]byte("x"))
+			w.(http.Flusher).Flush()
+		}
+	}
+	none := 0
+	inBubble(t, download.Config{MaxRetries: &none}, trickle, func(t *testing.T, c *download.Client) {
+		start := time.Now()
+		err := get(t, c, &memory{})
+		wantKind(t, err, pulperr.Unavailable)
+		if took := time.Since(start); took > 4*time.Minute || pulperr.Code(err) != "PLP0005" {
+			t.Errorf("Stream = %v (code %q) after %v", err, pulperr.Code(err), took)
+		}
+	})
+	inBubble(t, download.Config{MaxRetries: &none, MinRate: -1}, trickle, func(t *testing.T, c *download.Client) {
+		sink := &memory{}
+		if err := get(t, c, sink); err != nil || sink.Len() != 1000 {
+			t.Errorf("Stream with any rate = %v, %d bytes", err, sink.Len())
 		}
 	})
 }

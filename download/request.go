@@ -1,10 +1,12 @@
 package download
 
 import (
+	"context"
 	"io"
 	"net/http"
 	"net/url"
 	"path/filepath"
+	"time"
 
 	"github.com/pulpgo/pulpcore/hashlib"
 	"github.com/pulpgo/pulpcore/pulperr"
@@ -22,9 +24,18 @@ type Request struct {
 	MaxSize int64
 	// MaxRetries replaces the client's for this request; nil means the client's.
 	MaxRetries *int
+	// KeepTrying is asked before each further attempt, with the fault of the last one; false ends the download with that
+	// fault. Nil means true.
+	KeepTrying func(err error) bool
+	// Admit is called by each attempt when it has one of the client's slots; release is called at the end of the attempt.
+	// It may wait for a place that the caller gives out. An error ends the download and is returned. Nil means no wait.
+	Admit func(ctx context.Context) (release func(), err error)
+	// MaxWait is the longest wait for one of the client's slots. Longer is an error of kind Unavailable. 0 means no limit.
+	MaxWait time.Duration
 	// OnHeader is called when the source has begun to answer, before the first byte goes to the sink: once, and once
 	// more after each Sink.Reset. The body of the response cannot be read. For a file URL the response is made up
-	// from size and time of the file. An error ends the download and is returned.
+	// from size and time of the file. Its ContentLength is -1 if the body is decoded, see [Result]. An error ends the
+	// download and is returned.
 	OnHeader func(*http.Response) error
 }
 
@@ -36,6 +47,12 @@ type Result struct {
 	Header   http.Header     // of the answer that began the file; empty for a file URL
 	Path     string          // of the new file; only from [Client.Fetch]
 	Attempts int             // 1 if nothing failed
+
+	// Encoding is the Content-Encoding of the answer in lower case, although none was asked for; "" if there was none.
+	// Decoded says whether Size, Digests and the bytes are those of the decoded body. Gzip and deflate are decoded
+	// unless the bytes as sent are what [Request].Expect asks for; other encodings never are.
+	Encoding string
+	Decoded  bool
 }
 
 // Sink receives a download. Write gets the bytes in order. Reset is called when the download starts over: forget all

@@ -190,6 +190,8 @@ func TestWrongPartialAnswer(t *testing.T) {
 		{"nonsense", http.Header{"Content-Range": {"bytes six-ten/many"}}, data[cut:], 206},
 		{"many parts", http.Header{"Content-Type": {"multipart/byteranges; boundary=x"}}, []byte("--x--"), 206},
 		{"more than the total", http.Header{"Content-Range": {"bytes 6000-9999/10000"}}, append(data[cut:], 'x'), 206},
+		{"no such range, a cache kept the cut body", http.Header{"Content-Range": {"bytes */6000"}}, nil, 416},
+		{"ends before it is said to", http.Header{"Content-Range": {"bytes 6000-6999/10000"}}, data[cut:], 206},
 		{"no such range, it shrank", http.Header{"Content-Range": {"bytes */5000"}}, nil, 416},
 		{"no such range, no size", http.Header{}, nil, 416},
 	}

@@ -8,8 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/pulpgo/pulpcore/hashlib"
 )
 
 const (
@@ -28,13 +26,34 @@ func retryable(err error) bool {
 	if source, ok := errors.AsType[*SourceError](err); ok {
 		return !errors.Is(source, errProxyAuth)
 	}
-	_, size := errors.AsType[*hashlib.SizeMismatchError](err)
-	_, digest := errors.AsType[*hashlib.DigestMismatchError](err)
-	return size || digest
+	return mismatch(err)
 }
 
-// retryDelay returns how long to wait after the given number of failed attempts: between half of and the whole
-// doubled delay, or as long as the server asks for if that is longer.
+// budget counts the failures of a download since its last progress. A large file over a line that breaks often needs
+// many attempts, and each of them brings it forward.
+type budget struct {
+	retries  int   // failures in a row after which another attempt follows
+	failures int   // since the last progress
+	reached  int64 // bytes at the last progress
+}
+
+// fail counts a failed attempt after which the sink has size bytes of total (-1 if unknown), and reports whether
+// another one may follow. Progress is 64 KiB or a hundredth of the file, whichever is less, that need not be read
+// again.
+func (b *budget) fail(size, total int64, continuable bool) bool {
+	step := int64(64 << 10)
+	if total > 0 {
+		step = min(step, total/100+1)
+	}
+	if continuable && size-b.reached >= step {
+		b.failures, b.reached = 0, size
+	}
+	b.failures++
+	return b.failures <= b.retries
+}
+
+// retryDelay returns how long to wait after the given number of failed attempts without progress: between half of and
+// the whole doubled delay, or as long as the server asks for if that is longer.
 func retryDelay(first time.Duration, attempts int, err error) time.Duration {
 	d := min(first, maxRetryDelay)
 	for range attempts - 1 {

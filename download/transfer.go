@@ -25,7 +25,12 @@ type transfer struct {
 	validator string // for If-Range; empty if the source cannot prove that the file is the same
 	started   bool   // the sink has bytes or OnHeader was called
 	spoiled   bool   // what the sink has cannot be continued
+	part      int64  // size at which the partial answer that is being read ends; -1 if the answer is not partial
 	attempts  int
+
+	encoding string // Content-Encoding of the answer; empty if there is none
+	decoding bool   // the sink gets decoded bytes
+	decode   bool   // the bytes as sent were compared and found wrong: decode them in the next attempts
 
 	final  string // URL that answered
 	header http.Header
@@ -33,7 +38,7 @@ type transfer struct {
 }
 
 func newTransfer(c *Client, u *url.URL, req *Request, sink Sink) *transfer {
-	t := &transfer{c: c, req: req, url: u, sink: sink, total: -1, final: u.String()}
+	t := &transfer{c: c, req: req, url: u, sink: sink, total: -1, part: -1, final: u.String()}
 	if _, ok := sink.(Hasher); !ok {
 		t.hash = c.cfg.Checksums.Writer()
 	}
@@ -46,20 +51,31 @@ func (t *transfer) run(ctx context.Context) error {
 		t.attempts = 1
 		return t.once(ctx, t.readFile)
 	}
-	retries := *t.c.cfg.MaxRetries
+	left := budget{retries: *t.c.cfg.MaxRetries}
 	if t.req.MaxRetries != nil {
-		retries = *t.req.MaxRetries
+		left.retries = *t.req.MaxRetries
 	}
 	for {
 		t.attempts++
 		err := t.once(ctx, t.attempt)
-		if err == nil || t.attempts > retries || !retryable(err) {
+		if err == nil {
+			return nil
+		}
+		if t.mayBeEncoded(err) {
+			t.decode, t.spoiled = true, true
+			if err := t.prepareRetry(err); err != nil {
+				return err
+			}
+			continue
+		}
+		if !retryable(err) || !left.fail(t.size, t.total, t.continuable()) ||
+			t.req.KeepTrying != nil && !t.req.KeepTrying(err) {
 			return err
 		}
 		if err := t.prepareRetry(err); err != nil {
 			return err
 		}
-		wait := retryDelay(t.c.cfg.RetryDelay, t.attempts, err)
+		wait := retryDelay(t.c.cfg.RetryDelay, left.failures, err)
 		t.c.cfg.Log.WarnContext(ctx, "download is retried", "url", redact(t.url), "attempt", t.attempts,
 			"have_bytes", t.size, "wait", wait, "err", err)
 		if err := sleep(ctx, wait); err != nil {
@@ -70,10 +86,17 @@ func (t *transfer) run(ctx context.Context) error {
 
 // once runs fn in one of the client's slots. A done ctx is the reason for whatever went wrong.
 func (t *transfer) once(ctx context.Context, fn func(context.Context) error) error {
-	if err := t.c.acquire(ctx); err != nil {
-		return stopped(ctx)
+	if err := t.c.acquire(ctx, t.req.MaxWait); err != nil {
+		return err
 	}
 	defer t.c.release()
+	if t.req.Admit != nil {
+		release, err := t.req.Admit(ctx)
+		if err != nil {
+			return &callerError{"wait for a place", err}
+		}
+		defer release()
+	}
 	err := fn(ctx)
 	if err != nil && ctx.Err() != nil {
 		return stopped(ctx)
@@ -95,7 +118,12 @@ func (t *transfer) attempt(ctx context.Context) error {
 		return err
 	}
 	defer resp.Body.Close()
-	return t.copy(resp, &watchedBody{w: w, body: resp.Body})
+	var body io.Reader = &watchedBody{w: w, body: resp.Body, rate: t.c.cfg.MinRate}
+	if t.decoding && resp.ContentLength != 0 {
+		bounded := t.req.MaxSize > 0 || t.expectedSize() >= 0
+		body = newDecodedBody(t.encoding, t.redacted(), body, bounded)
+	}
+	return t.copy(resp, body)
 }
 
 // accept looks at the header of an answer and prepares for its body. It reports done if there is nothing left to read.
@@ -118,8 +146,7 @@ func (t *transfer) accept(resp *http.Response) (done bool, err error) {
 		return false, t.fault(errRange)
 	case http.StatusRequestedRangeNotSatisfiable:
 		if asked {
-			// The body was cut between its last byte and its end.
-			if r, ok := parseContentRange(resp.Header.Get("Content-Range")); ok && r.start < 0 && r.total == t.size {
+			if t.ends(resp) { // the body was cut between its last byte and its end
 				return true, t.verify()
 			}
 			t.spoiled = true
@@ -134,21 +161,28 @@ func (t *transfer) accept(resp *http.Response) (done bool, err error) {
 
 // begin takes the header of an answer that holds the whole file.
 func (t *transfer) begin(resp *http.Response) error {
-	t.header, t.total = resp.Header, resp.ContentLength
-	if want := t.expectedSize(); want >= 0 && t.total >= 0 && t.total != want {
+	t.header, t.total, t.part = resp.Header, resp.ContentLength, -1
+	t.encoding = contentEncoding(resp.Header)
+	want := t.expectedSize()
+	wrongSize := want >= 0 && t.total >= 0 && t.total != want
+	if t.decoding = decodable(t.encoding) && (t.decode || wrongSize || !t.expects()); t.decoding {
+		// Nothing says how long the decoded file is, and no range of it can be asked for.
+		t.total, t.validator = -1, ""
+	} else if wrongSize {
 		t.spoiled = true
 		return &hashlib.SizeMismatchError{Want: want, Got: t.total}
+	} else {
+		t.validator = validator(resp.Header)
 	}
 	if err := t.bound(t.total); err != nil {
 		return err
 	}
-	t.validator = validator(resp.Header)
 	if t.req.OnHeader == nil {
 		return nil
 	}
 	t.started = true
 	shown := *resp
-	shown.Body = http.NoBody
+	shown.Body, shown.ContentLength = http.NoBody, t.total
 	if err := t.req.OnHeader(&shown); err != nil {
 		return &callerError{"header refused", err}
 	}
@@ -161,14 +195,49 @@ func (t *transfer) continues(resp *http.Response) bool {
 	if !ok || r.start != t.size || r.total >= 0 && t.total >= 0 && r.total != t.total {
 		return false
 	}
-	if tag := resp.Header.Get("ETag"); tag != "" && tag != t.header.Get("ETag") {
+	if t.total >= 0 && r.end >= t.total || !t.sameFile(resp) {
 		return false
 	}
+	t.part = r.end + 1
 	if t.total < 0 {
 		t.total = r.total
 	}
 	return true
 }
+
+// ends reports whether a 416 says that the file has exactly the bytes that the sink has. A size that the source gave
+// earlier must agree: a cache that kept a cut body gives the size of the cut body.
+func (t *transfer) ends(resp *http.Response) bool {
+	r, ok := parseContentRange(resp.Header.Get("Content-Range"))
+	return ok && r.start < 0 && r.total == t.size && (t.total < 0 || t.total == t.size) && t.sameFile(resp)
+}
+
+// sameFile reports whether nothing in an answer says that it belongs to another file than the one that was begun.
+func (t *transfer) sameFile(resp *http.Response) bool {
+	for _, name := range []string{"ETag", "Last-Modified", "Content-Encoding"} {
+		first, now := t.header.Get(name), resp.Header.Get(name)
+		if resp.StatusCode == http.StatusRequestedRangeNotSatisfiable && name != "ETag" {
+			continue // the other two may describe the error page
+		}
+		if now != "" && first != now && (name != "Last-Modified" || t.validator == first) {
+			return false
+		}
+	}
+	return true
+}
+
+// mayBeEncoded reports whether err may come from comparing encoded bytes with what is expected of decoded ones.
+func (t *transfer) mayBeEncoded(err error) bool {
+	return mismatch(err) && decodable(t.encoding) && !t.decoding && !t.decode
+}
+
+// expects reports whether the caller knows a digest or the size of the file.
+func (t *transfer) expects() bool {
+	return t.req.Expect != nil && (t.req.Expect.Size != nil || !t.req.Expect.Digests.IsZero())
+}
+
+// continuable reports whether the next attempt can ask for the rest.
+func (t *transfer) continuable() bool { return t.validator != "" && !t.spoiled }
 
 // end returns the size at which the file is complete, or -1 if that is not known in advance.
 func (t *transfer) end() int64 {
@@ -187,7 +256,13 @@ func (t *transfer) expectedSize() int64 {
 
 // prepareRetry decides between continuing and starting over.
 func (t *transfer) prepareRetry(cause error) error {
-	if !t.started || t.validator != "" && !t.spoiled {
+	if t.started && t.continuable() {
+		return nil
+	}
+	if !t.started { // the sink has nothing, but the last bytes of a small file may have been hashed
+		if t.hash != nil {
+			t.hash.Reset()
+		}
 		t.spoiled = false
 		return nil
 	}
@@ -201,7 +276,7 @@ func (t *transfer) startOver(cause error) error {
 	if t.hash != nil {
 		t.hash.Reset()
 	}
-	t.size, t.total, t.validator = 0, -1, ""
+	t.size, t.total, t.part, t.validator = 0, -1, -1, ""
 	t.started, t.spoiled = false, false
 	return nil
 }
@@ -213,12 +288,18 @@ func (t *transfer) fault(err error) error { return &SourceError{URL: t.redacted(
 // describe adds to err what it does not say yet: where, and after how many attempts.
 func (t *transfer) describe(err error) error {
 	where := redact(t.url)
+	if _, unsupported := errors.AsType[*hashlib.UnsupportedError](err); unsupported || mismatch(err) {
+		err = &fileError{where, err}
+	}
 	_, status := errors.AsType[*StatusError](err)
 	_, source := errors.AsType[*SourceError](err)
 	switch {
 	case t.attempts > 1:
 		return fmt.Errorf("download: %s: attempt %d: %w", where, t.attempts, err)
 	case status || source:
+		return fmt.Errorf("download: %w", err)
+	}
+	if _, file := errors.AsType[*fileError](err); file {
 		return fmt.Errorf("download: %w", err)
 	}
 	return fmt.Errorf("download: %s: %w", where, err)

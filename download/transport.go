@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/pulpgo/pulpcore/pulperr"
@@ -115,6 +116,9 @@ func (c *Config) proxy() (*url.URL, error) {
 	fault := func(field, reason string) { faults = append(faults, pulperr.Field(field, "%s", reason)) }
 	if (c.ProxyUsername == "") != (c.ProxyPassword == "") {
 		fault("proxy_username", "and proxy_password are only valid together")
+	}
+	if strings.Contains(c.ProxyUsername, ":") {
+		fault("proxy_username", "must not contain a colon")
 	}
 	if c.ProxyURL == "" {
 		if c.ProxyUsername != "" || c.ProxyPassword != "" {

@@ -3,6 +3,7 @@ package download
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http/httptrace"
 	"time"
@@ -62,17 +63,45 @@ func (w *watchdog) reason(err error) error {
 type watchedBody struct {
 	w    *watchdog
 	body io.Reader
+	rate int // bytes per second that it must bring on average; less than 0 means any
+
+	got    int64         // in the time below
+	waited time.Duration // in reads, since the rate was looked at
 }
+
+// rateWindow is how long a body is waited for between two looks at its rate.
+const rateWindow = 2 * time.Minute
 
 func (b *watchedBody) Read(p []byte) (int, error) {
 	if b.w.ctx.Err() != nil {
 		return 0, context.Cause(b.w.ctx) // the rest may be here already, but nobody wants it
 	}
+	began := time.Now()
 	b.w.silence.Reset(b.w.limit)
 	n, err := b.body.Read(p)
 	b.w.silence.Stop()
-	if err != nil && !errors.Is(err, io.EOF) {
+	switch {
+	case err == nil:
+		err = b.pace(n, time.Since(began))
+	case !errors.Is(err, io.EOF):
 		err = b.w.reason(err)
 	}
 	return n, err
+}
+
+// pace returns an error if the body is slower than it may be.
+func (b *watchedBody) pace(n int, waited time.Duration) error {
+	b.got += int64(n)
+	b.waited += waited
+	if b.waited < rateWindow {
+		return nil
+	}
+	slow := float64(b.got) < float64(b.rate)*b.waited.Seconds()
+	var err error
+	if slow {
+		err = &timeoutError{fmt.Sprintf("less than %d bytes per second", b.rate), b.waited}
+		b.w.cancel(err)
+	}
+	b.got, b.waited = 0, 0
+	return err
 }

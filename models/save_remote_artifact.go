@@ -15,7 +15,7 @@ import (
 )
 
 // SaveRemoteArtifacts inserts where content artifacts can be fetched from, one row per content artifact and remote; a
-// row that exists is brought up to date. Forbidden digests are left out.
+// row that exists is brought up to date and counts as not failed. Forbidden digests are left out.
 //
 // Errors: Invalid if there is no such remote in the domain; Unsupported (PLP0020) if a row has digests and none of them
 // is allowed: such content cannot be verified.
@@ -44,7 +44,9 @@ func SaveRemoteArtifacts(ctx context.Context, db *DB, rows []*RemoteArtifact) er
 				Where("(remote_id IN (?)) IS TRUE", bun.List(remotesOf(rows)))
 		},
 		adopt: func(mine, existing *RemoteArtifact) {
-			same := mine.URL == existing.URL && mine.Digests == existing.Digests && sameSize(mine.Size, existing.Size)
+			// A sync that names the source again ends its cool-down: it is what users try after the upstream was repaired.
+			same := mine.URL == existing.URL && mine.Digests == existing.Digests && sameSize(mine.Size, existing.Size) &&
+				existing.FailedAt == nil
 			mine.Base = existing.Base
 			if !same {
 				changed = append(changed, mine)

@@ -2,20 +2,21 @@ package stages
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"slices"
 
+	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/pulpgo/pulpcore/download"
 	"github.com/pulpgo/pulpcore/hashlib"
 	"github.com/pulpgo/pulpcore/models"
-	"github.com/pulpgo/pulpcore/storage"
 	"github.com/pulpgo/pulpcore/tasking"
 )
 
-// QueryExistingArtifacts replaces declared artifacts by saved ones with the same digest. An artifact that shall be
-// downloaded must not carry a digest that is not allowed.
+// QueryExistingArtifacts replaces declared artifacts by saved ones with the same digest. A file without a reliable
+// digest (sha256, sha384, sha512) is looked for in the saved unit, if that exists and has the file: a unit keeps the
+// bytes that it has, so there is nothing to download. An artifact that shall be downloaded must not carry a digest that
+// is not allowed.
 type QueryExistingArtifacts struct {
 	DB *models.DB
 }
@@ -27,6 +28,9 @@ func (s *QueryExistingArtifacts) Run(ctx context.Context, in *In, out *Out) erro
 			return err
 		}
 		if err := s.query(ctx, batch); err != nil {
+			return err
+		}
+		if err := s.queryUnits(ctx, batch); err != nil {
 			return err
 		}
 		if err := putAll(ctx, out, batch); err != nil {
@@ -80,15 +84,61 @@ func (s *QueryExistingArtifacts) query(ctx context.Context, batch []*Declarative
 	return nil
 }
 
-// DefaultConcurrentContent is how many units are downloaded at a time. How many requests a remote gets at a time is
-// the remote's own setting.
+// queryUnits looks for the files that no digest identifies, in the units that have them.
+func (s *QueryExistingArtifacts) queryUnits(ctx context.Context, batch []*DeclarativeContent) error {
+	var units []*DeclarativeContent
+	var contents []models.AnyContent
+	for _, dc := range batch {
+		if slices.ContainsFunc(dc.Artifacts, unidentified) {
+			units, contents = append(units, dc), append(contents, dc.Content)
+		}
+	}
+	if units == nil {
+		return nil
+	}
+	exists, err := models.FindContents(ctx, s.DB, contents)
+	if err != nil {
+		return err
+	}
+	var ids []uuid.UUID
+	for i, dc := range units {
+		if exists[i] {
+			ids = append(ids, dc.Content.PulpID())
+		}
+	}
+	files, err := models.ArtifactsOf(ctx, s.DB, ids)
+	if err != nil {
+		return err
+	}
+	for i, dc := range units {
+		for _, da := range dc.Artifacts {
+			if !exists[i] || !unidentified(da) {
+				continue
+			}
+			saved := files[dc.Content.PulpID()][da.RelativePath]
+			if saved != nil && da.Artifact.Expect().Check(saved.Digests, saved.Size) == nil {
+				da.Artifact = saved
+			}
+		}
+	}
+	return nil
+}
+
+// unidentified reports whether a file would have to be downloaded to know which one it is.
+func unidentified(da *DeclarativeArtifact) bool {
+	return !da.saved() && !da.Deferred && identity(da.Artifact.Digests) == ""
+}
+
+// DefaultConcurrentContent is how many units, and how many files of all of them, are downloaded at a time. How many
+// requests a remote gets at a time is the remote's own setting.
 const DefaultConcurrentContent = 200
 
 // ArtifactDownloader downloads what is neither saved nor deferred, straight into the store, and verifies it on the
-// way. Units leave in the order in which they are complete.
+// way. Units leave in the order in which they are complete. Files with the same reliable digest are downloaded once,
+// however many units declare them.
 type ArtifactDownloader struct {
 	Env           *tasking.Env
-	MaxConcurrent int // units at a time; 0 means DefaultConcurrentContent
+	MaxConcurrent int // units, and files of all of them, at a time; 0 means DefaultConcurrentContent
 
 	// OnError decides what becomes of a unit that cannot be downloaded: nil leaves it out, an error ends the sync.
 	// A mirror removes what was left out, if the repository had it. It may be called concurrently. Default: err.
@@ -101,6 +151,7 @@ func (s *ArtifactDownloader) Run(ctx context.Context, in *In, out *Out) error {
 	if limit <= 0 {
 		limit = DefaultConcurrentContent
 	}
+	f := newFetcher(s.Env, limit)
 	return s.Env.Progress(ctx, "Downloading Artifacts", "sync.downloading.artifacts", func(p *tasking.Progress) error {
 		group, gctx := errgroup.WithContext(ctx)
 		group.SetLimit(limit)
@@ -115,7 +166,7 @@ func (s *ArtifactDownloader) Run(ctx context.Context, in *In, out *Out) error {
 					}
 					continue
 				}
-				group.Go(func() error { return s.handle(gctx, dc, out, p) })
+				group.Go(func() error { return s.handle(gctx, f, dc, out, p) })
 			}
 			return nil
 		}()
@@ -128,8 +179,10 @@ func (s *ArtifactDownloader) Run(ctx context.Context, in *In, out *Out) error {
 }
 
 // handle downloads a unit and puts it, or leaves it out.
-func (s *ArtifactDownloader) handle(ctx context.Context, dc *DeclarativeContent, out *Out, p *tasking.Progress) error {
-	n, err := s.download(ctx, dc)
+func (s *ArtifactDownloader) handle(
+	ctx context.Context, f *fetcher, dc *DeclarativeContent, out *Out, p *tasking.Progress,
+) error {
+	n, err := f.unit(ctx, dc)
 	if err != nil && s.OnError != nil && ctx.Err() == nil {
 		reason := err
 		if err = s.OnError(ctx, dc, reason); err == nil {
@@ -152,53 +205,6 @@ func needsDownload(dc *DeclarativeContent) bool {
 		}
 	}
 	return false
-}
-
-// download fetches the missing files of a unit side by side and returns how many. The first failure stops the others.
-func (s *ArtifactDownloader) download(ctx context.Context, dc *DeclarativeContent) (int64, error) {
-	group, gctx := errgroup.WithContext(ctx)
-	n := int64(0)
-	for _, da := range dc.Artifacts {
-		if !da.saved() && !da.Deferred {
-			n++
-			group.Go(func() error { return s.fetch(gctx, da) })
-		}
-	}
-	return n, group.Wait()
-}
-
-// fetch tries the URLs in turn. The artifact becomes what was downloaded, with all digests.
-func (s *ArtifactDownloader) fetch(ctx context.Context, da *DeclarativeArtifact) error {
-	client, err := s.Env.Client(da.Remote)
-	if err != nil {
-		return err
-	}
-	var errs []error
-	for _, url := range da.URLs {
-		obj, err := fetchTo(ctx, s.Env.Store, client, url, da.Artifact.Expect())
-		if err == nil {
-			da.Artifact = &models.Artifact{Size: obj.Size, Digests: obj.Digests}
-			return nil
-		}
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		errs = append(errs, err)
-	}
-	return fmt.Errorf("stages: download %q: %w", da.RelativePath, errors.Join(errs...))
-}
-
-func fetchTo(ctx context.Context, store *storage.Store, client *download.Client, url string, expect *hashlib.Expect,
-) (storage.Object, error) {
-	w, err := store.NewArtifactWriter(ctx, expect)
-	if err != nil {
-		return storage.Object{}, err
-	}
-	defer w.Abort() //nolint:errcheck // after Commit it does nothing, after a failure that one is reported
-	if _, err := client.Stream(ctx, &download.Request{URL: url, Expect: expect}, w); err != nil {
-		return storage.Object{}, err
-	}
-	return w.Commit()
 }
 
 // ArtifactSaver saves the rows of what was downloaded, in bulk.

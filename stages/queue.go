@@ -3,6 +3,7 @@ package stages
 import (
 	"context"
 	"iter"
+	"sync"
 )
 
 // In is where a stage gets its units from. It belongs to the stage; its iterators take turns.
@@ -137,15 +138,32 @@ func (in *In) greedy(ctx context.Context, batch []*DeclarativeContent, limit int
 type Out struct {
 	ch   chan *DeclarativeContent
 	line *line
+
+	mu    sync.RWMutex // read-locked while a unit is put
+	ended bool         // the stage's Run has returned
+}
+
+// end closes the queue, after units that are being put.
+func (o *Out) end() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.ended = true
+	close(o.ch)
 }
 
 // Put hands a unit to the next stage, waiting while the queue is full. It is safe for concurrent use within Run. The
 // unit belongs to the stages behind until its [DeclarativeContent.Resolution].
 //
-// Errors: Invalid if a required field of the unit is missing; what made another stage fail; the cause of ctx.
+// Errors: Invalid if a required field of the unit is missing; Internal if Run has returned, which is a fault of the
+// stage; what made another stage fail; the cause of ctx.
 func (o *Out) Put(ctx context.Context, dc *DeclarativeContent) error {
 	if err := dc.check(); err != nil {
 		return err
+	}
+	o.mu.RLock()
+	defer o.mu.RUnlock()
+	if o.ended {
+		return errPutLate
 	}
 	dc.line.Store(o.line)
 	select {

@@ -93,6 +93,8 @@ func checkStages(stages []Stage) error {
 
 var (
 	errGoexit  = errors.New("stages: a stage ended its goroutine (runtime.Goexit)")
+	errPutLate = fmt.Errorf("stages: a unit was put after the Run of its stage had returned; "+
+		"wait for the goroutines of a stage in its Run: %w", pulperr.Internal)
 	errUnsaved = fmt.Errorf("stages: the unit left the pipeline before it was saved: %w", pulperr.Internal)
 )
 
@@ -100,7 +102,7 @@ var (
 func runStage(ctx context.Context, cancel context.CancelCauseFunc, s Stage, in *In, out *Out) {
 	err := errGoexit // unless Run returns
 	// The order matters: whoever sees the closed queue must see the failure too.
-	defer close(out.ch)
+	defer out.end()
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("stages: %T panicked: %v\n%s", s, p, debug.Stack())

@@ -110,6 +110,15 @@ func (e *Env) Client(remote models.AnyRemote) (*download.Client, error) {
 func (e *Env) Fetch(
 	ctx context.Context, remote models.AnyRemote, url string, expect *hashlib.Expect,
 ) (*download.Result, error) {
+	return e.FetchRequest(ctx, remote, &download.Request{URL: url, Expect: expect})
+}
+
+// FetchRequest is [Env.Fetch] with all that a request can say, such as headers and the largest size.
+//
+// Errors: those of [download.Client.Fetch].
+func (e *Env) FetchRequest(
+	ctx context.Context, remote models.AnyRemote, req *download.Request,
+) (*download.Result, error) {
 	c, err := e.Client(remote)
 	if err != nil {
 		return nil, err
@@ -118,7 +127,7 @@ func (e *Env) Fetch(
 	if err != nil {
 		return nil, err
 	}
-	return c.Fetch(ctx, dir.Name(), &download.Request{URL: url, Expect: expect})
+	return c.Fetch(ctx, dir.Name(), req)
 }
 
 // Created records that the task made the row that prn names. Rows that package models creates through [Env.DB] are

@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/pulpgo/pulpcore/download"
 	"github.com/pulpgo/pulpcore/hashlib"
 	"github.com/pulpgo/pulpcore/internal/dbtest"
 	"github.com/pulpgo/pulpcore/models"
@@ -237,6 +238,10 @@ func TestFetch(t *testing.T) {
 			}
 			if got, err := os.ReadFile(res.Path); err != nil || string(got) != "bytes" || filepath.Dir(res.Path) != dir.Name() {
 				t.Errorf("fetched %q to %s, %v", got, res.Path, err)
+			}
+			_, err = env.FetchRequest(ctx, rm, &download.Request{URL: server.URL + "/file", MaxSize: 4})
+			if !errors.Is(err, pulperr.TooLarge) {
+				t.Errorf("FetchRequest of 5 bytes, at most 4 = %v", err)
 			}
 			_, err = env.Fetch(ctx, rm, server.URL+"/file", &hashlib.Expect{Size: hashlib.Size(4)})
 			return err

@@ -5,10 +5,12 @@ package file
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/url"
 
 	"github.com/pulpgo/pulpcore"
+	"github.com/pulpgo/pulpcore/download"
 	"github.com/pulpgo/pulpcore/hashlib"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
@@ -118,7 +120,8 @@ func (m *manifestStage) Run(ctx context.Context, _ *stages.In, out *stages.Out) 
 	return m.env.Progress(ctx, "Parsing Metadata Lines", "sync.parsing.metadata", func(p *tasking.Progress) error {
 		for e, err := range OpenManifest(path) {
 			if err != nil {
-				return err
+				shown := download.Redact(m.remote.URL)
+				return fmt.Errorf("%w: %w", pulperr.Public(pulperr.KindOf(err), "%s: %s", shown, pulperr.Message(err)), err)
 			}
 			// Not JoinPath: it would read "100%41.txt" as "100A.txt".
 			location := base.ResolveReference(&url.URL{Path: e.Path, RawQuery: base.RawQuery})

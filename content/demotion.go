@@ -1,0 +1,73 @@
+package content
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/pulpgo/pulpcore/models"
+)
+
+// maxDemoted bounds the memory of what failed.
+const maxDemoted = 10_000
+
+// demotions remember, in this process and for a while, which sources broke off and which remotes did not answer. They
+// are asked after the others, never left out: that is for sources that sent wrong bytes, which the database keeps.
+type demotions struct {
+	period time.Duration // less than 0 forgets at once
+
+	mu     sync.Mutex
+	failed map[uuid.UUID]time.Time // by remote artifact or remote
+}
+
+func newDemotions(period time.Duration) *demotions {
+	return &demotions{period: period, failed: map[uuid.UUID]time.Time{}}
+}
+
+func (d *demotions) add(id uuid.UUID) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	now := time.Now()
+	if len(d.failed) >= maxDemoted {
+		for old, at := range d.failed {
+			if now.Sub(at) > d.period {
+				delete(d.failed, old)
+			}
+		}
+		if len(d.failed) >= maxDemoted {
+			clear(d.failed) // the sources have to show it again
+		}
+	}
+	d.failed[id] = now
+}
+
+func (d *demotions) remove(ids ...uuid.UUID) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, id := range ids {
+		delete(d.failed, id)
+	}
+}
+
+// order puts demoted sources behind the others and leaves the order as it is otherwise.
+func (d *demotions) order(sources []*models.RemoteSource) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	now := time.Now()
+	demoted := func(id uuid.UUID) bool {
+		at, ok := d.failed[id]
+		return ok && now.Sub(at) <= d.period
+	}
+	rank := func(s *models.RemoteSource) int {
+		switch {
+		case demoted(s.RemoteID):
+			return 2
+		case demoted(s.ID):
+			return 1
+		}
+		return 0
+	}
+	slices.SortStableFunc(sources, func(a, b *models.RemoteSource) int { return rank(a) - rank(b) })
+}
