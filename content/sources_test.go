@@ -40,7 +40,8 @@ func (s *site) change(file uuid.UUID, edit func(*Remote)) {
 	}
 }
 
-// A source that breaks off when a client has read something cuts that client only: the next one gets another source.
+// A source that breaks off when a client has read something cuts that client only: the next one gets another source. A
+// client that has read nothing yet gets it at once.
 func TestNextSourceAfterACut(t *testing.T) {
 	text := body(large)
 	for _, policy := range []models.Policy{models.OnDemand, models.Streamed} {
@@ -50,15 +51,15 @@ func TestNextSourceAfterACut(t *testing.T) {
 				file := s.absent(policy, bad.URL, promise(text))
 				s.remote(policy, file, good.URL, promise(text))
 				first := s.get("/pulp/content/x/f")
-				if first.StatusCode == 200 && first.err == nil {
-					t.Errorf("first GET = %d whole bytes of a source that broke off", len(first.body))
+				if first.StatusCode == 200 && first.err == nil && first.body != text {
+					t.Errorf("first GET = %d bytes of a source that broke off, taken for whole", len(first.body))
 				}
 				second := s.get("/pulp/content/x/f")
 				if second.err != nil || second.body != text {
 					t.Errorf("second GET = %d with %d bytes, %v", second.StatusCode, len(second.body), second.err)
 				}
-				if bad.requests.Load() != 1 || good.requests.Load() != 1 {
-					t.Errorf("%d and %d requests, want 1 and 1", bad.requests.Load(), good.requests.Load())
+				if bad.requests.Load() != 1 || good.requests.Load() < 1 {
+					t.Errorf("%d and %d requests, want 1 of the source that breaks off", bad.requests.Load(), good.requests.Load())
 				}
 			})
 		})

@@ -16,7 +16,7 @@ type Cond struct {
 	apply         func(q *bun.SelectQuery, column func(string) bun.Safe) *bun.SelectQuery
 	exact         bool               // compares a column with given values
 	members       *RepositoryVersion // of InVersion
-	after         uuid.UUID          // keeps rows whose keys are greater, unless it is nil
+	after         uuid.UUID          // of after
 	orderBy       []string
 	limit, offset int64
 }
@@ -90,7 +90,7 @@ func InVersion(v *RepositoryVersion) Cond {
 const membersSQL = `SELECT rc.content_id FROM core_repositorycontent AS rc WHERE rc.repository_id = ?
 	AND rc.version_added <= ? AND (rc.version_removed IS NULL OR rc.version_removed > ?)`
 
-// after keeps rows whose keys are greater.
+// after keeps rows whose keys are greater; key is not nil.
 func after(key uuid.UUID) Cond {
 	return Cond{after: key, apply: func(q *bun.SelectQuery, _ func(string) bun.Safe) *bun.SelectQuery {
 		return q.Where("m.pulp_id > ?", key)

@@ -33,8 +33,8 @@ func NewLookup(db *DB) *Lookup {
 		version:     s(strings.ReplaceAll(anySource, "{column}", "v.pulp_id")),
 		repository:  s(strings.ReplaceAll(anySource, "{column}", "v.repository_id")),
 		published:   s(publishedFile),
-		passThrough: s(passThroughFile),
-		versionFile: s(versionFile + " ORDER BY ca.pulp_id DESC LIMIT 1"),
+		passThrough: s(passThroughFile(db.conn.Kind)),
+		versionFile: s(versionFile(db.conn.Kind) + " ORDER BY ca.pulp_id DESC LIMIT 1"),
 	}
 	for n := minBasePaths; n <= maxDepth; n *= 2 {
 		l.distributions = append(l.distributions, s(distributionByPath+"(?"+strings.Repeat(", ?", n-1)+")"+longestFirst))

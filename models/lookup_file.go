@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/pulpgo/pulpcore/hashlib"
+	"github.com/pulpgo/pulpcore/internal/sqldialect"
 )
 
 // ServedFile is a file as the content app serves it: a content artifact, and its artifact if the bytes are here.
@@ -50,19 +51,25 @@ const (
 JOIN core_contentartifact AS ca ON ca.pulp_id = pa.content_artifact_id
 LEFT JOIN core_artifact AS a ON a.pulp_id = ca.artifact_id
 WHERE pa.publication_id = ? AND pa.relative_path = ?`
-	// Two units of one version can claim a path if their types allow it; the one made last is served. The cross join
-	// keeps SQLite, which has no statistics, from beginning with all members of the version.
-	versionFile = servedColumns + `FROM core_contentartifact AS ca
-CROSS JOIN core_repositorycontent AS rc
-LEFT JOIN core_artifact AS a ON a.pulp_id = ca.artifact_id
-WHERE ca.relative_path = ? AND rc.content_id = ca.content_id AND rc.repository_id = ? AND rc.version_added <= ?
-  AND (rc.version_removed IS NULL OR rc.version_removed > ?)`
-	// The version is not searched at all if the publication has the path.
-	passThroughFile = `SELECT * FROM (` + publishedFile + `) AS published
-UNION ALL SELECT * FROM (` + versionFile + `
+)
+
+// versionFile looks for the path among the members of a version: first the files with that path, then for each whether
+// its unit is a member. Two units of one version can claim a path if their types allow it; the one made last is served.
+// Its arguments are the repository, the number twice, and the path.
+func versionFile(kind sqldialect.Kind) string {
+	return servedColumns + "FROM core_contentartifact AS ca " +
+		kind.JoinEach("core_repositorycontent", "rc", `rc.content_id = ca.content_id AND rc.repository_id = ?
+  AND rc.version_added <= ? AND (rc.version_removed IS NULL OR rc.version_removed > ?)`) + `
+LEFT JOIN core_artifact AS a ON a.pulp_id = ca.artifact_id WHERE ca.relative_path = ?`
+}
+
+// passThroughFile looks in a publication, and in its version only if the publication has not the path. Its arguments
+// are the publication and the path, those of versionFile, and the publication and the path.
+func passThroughFile(kind sqldialect.Kind) string {
+	return "SELECT * FROM (" + publishedFile + ") AS published\nUNION ALL SELECT * FROM (" + versionFile(kind) + `
   AND NOT EXISTS (SELECT 1 FROM core_publishedartifact WHERE publication_id = ? AND relative_path = ?)
 ORDER BY ca.pulp_id DESC LIMIT 1) AS passed`
-)
+}
 
 // File returns the file at a path of a source. It costs one statement.
 //
@@ -72,9 +79,9 @@ func (l *Lookup) File(ctx context.Context, s *Source, path string) (*ServedFile,
 	var err error
 	switch {
 	case s.PublicationID == nil:
-		err = l.one(ctx, l.versionFile, &row, path, s.RepositoryID, s.Number, s.Number)
+		err = l.one(ctx, l.versionFile, &row, s.RepositoryID, s.Number, s.Number, path)
 	case s.PassThrough:
-		err = l.one(ctx, l.passThrough, &row, *s.PublicationID, path, path, s.RepositoryID, s.Number, s.Number,
+		err = l.one(ctx, l.passThrough, &row, *s.PublicationID, path, s.RepositoryID, s.Number, s.Number, path,
 			*s.PublicationID, path)
 	default:
 		err = l.one(ctx, l.published, &row, *s.PublicationID, path)

@@ -42,33 +42,60 @@ func newQuery(s *schema, where []Cond) *query {
 	return q
 }
 
+// byKeys reports whether a page is best read by its keys, which an index yields in their order.
+func (q *query) byKeys() bool {
+	_, byKey := q.keyOrder()
+	return byKey && q.limit > 0 && !q.needsDetail()
+}
+
 // rows returns the query for all columns of a page.
 func (q *query) rows(db *DB, dest any) *bun.SelectQuery {
 	sel := db.selectRows(q.s, dest)
-	descending, byKey := q.keyOrder()
-	if !byKey || q.limit == 0 || q.members == nil || len(q.filters) > 0 || q.s.detail == "" {
-		return q.page(q.narrow(db, sel))
-	}
-	// The page is made of keys alone, in the order of the membership's primary key.
-	page := db.q.NewSelect().TableExpr("core_repositorycontent AS rc").ColumnExpr("rc.content_id AS pulp_id").
-		Where("rc.repository_id = ?", q.members.RepositoryID).Where("rc.version_added <= ?", q.members.Number).
-		Where("(rc.version_removed IS NULL OR rc.version_removed > ?)", q.members.Number).
-		Where("EXISTS (SELECT 1 FROM ? AS x WHERE x.pulp_id = rc.content_id)", bun.Ident(q.s.detail))
-	if q.after != uuid.Nil {
-		page = page.Where("rc.content_id > ?", q.after)
-	}
-	page = page.OrderExpr("rc.content_id ?", direction(descending)).Limit(q.limit).Offset(q.offset)
-	return sel.Where("m.pulp_id IN (SELECT page.pulp_id FROM (?) AS page)", page).
-		OrderExpr("m.pulp_id ?", direction(descending))
-}
-
-// keys returns the query for the keys alone.
-func (q *query) keys(db *DB) *bun.SelectQuery {
-	sel := db.selectMaster(q.s, (*Base)(nil)).ColumnExpr("m.pulp_id")
-	if q.needsDetail() {
-		sel = db.joinDetail(q.s, sel)
+	if q.exactDetail() {
+		sel = db.columnsOf(q.s, db.detailFirst(q.s, dest))
 	}
 	return q.page(q.narrow(db, sel))
+}
+
+// keys returns the query for the keys of a page alone.
+func (q *query) keys(db *DB) *bun.SelectQuery {
+	if q.members != nil && len(q.filters) == 0 && q.byKeys() && q.s.detail != "" {
+		return q.memberKeys(db)
+	}
+	return q.page(q.narrow(db, q.from(db).ColumnExpr("m.pulp_id")))
+}
+
+// from starts a query for keys, or for how many there are.
+func (q *query) from(db *DB) *bun.SelectQuery {
+	switch {
+	case q.exactDetail():
+		return db.detailFirst(q.s, (*Base)(nil))
+	case q.needsDetail():
+		return db.joinDetail(q.s, db.selectMaster(q.s, (*Base)(nil)))
+	}
+	return db.selectMaster(q.s, (*Base)(nil))
+}
+
+// memberKeys returns the query for a page of a version's members, in the order of the membership's primary key. The
+// repository stands in comparisons of rows, and the numbers in conditions that are IS NOT TRUE: Postgres, as long as it
+// knows little of the table, takes their plain forms for so selective that it would read and sort all members for each
+// page.
+func (q *query) memberKeys(db *DB) *bun.SelectQuery {
+	descending, _ := q.keyOrder()
+	repository, first, within, bound := q.members.RepositoryID, q.after, ">", "<="
+	if descending {
+		first, within, bound = uuid.Max, "<", ">="
+	}
+	sel := db.q.NewSelect().TableExpr("core_repositorycontent AS rc").ColumnExpr("rc.content_id").
+		Join(db.conn.Kind.JoinEach(`"`+q.s.detail+`"`, "d", "d.pulp_id = rc.content_id")).
+		Where("(rc.repository_id, rc.content_id) ? (?, ?)", bun.Safe(within), repository, first).
+		Where("rc.repository_id ? ?", bun.Safe(bound), repository).
+		Where("(rc.version_added > ?) IS NOT TRUE", q.members.Number).
+		Where("(rc.version_removed <= ?) IS NOT TRUE", q.members.Number)
+	if descending && q.after != uuid.Nil {
+		sel = sel.Where("rc.content_id > ?", q.after)
+	}
+	return sel.OrderExpr("rc.repository_id ?0, rc.content_id ?0", direction(descending)).Limit(q.limit).Offset(q.offset)
 }
 
 // count returns how many rows there are, whatever the limit.
@@ -79,11 +106,7 @@ func (q *query) count(ctx context.Context, db *DB) (int64, error) {
 			Where("version_id = ?", q.members.ID).Where("pulp_type = ?", q.s.name).Scan(ctx, &n)
 		return n, err
 	}
-	sel := db.selectMaster(q.s, (*Base)(nil))
-	if q.needsDetail() {
-		sel = db.joinDetail(q.s, sel)
-	}
-	return q.narrow(db, sel).Count(ctx)
+	return q.narrow(db, q.from(db)).Count(ctx)
 }
 
 // narrow adds the filters.
@@ -96,8 +119,7 @@ func (q *query) narrow(db *DB, sel *bun.SelectQuery) *bun.SelectQuery {
 	}
 	switch v := q.members; {
 	case v == nil:
-	case slices.ContainsFunc(q.filters, func(c Cond) bool { return c.exact }):
-		// Few rows are left: each is looked for among the members.
+	case slices.ContainsFunc(q.filters, func(c Cond) bool { return c.exact }): // few rows are left: each is looked for among the members
 		sel = sel.Where("EXISTS ("+membersSQL+" AND rc.content_id = m.pulp_id)", v.RepositoryID, v.Number, v.Number)
 	default:
 		sel = sel.Where("m.pulp_id IN ("+membersSQL+")", v.RepositoryID, v.Number, v.Number)
@@ -134,7 +156,15 @@ func (q *query) keyOrder() (descending, byKey bool) {
 }
 
 // needsDetail reports whether a filter or the order is about the type's own columns.
-func (q *query) needsDetail() bool {
+func (q *query) needsDetail() bool { return q.aboutDetail(slices.Concat(q.filters, q.orderBy)) }
+
+// exactDetail reports whether one of the type's own columns is compared with given values, so that an index of the
+// plugin may be of use.
+func (q *query) exactDetail() bool {
+	return q.s.detail != "" && q.aboutDetail(slices.DeleteFunc(slices.Clone(q.filters), func(c Cond) bool { return !c.exact }))
+}
+
+func (q *query) aboutDetail(conds []Cond) bool {
 	needs := false
 	column := func(name string) bun.Safe {
 		c := q.s.column(name)
@@ -142,7 +172,7 @@ func (q *query) needsDetail() bool {
 		return c
 	}
 	var ignored bun.SelectQuery
-	for _, c := range slices.Concat(q.filters, q.orderBy) {
+	for _, c := range conds {
 		if c.expr == "" {
 			c.apply(&ignored, column)
 		}

@@ -44,9 +44,8 @@ func (t *Type[T]) List(ctx context.Context, db *DB, where ...Cond) ([]*T, error)
 	if err != nil {
 		return nil, err
 	}
-	var rows []*T
-	q := newQuery(s, where).rows(db, &rows)
-	if err := q.Scan(ctx); err != nil && !isNoRows(err) {
+	rows, err := readRows[T](ctx, db, newQuery(s, where))
+	if err != nil {
 		return nil, rowError(err, s.name, string(s.master))
 	}
 	for _, row := range rows {
@@ -55,6 +54,28 @@ func (t *Type[T]) List(ctx context.Context, db *DB, where ...Cond) ([]*T, error)
 		}
 	}
 	return rows, nil
+}
+
+// readRows reads a page: by its keys if they can be found without the type's own table, else in one statement.
+func readRows[T any](ctx context.Context, db *DB, q *query) ([]*T, error) {
+	var rows []*T
+	if !q.byKeys() {
+		if err := q.rows(db, &rows).Scan(ctx); err != nil && !isNoRows(err) {
+			return nil, err
+		}
+		return rows, nil
+	}
+	var keys []uuid.UUID
+	if err := q.keys(db).Scan(ctx, &keys); err != nil && !isNoRows(err) {
+		return nil, err
+	}
+	if len(keys) == 0 {
+		return nil, nil
+	}
+	if err := db.selectKeys(q.s, &rows, keys).Scan(ctx); err != nil && !isNoRows(err) {
+		return nil, err
+	}
+	return arrange(rows, keys), nil
 }
 
 // All walks over the rows that fulfil all conditions, in key order unless ordered otherwise, holding one page in
@@ -85,7 +106,11 @@ func (t *Type[T]) pagesByKey(ctx context.Context, db *DB, where []Cond) iter.Seq
 	return func(yield func([]*T, error) bool) {
 		var last uuid.UUID
 		for more := true; more; {
-			rows, err := t.List(ctx, db, append(slices.Clone(where), Limit(pageSize), after(last))...)
+			page := append(slices.Clone(where), Limit(pageSize))
+			if last != uuid.Nil {
+				page = append(page, after(last))
+			}
+			rows, err := t.List(ctx, db, page...)
 			if !yield(rows, err) || err != nil {
 				return
 			}
@@ -202,8 +227,7 @@ func (db *DB) schema(d *definition) (*schema, error) {
 	return nil, fmt.Errorf("models: type %q belongs to no plugin of this App: %w", d.name, pulperr.Unsupported)
 }
 
-// selectRows starts a query for rows of one type: the master's table is m, the detail table d. Both are narrowed to the
-// domain, so that a plugin's indexes, which begin with it, are of use.
+// selectRows starts a query for rows of one type: the master's table is m, the detail table d.
 func (db *DB) selectRows(s *schema, dest any) *bun.SelectQuery {
 	return db.joinDetail(s, db.columnsOf(s, db.selectMaster(s, dest)))
 }
@@ -218,8 +242,33 @@ func (db *DB) joinDetail(s *schema, q *bun.SelectQuery) *bun.SelectQuery {
 	if s.detail == "" {
 		return q
 	}
-	return q.Join("JOIN ? AS d ON d.pulp_id = m.pulp_id", bun.Ident(s.detail)).
-		Where("d.pulp_domain_id = ?", db.domain.ID)
+	return q.Join("JOIN ? AS d ON d.pulp_id = m.pulp_id", bun.Ident(s.detail))
+}
+
+// detailFirst starts a query that begins with the type's own table, whose indexes begin with the domain. Postgres, as
+// long as it knows little of the tables, would rather walk over all rows of the type.
+func (db *DB) detailFirst(s *schema, dest any) *bun.SelectQuery {
+	return db.q.NewSelect().Model(dest).ModelTableExpr("? AS d", bun.Ident(s.detail)).
+		Join(db.conn.Kind.JoinEach(s.master.Table(), "m", "m.pulp_id = d.pulp_id")).
+		Where("d.pulp_domain_id = ?", db.domain.ID).Where("m.pulp_domain_id = ?", db.domain.ID).
+		Where("m.pulp_type = ?", s.name)
+}
+
+// selectKeys starts a query for the rows with given keys, which are those of the domain and the type; one after the other
+// is looked up.
+func (db *DB) selectKeys(s *schema, dest any, keys []uuid.UUID) *bun.SelectQuery {
+	kind := db.conn.Kind
+	args := make([]any, len(keys))
+	for i, key := range keys {
+		args[i] = key
+	}
+	values := kind.Values(len(keys), kind.TemplateData()["uuid"].(string))
+	sel := db.q.NewSelect().Model(dest).ModelTableExpr("("+values+") AS k", args...).
+		Join(kind.JoinEach(s.master.Table(), "m", "m.pulp_id = k.column1"))
+	if s.detail != "" {
+		sel = sel.Join(kind.JoinEach(`"`+s.detail+`"`, "d", "d.pulp_id = k.column1"))
+	}
+	return db.columnsOf(s, sel)
 }
 
 // columnsOf asks for all columns of a type.
