@@ -212,6 +212,7 @@ var coreSection = Define("", Core{
 	SyncMaxInFlightBytes:              5120 << 20,
 	RemoteContentFetchFailureCooldown: 300 * time.Second,
 	OrphanProtectionTime:              1440 * time.Minute,
+	StrayProtectionTime:               1440 * time.Minute,
 	PublicationRetention:              259200 * time.Second,
 	AllowedContentChecksums:           []string{"sha224", "sha256", "sha384", "sha512"},
 	ImportWorkersPercent:              100,
