@@ -152,7 +152,9 @@ func (r *byteRemover) removeDoomed(ctx context.Context, sha256s []string) (int, 
 }
 
 func (r *byteRemover) settle(ctx context.Context) error {
-	err := r.db.Tx(ctx, func(ctx context.Context, tx *Tx) error { return tx.conn.Kind.Barrier(ctx, tx.q, "core_doomedartifact") })
+	err := r.db.Tx(ctx, func(ctx context.Context, tx *Tx) error {
+		return tx.conn.Kind.Barrier(ctx, tx.q, "core_doomedartifact")
+	})
 	if err != nil {
 		return fmt.Errorf("models: wait for savers of artifacts: %w", err)
 	}

@@ -94,8 +94,8 @@ func (db *DB) checkUniqueKeys(ctx context.Context) error {
 	return nil
 }
 
-// otherKeyError is the violation of a unique key that a plugin's table has beside the natural one. Postgres also reports
-// it if two transactions insert the same unit at the same time, so the transaction is worth another run.
+// otherKeyError is the violation of a unique key that a plugin's table has beside the natural one. Postgres also
+// reports it if two transactions insert the same unit at the same time, so the transaction is worth another run.
 type otherKeyError struct {
 	table string
 	cause error

@@ -271,20 +271,7 @@ type fileChange struct {
 
 // saveFiles is insert-or-get for content artifacts, and gives those that were only at the remote their artifact.
 func (tx *Tx) saveFiles(ctx context.Context, s *schema, units []*SavedUnit) error {
-	var rows []*ContentArtifact
-	for _, u := range units {
-		for _, f := range u.Files {
-			rows = append(rows, &ContentArtifact{
-				ContentID: u.Content.PulpID(), ArtifactID: f.ArtifactID, RelativePath: f.RelativePath,
-			})
-		}
-	}
-	exists := make(map[uuid.UUID]bool)
-	for _, u := range units {
-		if u.Exists {
-			exists[u.Content.PulpID()] = true
-		}
-	}
+	rows, exists := filesOf(units)
 	var arrived []*ContentArtifact
 	var differ []fileChange
 	u := &upsert[ContentArtifact]{
@@ -332,6 +319,22 @@ func (tx *Tx) saveFiles(ctx context.Context, s *schema, units []*SavedUnit) erro
 		}
 	}
 	return nil
+}
+
+// filesOf returns the files of units in order, and which units exist.
+func filesOf(units []*SavedUnit) (rows []*ContentArtifact, exists map[uuid.UUID]bool) {
+	exists = make(map[uuid.UUID]bool)
+	for _, u := range units {
+		for _, f := range u.Files {
+			rows = append(rows, &ContentArtifact{
+				ContentID: u.Content.PulpID(), ArtifactID: f.ArtifactID, RelativePath: f.RelativePath,
+			})
+		}
+		if u.Exists {
+			exists[u.Content.PulpID()] = true
+		}
+	}
+	return rows, exists
 }
 
 // giveArtifacts writes the artifacts of content artifacts that exist. Without replace it leaves alone those that have
