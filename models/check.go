@@ -24,8 +24,10 @@ func (s *schema) checkStrings(row Row) error {
 		}
 		text := fv.String()
 		switch {
-		case !utf8.ValidString(text) || HasNUL(text):
+		case HasNUL(text):
 			return pulperr.Field(f.JSON, "Null characters are not allowed.")
+		case !utf8.ValidString(text):
+			return pulperr.Field(f.JSON, "The text is not valid UTF-8.")
 		case f.Len > 0 && len(text) != f.Len:
 			return pulperr.Field(f.JSON, "Ensure this field has exactly %d characters.", f.Len)
 		case (f.Natural || f.Repo) && len(text) > maxKey:
@@ -36,7 +38,7 @@ func (s *schema) checkStrings(row Row) error {
 			return pulperr.Field(f.JSON, "This field may not be blank.")
 		}
 	}
-	return nil
+	return s.checkKeys(v)
 }
 
 // maxName is the longest name of a repository, remote, distribution or guard, in characters.

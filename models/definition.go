@@ -30,6 +30,7 @@ type definition struct {
 	newRow   func() Row
 	accepts  []*definition // content types that a repository may hold
 	remotes  []*definition // remote types that a repository syncs from
+	replace  bool          // units may get other bytes
 	fallible []string      // faults noted by options, reported at Open
 }
 
@@ -88,6 +89,19 @@ func SyncsFrom(types ...AnyType) Option {
 			}
 			d.remotes = append(d.remotes, t.definition())
 		}
+	}
+}
+
+// Replaceable says of a content type that the files of its units may be replaced: saving a unit that exists with other
+// bytes gives its file the new artifact. Every repository version and publication that has the unit serves the new
+// bytes from then on, also those whose indexes hold the old checksum, so it suits units that nothing but their own name
+// refers to. Without it such a save fails with a [FileConflictError].
+func Replaceable() Option {
+	return func(d *definition) {
+		if d.master != ContentMaster {
+			d.fallible = append(d.fallible, "Replaceable is for content")
+		}
+		d.replace = true
 	}
 }
 

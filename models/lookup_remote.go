@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/pulpgo/pulpcore/storage"
 )
 
 // maxRemotes is how many remotes are tried for one file.
@@ -56,9 +58,9 @@ func (s *RemoteSource) MarkFailed(ctx context.Context, db *DB) error {
 // gone.
 //
 // Errors: those of [SaveArtifacts].
-func KeepArtifact(ctx context.Context, db *DB, contentArtifactID uuid.UUID, a *Artifact) error {
+func KeepArtifact(ctx context.Context, db *DB, store *storage.Store, contentArtifactID uuid.UUID, a *Artifact) error {
 	return db.retryTx(ctx, func(ctx context.Context, tx *Tx) error {
-		if err := SaveArtifacts(ctx, tx.DB, []*Artifact{a}); err != nil {
+		if err := SaveArtifacts(ctx, tx.DB, store, []*Artifact{a}); err != nil {
 			return err
 		}
 		_, err := tx.q.NewUpdate().Model((*ContentArtifact)(nil)).Set("artifact_id = ?", a.ID).

@@ -274,7 +274,7 @@ func TestKeepArtifact(t *testing.T) {
 		for range 8 {
 			savers.Go(func() {
 				a := &models.Artifact{Size: obj.Size, Digests: obj.Digests}
-				if err := models.KeepArtifact(t.Context(), db, files[0], a); err != nil {
+				if err := models.KeepArtifact(t.Context(), db, store, files[0], a); err != nil {
 					t.Errorf("KeepArtifact = %v", err)
 				}
 			})
@@ -288,14 +288,14 @@ func TestKeepArtifact(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		err = models.KeepArtifact(t.Context(), db, files[0], &models.Artifact{Size: second.Size, Digests: second.Digests})
+		err = models.KeepArtifact(t.Context(), db, store, files[0], &models.Artifact{Size: second.Size, Digests: second.Digests})
 		again, err2 := models.FileOf(t.Context(), db, files[0])
 		if err != nil || err2 != nil || *again.ArtifactID != *f.ArtifactID {
 			t.Errorf("a content artifact changed its artifact: %v, %v", err, err2)
 		}
 		gone := models.NewID()
 		a := &models.Artifact{Size: obj.Size, Digests: obj.Digests}
-		if err := models.KeepArtifact(t.Context(), db, gone, a); err != nil {
+		if err := models.KeepArtifact(t.Context(), db, store, gone, a); err != nil {
 			t.Errorf("KeepArtifact of deleted content = %v", err)
 		}
 		if _, err := models.FileOf(t.Context(), db, gone); !errors.Is(err, pulperr.NotFound) {

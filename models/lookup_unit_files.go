@@ -52,7 +52,7 @@ func (db *DB) artifacts(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]*Ar
 		if err != nil {
 			return nil, rowError(err, "artifact", "by id")
 		}
-		if err := touchArtifacts(ctx, db, rows, Now()); err != nil {
+		if rows, err = touchArtifacts(ctx, db, rows, Now()); err != nil {
 			return nil, err
 		}
 		for _, a := range rows {

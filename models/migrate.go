@@ -78,9 +78,10 @@ func (db *DB) Migrate(ctx context.Context) error {
 	})
 }
 
-// CheckSchema reports whether the schema is exactly what the registry's plugins need.
+// CheckSchema reports whether the schema is exactly what the registry's plugins need, and whether the table of each
+// content type has the unique key that the type declares.
 //
-// Errors: Conflict if it is older (run Migrate) or newer than the code.
+// Errors: Conflict if it is older (run Migrate) or newer than the code, or lacks a unique key.
 func (db *DB) CheckSchema(ctx context.Context) error {
 	plan, err := db.registry.migrations(db.conn.Kind.TemplateData())
 	if err != nil {
@@ -95,7 +96,7 @@ func (db *DB) CheckSchema(ctx context.Context) error {
 		return pulperr.Public(pulperr.Conflict, "the database schema is older than this program: migration %s of %s "+
 			"(and %d more) has not been applied; run the migrations first", m.id, m.plugin, len(missing)-1)
 	}
-	return nil
+	return db.checkUniqueKeys(ctx)
 }
 
 // Empty reports whether the database has no schema of this library at all.

@@ -127,7 +127,7 @@ func storedAndRemote(t *testing.T, db *models.DB, digest string, n int) []uuid.U
 		a.SHA384, a.SHA512 = fmt.Sprintf("%096x", number), fmt.Sprintf("%0128x", number)
 		artifacts = append(artifacts, a)
 	}
-	if err := models.SaveArtifacts(ctx, db, artifacts); err != nil {
+	if err := models.SaveArtifacts(ctx, db, openStore(t, "mem://", nil), artifacts); err != nil {
 		t.Fatal(err)
 	}
 	units := make([]*models.SavedUnit, n)

@@ -292,8 +292,8 @@ func (f *Field) readTag(tag string) error {
 	if (f.Natural || f.Repo) && !f.Own {
 		return fmt.Errorf("field %s: a key field must be the plugin's own", f.Column)
 	}
-	if f.Natural && f.Go.Kind() == reflect.Pointer {
-		return fmt.Errorf("field %s: a natural key field cannot be a pointer", f.Column)
+	if f.Natural || f.Repo {
+		return f.checkKeyType()
 	}
 	return nil
 }

@@ -5,23 +5,29 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
 	"github.com/pulpgo/pulpcore/hashlib"
 	"github.com/pulpgo/pulpcore/pulperr"
+	"github.com/pulpgo/pulpcore/storage"
 )
 
 // errVanished asks for another run of a bulk write.
-var errVanished = errors.New("models: a row vanished while it was read back")
+var errVanished = errors.New("models: a row that was there when others were inserted is gone when it is read back: " +
+	"another process keeps deleting it, or the database stores other values of its key than were given (look for " +
+	"triggers, column types and collations of the plugin's table)")
 
 // SaveArtifacts inserts artifacts whose bytes are in the store, and for those that exist takes over the identity of
 // the existing row and marks it as wanted. Afterwards every artifact given has its key. The order of the slice stays.
 //
 // Errors: Unsupported (PLP0020) if an artifact has a digest that is not allowed, Invalid (PLP0019) if it lacks one
-// that is.
-func SaveArtifacts(ctx context.Context, db *DB, artifacts []*Artifact) error {
+// that is, Invalid if a digest is not lowercase hex of the right length; [BytesGoneError] if bytes were removed from
+// the store since they were stored, then nothing of the batch is saved.
+func SaveArtifacts(ctx context.Context, db *DB, store *storage.Store, artifacts []*Artifact) error {
 	now := Now()
 	for _, a := range artifacts {
 		if err := checkDigests(db.checksums, a.Digests); err != nil {
@@ -45,7 +51,14 @@ func SaveArtifacts(ctx context.Context, db *DB, artifacts []*Artifact) error {
 		if err := u.run(ctx, tx.DB, artifacts[from:to]); err != nil {
 			return err
 		}
-		return touchArtifacts(ctx, tx.DB, artifacts[from:to], now)
+		kept, err := touchArtifacts(ctx, tx.DB, artifacts[from:to], now)
+		if err != nil {
+			return err
+		}
+		if len(kept) < to-from {
+			return errVanished
+		}
+		return tx.revive(ctx, store, artifacts[from:to])
 	})
 }
 
@@ -60,7 +73,8 @@ func FindArtifacts(ctx context.Context, db *DB, alg hashlib.Algorithm, digests [
 		if err != nil {
 			return nil, rowError(err, "artifact", "by "+string(alg))
 		}
-		if err := touchArtifacts(ctx, db, rows, Now()); err != nil {
+		rows, err = touchArtifacts(ctx, db, rows, Now())
+		if err != nil {
 			return nil, err
 		}
 		for _, a := range rows {
@@ -74,7 +88,8 @@ func FindArtifacts(ctx context.Context, db *DB, alg hashlib.Algorithm, digests [
 // not written all the time.
 const interestInterval = 10 * time.Minute
 
-func touchArtifacts(ctx context.Context, db *DB, rows []*Artifact, now time.Time) error {
+// touchArtifacts marks rows as wanted and returns those that still exist.
+func touchArtifacts(ctx context.Context, db *DB, rows []*Artifact, now time.Time) ([]*Artifact, error) {
 	var stale []*Artifact
 	for _, a := range rows {
 		if now.Sub(a.TimestampOfInterest) > interestInterval {
@@ -82,13 +97,25 @@ func touchArtifacts(ctx context.Context, db *DB, rows []*Artifact, now time.Time
 		}
 	}
 	if stale == nil {
-		return nil
+		return rows, nil
 	}
-	return db.retryTx(ctx, func(ctx context.Context, tx *Tx) error {
+	touched := map[uuid.UUID]bool{}
+	err := db.retryTx(ctx, func(ctx context.Context, tx *Tx) error {
+		var ids []uuid.UUID
 		_, err := tx.q.NewUpdate().Model((*Artifact)(nil)).Set("timestamp_of_interest = ?", now).
-			Where("pulp_domain_id = ?", db.domain.ID).Where("sha256 IN (?)", bun.List(sha256s(stale))).Exec(ctx)
+			Where("pulp_domain_id = ?", db.domain.ID).Where("sha256 IN (?)", bun.List(sha256s(stale))).
+			Returning("pulp_id").Exec(ctx, &ids)
+		for _, id := range ids {
+			touched[id] = true
+		}
 		return rowError(err, "artifact", "touch")
 	})
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(slices.Clone(rows), func(a *Artifact) bool {
+		return now.Sub(a.TimestampOfInterest) > interestInterval && !touched[a.ID]
+	}), nil
 }
 
 func sha256s(rows []*Artifact) []string {
@@ -100,7 +127,7 @@ func sha256s(rows []*Artifact) []string {
 	return out
 }
 
-// checkDigests makes sure that exactly the allowed digests are there.
+// checkDigests makes sure that exactly the allowed digests are there, each as lowercase hex.
 func checkDigests(c *hashlib.Checksums, d hashlib.Digests) error {
 	for _, a := range hashlib.Known() {
 		switch has := d.Get(a) != ""; {
@@ -108,6 +135,8 @@ func checkDigests(c *hashlib.Checksums, d hashlib.Digests) error {
 			return fmt.Errorf("models: artifact %s: %w", d.SHA256, &hashlib.UnsupportedError{Algorithm: a})
 		case !has && c.Allowed(a):
 			return pulperr.Coded("PLP0019", pulperr.Invalid, "the artifact lacks its %s digest", a)
+		case has && (len(d.Get(a)) != a.HexLen() || strings.Trim(d.Get(a), "0123456789abcdef") != ""):
+			return pulperr.Field(string(a), "The digest %q is not %d lowercase hex characters.", d.Get(a), a.HexLen())
 		}
 	}
 	return nil

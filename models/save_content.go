@@ -3,6 +3,7 @@ package models
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"reflect"
@@ -11,6 +12,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
+
+	"github.com/pulpgo/pulpcore/internal/sqldialect"
 )
 
 // UnitFile is one file of a unit that is being saved.
@@ -28,10 +31,13 @@ type SavedUnit struct {
 }
 
 // SaveUnits inserts units and their content artifacts in bulk. A unit whose natural key exists takes over the identity
-// of the existing one; a file that so far was only at the remote gets its artifact. Afterwards every unit and file has
+// of the existing one; a file that so far was only at the remote gets its artifact. A file that has an artifact keeps
+// it, unless the type is [Replaceable]. Afterwards every unit and file has
 // its key. Concurrent calls with overlapping units neither fail nor deadlock.
 //
-// Errors: Invalid from a unit's Validate method or for a path that is not canonical.
+// Errors: Invalid from a unit's Validate method, for a path that is not canonical or a key that is too long;
+// [FileConflictError] if a file has other bytes, then nothing of its batch of 500 units is saved; Exists if another
+// unique key of the plugin's table is taken.
 func SaveUnits(ctx context.Context, db *DB, units []*SavedUnit) error {
 	byType := map[*schema][]*SavedUnit{}
 	var order []*schema
@@ -63,7 +69,7 @@ func SaveUnits(ctx context.Context, db *DB, units []*SavedUnit) error {
 			if err := tx.saveContents(ctx, s, contents); err != nil {
 				return err
 			}
-			return tx.saveFiles(ctx, list[from:to])
+			return tx.saveFiles(ctx, s, list[from:to])
 		})
 		if err != nil {
 			return err
@@ -137,7 +143,10 @@ func (tx *Tx) saveContents(ctx context.Context, s *schema, units []AnyContent) e
 	}
 	var inserted []uuid.UUID
 	_, err := tx.q.NewInsert().Model(s.slice(unique)).ModelTableExpr("?", bun.Ident(s.detail)).Column(s.detailCols...).
-		On("CONFLICT DO NOTHING").Returning("pulp_id").Exec(ctx, &inserted)
+		On(onConflict(s.uniqueKey())).Returning("pulp_id").Exec(ctx, &inserted)
+	if sqldialect.IsUniqueViolation(err) {
+		return &otherKeyError{table: s.detail, cause: err}
+	}
 	if err != nil {
 		return rowError(err, s.name, "bulk insert")
 	}
@@ -254,28 +263,23 @@ func (db *DB) touchContents(ctx context.Context, ids []uuid.UUID) error {
 	})
 }
 
+// fileChange is a file that has another artifact than was given.
+type fileChange struct {
+	row          *ContentArtifact
+	saved, given uuid.UUID
+}
+
 // saveFiles is insert-or-get for content artifacts, and gives those that were only at the remote their artifact.
-func (tx *Tx) saveFiles(ctx context.Context, units []*SavedUnit) error {
-	var rows []*ContentArtifact
-	for _, u := range units {
-		for _, f := range u.Files {
-			rows = append(rows, &ContentArtifact{
-				ContentID: u.Content.PulpID(), ArtifactID: f.ArtifactID, RelativePath: f.RelativePath,
-			})
-		}
-	}
-	exists := make(map[uuid.UUID]bool)
-	for _, u := range units {
-		if u.Exists {
-			exists[u.Content.PulpID()] = true
-		}
-	}
+func (tx *Tx) saveFiles(ctx context.Context, s *schema, units []*SavedUnit) error {
+	rows, exists := filesOf(units)
 	var arrived []*ContentArtifact
+	var differ []fileChange
 	u := &upsert[ContentArtifact]{
-		what:   "content artifact",
-		key:    func(ca *ContentArtifact) string { return string(ca.ContentID[:]) + ca.RelativePath },
-		base:   func(ca *ContentArtifact) *Base { return &ca.Base },
-		exists: func(ca *ContentArtifact) bool { return exists[ca.ContentID] },
+		what:     "content artifact",
+		conflict: []string{"content_id", "relative_path"},
+		key:      func(ca *ContentArtifact) string { return string(ca.ContentID[:]) + ca.RelativePath },
+		base:     func(ca *ContentArtifact) *Base { return &ca.Base },
+		exists:   func(ca *ContentArtifact) bool { return exists[ca.ContentID] },
 		where: func(q *bun.SelectQuery, rows []*ContentArtifact) *bun.SelectQuery {
 			ids := make([]uuid.UUID, len(rows))
 			for i, r := range rows {
@@ -286,7 +290,11 @@ func (tx *Tx) saveFiles(ctx context.Context, units []*SavedUnit) error {
 		adopt: func(mine, existing *ContentArtifact) {
 			want := mine.ArtifactID
 			*mine = *existing
-			if want != nil && (existing.ArtifactID == nil || *existing.ArtifactID != *want) {
+			switch {
+			case want == nil || existing.ArtifactID != nil && *existing.ArtifactID == *want:
+			case existing.ArtifactID != nil && !s.replace:
+				differ = append(differ, fileChange{mine, *existing.ArtifactID, *want})
+			default:
 				mine.ArtifactID = want
 				arrived = append(arrived, mine)
 			}
@@ -297,7 +305,10 @@ func (tx *Tx) saveFiles(ctx context.Context, units []*SavedUnit) error {
 			return err
 		}
 	}
-	if err := tx.giveArtifacts(ctx, arrived); err != nil {
+	if differ != nil {
+		return tx.conflictError(ctx, s, units, differ)
+	}
+	if err := tx.giveArtifacts(ctx, arrived, s.replace); err != nil {
 		return err
 	}
 	i := 0
@@ -310,8 +321,25 @@ func (tx *Tx) saveFiles(ctx context.Context, units []*SavedUnit) error {
 	return nil
 }
 
-// giveArtifacts writes the artifacts of content artifacts that exist.
-func (tx *Tx) giveArtifacts(ctx context.Context, rows []*ContentArtifact) error {
+// filesOf returns the files of units in order, and which units exist.
+func filesOf(units []*SavedUnit) (rows []*ContentArtifact, exists map[uuid.UUID]bool) {
+	exists = make(map[uuid.UUID]bool)
+	for _, u := range units {
+		for _, f := range u.Files {
+			rows = append(rows, &ContentArtifact{
+				ContentID: u.Content.PulpID(), ArtifactID: f.ArtifactID, RelativePath: f.RelativePath,
+			})
+		}
+		if u.Exists {
+			exists[u.Content.PulpID()] = true
+		}
+	}
+	return rows, exists
+}
+
+// giveArtifacts writes the artifacts of content artifacts that exist. Without replace it leaves alone those that have
+// one by now, and asks for another run.
+func (tx *Tx) giveArtifacts(ctx context.Context, rows []*ContentArtifact, replace bool) error {
 	slices.SortFunc(rows, func(a, b *ContentArtifact) int { return bytes.Compare(a.ID[:], b.ID[:]) })
 	id := tx.conn.Kind.TemplateData()["uuid"].(string)
 	for chunk := range slices.Chunk(rows, batchSize) {
@@ -319,13 +347,22 @@ func (tx *Tx) giveArtifacts(ctx context.Context, rows []*ContentArtifact) error 
 		for _, ca := range chunk {
 			args = append(args, ca.ID, *ca.ArtifactID)
 		}
-		_, err := tx.q.NewRaw(`UPDATE core_contentartifact SET artifact_id = v.column2, pulp_last_updated = ?
-			FROM (`+tx.conn.Kind.Values(len(chunk), id, id)+`) AS v WHERE pulp_id = v.column1`, args...).Exec(ctx)
+		res, err := tx.q.NewRaw(`UPDATE core_contentartifact SET artifact_id = v.column2, pulp_last_updated = ?
+			FROM (`+tx.conn.Kind.Values(len(chunk), id, id)+`) AS v WHERE pulp_id = v.column1
+			AND (artifact_id IS NULL OR ?)`, append(args, replace)...).Exec(ctx)
 		if err != nil {
 			return rowError(err, "content artifact", "bulk update")
 		}
+		if n, err := res.RowsAffected(); !replace && (err != nil || n < int64(len(distinct(chunk)))) {
+			return errors.Join(err, errVanished)
+		}
 	}
 	return nil
+}
+
+// distinct returns rows, which are in the order of their keys, without doubles.
+func distinct(rows []*ContentArtifact) []*ContentArtifact {
+	return slices.CompactFunc(slices.Clone(rows), func(a, b *ContentArtifact) bool { return a.ID == b.ID })
 }
 
 // slice returns a pointer to a slice of the rows as their Go type, the form that bun wants.

@@ -29,9 +29,10 @@ func SaveRemoteArtifacts(ctx context.Context, db *DB, rows []*RemoteArtifact) er
 	}
 	var changed []*RemoteArtifact
 	u := &upsert[RemoteArtifact]{
-		what: "remote artifact",
-		key:  func(ra *RemoteArtifact) string { return string(ra.ContentArtifactID[:]) + string(ra.RemoteID[:]) },
-		base: func(ra *RemoteArtifact) *Base { return &ra.Base },
+		what:     "remote artifact",
+		conflict: []string{"content_artifact_id", "remote_id"},
+		key:      func(ra *RemoteArtifact) string { return string(ra.ContentArtifactID[:]) + string(ra.RemoteID[:]) },
+		base:     func(ra *RemoteArtifact) *Base { return &ra.Base },
 		// To look for rows that do not exist costs little, to insert rows that exist much, and most syncs change little.
 		exists: func(*RemoteArtifact) bool { return true },
 		where: func(q *bun.SelectQuery, rows []*RemoteArtifact) *bun.SelectQuery {

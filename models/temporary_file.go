@@ -2,6 +2,7 @@ package models
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -9,7 +10,6 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/pulpgo/pulpcore/hashlib"
-	"github.com/pulpgo/pulpcore/pulperr"
 	"github.com/pulpgo/pulpcore/storage"
 )
 
@@ -92,13 +92,42 @@ func InitAndValidate(ctx context.Context, store *storage.Store, r io.Reader, exp
 }
 
 // NewArtifact is [InitAndValidate] followed by saving: the artifact is returned with its row, which may have existed.
+//
+// Errors: those of InitAndValidate; [BytesGoneError] if the bytes were removed meanwhile and r is no io.Seeker, from
+// which they could be stored again.
 func NewArtifact(ctx context.Context, db *DB, store *storage.Store, r io.Reader, expect *hashlib.Expect,
 ) (*Artifact, error) {
-	a, err := InitAndValidate(ctx, store, r, expect)
-	if err != nil {
-		return nil, err
+	seeker, again := r.(io.Seeker)
+	var start int64
+	if again {
+		var err error
+		if start, err = seeker.Seek(0, io.SeekCurrent); err != nil {
+			again = false // a pipe, for instance
+		}
 	}
-	return a, SaveArtifacts(ctx, db, []*Artifact{a})
+	for i := 1; ; i++ {
+		a, err := InitAndValidate(ctx, store, r, expect)
+		if err != nil {
+			return nil, err
+		}
+		if err = SaveArtifacts(ctx, db, store, []*Artifact{a}); err == nil {
+			return a, nil
+		}
+		if !again || i == storeAttempts || !bytesGone(err) {
+			return nil, err
+		}
+		if _, err := seeker.Seek(start, io.SeekStart); err != nil {
+			return nil, fmt.Errorf("models: artifact: %w", err)
+		}
+	}
+}
+
+// storeAttempts is how often bytes are stored that are removed each time before their row is saved.
+const storeAttempts = 3
+
+func bytesGone(err error) bool {
+	_, ok := errors.AsType[*BytesGoneError](err)
+	return ok
 }
 
 // ArtifactFromTemporaryFile turns a temporary file into a saved artifact without copying its bytes (a hard link) where
@@ -106,43 +135,38 @@ func NewArtifact(ctx context.Context, db *DB, store *storage.Store, r io.Reader,
 // to try again. Mirrors Artifact.from_pulp_temporary_file.
 func ArtifactFromTemporaryFile(ctx context.Context, db *DB, store *storage.Store, tf *TemporaryFile,
 ) (*Artifact, error) {
-	obj, err := store.Promote(ctx, storage.Object{Key: tf.Key(), Size: tf.Size, Digests: tf.Digests})
-	if err != nil {
-		return nil, fmt.Errorf("models: artifact from temporary file %s: %w", tf.ID, err)
-	}
-	a := &Artifact{Size: obj.Size, Digests: obj.Digests}
-	err = db.retryTx(ctx, func(ctx context.Context, tx *Tx) error {
-		if err := SaveArtifacts(ctx, tx.DB, []*Artifact{a}); err != nil {
-			return err
+	for i := 1; ; i++ {
+		obj, err := store.Promote(ctx, storage.Object{Key: tf.Key(), Size: tf.Size, Digests: tf.Digests})
+		if err != nil {
+			return nil, fmt.Errorf("models: artifact from temporary file %s: %w", tf.ID, err)
 		}
-		return tf.Delete(ctx, tx.DB, store)
-	})
-	if err != nil {
-		return nil, err
+		a := &Artifact{Size: obj.Size, Digests: obj.Digests}
+		err = db.retryTx(ctx, func(ctx context.Context, tx *Tx) error {
+			if err := SaveArtifacts(ctx, tx.DB, store, []*Artifact{a}); err != nil {
+				return err
+			}
+			return tf.Delete(ctx, tx.DB, store)
+		})
+		if err == nil {
+			return a, nil
+		}
+		if i == storeAttempts || !bytesGone(err) {
+			return nil, err
+		}
 	}
-	return a, nil
 }
 
-// Delete removes an artifact and, once that is committed, its bytes. Somebody who stores the same bytes at that moment
-// may find them, and then lose them: delete only artifacts whose TimestampOfInterest is long past.
+// Delete removes an artifact that was last wanted before a time and, once that is committed, its bytes. Others may
+// store and save the same bytes meanwhile: no artifact is left without bytes. A time less than ten minutes ago may
+// make running syncs fail that count on the artifact, for they note their interest at that interval.
 //
-// Errors: Conflict if content uses it, NotFound.
-func (a *Artifact) Delete(ctx context.Context, db *DB, store *storage.Store) error {
-	return db.Tx(ctx, func(ctx context.Context, tx *Tx) error {
-		res, err := tx.q.NewDelete().Model(a).WherePK().Where("pulp_domain_id = ?", db.domain.ID).Exec(ctx)
-		if err != nil {
-			return rowError(err, "artifact", a.ID.String())
-		}
-		if n, err := res.RowsAffected(); err == nil && n == 0 {
-			return fmt.Errorf("models: artifact %s: %w", a.ID, pulperr.NotFound)
-		}
-		tx.deleteBytes(ctx, store, a.Key())
-		return nil
-	})
+// Errors: Conflict if content uses it or it was wanted at before or later, NotFound.
+func (a *Artifact) Delete(ctx context.Context, db *DB, store *storage.Store, before time.Time) error {
+	return db.Tx(ctx, func(ctx context.Context, tx *Tx) error { return tx.deleteArtifact(ctx, store, a, before) })
 }
 
 // deleteBytes removes an object once the transaction has committed. If that fails the bytes are without a row, which
-// is harmless; it is logged.
+// is harmless: it is logged, and [StraySweep] removes them.
 func (tx *Tx) deleteBytes(ctx context.Context, store *storage.Store, key string) {
 	log := tx.log
 	tx.AfterCommit(func() {

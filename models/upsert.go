@@ -20,15 +20,30 @@ func (db *DB) RetryTx(ctx context.Context, fn func(ctx context.Context, tx *Tx) 
 }
 
 // upsert is insert-or-get, the one way in which rows that others may be writing at the same time are written: rows
-// that do not exist are inserted, for the others the existing row is read. Rows are always inserted in the order of
+// that do not exist are inserted, and existing rows are read. A conflict with another unique key than the one named is
+// an error of kind Exists. Rows are always inserted in the order of
 // their keys, so that two writers with overlapping rows wait for each other instead of deadlocking.
 type upsert[T any] struct {
-	what   string
-	key    func(*T) string // unique key as text
-	base   func(*T) *Base
-	where  func(q *bun.SelectQuery, rows []*T) *bun.SelectQuery // selects the rows with the keys of rows
-	adopt  func(mine, existing *T)                              // takes over what the existing row knows
-	exists func(*T) bool                                        // a guess; those are looked for first. Nil: none does
+	what     string
+	conflict []string        // columns of the unique key; nil: any, for a table whose keys all follow from one
+	key      func(*T) string // unique key as text
+	base     func(*T) *Base
+	where    func(q *bun.SelectQuery, rows []*T) *bun.SelectQuery // selects the rows with the keys of rows
+	adopt    func(mine, existing *T)                              // takes over what the existing row knows
+	exists   func(*T) bool                                        // a guess; those are looked for first. Nil: none does
+}
+
+// onConflict returns the clause that passes over rows whose key is taken.
+func onConflict(columns []string) string {
+	if columns == nil {
+		return "CONFLICT DO NOTHING"
+	}
+	return "CONFLICT (" + string(columnList(columns)) + ") DO NOTHING"
+}
+
+// columnList quotes columns for a statement.
+func columnList(columns []string) bun.Safe {
+	return bun.Safe(`"` + strings.Join(columns, `", "`) + `"`)
 }
 
 // keyed is a row with its key as text.
@@ -95,7 +110,7 @@ func (u *upsert[T]) insert(ctx context.Context, db *DB, rows []keyed[T]) error {
 		u.base(r.row).stamp(now)
 	}
 	var inserted []uuid.UUID
-	_, err := db.q.NewInsert().Model(&fresh).On("CONFLICT DO NOTHING").Returning("pulp_id").Exec(ctx, &inserted)
+	_, err := db.q.NewInsert().Model(&fresh).On(onConflict(u.conflict)).Returning("pulp_id").Exec(ctx, &inserted)
 	if err != nil {
 		return rowError(err, u.what, "bulk insert")
 	}

@@ -235,7 +235,7 @@ func (c *call) saveNewArtifact(ctx context.Context, up *upload) (*models.Artifac
 	row := &models.Artifact{Size: obj.Size, Digests: obj.Digests}
 	row.ID = models.NewID()
 	mine := row.ID
-	if err := models.SaveArtifacts(ctx, c.db, []*models.Artifact{row}); err != nil {
+	if err := models.SaveArtifacts(ctx, c.db, c.api.store, []*models.Artifact{row}); err != nil {
 		return nil, err
 	}
 	if row.ID != mine { // another request was faster

@@ -173,7 +173,7 @@ func (in *contentInput) save(ctx context.Context, c *call, up *upload) (*models.
 		return nil, err
 	}
 	a := &models.Artifact{Size: obj.Size, Digests: obj.Digests}
-	return a, models.SaveArtifacts(ctx, c.db, []*models.Artifact{a})
+	return a, models.SaveArtifacts(ctx, c.db, c.api.store, []*models.Artifact{a})
 }
 
 func (v *view) dispatchContent(ctx context.Context, c *call, row models.Row, in *contentInput, a *models.Artifact,

@@ -119,6 +119,7 @@ func (c *Core) checkNumbers(ck *checker) {
 		{"UPLOAD_PROTECTION_TIME", c.UploadProtectionTime},
 		{"TASK_PROTECTION_TIME", c.TaskProtectionTime},
 		{"TMPFILE_PROTECTION_TIME", c.TmpfileProtection},
+		{"STRAY_PROTECTION_TIME", c.StrayProtectionTime},
 		{"DISTRIBUTED_PUBLICATION_RETENTION_PERIOD", c.PublicationRetention},
 	} {
 		ck.want(d.value >= 0, d.key, "is less than 0")

@@ -124,6 +124,10 @@ type Core struct {
 	UploadProtectionTime time.Duration `setting:"UPLOAD_PROTECTION_TIME,unit=m"`
 	TaskProtectionTime   time.Duration `setting:"TASK_PROTECTION_TIME,unit=m"`
 	TmpfileProtection    time.Duration `setting:"TMPFILE_PROTECTION_TIME,unit=m"`
+	// StrayProtectionTime is how old an object in the store must be that no row of the database points to, before it is
+	// removed. It must be longer than any upload or download may take. Numbers count minutes; 0 keeps such objects for
+	// ever. Default a day.
+	StrayProtectionTime time.Duration `setting:"STRAY_PROTECTION_TIME,unit=m"`
 	// PublicationRetention is how long content of a replaced publication stays available. Numbers count seconds.
 	PublicationRetention time.Duration `setting:"DISTRIBUTED_PUBLICATION_RETENTION_PERIOD"`
 
@@ -208,6 +212,7 @@ var coreSection = Define("", Core{
 	SyncMaxInFlightBytes:              5120 << 20,
 	RemoteContentFetchFailureCooldown: 300 * time.Second,
 	OrphanProtectionTime:              1440 * time.Minute,
+	StrayProtectionTime:               1440 * time.Minute,
 	PublicationRetention:              259200 * time.Second,
 	AllowedContentChecksums:           []string{"sha224", "sha256", "sha384", "sha512"},
 	ImportWorkersPercent:              100,

@@ -143,7 +143,12 @@ type ArtifactDownloader struct {
 	// OnError decides what becomes of a unit that cannot be downloaded: nil leaves it out, an error ends the sync.
 	// A mirror removes what was left out, if the repository had it. It may be called concurrently. Default: err.
 	OnError func(ctx context.Context, dc *DeclarativeContent, err error) error
+
+	landing landing
 }
+
+// cleanUp removes what was downloaded and got no row: the run failed, or the unit was left out.
+func (s *ArtifactDownloader) cleanUp(ctx context.Context) { s.landing.clear(ctx, s.Env) }
 
 // Run implements [Stage].
 func (s *ArtifactDownloader) Run(ctx context.Context, in *In, out *Out) error {
@@ -152,6 +157,7 @@ func (s *ArtifactDownloader) Run(ctx context.Context, in *In, out *Out) error {
 		limit = DefaultConcurrentContent
 	}
 	f := newFetcher(s.Env, limit)
+	f.landing = &s.landing
 	return s.Env.Progress(ctx, "Downloading Artifacts", "sync.downloading.artifacts", func(p *tasking.Progress) error {
 		group, gctx := errgroup.WithContext(ctx)
 		group.SetLimit(limit)
@@ -209,7 +215,7 @@ func needsDownload(dc *DeclarativeContent) bool {
 
 // ArtifactSaver saves the rows of what was downloaded, in bulk.
 type ArtifactSaver struct {
-	DB *models.DB
+	Env *tasking.Env
 }
 
 // Run implements [Stage].
@@ -218,13 +224,7 @@ func (s *ArtifactSaver) Run(ctx context.Context, in *In, out *Out) error {
 		if err != nil {
 			return err
 		}
-		var rows []*models.Artifact
-		for da := range artifacts(batch) {
-			if !da.saved() && !da.Deferred {
-				rows = append(rows, da.Artifact)
-			}
-		}
-		if err := models.SaveArtifacts(ctx, s.DB, rows); err != nil {
+		if err := s.save(ctx, batch); err != nil {
 			return err
 		}
 		if err := putAll(ctx, out, batch); err != nil {

@@ -2,6 +2,7 @@ package stages
 
 import (
 	"context"
+	"errors"
 	"iter"
 
 	"github.com/google/uuid"
@@ -47,6 +48,10 @@ type ContentSaver struct {
 	// After, if it is set, runs in the transaction that saved a batch: for rows of the plugin's own that belong to
 	// the units. It may run again if the transaction has to.
 	After func(ctx context.Context, tx *models.Tx, batch []*DeclarativeContent) error
+
+	// OnError decides what becomes of a unit that exists with other bytes: nil leaves it out, an error ends the sync.
+	// err is a [models.FileConflictError]. Default: err.
+	OnError func(ctx context.Context, dc *DeclarativeContent, err error) error
 }
 
 // Run implements [Stage].
@@ -55,7 +60,8 @@ func (s *ContentSaver) Run(ctx context.Context, in *In, out *Out) error {
 		if err != nil {
 			return err
 		}
-		if err := s.save(ctx, batch); err != nil {
+		batch, err := s.saveFitting(ctx, batch)
+		if err != nil {
 			return err
 		}
 		if err := putAll(ctx, out, batch); err != nil {
@@ -63,6 +69,36 @@ func (s *ContentSaver) Run(ctx context.Context, in *In, out *Out) error {
 		}
 	}
 	return nil
+}
+
+// saveFitting saves a batch and returns it without the units that OnError leaves out.
+func (s *ContentSaver) saveFitting(ctx context.Context, batch []*DeclarativeContent) ([]*DeclarativeContent, error) {
+	for {
+		err := s.save(ctx, batch)
+		conflict, ok := errors.AsType[*models.FileConflictError](err)
+		if !ok || s.OnError == nil {
+			return batch, err
+		}
+		differ := map[models.AnyContent]bool{}
+		for _, f := range conflict.Files {
+			differ[f.Content] = true
+		}
+		var fitting []*DeclarativeContent
+		for _, dc := range batch {
+			if !differ[dc.Content] {
+				fitting = append(fitting, dc)
+				continue
+			}
+			if err := s.OnError(ctx, dc, conflict); err != nil {
+				return nil, err
+			}
+			dc.Skip(conflict)
+		}
+		if len(fitting) == len(batch) {
+			return nil, conflict
+		}
+		batch = fitting
+	}
 }
 
 func (s *ContentSaver) save(ctx context.Context, batch []*DeclarativeContent) error {

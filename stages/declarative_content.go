@@ -49,6 +49,10 @@ type DeclarativeArtifact struct {
 	Extra any // for the plugin's own stages
 
 	contentArtifact uuid.UUID // once saved
+
+	// Between the download and the row.
+	landing *landing
+	refetch func(ctx context.Context) error
 }
 
 // Resolution waits until the unit has been saved and returns it. The pipeline hurries: batches that hold the unit are

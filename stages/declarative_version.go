@@ -19,7 +19,7 @@ type DeclarativeVersion struct {
 	// Depth is how many units wait between two stages. Default DefaultDepth.
 	Depth int
 
-	// OnError is for every [ArtifactDownloader] of the pipeline that has none of its own.
+	// OnError is for every [ArtifactDownloader] and [ContentSaver] of the pipeline that has none of its own.
 	OnError func(ctx context.Context, dc *DeclarativeContent, err error) error
 
 	// Pipeline replaces the stock stages behind First. Default StockStages.
@@ -38,8 +38,15 @@ func (d DeclarativeVersion) Create(ctx context.Context, env *tasking.Env) (*mode
 	return models.CreateVersion(ctx, env.DB, d.Repository, nil, func(v *models.NewVersion) error {
 		behind := pipeline(env, v, d.Mirror)
 		for _, s := range behind {
-			if s, ok := s.(*ArtifactDownloader); ok && s.OnError == nil {
-				s.OnError = d.OnError
+			switch s := s.(type) {
+			case *ArtifactDownloader:
+				if s.OnError == nil {
+					s.OnError = d.OnError
+				}
+			case *ContentSaver:
+				if s.OnError == nil {
+					s.OnError = d.OnError
+				}
 			}
 		}
 		return Run(ctx, d.Depth, append([]Stage{d.First}, behind...)...)
@@ -52,7 +59,7 @@ func StockStages(env *tasking.Env, v *models.NewVersion, mirror bool) []Stage {
 	return []Stage{
 		&QueryExistingArtifacts{DB: env.DB},
 		&ArtifactDownloader{Env: env},
-		&ArtifactSaver{DB: env.DB},
+		&ArtifactSaver{Env: env},
 		&QueryExistingContents{DB: env.DB},
 		&ContentSaver{DB: env.DB},
 		&RemoteArtifactSaver{DB: env.DB},

@@ -20,6 +20,7 @@ type fetcher struct {
 	env     *tasking.Env
 	slots   chan struct{} // one for each file
 	fetched fetchedFiles
+	landing *landing // of the stage; nil: nobody removes what gets no row
 }
 
 func newFetcher(env *tasking.Env, limit int) *fetcher {
@@ -51,9 +52,22 @@ func (f *fetcher) unit(ctx context.Context, dc *DeclarativeContent) (n int64, er
 	return n, context.Cause(ctx)
 }
 
-// fetch brings one file into the store. The artifact becomes what was downloaded, with all digests. A file that another
-// unit, or another sync of this process from the same remote, is fetching now or has just brought is not fetched again.
+// fetch brings one file into the store, and notes that its bytes have no row yet.
 func (f *fetcher) fetch(ctx context.Context, da *DeclarativeArtifact) error {
+	if err := f.share(ctx, da); err != nil {
+		return err
+	}
+	if f.landing != nil {
+		f.landing.add(da.Artifact.SHA256)
+		da.landing = f.landing
+	}
+	da.refetch = func(ctx context.Context) error { return f.share(ctx, da) }
+	return nil
+}
+
+// share brings one file into the store. The artifact becomes what was downloaded, with all digests. A file that another
+// unit, or another sync of this process from the same remote, is fetching now or has just brought is not fetched again.
+func (f *fetcher) share(ctx context.Context, da *DeclarativeArtifact) error {
 	client, err := f.env.Client(da.Remote)
 	if err != nil {
 		return err

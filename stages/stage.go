@@ -68,6 +68,11 @@ func Run(ctx context.Context, depth int, stages ...Stage) error {
 		dc.Skip(errUnsaved)
 	}
 	wg.Wait()
+	for _, s := range stages {
+		if c, ok := s.(cleaner); ok {
+			c.cleanUp(ctx)
+		}
+	}
 	return l.err()
 }
 

@@ -283,7 +283,7 @@ func (s *shared) newHash() hashlib.Hasher {
 }
 
 // stored reports whether the bytes of an artifact are at the full key, safe from a crash. An object of another size
-// is damaged; it is written again.
+// is not them.
 func (s *shared) stored(ctx context.Context, key string, size int64) (bool, error) {
 	a, err := s.backend.stat(ctx, key)
 	switch {
@@ -292,9 +292,7 @@ func (s *shared) stored(ctx context.Context, key string, size int64) (bool, erro
 	case err != nil:
 		return false, err
 	case a.Size != size:
-		s.log.WarnContext(ctx, "a stored artifact has a wrong size and is replaced",
-			"key", key, "size_bytes", a.Size, "want_bytes", size)
-		return false, nil
+		return false, nil // damaged, or the size was promised wrongly
 	}
 	if c, ok := s.backend.(confirmer); ok {
 		return true, c.confirm(ctx, key)

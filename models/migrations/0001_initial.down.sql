@@ -51,6 +51,8 @@ DROP TABLE core_content;
 --;;
 DROP TABLE core_temporaryfile;
 --;;
+DROP TABLE core_doomedartifact;
+--;;
 DROP TABLE core_artifact;
 --;;
 DROP TABLE core_user;

@@ -36,6 +36,15 @@ CREATE TABLE core_artifact (
   UNIQUE (pulp_domain_id, sha512)
 );
 --;;
+-- Bytes in the store that are to be removed, or were: whoever saves a row for them has to look whether they are there.
+CREATE TABLE core_doomedartifact (
+  sha256 TEXT PRIMARY KEY,
+  doomed_at {{.time}} NOT NULL,
+  removed_at {{.time}}
+);
+--;;
+CREATE INDEX core_doomedartifact_removed ON core_doomedartifact (removed_at);
+--;;
 CREATE TABLE core_temporaryfile (
   pulp_id {{.uuid}} PRIMARY KEY,
   pulp_created {{.time}} NOT NULL,
