@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/pulpgo/pulpcore/internal/dbtest"
@@ -114,7 +115,7 @@ func TestRoutes(t *testing.T) {
 	db := openDB(t, dbtest.SQLite(t))
 	b := setupOn(t, db, &rest.Options{Routes: []rest.Route{
 		{Path: "/pulp_file/galaxy/", Handler: says},
-		{Path: "/pulp/api/v3/file/ping/", Handler: says, Anonymous: true},
+		{Path: "/pulp/api/v3/file/ping/", Handler: says, Allow: rest.Anybody},
 		{Path: "/panics", Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("secret") })},
 	}})
 	for path, want := range map[string]string{
@@ -127,6 +128,43 @@ func TestRoutes(t *testing.T) {
 		}
 	}
 	diff(t, b.do("GET", "/panics", nil).want(500).body, `{"detail": "Internal error."}`)
+}
+
+// A route is closed to all but superusers unless it says otherwise.
+func TestAccessOfRoutes(t *testing.T) {
+	each(t, func(t *testing.T, b *bundle) {
+		says := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "hello") })
+		routes := []rest.Route{
+			{Path: "/closed/", Handler: says},
+			{Path: "/accounts/", Handler: says, Allow: rest.Accounts},
+			{Path: "/open/", Handler: says, Allow: rest.Anybody},
+		}
+		for who, statuses := range map[string][3]int{
+			"superuser": {200, 200, 200}, "account": {403, 200, 200}, "stranger": {401, 401, 200},
+		} {
+			b := setupOn(t, b.db, &rest.Options{Routes: routes, Auth: actor(who)})
+			for i, route := range routes {
+				b.do("POST", route.Path+"below", nil).want(statuses[i])
+			}
+		}
+		_, err := rest.New(b.db, b.queue, b.store, &rest.Options{Routes: []rest.Route{{Path: "/x", Handler: says, Allow: 7}}})
+		if err == nil || !strings.Contains(err.Error(), "access 7") {
+			t.Errorf("New = %v, want a fault about the access", err)
+		}
+	})
+}
+
+// actor is an Authenticator that knows who asks.
+type actor string
+
+func (a actor) Authenticate(*http.Request) (*models.User, error) {
+	switch a {
+	case "superuser":
+		return &models.User{Username: "root", IsActive: true, IsSuperuser: true}, nil
+	case "account":
+		return &models.User{Username: "one", IsActive: true}, nil
+	}
+	return nil, nil
 }
 
 // TestMounted makes sure that the API works within a host that routes with chi, which leaves its state in the context.

@@ -64,7 +64,7 @@ func TestForgedRequestsForRoutes(t *testing.T) {
 	must(t, err)
 	calls := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "changed") })
 	b := setupOn(t, openDB(t, dbtest.SQLite(t)), &rest.Options{Origins: origins, Routes: []rest.Route{
-		{Path: "/galaxy/", Handler: calls}, {Path: "/open/", Handler: calls, Anonymous: true},
+		{Path: "/galaxy/", Handler: calls}, {Path: "/open/", Handler: calls, Allow: rest.Anybody},
 	}})
 	for _, path := range []string{"/galaxy/x", "/open/x"} {
 		b.do("POST", path, nil, from("https://evil.example")).want(403)

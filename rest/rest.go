@@ -65,15 +65,25 @@ type Options struct {
 	Log *slog.Logger
 }
 
+// Access says who may use a route.
+type Access uint8
+
+// The accesses of a route. A route that does not declare one is closed to all but superusers, as the API is.
+const (
+	Superusers Access = iota // accounts with is_superuser
+	Accounts                 // every active account
+	Anybody                  // no log-in is asked for; the route does its own authentication, if any
+)
+
 // Route is a handler of a plugin's own beside the viewsets. It is given the request as it came, body unread, after
-// authentication unless it is Anonymous.
+// authentication unless it is open to Anybody.
 type Route struct {
 	// Path begins with a slash. If it ends with one, everything below it belongs to the handler too.
 	Path string
 	// Handler answers all methods.
 	Handler http.Handler
-	// Anonymous routes do their own authentication, if any.
-	Anonymous bool
+	// Allow says who may use the route. Default: Superusers.
+	Allow Access
 }
 
 // API is the REST API. It is an [http.Handler] for the paths below its root and those of its routes, and safe for

@@ -212,6 +212,9 @@ func (a *API) route(c *compiler) {
 // mountRoute adds a handler of a plugin, unless its path is taken.
 func (a *API) mountRoute(c *compiler, rt Route, taken []string) {
 	switch {
+	case rt.Allow > Anybody:
+		c.fault("route %q: access %d is not Superusers, Accounts or Anybody", rt.Path, rt.Allow)
+		return
 	case rt.Handler == nil:
 		c.fault("route %q: there is no handler", rt.Path)
 		return
@@ -229,12 +232,10 @@ func (a *API) mountRoute(c *compiler, rt Route, taken []string) {
 		}
 	}
 	h := func(w http.ResponseWriter, r *http.Request) {
-		if !rt.Anonymous {
-			var err error
-			if _, r, err = a.identify(r); err != nil {
-				a.writeError(w, r, err)
-				return
-			}
+		r, err := a.admit(r, rt.Allow)
+		if err != nil {
+			a.writeError(w, r, err)
+			return
 		}
 		rt.Handler.ServeHTTP(w, r)
 	}
@@ -242,6 +243,21 @@ func (a *API) mountRoute(c *compiler, rt Route, taken []string) {
 	if strings.HasSuffix(rt.Path, "/") {
 		a.router.HandleFunc(rt.Path+"*", h)
 	}
+}
+
+// admit finds out who asks, unless anybody may, and refuses those who may not. The request returned knows the account.
+func (a *API) admit(r *http.Request, allow Access) (*http.Request, error) {
+	if allow == Anybody {
+		return r, nil
+	}
+	user, known, err := a.identify(r)
+	if err != nil {
+		return r, err
+	}
+	if allow == Accounts {
+		return known, nil
+	}
+	return known, permit(user)
 }
 
 // serve returns the handler of one path.
