@@ -17,10 +17,10 @@ const (
 	strayParts = 24
 )
 
-// keepHouse removes what nobody will: spooled bytes of writers that died, rows that belonged to a remote or a publication
-// whose deletion was cut off, temporary files older than TMPFILE_PROTECTION_TIME if that is set, and stored objects older
-// than STRAY_PROTECTION_TIME that no row points to. It also sees to it that tasks which ended longer ago than
-// TASK_PROTECTION_TIME are purged at intervals, or not any more. It runs beside the workers until ctx is done.
+// keepHouse removes what nobody will: spooled bytes of writers that died, rows that belonged to a remote or a
+// publication whose deletion was cut off, temporary files older than TMPFILE_PROTECTION_TIME if that is set, and stored
+// objects older than STRAY_PROTECTION_TIME that no row points to. It also sees to it that tasks which ended longer ago
+// than TASK_PROTECTION_TIME are purged at intervals, or not any more. It runs beside the workers until ctx is done.
 func (a *App) keepHouse(ctx context.Context) error {
 	tick := time.NewTicker(housekeepingInterval)
 	defer tick.Stop()

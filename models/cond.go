@@ -41,9 +41,9 @@ func In[V any](column string, values []V) Cond {
 // Where keeps rows for which an SQL expression holds. Placeholders are question marks. The master's columns can be
 // qualified with m, the type's own with d: Where("m.name LIKE ?", "a%").
 func Where(expr string, args ...any) Cond {
-	return Cond{expr: expr, args: args, exact: exactExpr.MatchString(expr), apply: func(q *bun.SelectQuery, _ func(string) bun.Safe) *bun.SelectQuery {
-		return q.Where(expr, args...)
-	}}
+	c := Cond{expr: expr, args: args, exact: exactExpr.MatchString(expr)}
+	c.apply = func(q *bun.SelectQuery, _ func(string) bun.Safe) *bun.SelectQuery { return q.Where(expr, args...) }
+	return c
 }
 
 // SQL returns the expression and the arguments of a condition that was made with [Where], [InVersion], [AddedIn] or
@@ -78,8 +78,8 @@ func Offset(n int) Cond {
 	}}
 }
 
-// InVersion keeps content units that are members of a repository version. A page of members in key order costs the page,
-// however large the version is.
+// InVersion keeps content units that are members of a repository version. A page of members in key order costs the
+// page, however large the version is.
 func InVersion(v *RepositoryVersion) Cond {
 	c := Where("m.pulp_id IN ("+membersSQL+")", v.RepositoryID, v.Number, v.Number)
 	c.members = v

@@ -54,7 +54,7 @@ func (q *query) rows(db *DB, dest any) *bun.SelectQuery {
 	if q.exactDetail() {
 		sel = db.columnsOf(q.s, db.detailFirst(q.s, dest))
 	}
-	return q.page(q.narrow(db, sel))
+	return q.page(q.narrow(sel))
 }
 
 // keys returns the query for the keys of a page alone.
@@ -62,7 +62,7 @@ func (q *query) keys(db *DB) *bun.SelectQuery {
 	if q.members != nil && len(q.filters) == 0 && q.byKeys() && q.s.detail != "" {
 		return q.memberKeys(db)
 	}
-	return q.page(q.narrow(db, q.from(db).ColumnExpr("m.pulp_id")))
+	return q.page(q.narrow(q.from(db).ColumnExpr("m.pulp_id")))
 }
 
 // from starts a query for keys, or for how many there are.
@@ -106,11 +106,11 @@ func (q *query) count(ctx context.Context, db *DB) (int64, error) {
 			Where("version_id = ?", q.members.ID).Where("pulp_type = ?", q.s.name).Scan(ctx, &n)
 		return n, err
 	}
-	return q.narrow(db, q.from(db)).Count(ctx)
+	return q.narrow(q.from(db)).Count(ctx)
 }
 
 // narrow adds the filters.
-func (q *query) narrow(db *DB, sel *bun.SelectQuery) *bun.SelectQuery {
+func (q *query) narrow(sel *bun.SelectQuery) *bun.SelectQuery {
 	for _, c := range q.filters {
 		sel = c.apply(sel, q.s.column)
 	}
@@ -119,7 +119,7 @@ func (q *query) narrow(db *DB, sel *bun.SelectQuery) *bun.SelectQuery {
 	}
 	switch v := q.members; {
 	case v == nil:
-	case slices.ContainsFunc(q.filters, func(c Cond) bool { return c.exact }): // few rows are left: each is looked for among the members
+	case slices.ContainsFunc(q.filters, isExact): // few rows are left: each is looked for among the members
 		sel = sel.Where("EXISTS ("+membersSQL+" AND rc.content_id = m.pulp_id)", v.RepositoryID, v.Number, v.Number)
 	default:
 		sel = sel.Where("m.pulp_id IN ("+membersSQL+")", v.RepositoryID, v.Number, v.Number)
@@ -161,7 +161,7 @@ func (q *query) needsDetail() bool { return q.aboutDetail(slices.Concat(q.filter
 // exactDetail reports whether one of the type's own columns is compared with given values, so that an index of the
 // plugin may be of use.
 func (q *query) exactDetail() bool {
-	return q.s.detail != "" && q.aboutDetail(slices.DeleteFunc(slices.Clone(q.filters), func(c Cond) bool { return !c.exact }))
+	return slices.ContainsFunc(q.filters, func(c Cond) bool { return isExact(c) && q.aboutDetail([]Cond{c}) })
 }
 
 func (q *query) aboutDetail(conds []Cond) bool {
@@ -180,6 +180,8 @@ func (q *query) aboutDetail(conds []Cond) bool {
 	}
 	return needs
 }
+
+func isExact(c Cond) bool { return c.exact }
 
 func direction(descending bool) bun.Safe {
 	if descending {

@@ -25,9 +25,10 @@ func coreSecrets() []secretColumn {
 // rotateBatch is how many rows one transaction of RotateKey encrypts.
 const rotateBatch = 500
 
-// RotateKey encrypts each secret of the registry's types and of all tasks, in every domain, with the first key of the ring that another key encrypted, and returns
-// how many it changed. Afterwards the other keys can be removed from the key file. It works in short transactions
-// beside a running server, and may be stopped and run again. Mirrors Pulp's rotate-db-key.
+// RotateKey encrypts each secret of the registry's types and of all tasks, in every domain, with the first key of the
+// ring that another key encrypted, and returns how many it changed. Afterwards the other keys can be removed from the
+// key file. It works in short transactions beside a running server, and may be stopped and run again. Mirrors Pulp's
+// rotate-db-key.
 //
 // Errors: Unavailable if there is no keyring, or if secrets are left that no key of the ring decrypts: those stay as
 // they are, and the error names the first of them.

@@ -146,7 +146,7 @@ func (s *scaled) walk(ctx context.Context, pages int) (int, error) {
 // watch records the statements that are run with the context.
 func (s *scaled) watch(ctx context.Context) (context.Context, *watched) {
 	w := &watched{db: s.db}
-	s.db.Conn().Bun.AddQueryHook(w)
+	s.db.Conn().Bun.AddQueryHook(w) //nolint:staticcheck // the pool of the test alone
 	return ctx, w
 }
 

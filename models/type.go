@@ -78,8 +78,8 @@ func readRows[T any](ctx context.Context, db *DB, q *query) ([]*T, error) {
 	return arrange(rows, keys), nil
 }
 
-// All walks over the rows that fulfil all conditions, in key order unless ordered otherwise, holding one page in
-// memory and no cursor in the database. With [OrderBy], [Limit] or [Offset] it first reads the keys of all rows, 16 bytes
+// All walks over the rows that fulfil all conditions, in key order unless ordered otherwise, holding one page in memory
+// and no cursor in the database. With [OrderBy], [Limit] or [Offset] it first reads the keys of all rows, 16 bytes
 // each. The error, if any, comes last.
 func (t *Type[T]) All(ctx context.Context, db *DB, where ...Cond) iter.Seq2[*T, error] {
 	return func(yield func(*T, error) bool) {
@@ -254,8 +254,8 @@ func (db *DB) detailFirst(s *schema, dest any) *bun.SelectQuery {
 		Where("m.pulp_type = ?", s.name)
 }
 
-// selectKeys starts a query for the rows with given keys, which are those of the domain and the type; one after the other
-// is looked up.
+// selectKeys starts a query for the rows with given keys, which are those of the domain and the type; one after the
+// other is looked up.
 func (db *DB) selectKeys(s *schema, dest any, keys []uuid.UUID) *bun.SelectQuery {
 	kind := db.conn.Kind
 	args := make([]any, len(keys))

@@ -58,7 +58,8 @@ func (b *burials) end(id uuid.UUID) {
 // takeOver makes the tasks that take returns this worker's own and ends them, unless that is under way. It does not
 // wait for it. If take returns nil there is nothing to do; otherwise note is told how many there are.
 func (w *Worker) takeOver(
-	ctx context.Context, l *life, dead uuid.UUID, take func(ctx context.Context, tx *models.Tx) ([]*claimed, error), note func(tasks int),
+	ctx context.Context, l *life, dead uuid.UUID, take func(ctx context.Context, tx *models.Tx) ([]*claimed, error),
+	note func(tasks int),
 ) {
 	if !l.burials.begin(dead) {
 		return

@@ -111,7 +111,8 @@ func (q *Queue) writeAdditions(ctx context.Context, batch []addition) ([]added, 
 		return cmp.Or(slices.Compare(a.group[:], b.group[:]), cmp.Compare(a.code, b.code))
 	})
 	out := make([]added, len(batch))
-	busy, err := q.batchTx(ctx, make([][]sqldialect.Reservation, len(batch)), func(ctx context.Context, tx *models.Tx, _ []int) error {
+	none := make([][]sqldialect.Reservation, len(batch))
+	busy, err := q.batchTx(ctx, none, func(ctx context.Context, tx *models.Tx, _ []int) error {
 		exists := map[key]bool{}
 		for _, sum := range order {
 			var err error

@@ -74,7 +74,8 @@ func (q *Queue) patience() time.Duration {
 //
 // Errors: one for which [sqldialect.IsLockTimeout] is true.
 func (q *Queue) lockedTx(
-	ctx context.Context, list []sqldialect.Reservation, patience time.Duration, fn func(ctx context.Context, tx *models.Tx) error,
+	ctx context.Context, list []sqldialect.Reservation, patience time.Duration,
+	fn func(ctx context.Context, tx *models.Tx) error,
 ) error {
 	turn := patience
 	if sqldialect.LocksAll(list) && !q.db.InTx() {

@@ -64,7 +64,8 @@ func (w *Worker) observeWorkers(ctx context.Context, l *life) (shortest time.Dur
 		if other.ID == own || !l.watch.still(other.ID, other.Beat, ttl) {
 			continue
 		}
-		w.takeOver(ctx, l, other.ID, func(ctx context.Context, tx *models.Tx) ([]*claimed, error) { return w.takeFrom(ctx, tx, other) },
+		w.takeOver(ctx, l, other.ID,
+			func(ctx context.Context, tx *models.Tx) ([]*claimed, error) { return w.takeFrom(ctx, tx, other) },
 			func(tasks int) {
 				w.q.tel.reaped(ctx)
 				w.log.WarnContext(ctx, "worker is missing", "worker_id", other.ID, "name", other.Name, "tasks", tasks)

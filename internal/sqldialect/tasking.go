@@ -112,8 +112,8 @@ func (k Kind) ForUpdate() bun.Safe {
 	return "FOR UPDATE"
 }
 
-// ForNoKeyUpdate ends a SELECT of rows that this transaction holds against others that ask for the same, while rows that
-// refer to them may still be inserted.
+// ForNoKeyUpdate ends a SELECT of rows that this transaction holds against others that ask for the same, while rows
+// that refer to them may still be inserted.
 func (k Kind) ForNoKeyUpdate() bun.Safe {
 	if k == SQLite {
 		return ""

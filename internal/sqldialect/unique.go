@@ -8,7 +8,8 @@ import (
 )
 
 // UniqueKeys returns the columns of every unique key of a table, the primary key included. Keys with a condition or an
-// expression are left out, since ON CONFLICT cannot name them by their columns. The order of the columns is not defined.
+// expression are left out, since ON CONFLICT cannot name them by their columns. The order of the columns is not
+// defined.
 func (k Kind) UniqueKeys(ctx context.Context, q bun.IDB, table string) ([][]string, error) {
 	query := `SELECT i.indexrelid::text AS name, a.attname AS col FROM pg_index AS i
 		JOIN pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)
