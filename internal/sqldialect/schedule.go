@@ -13,7 +13,7 @@ func (k Kind) Clock(ctx context.Context, idb bun.IDB) (time.Time, error) {
 		return time.Now().UTC().Truncate(time.Microsecond), nil
 	}
 	var now time.Time
-	err := idb.NewRaw("SELECT clock_timestamp()").Scan(ctx, &now)
+	err := idb.NewRaw("SELECT statement_timestamp()").Scan(ctx, &now)
 	return now.UTC(), err
 }
 

@@ -80,8 +80,11 @@ func (n Named) AppendNamedArg(gen schema.QueryGen, b []byte, name string) ([]byt
 	return gen.Append(b, v), true
 }
 
-// Now is the present as an argument of a statement: the server's clock on Postgres, so that all hosts agree, and this
-// process's on SQLite, where all users of the file share one host.
+// Now is the present as an argument of a statement: on Postgres the time at which the server began the statement, so
+// that all hosts agree, and this process's clock on SQLite, where all users of the file share one host.
+//
+// It is never clock_timestamp(), which changes while a statement runs: Postgres then compares it with every row instead
+// of looking it up in an index.
 func (k Kind) Now() any { return k.After(0) }
 
 // After is [Kind.Now] plus d.
@@ -90,9 +93,9 @@ func (k Kind) After(d time.Duration) any {
 		return time.Now().UTC().Add(d).Truncate(time.Microsecond)
 	}
 	if d == 0 {
-		return bun.Safe("clock_timestamp()")
+		return bun.Safe("statement_timestamp()")
 	}
-	return bun.Safe(fmt.Sprintf("clock_timestamp() + interval '%d microseconds'", d.Microseconds()))
+	return bun.Safe(fmt.Sprintf("statement_timestamp() + interval '%d microseconds'", d.Microseconds()))
 }
 
 // SkipLocked ends a SELECT of rows that are to be changed, so that several processes take different ones. SQLite's
