@@ -47,8 +47,11 @@ func (db *DB) Create(ctx context.Context, row Row) error {
 				return rowError(err, s.name, string(s.master))
 			}
 		}
-		if r, ok := row.(AnyRepository); ok {
-			return tx.createVersionZero(ctx, r.AsRepository())
+		switch row := row.(type) {
+		case AnyRepository:
+			return tx.createVersionZero(ctx, row.AsRepository())
+		case AnyPublication:
+			return tx.placePublication(ctx, row.PulpID())
 		}
 		return nil
 	})

@@ -194,15 +194,19 @@ func (r *renderer) loadVersions(ctx context.Context, ids []uuid.UUID) error {
 func (r *renderer) loadLatest(ctx context.Context, repos []uuid.UUID) error {
 	var rows []struct {
 		Repository uuid.UUID `bun:"repository_id"`
-		Number     int       `bun:"number"`
+		Number     *int      `bun:"number"`
 	}
-	err := r.db.Bun().NewSelect().TableExpr("core_repositoryversion").ColumnExpr("repository_id, MAX(number) AS number").
-		Where("repository_id IN (?)", bun.List(repos)).Where("complete").GroupExpr("repository_id").Scan(ctx, &rows)
+	err := r.db.Bun().NewSelect().TableExpr("core_repository AS m").ColumnExpr("m.pulp_id AS repository_id").
+		ColumnExpr(`(SELECT rv.number FROM core_repositoryversion AS rv WHERE rv.repository_id = m.pulp_id
+			AND rv.complete ORDER BY rv.number DESC LIMIT 1) AS number`).
+		Where("m.pulp_id IN (?)", bun.List(repos)).Scan(ctx, &rows)
 	if err != nil {
 		return fmt.Errorf("rest: latest versions: %w", err)
 	}
 	for _, row := range rows {
-		r.latest[row.Repository] = row.Number
+		if row.Number != nil {
+			r.latest[row.Repository] = *row.Number
+		}
 	}
 	return nil
 }
