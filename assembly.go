@@ -132,6 +132,8 @@ func restOptions(a *App, b *blueprint) *rest.Options {
 		Views:               b.views,
 		Routes:              b.routes,
 		Versions:            a.versions,
+		Auth:                a.auth,
+		Hosts:               a.hosts,
 		Origins:             a.origins,
 		Limits:              a.Limits(),
 		ContentOrigin:       core.ContentOrigin,

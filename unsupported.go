@@ -2,10 +2,7 @@ package pulpcore
 
 import (
 	"fmt"
-	"net"
-	"net/http"
 	"slices"
-	"strings"
 
 	"github.com/pulpgo/pulpcore/pulperr"
 	"github.com/pulpgo/pulpcore/settings"
@@ -59,32 +56,4 @@ func enabled(set *settings.Set, plugins []*Plugin) ([]*Plugin, error) {
 		return nil, fmt.Errorf("ENABLED_PLUGINS names %q, which this program does not have", left)
 	}
 	return some, nil
-}
-
-// onlyHosts refuses requests whose Host header ALLOWED_HOSTS does not list.
-func onlyHosts(allowed []string, h http.Handler) http.Handler {
-	if slices.Contains(allowed, "*") {
-		return h
-	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !hostAllowed(allowed, r.Host) {
-			http.Error(w, "Bad Request: this host is not allowed", http.StatusBadRequest)
-			return
-		}
-		h.ServeHTTP(w, r)
-	})
-}
-
-func hostAllowed(allowed []string, host string) bool {
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		host = name
-	}
-	host = strings.ToLower(strings.TrimSuffix(host, "."))
-	return slices.ContainsFunc(allowed, func(a string) bool {
-		a = strings.ToLower(a)
-		if suffix, ok := strings.CutPrefix(a, "."); ok {
-			return host == suffix || strings.HasSuffix(host, a)
-		}
-		return host == a
-	})
 }

@@ -47,9 +47,11 @@ func TestAllowedHosts(t *testing.T) {
 	t.Parallel()
 	app := pulptest.NewWith(t, []settings.Option{
 		settings.Value("ALLOWED_HOSTS", []string{"Pulp.example.com", ".inner.example"}),
+		settings.Value("LISTEN", "[2001:db8::7]:80"), settings.Value("CONTENT_ORIGIN", "https://cdn.example:8443"),
 	}, file.Plugin())
 	for host, want := range map[string]int{
 		"pulp.example.com": 200, "pulp.example.com:8080": 200, "a.inner.example": 200, "inner.example": 200,
+		"[2001:db8::7]:80": 200, "cdn.example": 200, "localhost:80@evil.example": 400, "localhost": 400,
 		"evil.example": 400, "notinner.example": 400, "": 400,
 	} {
 		req := httptest.NewRequest(http.MethodGet, "/pulp/api/v3/status/", nil)

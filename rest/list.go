@@ -12,6 +12,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/webserver"
 )
 
 // listQuery is a parsed request for a list.
@@ -224,10 +225,8 @@ func (c *call) pageURL(q *listQuery, offset int) *string {
 	if offset > 0 {
 		values.Set("offset", strconv.Itoa(offset))
 	}
-	u := url.URL{Scheme: "http", Host: c.r.Host, Path: c.r.URL.Path, RawQuery: values.Encode()}
-	if c.r.TLS != nil || c.r.Header.Get("X-Forwarded-Proto") == "https" {
-		u.Scheme = "https"
-	}
+	// The host is one of the server's: the guard has refused others.
+	u := url.URL{Scheme: webserver.SchemeOf(c.r), Host: c.r.Host, Path: c.r.URL.Path, RawQuery: values.Encode()}
 	text := u.String()
 	return &text
 }

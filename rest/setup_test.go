@@ -21,6 +21,7 @@ import (
 	"github.com/pulpgo/pulpcore/stages"
 	"github.com/pulpgo/pulpcore/storage"
 	"github.com/pulpgo/pulpcore/tasking"
+	"github.com/pulpgo/pulpcore/webserver"
 )
 
 // The types of a small plugin, shaped like Pulp's file plugin.
@@ -150,6 +151,10 @@ func setupOn(t testing.TB, db *models.DB, opts *rest.Options) *bundle {
 	opts.ContentOrigin = "http://content.example"
 	if opts.Auth == nil {
 		opts.Auth = everybodyIsAdmin{}
+	}
+	if opts.Hosts == nil { // the first is that of httptest.NewRequest
+		opts.Hosts, err = webserver.AllowHosts("example.com", "pulp.example", "content.example")
+		must(t, err)
 	}
 	b.api, err = rest.New(b.db, b.queue, store, opts)
 	must(t, err)
