@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/pulpgo/pulpcore/download"
+	"github.com/pulpgo/pulpcore/internal/sqldialect"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
 	"github.com/pulpgo/pulpcore/storage"
@@ -108,7 +109,8 @@ type Worker struct {
 	inline   chan struct{}            // one token per immediate task executed in a dispatching call
 	claims   *batcher[uuid.UUID, claimOutcome]
 	finishes *batcher[*finishing, finished]
-	sweptTo  int64 // the place of the last blocked task that the sweep looked at; the relay's alone
+	sweptTo  int64            // the place of the last blocked task that the sweep looked at; the relay's alone
+	sweptKey *sqldialect.Held // the last reservation that it looked at; nil is before the first
 
 	mu       sync.Mutex
 	life     *life                    // nil unless running
