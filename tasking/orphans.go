@@ -22,10 +22,11 @@ func (w *Worker) observeOrphans(ctx context.Context, l *life) error {
 		if !l.watch.still(id, noBeat, w.opts.TTL) {
 			continue
 		}
-		w.takeOver(ctx, l, id, func(ctx context.Context, tx *models.Tx) ([]*claimed, error) {
-			return w.take(ctx, tx, "worker_id = ?", id)
-		},
-			func(tasks int) { w.log.ErrorContext(ctx, "tasks had no worker", "worker_id", id, "tasks", tasks) })
+		w.takeOver(ctx, l, takeover{
+			dead: id,
+			take: func(ctx context.Context, tx *models.Tx) ([]*claimed, error) { return w.take(ctx, tx, "worker_id = ?", id) },
+			note: func(tasks int) { w.log.ErrorContext(ctx, "tasks had no worker", "worker_id", id, "tasks", tasks) },
+		})
 	}
 	return nil
 }
@@ -49,10 +50,11 @@ func (w *Worker) observeStrangers(ctx context.Context, l *life) error {
 		if known || !l.watch.still(id, noBeat, w.patience) {
 			continue
 		}
-		w.takeOver(ctx, l, id, func(ctx context.Context, tx *models.Tx) ([]*claimed, error) {
-			return w.take(ctx, tx, "pulp_id = ?", id)
-		},
-			func(int) { w.log.ErrorContext(ctx, "task is nobody's", "task_id", id) })
+		w.takeOver(ctx, l, takeover{
+			dead: id,
+			take: func(ctx context.Context, tx *models.Tx) ([]*claimed, error) { return w.take(ctx, tx, "pulp_id = ?", id) },
+			note: func(int) { w.log.ErrorContext(ctx, "task is nobody's", "task_id", id) },
+		})
 	}
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 
 	"github.com/alicebob/miniredis/v2"
+	"github.com/google/uuid"
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
 	"go.opentelemetry.io/otel/metric"
@@ -49,8 +50,9 @@ type core struct {
 	backlog     atomic.Int64       // tasks that were ready when somebody counted last
 
 	mu       sync.Mutex
-	inline   *Worker // executes immediate tasks in this process; nil if there is none
-	consumer int     // workers of this process that take tasks from the queue
+	inline   *Worker            // executes immediate tasks in this process; nil if there is none
+	consumer int                // workers of this process that take tasks from the queue
+	alive    map[uuid.UUID]bool // workers that run in this process
 
 	installation string // name of the installation, once known
 }
@@ -91,7 +93,7 @@ func NewQueue(db *models.DB, opts *QueueOptions) (*Queue, error) {
 	c := &core{
 		kind: db.Conn().Kind, log: opts.Log, prefix: opts.Prefix, events: newEvents(),
 		listening: make(chan struct{}, 1), ticking: make(chan struct{}, 1),
-		versions: opts.Versions, preferDefer: opts.PreferDefer,
+		versions: opts.Versions, preferDefer: opts.PreferDefer, alive: map[uuid.UUID]bool{},
 	}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)

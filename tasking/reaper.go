@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/pulpgo/pulpcore/internal/sqldialect"
 	"github.com/pulpgo/pulpcore/models"
 )
 
@@ -61,17 +62,27 @@ func (w *Worker) observeWorkers(ctx context.Context, l *life) (shortest time.Dur
 	for _, other := range list {
 		ttl := time.Duration(other.TTL) * time.Millisecond
 		shortest = min(shortest, ttl)
-		if other.ID == own || !l.watch.still(other.ID, other.Beat, ttl) {
+		if other.ID == own || w.q.silenced(other.ID) || !l.watch.still(other.ID, other.Beat, ttl) {
 			continue
 		}
-		w.takeOver(ctx, l, other.ID,
-			func(ctx context.Context, tx *models.Tx) ([]*claimed, error) { return w.takeFrom(ctx, tx, other) },
-			func(tasks int) {
+		w.takeOver(ctx, l, takeover{
+			dead: other.ID, ttl: ttl,
+			take: func(ctx context.Context, tx *models.Tx) ([]*claimed, error) { return w.takeFrom(ctx, tx, other) },
+			note: func(tasks int) {
 				w.q.tel.reaped(ctx)
 				w.log.WarnContext(ctx, "worker is missing", "worker_id", other.ID, "name", other.Name, "tasks", tasks)
-			})
+			},
+		})
 	}
 	return shortest, nil
+}
+
+// silenced reports whether a worker of this process runs whose heartbeat says nothing, because on SQLite any long
+// transaction holds it up.
+func (c *core) silenced(id uuid.UUID) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.kind == sqldialect.SQLite && c.alive[id]
 }
 
 // takeFrom makes the dead worker's tasks this worker's own, under new claims, so that the dead one, should it only
