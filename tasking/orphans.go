@@ -24,7 +24,9 @@ func (w *Worker) observeOrphans(ctx context.Context, l *life) error {
 		}
 		w.takeOver(ctx, l, takeover{
 			dead: id,
-			take: func(ctx context.Context, tx *models.Tx) ([]*claimed, error) { return w.take(ctx, tx, "worker_id = ?", id) },
+			take: func(ctx context.Context, tx *models.Tx) ([]*claimed, error) {
+				return w.take(ctx, tx, "worker_id = ?", id)
+			},
 			note: func(tasks int) { w.log.ErrorContext(ctx, "tasks had no worker", "worker_id", id, "tasks", tasks) },
 		})
 	}
@@ -52,7 +54,9 @@ func (w *Worker) observeStrangers(ctx context.Context, l *life) error {
 		}
 		w.takeOver(ctx, l, takeover{
 			dead: id,
-			take: func(ctx context.Context, tx *models.Tx) ([]*claimed, error) { return w.take(ctx, tx, "pulp_id = ?", id) },
+			take: func(ctx context.Context, tx *models.Tx) ([]*claimed, error) {
+				return w.take(ctx, tx, "pulp_id = ?", id)
+			},
 			note: func(int) { w.log.ErrorContext(ctx, "task is nobody's", "task_id", id) },
 		})
 	}

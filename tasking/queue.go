@@ -119,19 +119,21 @@ func (c *core) at(point string) {
 	}
 }
 
+// connect says how to reach Redis. Its clients end a call at the deadline of the call's context, which they do not by
+// default: a Redis that does not answer would hold up each dispatch for their own 5 s.
 func (c *core) connect(opts *QueueOptions) error {
 	quiet := &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	switch {
 	case opts.Redis != nil:
 		o := *opts.Redis
-		o.MaintNotificationsConfig = quiet
+		o.MaintNotificationsConfig, o.ContextTimeoutEnabled = quiet, true
 		c.newClient = func() redis.UniversalClient { return redis.NewUniversalClient(&o) }
 	case opts.RedisURL != "":
 		o, err := redis.ParseURL(opts.RedisURL)
 		if err != nil { // the parser's message may quote a password
 			return pulperr.Public(pulperr.Invalid, "the Redis URL is not valid")
 		}
-		o.MaintNotificationsConfig = quiet
+		o.MaintNotificationsConfig, o.ContextTimeoutEnabled = quiet, true
 		c.newClient = func() redis.UniversalClient { return redis.NewClient(o) }
 	default:
 		c.embedded = miniredis.NewMiniRedis()
