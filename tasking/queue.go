@@ -53,6 +53,7 @@ type core struct {
 	inline   *Worker            // executes immediate tasks in this process; nil if there is none
 	consumer int                // workers of this process that take tasks from the queue
 	alive    map[uuid.UUID]bool // workers that run in this process
+	waits    map[waitEdge]int   // of tasks that run in this process
 
 	installation string // name of the installation, once known
 }
@@ -94,6 +95,7 @@ func NewQueue(db *models.DB, opts *QueueOptions) (*Queue, error) {
 		kind: db.Conn().Kind, log: opts.Log, prefix: opts.Prefix, events: newEvents(),
 		listening: make(chan struct{}, 1), ticking: make(chan struct{}, 1),
 		versions: opts.Versions, preferDefer: opts.PreferDefer, alive: map[uuid.UUID]bool{},
+		waits: map[waitEdge]int{},
 	}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)

@@ -5,8 +5,6 @@ import (
 	"context"
 	"slices"
 
-	"github.com/google/uuid"
-
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
 )
@@ -64,27 +62,4 @@ func (c *claimed) addReserved(names []string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.extra = append(c.extra, names...)
-}
-
-// wouldDeadlock fails if the task that runs with ctx has what task t needs and would therefore wait for ever.
-func (q *Queue) wouldDeadlock(ctx context.Context, t *models.Task) error {
-	id, ok := TaskID(ctx)
-	if !ok || id == t.ID || t.State != models.Waiting {
-		return nil
-	}
-	own, err := q.Get(ctx, id)
-	if err != nil {
-		return err
-	}
-	mine := map[int64]bool{}
-	for _, r := range reservations(own.ReservedResources) {
-		mine[r.Key] = r.Exclusive
-	}
-	for _, r := range reservations(t.ReservedResources) {
-		if exclusive, both := mine[r.Key]; both && (exclusive || r.Exclusive) {
-			return pulperr.Public(pulperr.Conflict, "a task cannot wait for task %s, which needs what it has reserved itself",
-				uuid.UUID(t.ID))
-		}
-	}
-	return nil
 }
