@@ -92,9 +92,9 @@ func (w *Worker) takeOver(ctx context.Context, l *life, t takeover) {
 	})
 }
 
-// letOthersWrite gives a worker with a TTL that counts as dead on SQLite the chance to prove that it is alive. While one
-// transaction writes, every heartbeat waits. So this worker waits for the writer too, and then for as long as the other
-// has for a heartbeat.
+// letOthersWrite gives a worker with a TTL that counts as dead on SQLite the chance to prove that it is alive. While
+// one transaction writes, every heartbeat waits. So this worker waits for the writer too, and then for as long as the
+// other has for a heartbeat.
 func (w *Worker) letOthersWrite(ctx context.Context, ttl time.Duration) error {
 	if ttl == 0 || w.q.kind == sqldialect.Postgres {
 		return nil
@@ -120,6 +120,7 @@ func (w *Worker) taken(ctx context.Context, l *life, t takeover) (tasks []*claim
 		return nil, context.Cause(ctx)
 	}
 	defer l.burials.leave()
+	w.q.at("reap.before")
 	began := time.Now()
 	err = w.q.tx(ctx, func(ctx context.Context, tx *models.Tx) (err error) {
 		w.forget(tasks) // of an attempt that was rolled back

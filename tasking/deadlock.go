@@ -39,14 +39,16 @@ func (c *core) awaited() map[uuid.UUID][]uuid.UUID {
 
 // refuseDeadlock fails if the awaited task waits, directly or not, for the one that waits for it: for ever.
 //
-// It is enough to look once, when the wait begins. A task is blocked only by tasks that are before it, and a running one
-// reserves only what no task has or wants, so what blocks the awaited task becomes less. If one of those tasks begins to
-// wait later on, it looks itself.
+// It is enough to look once, when the wait begins. A task is blocked only by tasks that are before it, and a running
+// one reserves only what no task has or wants, so what blocks the awaited task becomes less. If one of those tasks
+// begins to wait later on, it looks itself.
 func (q *Queue) refuseDeadlock(ctx context.Context, e waitEdge) error {
 	if e.waiter == e.awaited {
 		return pulperr.Public(pulperr.Conflict, "a task cannot wait for itself")
 	}
-	search := &waitSearch{q: q, goal: e.waiter, awaited: q.awaited(), seen: map[uuid.UUID]bool{}, looked: map[place]int64{}}
+	search := &waitSearch{
+		q: q, goal: e.waiter, awaited: q.awaited(), seen: map[uuid.UUID]bool{}, looked: map[place]int64{},
+	}
 	found, err := search.run(ctx, e.awaited)
 	if err != nil {
 		return wrap(err, "look for what blocks task %s", e.awaited)

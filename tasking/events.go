@@ -148,8 +148,8 @@ const (
 // need workers with more slots than there are of them, or dispatch what comes afterwards as a task of its own.
 //
 // Errors: NotFound; Conflict if it is called by a task that the other one waits for itself, because of what the first
-// one has reserved or over any number of tasks between them, of which those that call Wait must run in this process; the
-// cause of ctx.
+// one has reserved or over any number of tasks between them, of which those that call Wait must run in this process;
+// the cause of ctx.
 func (q *Queue) Wait(ctx context.Context, id uuid.UUID) (*models.Task, error) {
 	own, inTask := TaskID(ctx)
 	if inTask {

@@ -120,7 +120,20 @@ func (w *Worker) apply(env *Env, raw []byte) (json.RawMessage, error) {
 			return nil, fmt.Errorf("tasking: arguments of %s: %w", c.Name, err)
 		}
 	}
-	return w.execute(env, b, raw)
+	result, err := w.execute(env, b, raw)
+	if err == nil {
+		err = checkResult(c.Name, result)
+	}
+	return result, err
+}
+
+// checkResult fails if the result of a task is too large to be stored.
+func checkResult(name string, result json.RawMessage) error {
+	if len(result) <= maxJSON {
+		return nil
+	}
+	return pulperr.Public(pulperr.Invalid,
+		"the result of task %q has %d bytes and may have %d; store what is large and name it", name, len(result), maxJSON)
 }
 
 // ending says what the function's return means.

@@ -50,7 +50,7 @@ type core struct {
 	backlog     atomic.Int64       // tasks that were ready when somebody counted last
 
 	mu       sync.Mutex
-	inline   *Worker            // executes immediate tasks in this process; nil if there is none
+	inline   []*Worker          // that execute immediate tasks in this process; the first that can does
 	consumer int                // workers of this process that take tasks from the queue
 	alive    map[uuid.UUID]bool // workers that run in this process
 	waits    map[waitEdge]int   // of tasks that run in this process

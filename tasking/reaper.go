@@ -104,10 +104,10 @@ func (w *Worker) takeFrom(ctx context.Context, tx *models.Tx, dead *models.Worke
 // take changes the owner and the claims of running tasks. They are locked first, so that two who take the same ones do
 // not take them from each other, and one that ends meanwhile is no longer among them. Whatever is returned, with an
 // error too, has to be forgotten in the end.
-func (w *Worker) take(ctx context.Context, tx *models.Tx, where string, arg any) ([]*claimed, error) {
+func (w *Worker) take(ctx context.Context, tx *models.Tx, where string, args ...any) ([]*claimed, error) {
 	var ids []uuid.UUID
 	err := tx.Bun().NewRaw("SELECT pulp_id FROM core_task WHERE "+where+
-		" AND state IN ('running', 'canceling') ORDER BY pulp_id ?", arg, w.q.kind.ForUpdate()).Scan(ctx, &ids)
+		" AND state IN ('running', 'canceling') ORDER BY pulp_id ?", append(args, w.q.kind.ForUpdate())...).Scan(ctx, &ids)
 	if err != nil {
 		return nil, err
 	}

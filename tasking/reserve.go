@@ -10,7 +10,8 @@ import (
 )
 
 // Reserve gives the running task resources for itself that nobody has or waits for, from tx's commit until the task
-// ends: rows that the task itself creates in tx, before others can see them.
+// ends: rows that the task itself creates in tx, before others can see them. Make it one of the last things in tx: it
+// changes the task's row, so until tx ends a cancellation of the task waits, and after 5 s is Locked.
 //
 // Errors: Locked if another task has or waits for one of them.
 func (e *Env) Reserve(ctx context.Context, tx *models.Tx, resources ...Resource) error {
