@@ -29,7 +29,8 @@ type (
 	VersionFinalizer interface {
 		FinalizeNewVersion(ctx context.Context, v *NewVersion) error
 	}
-	// VersionObserver is called once a version is complete. The version stays, whatever happens here.
+	// VersionObserver is called once a version is complete, with the handle given to [CreateVersion]. It may publish the
+	// version with the handle's [DB.Store]. The version stays, whatever happens here.
 	VersionObserver interface {
 		OnNewVersion(ctx context.Context, db *DB, v *RepositoryVersion) error
 	}
