@@ -2,7 +2,6 @@ package file
 
 import (
 	"bufio"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -166,22 +165,4 @@ func WriteEntry(w io.Writer, e Entry) error {
 	}
 	_, err := fmt.Fprintf(w, "%s,%s,%d\n", e.Path, e.SHA256, e.Size)
 	return err
-}
-
-// writeManifest writes the manifest of a version.
-func writeManifest(ctx context.Context, db *models.DB, v *models.RepositoryVersion, w io.Writer) error {
-	b := bufio.NewWriter(w)
-	for f, err := range v.Files(ctx, db) {
-		if err != nil {
-			return err
-		}
-		e := Entry{Path: f.RelativePath, SHA256: f.SHA256}
-		if f.Size != nil {
-			e.Size = *f.Size
-		}
-		if err := WriteEntry(b, e); err != nil {
-			return err
-		}
-	}
-	return b.Flush()
 }
