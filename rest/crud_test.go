@@ -536,3 +536,18 @@ func TestStatus(t *testing.T) {
 		}
 	})
 }
+
+// TestBaseURL escapes what would end a path in a URL, or mean something else.
+func TestBaseURL(t *testing.T) {
+	each(t, func(t *testing.T, b *bundle) {
+		for path, want := range map[string]string{
+			"a/b": "a/b/", "p%2Fx": "p%252Fx/", "ü": "%C3%BC/", "a;b=c,d@e:f": "a;b=c,d@e:f/", `"x"`: "%22x%22/",
+		} {
+			dist := b.completed("POST", "distributions/file/file/", map[string]any{"name": path, "base_path": path})
+			a := b.do("GET", dist, nil)
+			if got := a.str("base_url"); got != "http://content.example/pulp/content/"+want || a.str("base_path") != path {
+				t.Errorf("base_url of %q = %q, want %q at the end", path, got, want)
+			}
+		}
+	})
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"net/url"
 	"reflect"
 	"slices"
 
@@ -330,7 +331,8 @@ func (r *renderer) addPublished(o *object, version, id uuid.UUID) {
 }
 
 func (r *renderer) addDistributed(o *object, d *models.Distribution) {
-	o.set("base_url", r.api.opts.ContentOrigin+r.api.opts.ContentPathPrefix+d.BasePath+"/")
+	place := url.URL{Path: r.api.opts.ContentPathPrefix + d.BasePath + "/"}
+	o.set("base_url", r.api.opts.ContentOrigin+place.EscapedPath())
 	var prn, since any
 	if d.ContentGuardID != nil && r.guards[*d.ContentGuardID] != "" {
 		prn = r.guards[*d.ContentGuardID]
