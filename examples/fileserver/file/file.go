@@ -62,8 +62,8 @@ var (
 	Publications  = models.Define[Publication]("file.file")
 	Distributions = models.Define[Distribution]("file.file")
 
-	Sync    = tasking.Define[SyncArgs]("file.synchronize")
-	Publish = tasking.Define[PublishArgs]("file.publish")
+	Sync    = tasking.Define[SyncArgs]("pulp_file.app.tasks.synchronizing.synchronize")
+	Publish = tasking.Define[PublishArgs]("pulp_file.app.tasks.publishing.publish")
 )
 
 // Plugin describes this plugin to pulpcore.Open.

@@ -194,6 +194,40 @@ func TestAutopublish(t *testing.T) {
 	})
 }
 
+// TestTaskNames dispatches tasks under the names by which clients of Pulp look for them.
+func TestTaskNames(t *testing.T) {
+	each(t, func(t *testing.T, b *bench) {
+		c := b.client()
+		up := serve(t, map[string]string{"a": "aaa"})
+		remote := b.remote(up.URL+"/base/PULP_MANIFEST", models.OnDemand)
+		_, repo := c.call(http.MethodPost, apiRoot+"repositories/file/file/",
+			`{"name": "r", "remote": "`+models.PRNOf(remote)+`"}`)
+		href := repo["pulp_href"].(string)
+		for path, want := range map[string]string{
+			href + "sync/":                      "pulp_file.app.tasks.synchronizing.synchronize",
+			apiRoot + "publications/file/file/": "pulp_file.app.tasks.publishing.publish",
+		} {
+			body := "{}"
+			if !strings.HasSuffix(path, "sync/") {
+				body = `{"repository": "` + href + `", "checkpoint": true}`
+			}
+			c.run(http.MethodPost, path, "application/json", strings.NewReader(body))
+			_, list := c.call(http.MethodGet, apiRoot+"tasks/?name="+want, "")
+			if list["count"] != 1.0 {
+				t.Errorf("%v tasks are named %s, want 1", list["count"], want)
+			}
+		}
+		if list := b.publications(); len(list) != 1 || !list[0].Checkpoint {
+			t.Errorf("publications %+v, want one checkpoint", list)
+		}
+		_, answer := c.call(http.MethodPost, apiRoot+"publications/file/file/",
+			`{"repository_version": "`+href+`versions/1/", "checkpoint": true}`)
+		if _, named := answer["non_field_errors"]; !named {
+			t.Errorf("a checkpoint of a version: %v, want a fault", answer)
+		}
+	})
+}
+
 // TestMirrorOfAnAutopublishedRepository is refused: the manifests would differ.
 func TestMirrorOfAnAutopublishedRepository(t *testing.T) {
 	each(t, func(t *testing.T, b *bench) {
