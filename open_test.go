@@ -79,7 +79,7 @@ func TestOpenReportsEveryFault(t *testing.T) {
 		`does not start with the plugin's name "one"`, `no field is tagged pulp:"natural"`, `unknown word "naturel"`,
 		"which no plugin lists", `plugin "two" has no version`, `task "one.task" is bound by plugin "one" already`,
 		"needs the checksum md5", "PAGE_SIZZE", "plugin 3 is nil",
-		`plugin "two": the name of task "one.task" does not start with the plugin's`,
+		`plugin "two": the name of task "one.task" does not start with "two." or "pulp_two."`,
 		`plugin "three": the version "(devel)" does not begin with a number`,
 	} {
 		if !strings.Contains(err.Error(), want) {

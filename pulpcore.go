@@ -206,6 +206,7 @@ func (a *App) openParts(ctx context.Context, b *blueprint, opts *Options) error 
 		}
 		a.closers = append(a.closers, a.store.Close)
 	}
+	a.db = a.db.WithStore(a.store)
 	if err := os.MkdirAll(core.WorkingDirectory, 0o700); err != nil {
 		return fmt.Errorf("pulpcore: WORKING_DIRECTORY: %w: %w", pulperr.Unavailable, err)
 	}

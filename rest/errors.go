@@ -106,12 +106,8 @@ func asProblem(err error) *problem {
 	if fe, ok := errors.AsType[FieldErrors](err); ok {
 		return &problem{http.StatusBadRequest, fe}
 	}
-	if ve, ok := errors.AsType[*pulperr.ValidationError](err); ok {
-		name := ve.Field
-		if name == "" {
-			name = NonField
-		}
-		return &problem{http.StatusBadRequest, FieldErrors{name: {ve.Reason}}}
+	if faults := validationFaults(err); len(faults) > 0 {
+		return &problem{http.StatusBadRequest, faults}
 	}
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return &problem{http.StatusRequestEntityTooLarge, detail{"The request body is too large."}}
@@ -126,6 +122,28 @@ func asProblem(err error) *problem {
 		return &problem{http.StatusNotFound, detail{"Not found."}}
 	}
 	return &problem{statusOf(kind), detail{sentence(pulperr.Message(err))}}
+}
+
+// validationFaults returns all faults of fields that an error is made of.
+func validationFaults(err error) FieldErrors {
+	faults := FieldErrors{}
+	switch e := err.(type) { //nolint:errorlint // it walks the tree itself
+	case *pulperr.ValidationError:
+		if e.Field == "" {
+			faults.add(NonField, e.Reason)
+		} else {
+			faults.add(e.Field, e.Reason)
+		}
+	case interface{ Unwrap() []error }:
+		for _, part := range e.Unwrap() {
+			for name, reasons := range validationFaults(part) {
+				faults.add(name, reasons...)
+			}
+		}
+	case interface{ Unwrap() error }:
+		return validationFaults(e.Unwrap())
+	}
+	return faults
 }
 
 func statusOf(kind pulperr.Kind) int {

@@ -165,6 +165,22 @@ func TestRefusals(t *testing.T) {
 				"base path with a slash in front", "POST", dists, `{"name": "x", "base_path": "/z"}`, 400,
 				field("base_path", "Relative path is not in canonical form. /z"),
 			},
+			{
+				"base path with a blank", "POST", dists, `{"name": "x", "base_path": "z y"}`, 400,
+				field("base_path", "Relative path is not in canonical form. z y"),
+			},
+			{
+				"base path with a query", "POST", dists, `{"name": "x", "base_path": "z?y"}`, 400,
+				field("base_path", "Relative path is not in canonical form. z?y"),
+			},
+			{
+				"base path with a fragment", "POST", dists, `{"name": "x", "base_path": "z#y"}`, 400,
+				field("base_path", "Relative path is not in canonical form. z#y"),
+			},
+			{
+				"base path with another blank", "POST", dists, `{"name": "x", "base_path": "z\u2003y"}`, 400,
+				field("base_path", "Relative path is not in canonical form. z\u2003y"),
+			},
 			{"two sources", "POST", dists, `{"name": "x", "base_path": "z", "repository": "REPO",
 				"repository_version": "REPOversions/0/"}`, 400, field("non_field_errors", "Only one of the attributes "+
 				"'repository', 'repository_version' and 'publication' may be used simultaneously.")},

@@ -19,7 +19,8 @@ type target struct {
 	kind   string // a master, or one of the kinds
 	view   *view  // of a master, or of a version's repository; nil for a version named by PRN
 	id     uuid.UUID
-	number int // of a version named by href, whose id is the repository's; else -1
+	bare   models.AnyType // of a PRN, if the type has no view
+	number int            // of a version named by href, whose id is the repository's; else -1
 }
 
 // corePaths returns where the rows without a master are, by kind.
@@ -77,6 +78,20 @@ func (a *API) parsePRN(text string) (target, bool) {
 	return t, true
 }
 
+// parseBarePRN reads the PRN of a type without a view, which stands in answers for an href.
+func (a *API) parseBarePRN(text string) (target, bool) {
+	prn, err := models.ParsePRN(text)
+	if err != nil {
+		return target{}, false
+	}
+	for t := range a.db.Registry().Types() {
+		if models.TypedPRN(t.Master(), t.Name(), prn.ID) == text {
+			return target{kind: string(t.Master()), bare: t, id: prn.ID, number: -1}, true
+		}
+	}
+	return target{}, false
+}
+
 func (a *API) parseHref(text string) (target, bool) {
 	if strings.HasPrefix(text, "http://") || strings.HasPrefix(text, "https://") {
 		u, err := url.Parse(text)
@@ -132,6 +147,9 @@ func parseNumber(text string) (int, bool) {
 // The reasons why not are for the client.
 func (a *API) resolve(ctx context.Context, db *models.DB, kind, text string) (uuid.UUID, []string, error) {
 	t, ok := a.parseRef(text)
+	if !ok {
+		t, ok = a.parseBarePRN(text)
+	}
 	switch {
 	case !ok:
 		return uuid.Nil, []string{"Invalid hyperlink - No URL match."}, nil
@@ -161,6 +179,8 @@ func (a *API) find(ctx context.Context, db *models.DB, t target) (uuid.UUID, boo
 	switch {
 	case t.view != nil:
 		q = q.TableExpr(t.view.master.Table()).Where("pulp_type = ?", t.view.typ.Name())
+	case t.bare != nil:
+		q = q.TableExpr(t.bare.Master().Table()).Where("pulp_type = ?", t.bare.Name())
 	case t.kind == workerKind:
 		q = q.TableExpr("core_worker")
 	default:

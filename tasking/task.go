@@ -17,13 +17,14 @@ type Task[A any] struct {
 	name string
 }
 
-// Define declares the task named "<plugin>.<task>", in 255 bytes at most. Its arguments are stored as JSON, so A must
-// survive encoding/json; it may implement [Locker] to say what the task reserves. They are encrypted with the key of
-// the database, if it has one; results, errors and names of resources are not. Define never fails; [NewWorker] reports
+// Define declares the task named "<plugin>.<task>", in 255 bytes at most. A task that Pulp has, too, may have its name
+// there, "pulp_<plugin>.app.tasks.…", by which clients look for it. Its arguments are stored as JSON, so A must
+// survive encoding/json; it may implement [Locker] to say what the task reserves. They are encrypted with the key of the
+// database, if it has one; results, errors and names of resources are not. Define never fails; [NewWorker] reports
 // faults.
 func Define[A any](name string) *Task[A] { return &Task[A]{name: name} }
 
-// Name returns "<plugin>.<task>".
+// Name returns the name given to [Define].
 func (t *Task[A]) Name() string { return t.name }
 
 // Do binds the task to the function that executes it. The error decides the task's outcome: nil is completed, anything
