@@ -191,11 +191,13 @@ func (p *param) value(text string) (v any, reason string) {
 		}
 		return n, ""
 	case timeFilter:
-		t, ok := parseTime(strings.TrimSpace(strings.ReplaceAll(text, " ", "+"))) // an unescaped plus
+		text = strings.TrimSpace(text)
+		t, ok := parseTime(text)
+		if i := strings.LastIndexByte(text, ' '); !ok && i >= 0 {
+			t, ok = parseTime(text[:i] + "+" + text[i+1:]) // a plus that the client did not escape
+		}
 		if !ok {
-			if t, ok = parseTime(strings.TrimSpace(text)); !ok {
-				return nil, "Enter a valid date/time."
-			}
+			return nil, "Enter a valid date/time."
 		}
 		return t, ""
 	default:

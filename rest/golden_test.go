@@ -3,6 +3,7 @@ package rest_test
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -186,10 +187,6 @@ func TestRefusals(t *testing.T) {
 				field("remove_content_units", "URI not valid: x"),
 			},
 			{
-				"the only version", "DELETE", "REPOversions/0/", ``, 400,
-				`["Cannot delete repository version. Repositories must have at least one repository version."]`,
-			},
-			{
 				"label not set", "POST", "REPOunset_label/", `{"key": "nope"}`, 400,
 				field("key", "Label 'nope' is not set on the object."),
 			},
@@ -309,7 +306,7 @@ func TestHeaders(t *testing.T) {
 		const cid = "0123456789abcdef0123456789abcdef"
 		a := b.do("GET", "tasks/", nil, func(r *http.Request) { r.Header.Set("Correlation-ID", cid) }).want(200)
 		for name, want := range map[string]string{
-			"Correlation-Id": cid, "Content-Type": "application/json", "X-Frame-Options": "DENY",
+			"Content-Type": "application/json", "X-Frame-Options": "DENY",
 			"X-Content-Type-Options": "nosniff", "Allow": "GET, HEAD, OPTIONS", "Vary": "Accept",
 			"Access-Control-Expose-Headers": "Correlation-ID",
 		} {
@@ -317,8 +314,11 @@ func TestHeaders(t *testing.T) {
 				t.Errorf("%s = %q, want %q", name, got, want)
 			}
 		}
+		if got := a.header["Correlation-ID"]; !slices.Equal(got, []string{cid}) { // written as Pulp writes it
+			t.Errorf("Correlation-ID = %q, want %q", got, cid)
+		}
 		a = b.do("GET", "tasks/", nil, func(r *http.Request) { r.Header.Set("Correlation-ID", "x\ty") })
-		if got := a.header.Get("Correlation-ID"); len(got) != 32 {
+		if got := strings.Join(a.header["Correlation-ID"], " "); len(got) != 32 {
 			t.Errorf("Correlation-ID = %q for a malformed one, want 32 hex characters", got)
 		}
 		a = b.do("GET", "/pulp/api/v3/tasks?limit=1", nil).want(301)

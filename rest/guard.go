@@ -28,7 +28,7 @@ func (a *API) newGuard() *webserver.Guard {
 func (a *API) enter(w http.ResponseWriter, r *http.Request) {
 	cid := correlationID(r.Header.Get("Correlation-ID"))
 	h := w.Header()
-	h.Set("Correlation-ID", cid)
+	h["Correlation-ID"] = []string{cid} // not Correlation-Id: pulp-cli compares the name letter by letter
 	h.Set("Access-Control-Expose-Headers", "Correlation-ID")
 	h.Set("Vary", "Accept")
 	h.Set("X-Frame-Options", "DENY")

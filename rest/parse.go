@@ -294,15 +294,29 @@ func typeName(v any) string {
 	return "int"
 }
 
-// parseTime reads an ISO 8601 time; without a zone it is UTC, without a time of day midnight.
+// parseTime reads an ISO 8601 time; without a zone it is UTC, without a time of day midnight. The zone may have a colon
+// or not, or be the hours alone: the clients that are generated from the document write +0000.
 func parseTime(text string) (time.Time, bool) {
-	for _, layout := range []string{
-		time.RFC3339Nano, "2006-01-02T15:04:05.999999999", "2006-01-02T15:04", "2006-01-02T15:04Z07:00",
-		"2006-01-02 15:04:05.999999999", "2006-01-02 15:04:05.999999999Z07:00", time.DateOnly,
-	} {
-		if t, err := time.Parse(layout, text); err == nil && t.Year() > 0 && t.Year() < 10000 {
-			return t.UTC().Truncate(time.Microsecond), true
+	day, clock, hasClock := text, "", false
+	if i := strings.IndexAny(text, "T "); i >= 0 {
+		day, clock, hasClock = text[:i], text[i+1:], true
+	}
+	if !hasClock {
+		t, err := time.Parse(time.DateOnly, day)
+		return storable(t, err == nil)
+	}
+	for _, layout := range []string{"15:04:05", "15:04"} { // time.Parse reads a fraction after the seconds
+		for _, zone := range []string{"", "Z07:00", "Z0700", "Z07"} {
+			if t, err := time.Parse(time.DateOnly+"T"+layout+zone, day+"T"+clock); err == nil {
+				return storable(t, true)
+			}
 		}
 	}
 	return time.Time{}, false
+}
+
+// storable returns a time as the databases keep it: in UTC, with microseconds, of a year with four digits.
+func storable(t time.Time, ok bool) (time.Time, bool) {
+	t = t.UTC().Truncate(time.Microsecond)
+	return t, ok && t.Year() > 0 && t.Year() < 10000
 }

@@ -133,14 +133,9 @@ func (v *view) handleDeleteVersion(ctx context.Context, c *call) error {
 	return c.accept(ticket.TaskID)
 }
 
+// checkDeletable refuses to delete a version that is distributed. Whether it is the only one shows when the task runs:
+// tasks that wait may add versions and delete them.
 func (c *call) checkDeletable(ctx context.Context, rv *models.RepositoryVersion) error {
-	n, err := models.CountVersions(ctx, c.db, rv.RepositoryID)
-	if err != nil {
-		return err
-	}
-	if n < 2 {
-		return listError("Cannot delete repository version. Repositories must have at least one repository version.")
-	}
 	protected, err := models.ProtectedVersions(ctx, c.db, rv.RepositoryID)
 	if err != nil {
 		return err
