@@ -215,7 +215,6 @@ func TestContent(t *testing.T) {
 			"?relative_path__in=two,none":                           two,
 			"?sha256=" + a.str("sha256") + "&relative_path=two":     two,
 			"?repository_version=" + repo + "versions/1/":           one,
-			"?repository_version=" + repo + "versions/9/":           "",
 			"?pulp_label_select=l%3D1":                              one,
 			"?ordering=relative_path&repository_version=" + version: one + " " + two,
 		}

@@ -74,6 +74,7 @@ type param struct {
 	form    filterForm
 	array   bool
 	choices []string
+	needed  bool // an empty value is no value; other parameters count as left out then
 	cond    func(ctx context.Context, c *call, raw string) ([]cond, error)
 	of      func(ctx context.Context, c *call, raw string) (models.Cond, error) // in place of cond
 }

@@ -70,7 +70,7 @@ func (c *call) readList(ctx context.Context, params []*param, columns []string, 
 		if !params[i].array {
 			raw = values[name][len(values[name])-1]
 		}
-		if raw == "" {
+		if raw == "" && !params[i].needed {
 			continue // as if it were not there
 		}
 		err := q.add(ctx, c, params[i], raw)
@@ -104,10 +104,13 @@ func shorten(text string) string {
 	return strings.ToValidUTF8(text[:maxQuoted], "") + "…"
 }
 
-// add adds the conditions of a parameter.
+// add adds the conditions of a parameter. An empty value is one that the parameter needs.
 func (q *listQuery) add(ctx context.Context, c *call, p *param, raw string) error {
 	if n := strings.Count(raw, ",") + 1; p.array && n > maxListValues {
 		return FieldErrors{p.name: {fmt.Sprintf("At most %d values are allowed, not %d.", maxListValues, n)}}
+	}
+	if raw == "" {
+		return listError("No value supplied for " + p.name + " filter.")
 	}
 	if p.of != nil {
 		cond, err := p.of(ctx, c, raw)
