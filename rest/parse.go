@@ -175,7 +175,7 @@ func numberText(v any) (string, bool) {
 	return "", false
 }
 
-// parseLabels reads a map of labels. A null value is kept as the empty text.
+// parseLabels reads a map of labels.
 func parseLabels(v any) (any, []string) {
 	v = unfold(v)
 	m, ok := v.(map[string]any)
@@ -184,12 +184,9 @@ func parseLabels(v any) (any, []string) {
 	}
 	labels := make(models.Labels, len(m))
 	for key, value := range m {
-		text := ""
-		if value != nil {
-			var reasons []string
-			if text, reasons = plainText(value); reasons != nil {
-				return nil, reasons
-			}
+		text, reasons := parseLabelValue(value)
+		if reasons != nil {
+			return nil, reasons
 		}
 		if reason := checkLabel(key, text); reason != "" {
 			return nil, []string{reason}
@@ -199,17 +196,23 @@ func parseLabels(v any) (any, []string) {
 	return labels, nil
 }
 
+// parseLabelValue reads the value of a label; null is nil.
+func parseLabelValue(v any) (*string, []string) {
+	if v == nil {
+		return nil, nil
+	}
+	text, reasons := plainText(v)
+	return &text, reasons
+}
+
 // checkLabel returns what is wrong with a label, or nothing.
-func checkLabel(key, value string) string {
+func checkLabel(key string, value *string) string {
 	if key == "" || strings.ContainsFunc(key, func(r rune) bool { return !labelRune(r) }) {
 		return fmt.Sprintf("Key '%s' contains invalid characters. Only alphanumerics, underscores, spaces, hyphens, "+
 			"and dots are allowed.", strings.ReplaceAll(key, "\x00", "�"))
 	}
-	if strings.ContainsAny(value, "()") {
+	if value != nil && strings.ContainsAny(*value, "()") {
 		return fmt.Sprintf("Key '%s' contains value with parenthesis.", key)
-	}
-	if models.HasNUL(value) {
-		return msgNUL
 	}
 	return ""
 }
