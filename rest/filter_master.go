@@ -40,7 +40,9 @@ func (a *API) masterParams(m models.Master, pulpType string) []*param {
 		list = append(list, Bool.params("checkpoint", "m.checkpoint")...)
 		list = append(list, a.holderParam("repository_version", versionKind, "m.repository_version_id IN (?)"),
 			a.holderParam("repository", string(models.RepositoryMaster), `m.repository_version_id IN (SELECT rv.pulp_id
-				FROM core_repositoryversion AS rv WHERE rv.repository_id IN (?))`))
+				FROM core_repositoryversion AS rv WHERE rv.repository_id IN (?))`),
+			a.holderParam("content", string(models.ContentMaster), publishedSQL),
+			a.holderParam("content__in", string(models.ContentMaster), publishedSQL))
 	case models.DistributionMaster:
 		list = append(list, Filter{form: textFilter, lookups: []string{"", "in", "contains", "icontains"}}.
 			params("base_path", "m.base_path")...)
@@ -53,6 +55,13 @@ func (a *API) masterParams(m models.Master, pulpType string) []*param {
 
 // heldSQL narrows repositories to those that hold, or ever held, a unit; a closing parenthesis follows.
 const heldSQL = `m.pulp_id IN (SELECT rc.repository_id FROM core_repositorycontent AS rc WHERE rc.content_id IN (?)`
+
+// publishedSQL narrows publications to those that serve one of some units: they published a file of it, or they serve all
+// files of their version.
+const publishedSQL = `(m.pulp_id IN (SELECT pa.publication_id FROM core_publishedartifact AS pa
+		JOIN core_contentartifact AS ca ON ca.pulp_id = pa.content_artifact_id WHERE ca.content_id IN (?0))
+	OR m.pass_through AND m.repository_version_id IN (SELECT rv.pulp_id FROM core_repositoryversion AS rv
+		WHERE ` + holdsSQL + `))`
 
 func identityParams(column string) []*param {
 	return []*param{{

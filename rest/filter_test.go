@@ -5,6 +5,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/uuid"
+
+	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/tasking"
 )
 
@@ -147,5 +150,46 @@ func TestFilterTasksByNames(t *testing.T) {
 				t.Errorf("tasks/?%s: count = %v, want %v", query, n, want)
 			}
 		}
+	})
+}
+
+// TestPublicationsOfContent has publications that serve all of a version, one that serves a file of it, and one of nothing.
+func TestPublicationsOfContent(t *testing.T) {
+	each(t, func(t *testing.T, b *bundle) {
+		repo := b.create("repositories/file/file/", map[string]any{"name": "r"})
+		x, y := b.unit("x", "x", "repository", repo), b.unit("y", "y", "repository", repo)
+		z := b.unit("z", "z")
+		publish := func(number int) string {
+			return b.completed("POST", "publications/file/file/", map[string]any{
+				"repository_version": fmt.Sprint(repo, "versions/", number, "/"),
+			})
+		}
+		empty, one, both := publish(0), publish(1), publish(2)
+		row, err := repositories.One(t.Context(), b.db, models.Eq("name", "r"))
+		must(t, err)
+		latest, err := models.LatestVersion(t.Context(), b.db, row.ID)
+		must(t, err)
+		var file uuid.UUID // of y
+		must(t, b.db.Bun().NewSelect().TableExpr("core_contentartifact").Column("pulp_id").
+			Where("relative_path = 'y'").Scan(t.Context(), &file))
+		selected := &Publication{Manifest: new("none")}
+		selected.RepositoryVersionID = latest.ID
+		must(t, models.Publish(t.Context(), b.db, b.store, selected, func(p *models.NewPublication) error {
+			return p.Add(t.Context(), &models.PublishedArtifact{ContentArtifactID: file, RelativePath: "elsewhere"})
+		}))
+		part := "/pulp/api/v3/publications/file/file/" + selected.ID.String() + "/"
+		prn := b.do("GET", y, nil).str("prn")
+		for query, want := range map[string]string{
+			"content=" + x: one + " " + both, "content=" + y: both + " " + part, "content=" + prn: both + " " + part,
+			"content=" + z: "", "content__in=" + x + "," + prn: one + " " + both + " " + part, "content__in=" + z: "",
+			"content=" + x + "&content__in=" + y: both, "content__in=": empty + " " + one + " " + both + " " + part,
+		} {
+			for _, path := range []string{"publications/", "publications/file/file/"} {
+				if got := hrefs(b.do("GET", path+"?ordering=pulp_created&"+query, nil)); got != want {
+					t.Errorf("%s?%s = %s, want %s", path, query, got, want)
+				}
+			}
+		}
+		b.do("GET", "publications/?content=/pulp/api/v3/content/file/files/"+nowhere+"/", nil).want(400)
 	})
 }
