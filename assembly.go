@@ -144,8 +144,8 @@ func restOptions(a *App, b *blueprint) *rest.Options {
 	}
 }
 
-// cacheConnected returns what the status says about Redis. The one inside of the process is none that clients could rely
-// on: they take a connection for a sign that content is cached.
+// cacheConnected returns what the status says about Redis. The one inside of the process does not count: clients take a
+// connection for a sign that content is cached.
 func cacheConnected(a *App) func(ctx context.Context) bool {
 	if a.opts.Redis == nil && a.set.Core().RedisURL.Reveal() == "" {
 		return nil

@@ -56,7 +56,7 @@ func (a *API) masterParams(m models.Master, pulpType string) []*param {
 // heldSQL narrows repositories to those that hold, or ever held, a unit; a closing parenthesis follows.
 const heldSQL = `m.pulp_id IN (SELECT rc.repository_id FROM core_repositorycontent AS rc WHERE rc.content_id IN (?)`
 
-// publishedSQL narrows publications to those that serve one of some units: they published a file of it, or they serve all
+// publishedSQL narrows publications to those that serve one of some units: they published a file of it, or serve all
 // files of their version.
 const publishedSQL = `(m.pulp_id IN (SELECT pa.publication_id FROM core_publishedartifact AS pa
 		JOIN core_contentartifact AS ca ON ca.pulp_id = pa.content_artifact_id WHERE ca.content_id IN (?0))

@@ -87,7 +87,7 @@ func (a *API) identify(r *http.Request) (*models.User, *http.Request, error) {
 // permit refuses everybody but administrators. Without access policies nobody else has any permission.
 func permit(u *models.User) error {
 	if u == nil || !u.IsSuperuser {
-		return refuse(http.StatusForbidden, "You do not have permission to perform this action.")
+		return refuse(http.StatusForbidden, msgForbidden)
 	}
 	return nil
 }

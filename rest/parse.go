@@ -21,6 +21,7 @@ const (
 	msgUnexpected = "Unexpected field"
 	msgUnique     = "This field must be unique."
 	msgNUL        = "Null characters are not allowed."
+	msgForbidden  = "You do not have permission to perform this action."
 )
 
 // parse reads one value of a request, as JSON gave it or as the text of a form, and returns it as a Go value that
