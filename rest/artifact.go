@@ -89,7 +89,7 @@ func (a *API) addArtifacts() {
 		}
 		return c.answerObject(http.StatusOK, c.api.artifactObject(c.db, row))
 	}).sparse())
-	a.add(o.with("DELETE", "artifacts_delete", "Artifacts cannot be deleted by requests", func(context.Context, *call) error {
+	a.add(o.with("DELETE", "artifacts_delete", "Artifacts cannot be deleted", func(context.Context, *call) error {
 		return refuse(http.StatusForbidden, msgForbidden) // content may need it; Pulp's policy forbids it to everybody, too
 	}).answers(http.StatusForbidden))
 }

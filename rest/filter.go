@@ -154,6 +154,18 @@ func contains(column string, v any) cond {
 	return cond{"REPLACE(" + column + ", ?, '') <> " + column, []any{v}}
 }
 
+// longest returns how many bytes the longest value has.
+func (p *param) longest(raw string) int {
+	if !p.array {
+		return len(raw)
+	}
+	n := 0
+	for part := range strings.SplitSeq(raw, ",") {
+		n = max(n, len(part))
+	}
+	return n
+}
+
 // values reads the value of a parameter, or several with commas between them. There is at least one.
 func (p *param) values(raw string) ([]any, error) {
 	parts := []string{raw}
@@ -176,7 +188,7 @@ func (p *param) value(text string) (v any, reason string) {
 		return nil, msgNUL
 	}
 	if p.choices != nil && !slices.Contains(p.choices, text) {
-		return nil, "Select a valid choice. " + text + " is not one of the available choices."
+		return nil, "Select a valid choice. " + shorten(text) + " is not one of the available choices."
 	}
 	switch p.form {
 	case boolFilter:

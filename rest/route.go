@@ -294,6 +294,10 @@ func (a *API) serve(ops map[string]*operation) http.HandlerFunc {
 				strings.ToValidUTF8(r.Method, "�"))))
 			return
 		}
+		if err := c.readFields(); err != nil {
+			a.writeError(w, c.r, err)
+			return
+		}
 		if err := o.handle(c.r.Context(), c); err != nil {
 			a.writeError(w, c.r, err)
 		}
