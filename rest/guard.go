@@ -29,7 +29,7 @@ func (a *API) newGuard() *webserver.Guard {
 func (a *API) enter(w http.ResponseWriter, r *http.Request) {
 	cid := correlationID(r.Header.Get("Correlation-ID"))
 	h := w.Header()
-	h.Set("Correlation-ID", cid)
+	h["Correlation-ID"] = []string{cid} // not Correlation-Id: pulp-cli compares the name letter by letter
 	h.Set("Access-Control-Expose-Headers", "Correlation-ID")
 	h.Set("Vary", "Accept")
 	h.Set("X-Frame-Options", "DENY")
@@ -94,7 +94,7 @@ func (a *API) identify(r *http.Request) (*models.User, *http.Request, error) {
 // permit refuses everybody but administrators. Without access policies nobody else has any permission.
 func permit(u *models.User) error {
 	if u == nil || !u.IsSuperuser {
-		return refuse(http.StatusForbidden, "You do not have permission to perform this action.")
+		return refuse(http.StatusForbidden, msgForbidden)
 	}
 	return nil
 }

@@ -311,7 +311,7 @@ func (r *renderer) addExtras(o *object, s *shape, v *view, row models.Row) {
 		}
 	case models.DistributionMaster:
 		if d, ok := row.(models.AnyDistribution); ok {
-			r.addDistributed(o, d.AsDistribution())
+			r.addDistributed(o, v, d.AsDistribution())
 		}
 	case models.ContentMaster:
 		r.addFiles(o, s, id)
@@ -335,18 +335,30 @@ func (r *renderer) addPublished(o *object, version, id uuid.UUID) {
 	o.set("distributions", served)
 }
 
-func (r *renderer) addDistributed(o *object, d *models.Distribution) {
+func (r *renderer) addDistributed(o *object, v *view, d *models.Distribution) {
 	place := url.URL{Path: r.api.opts.ContentPathPrefix + d.BasePath + "/"}
 	o.set("base_url", r.api.opts.ContentOrigin+place.EscapedPath())
 	var prn, since any
 	if d.ContentGuardID != nil && r.guards[*d.ContentGuardID] != "" {
 		prn = r.guards[*d.ContentGuardID]
 	}
-	if d.PublicationID != nil || d.RepositoryVersionID != nil {
+	// A repository may get another version, and a version another publication.
+	if d.PublicationID != nil || d.RepositoryVersionID != nil && !r.api.publishes(v) {
 		since = d.Updated
 	}
 	o.set("content_guard_prn", prn)
 	o.set("no_content_change_since", since)
+}
+
+// publishes reports whether the plugin of a view has publications.
+func (a *API) publishes(v *view) bool {
+	plugin, _, _ := cutType(v.typ.Name())
+	for name := range a.byType[models.PublicationMaster] {
+		if other, _, _ := cutType(name); other == plugin {
+			return true
+		}
+	}
+	return false
 }
 
 func (r *renderer) addFiles(o *object, s *shape, id uuid.UUID) {

@@ -132,6 +132,11 @@ func setup(t testing.TB, url string, opts *rest.Options) *bundle {
 
 func setupOn(t testing.TB, db *models.DB, opts *rest.Options) *bundle {
 	t.Helper()
+	return setupViews(t, db, opts, views())
+}
+
+func setupViews(t testing.TB, db *models.DB, opts *rest.Options, list []rest.Mount) *bundle {
+	t.Helper()
 	b := &bundle{t: t, db: db}
 	store, err := storage.Open(t.Context(), "mem://", nil)
 	must(t, err)
@@ -146,7 +151,7 @@ func setupOn(t testing.TB, db *models.DB, opts *rest.Options) *bundle {
 	if opts == nil {
 		opts = &rest.Options{}
 	}
-	opts.Views = views()
+	opts.Views = list
 	opts.Versions = map[string]string{"core": "3.81.0", "file": "3.81.0"}
 	opts.ContentOrigin = "http://content.example"
 	if opts.Auth == nil {
