@@ -2,6 +2,7 @@ package models
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"reflect"
 	"slices"
@@ -81,6 +82,5 @@ func DeadMemberships(ctx context.Context, db *DB, repositoryID uuid.UUID) (int64
 // ReadTag reads a pulp tag of a string field.
 func ReadTag(tag string) (Field, error) {
 	f := Field{Column: "text", Own: true, Go: reflect.TypeFor[string]()}
-	err := f.readTag(tag)
-	return f, err
+	return f, errors.Join(append(f.readTag(tag), f.check()...)...)
 }

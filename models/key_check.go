@@ -30,14 +30,14 @@ func (f *Field) checkKeyType() error {
 		reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
 		return nil
 	case reflect.Pointer:
-		return fmt.Errorf("field %s: a natural key field cannot be a pointer", f.Column)
+		return fmt.Errorf("a natural key field cannot be a pointer; make it a %s", t.Elem())
 	default:
 		if t == reflect.TypeFor[uuid.UUID]() {
 			return nil
 		}
 	}
-	return fmt.Errorf("field %s: a key field cannot be a %s, only a string, an integer, a bool or a uuid.UUID; "+
-		"write times and fractions as text of one form", f.Column, t)
+	return fmt.Errorf("a key field cannot be a %s, only a string, an integer, a bool or a uuid.UUID; "+
+		"write times and fractions as text of one form", t)
 }
 
 // checkKeys makes sure that an index can hold the unit's keys.
