@@ -94,8 +94,9 @@ type Options struct {
 }
 
 // Open checks the settings and the plugins, connects to database, storage and Redis, and assembles the App. It reports
-// every fault it finds in one error. An empty database gets its schema; one whose schema is older or newer than the
-// plugins' is refused, see [Migrate]. The caller closes the App.
+// all faults of settings and plugins in one error, a line each, before it opens or makes anything. An empty
+// database gets its schema; one whose schema is older or newer than the plugins' is refused, see [Migrate]. The caller
+// closes the App.
 //
 // Errors: Invalid for faults of settings and plugins, Conflict for the schema, Unavailable.
 func Open(ctx context.Context, set *settings.Set, plugins ...*Plugin) (*App, error) {
@@ -107,11 +108,11 @@ func OpenWith(ctx context.Context, set *settings.Set, opts *Options, plugins ...
 	if opts == nil {
 		opts = &Options{}
 	}
-	b, err := check(set, plugins)
+	b, err := check(set, opts, plugins)
 	if err != nil {
 		return nil, err
 	}
-	a := &App{set: b.set, log: opts.Log, versions: b.versions, opts: *opts}
+	a := &App{set: b.set, log: opts.Log, versions: b.versions, origins: b.origins, opts: *opts}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, a.Close())
@@ -140,7 +141,7 @@ func OpenWith(ctx context.Context, set *settings.Set, opts *Options, plugins ...
 //
 // Errors: Conflict if the schema is newer than the plugins; otherwise as [Open].
 func Migrate(ctx context.Context, set *settings.Set, plugins ...*Plugin) error {
-	b, err := check(set, plugins)
+	b, err := check(set, &Options{IgnoreSubprocess: true}, plugins)
 	if err != nil {
 		return err
 	}
@@ -201,9 +202,6 @@ func (a *App) openParts(ctx context.Context, b *blueprint, opts *Options) error 
 	}
 	if err := os.MkdirAll(core.WorkingDirectory, 0o700); err != nil {
 		return fmt.Errorf("pulpcore: WORKING_DIRECTORY: %w: %w", pulperr.Unavailable, err)
-	}
-	if a.origins, err = webserver.TrustOrigins(core.CSRFTrustedOrigins...); err != nil {
-		return err
 	}
 	a.downloads = download.NewPool(0)
 	a.closers = append(a.closers, a.downloads.Close)
@@ -302,13 +300,7 @@ func (a *App) Origins() *webserver.Origins { return a.origins }
 // Limits returns how long a client may keep a connection without moving, from HTTP_BODY_TIMEOUT and its kin. API and
 // content app keep them in any server. A host with a server of its own makes that by [webserver.Limits.Server], or sets
 // ReadHeaderTimeout and IdleTimeout and puts [webserver.Limits.Handler] around its other handlers.
-func (a *App) Limits() *webserver.Limits {
-	core := a.set.Core()
-	return &webserver.Limits{
-		HeaderTimeout: core.HTTPHeaderTimeout, BodyTimeout: core.HTTPBodyTimeout,
-		SendTimeout: core.HTTPSendTimeout, IdleTimeout: core.HTTPIdleTimeout,
-	}
-}
+func (a *App) Limits() *webserver.Limits { return limits(a.set.Core()) }
 
 // Settings returns the settings with what the plugins added.
 func (a *App) Settings() *settings.Set { return a.set }

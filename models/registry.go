@@ -104,7 +104,7 @@ func (r *Registry) Types() iter.Seq[AnyType] {
 	return func(yield func(AnyType) bool) {
 		for _, s := range r.sets {
 			for _, t := range s.Types {
-				if !yield(t) {
+				if t != nil && !yield(t) {
 					return
 				}
 			}
