@@ -84,3 +84,9 @@ func ReadTag(tag string) (Field, error) {
 	f := Field{Column: "text", Own: true, Go: reflect.TypeFor[string]()}
 	return f, errors.Join(append(f.readTag(tag), f.check()...)...)
 }
+
+// The layout of migrations.
+var (
+	NormalForm = normalForm
+	Statements = statements
+)

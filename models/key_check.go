@@ -13,8 +13,8 @@ import (
 )
 
 // maxKeySum is how many bytes the natural key of a unit takes at most, and likewise what identifies its place in a
-// repository version: each text by its length, every other column as 16 bytes. An index of Postgres holds 2,704 bytes
-// with the domain and its own overhead, and SQLite shall take no key that Postgres does not.
+// repository version and what a named index holds: each text by its length, every other column as 16 bytes. An index of
+// Postgres holds 2,704 bytes with the domain and its own overhead, and SQLite shall take no key that Postgres does not.
 const maxKeySum = 2500
 
 // checkKeyType refuses columns that come back from the database with another value than was written, or whose values
@@ -42,7 +42,11 @@ func (f *Field) checkKeyType() error {
 
 // checkKeys makes sure that an index can hold the unit's keys.
 func (s *schema) checkKeys(v reflect.Value) error {
-	for _, key := range [][]Field{s.natural, s.repo} {
+	keys := [][]Field{s.natural, s.repo}
+	for _, n := range s.named {
+		keys = append(keys, n.fields)
+	}
+	for _, key := range keys {
 		sum := 0
 		names := make([]string, 0, len(key))
 		for _, f := range key {

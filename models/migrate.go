@@ -51,7 +51,8 @@ var migrationFile = regexp.MustCompile(`^([0-9]{4}_[a-z0-9_]+)\.(up|down)\.sql$`
 //
 // A migration is a pair of files, 0002_colour.up.sql and 0002_colour.down.sql: text templates over the dialect's words
 // ({{.uuid}}, {{.json}}, {{.time}}, {{.bytes}}, {{if .postgres}}, {{if .sqlite}}) whose statements are separated by
-// lines that read "--;;".
+// lines that read "--;;". [NextMigration] writes most of them. A migration that was applied must not change, except in
+// comments, blanks and the letter case of SQL.
 //
 // Errors: Conflict if the database is newer than the code or an applied migration has been changed since.
 func (db *DB) Migrate(ctx context.Context) error {
@@ -196,10 +197,7 @@ func (db *DB) apply(ctx context.Context, m migration) error {
 }
 
 func (db *DB) execAll(ctx context.Context, script string) error {
-	for _, stmt := range strings.Split(script, "--;;\n") {
-		if strings.TrimSpace(stmt) == "" {
-			continue
-		}
+	for _, stmt := range statements(script) {
 		// Without arguments bun leaves question marks alone.
 		if _, err := db.q.NewRaw(stmt).Exec(ctx); err != nil {
 			return err
@@ -215,8 +213,13 @@ func (db *DB) ensureDefaultDomain(ctx context.Context) error {
 	return rowError(err, "domain", DefaultDomain)
 }
 
+// checksum is over the normal form, so the text may be laid out anew, by hand or by a newer generator.
 func (m migration) checksum() string {
-	sum := sha256.Sum256([]byte(m.up))
+	var normal []string
+	for _, stmt := range statements(m.up) {
+		normal = append(normal, normalForm(stmt))
+	}
+	sum := sha256.Sum256([]byte(strings.Join(normal, "\n")))
 	return hex.EncodeToString(sum[:8])
 }
 
@@ -242,7 +245,7 @@ func (r *Registry) migrations(words map[string]any) ([]migration, error) {
 
 func (r *Registry) steps(s Set, words map[string]any) ([]migration, []error) {
 	if s.Migrations == nil {
-		return r.derive(s, words), nil
+		return r.derive(s, words)
 	}
 	return readMigrations(s.Migrations, words)
 }
@@ -276,7 +279,7 @@ func readMigrations(fsys fs.FS, words map[string]any) ([]migration, []error) {
 		}
 		text, err := fs.ReadFile(fsys, name)
 		if err == nil {
-			*script, err = render(string(text), words)
+			*script, err = render(strings.ReplaceAll(string(text), "\r\n", "\n"), words)
 		}
 		if err != nil {
 			faults = append(faults, fmt.Errorf("migration %q: %w; mend the file", name, err))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/uptrace/bun/dialect/pgdialect"
@@ -21,6 +22,13 @@ type schema struct {
 	natural    []Field
 	repo       []Field
 	secrets    []Field
+	named      []namedIndex // by name
+}
+
+// namedIndex is an index that tags ask for.
+type namedIndex struct {
+	name   string
+	fields []Field
 }
 
 // maxIdentifier is the longest name of a table, column or index, in bytes: Postgres cuts off the rest.
@@ -104,6 +112,15 @@ func (s *schema) note(f Field) {
 	}
 	if f.Secret {
 		s.secrets = append(s.secrets, f)
+	}
+	for _, name := range f.Indexes {
+		i, found := slices.BinarySearchFunc(s.named, name, func(n namedIndex, name string) int {
+			return strings.Compare(n.name, name)
+		})
+		if !found {
+			s.named = slices.Insert(s.named, i, namedIndex{name: name})
+		}
+		s.named[i].fields = append(s.named[i].fields, f)
 	}
 }
 
