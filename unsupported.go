@@ -26,7 +26,7 @@ func withoutEffect(set *settings.Set) []string {
 		"VULN_REPORT_TASK_LIMITER",
 	} {
 		for _, step := range set.Explain(key).Steps {
-			if step.Layer != "defaults" {
+			if step.Layer != "defaults" && !strings.HasPrefix(step.Layer, "derived from ") {
 				given = append(given, key)
 				break
 			}
