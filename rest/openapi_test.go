@@ -11,6 +11,8 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"github.com/pulpgo/pulpcore/internal/dbtest"
+	"github.com/pulpgo/pulpcore/internal/modelstest"
+	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
 	"github.com/pulpgo/pulpcore/rest"
 )
@@ -114,9 +116,18 @@ func TestDocumentForClients(t *testing.T) {
 	}
 }
 
+// Twice has members that answers about remotes have already.
+type Twice struct {
+	models.Remote
+	OtherName string `bun:"other_name" json:"name"`
+	Hidden    string `bun:"hidden" json:"hidden_fields"`
+}
+
+var twices = models.Define[Twice]("file.twice")
+
 func TestNewReportsAllFaults(t *testing.T) {
 	t.Parallel()
-	db := openDB(t, dbtest.SQLite(t))
+	db := modelstest.Open(t, dbtest.SQLite(t), nil, models.Set{Plugin: "file", Types: []models.AnyType{files, repositories, remotes, twices}})
 	handler := http.NotFoundHandler()
 	_, err := rest.New(db, nil, nil, &rest.Options{
 		Root: "pulp",
@@ -126,6 +137,7 @@ func TestNewReportsAllFaults(t *testing.T) {
 			rest.ViewSet[Content]{Type: files, Name: "Files"},
 			rest.ViewSet[Content]{Type: files, Name: "files", Filters: rest.Filters{"nope": rest.Name, "zero": {}}},
 			rest.ViewSet[Content]{Type: files, Name: "again"},
+			rest.ViewSet[Twice]{Type: twices, Name: "twice"},
 			rest.ViewSet[Repository]{Type: repositories, Name: "file", Actions: []rest.Action[Repository]{
 				{}, rest.Post("modify", func(_ contextType, _ *rest.Request[Repository], _ *struct{}) (*struct{}, error) {
 					return nil, nil
@@ -135,6 +147,7 @@ func TestNewReportsAllFaults(t *testing.T) {
 		Routes: []rest.Route{
 			{Path: "/x/"},
 			{Path: "y/", Handler: handler},
+			{Path: "/{brace}/", Handler: handler},
 			{Path: "/a/../b/", Handler: handler},
 			{Path: "/z/", Handler: handler},
 			{Path: "/z/deeper", Handler: handler},
@@ -146,6 +159,8 @@ func TestNewReportsAllFaults(t *testing.T) {
 	for _, want := range []string{
 		`root "pulp"`, "a view is nil", "there is no Type", `the name "Files"`, `there is no column "nope"`,
 		`filter "zero" has no kind`, `the path or the type "file.file" is served already`, "an action is empty",
+		`two fields of type "file.twice" are called "name"`, `two fields of type "file.twice" are called "hidden_fields"`,
+		`route "/{brace}/": it must be a path that begins with a slash, without . and .. and without any of {}*?#`,
 		`cannot be named "modify"`, `route "/x/": there is no handler`, `route "y/"`, `route "/a/../b/"`,
 		`route "/z/deeper" clashes with "/z/"`,
 	} {

@@ -160,17 +160,24 @@ func (r *renderer) loadTypes(ctx context.Context, m models.Master, ids []uuid.UU
 		return fmt.Errorf("rest: types of %s rows: %w", m, err)
 	}
 	for _, row := range rows {
-		v := r.api.byType[m][row.Type]
-		if v == nil {
-			continue
+		if v := r.api.byType[m][row.Type]; v != nil {
+			r.refs[string(m)][row.ID] = r.api.href(v, row.ID)
 		}
-		r.refs[string(m)][row.ID] = r.api.href(v, row.ID)
-		if m == models.ContentGuardMaster {
-			plugin, _, _ := cutType(row.Type)
-			r.guards[row.ID] = models.PRN{Plugin: plugin, Model: models.PRNModel(v.typ), ID: row.ID}.String()
+		if m == models.ContentGuardMaster { // which has a PRN also if no view serves it
+			r.guards[row.ID] = r.guardPRN(row.Type, row.ID)
 		}
 	}
 	return nil
+}
+
+func (r *renderer) guardPRN(pulpType string, id uuid.UUID) string {
+	for t := range r.db.Registry().Types() {
+		if t.Master() == models.ContentGuardMaster && t.Name() == pulpType {
+			plugin, _, _ := cutType(pulpType)
+			return models.PRN{Plugin: plugin, Model: models.PRNModel(t), ID: id}.String()
+		}
+	}
+	return ""
 }
 
 func (r *renderer) loadVersions(ctx context.Context, ids []uuid.UUID) error {

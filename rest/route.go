@@ -220,7 +220,7 @@ func (a *API) mountRoute(c *compiler, rt Route, taken []string) {
 		return
 	case !strings.HasPrefix(rt.Path, "/") || strings.ContainsAny(rt.Path, "{}*?#") ||
 		path.Clean(rt.Path) != strings.TrimSuffix(rt.Path, "/") || rt.Path == "/":
-		c.fault("route %q: it is no path that begins with a slash", rt.Path)
+		c.fault("route %q: it must be a path that begins with a slash, without . and .. and without any of {}*?#", rt.Path)
 		return
 	}
 	for _, other := range taken {

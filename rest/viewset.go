@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 
+	"github.com/pulpgo/pulpcore/hashlib"
 	"github.com/pulpgo/pulpcore/models"
 )
 
@@ -18,6 +20,19 @@ type Mount interface {
 // ViewSet serves the rows of one type under <master>/<plugin>/<Name>/, for example repositories/file/file/: list,
 // read, create, update and delete as Pulp does them for the type's master, with labels, and for repositories modify and
 // versions.
+//
+// A field of T is on the wire under its json name, and "-" hides it; doc:"…" describes it in the API document. The tag
+// rest:"…" says what requests may give, in words separated by commas:
+//
+//	required        it cannot be left out; fields of the natural key are required anyway
+//	readonly        it is shown and cannot be given
+//	default=VALUE   what it is if it is left out
+//	min=N           the least number
+//	max=N           the greatest length of a text, in characters
+//	choices=A|B     the texts that are allowed
+//	ref=KIND        what a UUID refers to: a master such as repository, or repositoryversion
+//
+// A pointer may be null.
 type ViewSet[T any] struct {
 	// Type is the model that is served. Required.
 	Type *models.Type[T]
@@ -100,6 +115,7 @@ func (vs ViewSet[T]) mount(c *compiler) {
 	if v.create != nil && v.create.single {
 		v.shape.single()
 	}
+	c.checkNames(v)
 	v.params = c.listParams(v, vs.Filters)
 	for _, act := range vs.Actions {
 		if act.build == nil {
@@ -117,6 +133,21 @@ func (vs ViewSet[T]) mount(c *compiler) {
 		}
 		c.faults = append(c.faults, compiled.faults...)
 		v.actions = append(v.actions, compiled)
+	}
+}
+
+// checkNames finds members that answers would have twice.
+func (c *compiler) checkNames(v *view) {
+	seen := map[string]bool{}
+	for _, e := range append(commonExtras(), v.shape.extras()...) {
+		seen[e.name] = true
+	}
+	for _, f := range v.shape.fields {
+		digest := v.shape.one && slices.Contains(digestOrder(), hashlib.Algorithm(f.name)) // shown once
+		if seen[f.name] && !digest {
+			c.fault("viewset %s: two fields of type %q are called %q", v.path, v.typ.Name(), f.name)
+		}
+		seen[f.name] = true
 	}
 }
 
