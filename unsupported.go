@@ -3,6 +3,7 @@ package pulpcore
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/pulpgo/pulpcore/pulperr"
 	"github.com/pulpgo/pulpcore/settings"
@@ -23,7 +24,7 @@ func withoutEffect(set *settings.Set) []string {
 		"VULN_REPORT_TASK_LIMITER",
 	} {
 		for _, step := range set.Explain(key).Steps {
-			if step.Layer != "defaults" {
+			if step.Layer != "defaults" && !strings.HasPrefix(step.Layer, "derived from ") {
 				given = append(given, key)
 				break
 			}

@@ -65,26 +65,34 @@ func TestSettingsWithoutEffectAreToldOf(t *testing.T) {
 	if d := cmp.Diff(unread(t), slices.Sorted(maps.Keys(values))); d != "" {
 		t.Fatalf("settings that nothing reads (-source +test):\n%s", d)
 	}
+	logged := func(options ...settings.Option) string {
+		t.Helper()
+		set, err := quiet(t.TempDir(), options...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var log bytes.Buffer
+		app, err := pulpcore.OpenWith(t.Context(), set, &pulpcore.Options{Log: slog.New(slog.NewTextHandler(&log, nil))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := app.Close(); err != nil {
+			t.Error(err)
+		}
+		return log.String()
+	}
 	var options []settings.Option
 	for key, value := range values {
 		options = append(options, settings.Value(key, value))
 	}
-	set, err := quiet(t.TempDir(), options...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var log bytes.Buffer
-	app, err := pulpcore.OpenWith(t.Context(), set, &pulpcore.Options{Log: slog.New(slog.NewTextHandler(&log, nil))})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := app.Close(); err != nil {
-		t.Error(err)
-	}
+	all := logged(options...)
 	for key := range values {
-		if !strings.Contains(log.String(), `msg="a setting has no effect yet" setting=`+key+"\n") {
+		if !strings.Contains(all, `msg="a setting has no effect yet" setting=`+key+"\n") {
 			t.Errorf("nothing is logged about %s", key)
 		}
+	}
+	if got := logged(); strings.Contains(got, "no effect") {
+		t.Errorf("without any of them: %s", got)
 	}
 }
 

@@ -21,7 +21,7 @@ type call struct {
 	db   *models.DB
 	user *models.User // nil if anonymous
 
-	only, without map[string]bool // fields of the answer that the client wants, or all if there are none, and does not want
+	only, without map[string]bool // fields of the answer that the client wants, none for all, and does not want
 }
 
 // queue returns the queue of the request's domain.

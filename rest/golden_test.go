@@ -53,6 +53,21 @@ func TestRefusals(t *testing.T) {
 				field("password", "Null characters are not allowed."),
 			},
 			{
+				"null in a list", "POST", remotes, `{"name": "x", ` + url + `, "headers": [null]}`, 400,
+				field("headers", "Values in it may not be null."),
+			},
+			{
+				"null in a list of maps", "POST", remotes, `{"name": "x", ` + url + `, "headers": [{"A": null}]}`, 400,
+				field("headers", "Values in it may not be null."),
+			},
+			{
+				"label with more", "POST", "REPOset_label/", `{"key": "a", "value": "b", "c": 1}`, 400, field("c", "Unexpected field"),
+			},
+			{
+				"label taken away with more", "POST", "REPOunset_label/", `{"key": "a", "value": "b"}`, 400,
+				field("value", "Unexpected field"),
+			},
+			{
 				"NUL in headers", "POST", remotes, `{"name": "x", ` + url + `, "headers": [{"a": "\u0000"}]}`, 400,
 				field("headers", "Null characters are not allowed."),
 			},

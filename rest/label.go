@@ -22,6 +22,7 @@ func (v *view) handleSetLabel(ctx context.Context, c *call) error {
 	}
 	key, reasons := readLabelKey(b)
 	faults := FieldErrors{}
+	b.expect(faults, nil, "key", "value")
 	faults.add("key", reasons...)
 	raw, present := b["value"]
 	if !present {
@@ -67,8 +68,11 @@ func (v *view) handleUnsetLabel(ctx context.Context, c *call) error {
 		return err
 	}
 	key, reasons := readLabelKey(b)
-	if reasons != nil {
-		return FieldErrors{"key": reasons}
+	faults := FieldErrors{}
+	b.expect(faults, nil, "key")
+	faults.add("key", reasons...)
+	if err := faults.orNil(); err != nil {
+		return err
 	}
 	var old *string
 	err = v.changeLabels(ctx, c, func(l models.Labels) error {

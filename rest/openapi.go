@@ -130,6 +130,11 @@ func (a *API) describe(o *operation, href bool) *openapi3.Operation {
 	for _, code := range status {
 		op.Responses.Set(strconv.Itoa(code), &openapi3.ResponseRef{Value: a.response(o, code)})
 	}
+	if !o.anonymous {
+		failed := openapi3.NewResponse().WithDescription("").WithJSONSchemaRef(a.schemas.ref("ErrorResponse"))
+		op.Responses.Set("4XX", &openapi3.ResponseRef{Value: failed})
+		op.Responses.Set("5XX", &openapi3.ResponseRef{Value: failed})
+	}
 	return op
 }
 
@@ -222,6 +227,8 @@ func (a *API) response(o *operation, code int) *openapi3.Response {
 		})
 	case code == http.StatusNoContent || schema == "" && code != http.StatusAccepted:
 		return r
+	case code == http.StatusForbidden:
+		schema = "ErrorResponse"
 	case code == http.StatusAccepted:
 		schema = "AsyncOperationResponse"
 	case o.paged:

@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/pulpgo/pulpcore/internal/dbtest"
+	"github.com/pulpgo/pulpcore/internal/modelstest"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
 	"github.com/pulpgo/pulpcore/rest"
@@ -118,9 +119,17 @@ func TestDocumentForClients(t *testing.T) {
 	}
 }
 
+// Twice has a member that answers about remotes have already.
+type Twice struct {
+	models.Remote
+	Hidden string `bun:"hidden" json:"hidden_fields"`
+}
+
+var twices = models.Define[Twice]("file.twice")
+
 func TestNewReportsAllFaults(t *testing.T) {
 	t.Parallel()
-	db := openDB(t, dbtest.SQLite(t))
+	db := modelstest.Open(t, dbtest.SQLite(t), nil, models.Set{Plugin: "file", Types: []models.AnyType{files, repositories, remotes, twices}})
 	handler := http.NotFoundHandler()
 	_, err := rest.New(db, nil, nil, &rest.Options{
 		Root: "pulp",
@@ -130,6 +139,7 @@ func TestNewReportsAllFaults(t *testing.T) {
 			rest.ViewSet[Content]{Type: files, Name: "Files"},
 			rest.ViewSet[Content]{Type: files, Name: "files", Filters: rest.Filters{"nope": rest.Name, "zero": {}}},
 			rest.ViewSet[Content]{Type: files, Name: "again"},
+			rest.ViewSet[Twice]{Type: twices, Name: "twice"},
 			rest.ViewSet[Repository]{Type: repositories, Name: "file", Actions: []rest.Action[Repository]{
 				{}, rest.Post("modify", func(_ contextType, _ *rest.Request[Repository], _ *struct{}) (*struct{}, error) {
 					return nil, nil
@@ -153,6 +163,7 @@ func TestNewReportsAllFaults(t *testing.T) {
 	for _, want := range []string{
 		`root "pulp"`, "view 1 is nil", "there is no Type", `the name "Files"`, `there is no column "nope"`,
 		`filter "zero" has no kind`, `the path or the type "file.file" is served already`, "an action is empty",
+		`type "file.twice": field Hidden: answers have a computed member "hidden_fields" already`,
 		`cannot be named "modify"`, `route "/x/": there is no handler`, `route "y/"`, `route "/a/../b/"`,
 		`route "/z/deeper" clashes with "/z/"`, `route "y/": the path is not in canonical form; write "/y/"`,
 		`route "/x/{id}/": a path is no pattern, so "{" has no meaning in it; write "/x/", and`,

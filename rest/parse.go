@@ -3,6 +3,7 @@ package rest
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"reflect"
 	"slices"
@@ -241,11 +242,33 @@ func (f *field) parseJSON(v any) (any, []string) {
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
+	if hasNull(v, t) {
+		return nil, []string{"Values in it may not be null."}
+	}
 	out := reflect.New(t)
 	if err := json.Unmarshal(raw, out.Interface()); err != nil {
 		return nil, []string{"Value must be valid JSON of the documented form."}
 	}
 	return out.Elem().Interface(), nil
+}
+
+// hasNull looks for items of lists and values of maps that are null where the Go type has no nil: encoding/json would
+// leave the zero value there.
+func hasNull(v any, t reflect.Type) bool {
+	if k := t.Kind(); k != reflect.Slice && k != reflect.Map || t == reflect.TypeFor[json.RawMessage]() {
+		return false
+	}
+	elem := t.Elem()
+	nullable := elem.Kind() == reflect.Pointer || elem.Kind() == reflect.Interface ||
+		elem == reflect.TypeFor[json.RawMessage]()
+	null := func(item any) bool { return item == nil && !nullable || item != nil && hasNull(item, elem) }
+	switch items := v.(type) {
+	case []any:
+		return slices.ContainsFunc(items, null)
+	case map[string]any:
+		return slices.ContainsFunc(slices.Collect(maps.Values(items)), null)
+	}
+	return false
 }
 
 // hasNUL looks for NUL characters at any depth, which Postgres refuses in JSON.

@@ -41,3 +41,21 @@ func TestNoContentChangeSince(t *testing.T) {
 		}
 	})
 }
+
+// TestGuardWithoutView has a guard that answers cannot link to; they must not say that there is none.
+func TestGuardWithoutView(t *testing.T) {
+	each(t, func(t *testing.T, b *bundle) {
+		guard := b.do("POST", "contentguards/file/header/", map[string]any{"name": "g", "header_name": "X"}).want(201)
+		dist := b.completed("POST", "distributions/file/file/", map[string]any{
+			"name": "d", "base_path": "d", "content_guard": guard.str("pulp_href"),
+		})
+		withoutGuards := slices.DeleteFunc(views(), func(m rest.Mount) bool {
+			_, ok := m.(rest.ViewSet[Guard])
+			return ok
+		})
+		a := setupViews(t, b.db, nil, withoutGuards).do("GET", dist, nil).want(200)
+		if got, want := a.get("content_guard_prn"), guard.str("prn"); got != want {
+			t.Errorf("content_guard_prn = %v, want %s", got, want)
+		}
+	})
+}

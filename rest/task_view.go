@@ -209,12 +209,14 @@ func readCancel(c *call) error {
 	if err != nil {
 		return err
 	}
+	faults := FieldErrors{}
+	b.expect(faults, nil, "state")
 	if state, ok := b["state"]; !ok {
-		return FieldErrors{"state": {msgRequired}}
+		faults.add("state", msgRequired)
 	} else if state != string(models.Canceled) {
-		return FieldErrors{"state": {"The only acceptable value for 'state' is 'canceled'."}}
+		faults.add("state", "The only acceptable value for 'state' is 'canceled'.")
 	}
-	return nil
+	return faults.orNil()
 }
 
 func cancelTask(ctx context.Context, c *call) error {
