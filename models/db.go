@@ -268,3 +268,13 @@ func rowError(err error, what, key string) error {
 	}
 	return fmt.Errorf("models: %s %q: %w", what, key, err)
 }
+
+// writeError is [rowError] for a row that is inserted or changed: a foreign key refuses it if what it refers to is not
+// there.
+func writeError(err error, what, key string) error {
+	if sqldialect.IsReferenced(err) {
+		public := pulperr.Public(pulperr.Invalid, "%s %q refers to something that does not exist, or not any more", what, key)
+		return fmt.Errorf("models: %w: %w", public, err)
+	}
+	return rowError(err, what, key)
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -283,7 +284,7 @@ func TestVersionKeepsRepositoryChanges(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			other.Labels = models.Labels{"set": "meanwhile"}
+			other.Labels = models.Labels{"set": new("meanwhile")}
 			if err := repos.Update(ctx, db, other, "pulp_labels"); err != nil {
 				return err
 			}
@@ -294,7 +295,7 @@ func TestVersionKeepsRepositoryChanges(t *testing.T) {
 			t.Fatal(err)
 		}
 		got, err := repos.Get(ctx, db, models.RefOf(repo))
-		if err != nil || got.Labels["set"] != "meanwhile" || got.NextVersion != 2 {
+		if err != nil || !reflect.DeepEqual(got.Labels, models.Labels{"set": new("meanwhile")}) || got.NextVersion != 2 {
 			t.Fatalf("repository = %+v, %v", got, err)
 		}
 	})

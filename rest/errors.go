@@ -8,8 +8,10 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 
+	"github.com/pulpgo/pulpcore/internal/login"
 	"github.com/pulpgo/pulpcore/pulperr"
 )
 
@@ -154,6 +156,8 @@ func statusOf(kind pulperr.Kind) int {
 		return http.StatusForbidden
 	case pulperr.TooLarge:
 		return http.StatusRequestEntityTooLarge
+	case pulperr.TooMany:
+		return http.StatusTooManyRequests
 	case pulperr.Locked, pulperr.Unavailable, pulperr.Canceled:
 		return http.StatusServiceUnavailable
 	}
@@ -183,8 +187,13 @@ func (a *API) writeError(w http.ResponseWriter, r *http.Request, err error) {
 		a.log.Log(r.Context(), level, "request failed", "method", r.Method, "path", r.URL.Path, "status", p.status,
 			"err", err)
 	}
-	if p.status == http.StatusServiceUnavailable {
-		w.Header().Set("Retry-After", "1")
+	switch p.status {
+	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
+		seconds := 1
+		if blocked, ok := errors.AsType[*login.Blocked](err); ok {
+			seconds = blocked.Seconds()
+		}
+		w.Header().Set("Retry-After", strconv.Itoa(seconds))
 	}
 	if p.status == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", `Basic realm="api"`)

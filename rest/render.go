@@ -195,15 +195,19 @@ func (r *renderer) loadVersions(ctx context.Context, ids []uuid.UUID) error {
 func (r *renderer) loadLatest(ctx context.Context, repos []uuid.UUID) error {
 	var rows []struct {
 		Repository uuid.UUID `bun:"repository_id"`
-		Number     int       `bun:"number"`
+		Number     *int      `bun:"number"`
 	}
-	err := r.db.Bun().NewSelect().TableExpr("core_repositoryversion").ColumnExpr("repository_id, MAX(number) AS number").
-		Where("repository_id IN (?)", bun.List(repos)).Where("complete").GroupExpr("repository_id").Scan(ctx, &rows)
+	err := r.db.Bun().NewSelect().TableExpr("core_repository AS m").ColumnExpr("m.pulp_id AS repository_id").
+		ColumnExpr(`(SELECT rv.number FROM core_repositoryversion AS rv WHERE rv.repository_id = m.pulp_id
+			AND rv.complete ORDER BY rv.number DESC LIMIT 1) AS number`).
+		Where("m.pulp_id IN (?)", bun.List(repos)).Scan(ctx, &rows)
 	if err != nil {
 		return fmt.Errorf("rest: latest versions: %w", err)
 	}
 	for _, row := range rows {
-		r.latest[row.Repository] = row.Number
+		if row.Number != nil {
+			r.latest[row.Repository] = *row.Number
+		}
 	}
 	return nil
 }
@@ -307,7 +311,7 @@ func (r *renderer) addExtras(o *object, s *shape, v *view, row models.Row) {
 		}
 	case models.DistributionMaster:
 		if d, ok := row.(models.AnyDistribution); ok {
-			r.addDistributed(o, d.AsDistribution())
+			r.addDistributed(o, v, d.AsDistribution())
 		}
 	case models.ContentMaster:
 		r.addFiles(o, s, id)
@@ -331,18 +335,30 @@ func (r *renderer) addPublished(o *object, version, id uuid.UUID) {
 	o.set("distributions", served)
 }
 
-func (r *renderer) addDistributed(o *object, d *models.Distribution) {
+func (r *renderer) addDistributed(o *object, v *view, d *models.Distribution) {
 	place := url.URL{Path: r.api.opts.ContentPathPrefix + d.BasePath + "/"}
 	o.set("base_url", r.api.opts.ContentOrigin+place.EscapedPath())
 	var prn, since any
 	if d.ContentGuardID != nil && r.guards[*d.ContentGuardID] != "" {
 		prn = r.guards[*d.ContentGuardID]
 	}
-	if d.PublicationID != nil || d.RepositoryVersionID != nil {
+	// A repository may get another version, and a version another publication.
+	if d.PublicationID != nil || d.RepositoryVersionID != nil && !r.api.publishes(v) {
 		since = d.Updated
 	}
 	o.set("content_guard_prn", prn)
 	o.set("no_content_change_since", since)
+}
+
+// publishes reports whether the plugin of a view has publications.
+func (a *API) publishes(v *view) bool {
+	plugin, _, _ := cutType(v.typ.Name())
+	for name := range a.byType[models.PublicationMaster] {
+		if other, _, _ := cutType(name); other == plugin {
+			return true
+		}
+	}
+	return false
 }
 
 func (r *renderer) addFiles(o *object, s *shape, id uuid.UUID) {

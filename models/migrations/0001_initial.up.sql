@@ -198,10 +198,19 @@ CREATE TABLE core_publication (
   pass_through BOOLEAN NOT NULL DEFAULT FALSE,
   checkpoint BOOLEAN NOT NULL DEFAULT FALSE,
   -- RESTRICT: a publication has more than a cascade would find, see core_leftover
-  repository_version_id {{.uuid}} NOT NULL REFERENCES core_repositoryversion ON DELETE RESTRICT
+  repository_version_id {{.uuid}} NOT NULL REFERENCES core_repositoryversion ON DELETE RESTRICT,
+  -- Copied from the version when the publication is made, for the indexes below.
+  repository_id {{.uuid}},
+  version_number BIGINT
 );
 --;;
 CREATE INDEX core_publication_version ON core_publication (repository_version_id);
+--;;
+CREATE INDEX core_publication_newest ON core_publication (repository_id, version_number, pulp_id)
+  WHERE complete AND NOT checkpoint;
+--;;
+CREATE INDEX core_publication_checkpoint ON core_publication (repository_id, pulp_created, pulp_id)
+  WHERE complete AND checkpoint;
 --;;
 CREATE TABLE core_publishedartifact (
   pulp_id {{.uuid}} PRIMARY KEY,
