@@ -15,6 +15,7 @@ import (
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/rest"
 	"github.com/pulpgo/pulpcore/tasking"
+	"github.com/pulpgo/pulpcore/webserver"
 )
 
 // pick returns the members of an answer that are named.
@@ -424,8 +425,10 @@ func TestTypesWithoutViews(t *testing.T) {
 		must(t, repositories.Create(t.Context(), b.db, repo))
 		version, err := models.LatestVersion(t.Context(), b.db, repo.ID)
 		must(t, err)
+		hosts, err := webserver.AllowHosts("example.com") // that of httptest.NewRequest
+		must(t, err)
 		b.api, err = rest.New(b.db, b.queue, b.store, &rest.Options{
-			Auth:  everybodyIsAdmin{},
+			Auth: everybodyIsAdmin{}, Hosts: hosts,
 			Views: []rest.Mount{rest.ViewSet[Distribution]{Type: distributions, Name: "file"}},
 		})
 		must(t, err)
