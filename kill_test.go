@@ -117,7 +117,7 @@ func killCycle(ctx context.Context, app *pulpcore.App, remote *file.Remote, repo
 	if err != nil {
 		return err
 	}
-	publish, err := stages.NewPublishArgs(ctx, app.DB(), version, file.Publication{})
+	publish, err := stages.NewPublishArgs(ctx, app.DB(), version, file.Publication{Manifest: new("PULP_MANIFEST")})
 	if err != nil {
 		return err
 	}

@@ -276,7 +276,7 @@ func distribute(t *testing.T, app *pulptest.App, upstream string, policy models.
 	if err != nil {
 		t.Fatal(err)
 	}
-	args, err := stages.NewPublishArgs(ctx, app.DB(), version, file.Publication{})
+	args, err := stages.NewPublishArgs(ctx, app.DB(), version, file.Publication{Manifest: new("PULP_MANIFEST")})
 	if err != nil {
 		t.Fatal(err)
 	}

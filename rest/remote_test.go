@@ -51,7 +51,8 @@ func TestRemoteFaults(t *testing.T) {
 			{"a proxy that is no URL", map[string]any{"proxy_url": "not a url"}, []string{"proxy_url"}},
 			{"a proxy of another scheme", map[string]any{"proxy_url": "ftp://x.example"}, []string{"proxy_url"}},
 			{
-				"half of the proxy's credentials", map[string]any{"proxy_url": "http://x.example", "proxy_username": "u"},
+				"half of the proxy's credentials",
+				map[string]any{"proxy_url": "http://x.example", "proxy_username": "u"},
 				[]string{"proxy_username"},
 			},
 			{"proxy credentials without a proxy", map[string]any{"proxy_username": "u"}, []string{"non_field_errors"}},
@@ -72,7 +73,8 @@ func TestRemoteFaults(t *testing.T) {
 			{"a script", map[string]any{"url": "javascript:alert(1)"}, []string{"url"}},
 			{"no host", map[string]any{"url": "http:///x"}, []string{"url"}},
 			{
-				"many faults", map[string]any{"url": "x", "rate_limit": -1, "ca_cert": "x", "username": "a:b"},
+				"many faults",
+				map[string]any{"url": "x", "rate_limit": -1, "ca_cert": "x", "username": "a:b"},
 				[]string{"ca_cert", "rate_limit", "url", "username"},
 			},
 		} {

@@ -19,8 +19,8 @@ type Task[A any] struct {
 }
 
 // Define declares the task named "<plugin>.<task>", in 255 bytes at most. A task that Pulp has, too, may have its name
-// there, "pulp_<plugin>.app.tasks.…", by which clients look for it. Its arguments are stored as JSON, so A must
-// survive encoding/json; it may implement [Locker] to say what the task reserves. They are encrypted with the key of the
+// there, "pulp_<plugin>.app.tasks.…", by which clients look for it. Its arguments are stored as JSON, so A must survive
+// encoding/json; it may implement [Locker] to say what the task reserves. They are encrypted with the key of the
 // database, if it has one; results, errors and names of resources are not. Define never fails; [NewWorker] reports
 // faults.
 func Define[A any](name string) *Task[A] { return &Task[A]{name: name} }
