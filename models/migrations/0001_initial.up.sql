@@ -317,6 +317,8 @@ CREATE INDEX core_task_cid ON core_task (logging_cid);
 --;;
 CREATE INDEX core_task_ready ON core_task (deliver_due) WHERE state = 'waiting' AND unblocked_at IS NOT NULL;
 --;;
+CREATE INDEX core_task_queued ON core_task (queue, seq) WHERE state = 'waiting' AND unblocked_at IS NOT NULL;
+--;;
 CREATE INDEX core_task_owned ON core_task (worker_id) WHERE state IN ('running', 'canceling');
 --;;
 CREATE INDEX core_task_incomplete ON core_task (seq) WHERE state IN ('waiting', 'running', 'canceling');
