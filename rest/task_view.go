@@ -85,10 +85,8 @@ func (a *API) createdParam() *param {
 	}
 }
 
-// reservedParam narrows tasks to those that reserved something, or with __in all of several things. The column is an
-// array on Postgres and JSON on SQLite; in the text of both a name stands as it is.
+// reservedParam narrows tasks to those that reserved something, or with __in all of several things.
 func (a *API) reservedParam(name, what string) *param {
-	const column = "CAST(t.reserved_resources AS TEXT)"
 	array := name != what
 	return &param{
 		name: name, doc: "href or PRN", form: textFilter, array: array,
@@ -103,15 +101,11 @@ func (a *API) reservedParam(name, what string) *param {
 				if err != nil {
 					return nil, err
 				}
-				switch what {
-				case "shared_resources":
-					list = append(list, contains(column, "shared:"+prn))
-				case "exclusive_resources":
-					list = append(list, contains(column, prn),
-						cond{"REPLACE(" + column + ", ?, '') = " + column, []any{"shared:" + prn}})
-				default:
-					list = append(list, contains(column, prn))
-				}
+				names := map[string][]string{
+					"shared_resources": {"shared:" + prn}, "exclusive_resources": {prn}, "reserved_resources": {prn, "shared:" + prn},
+				}[what]
+				expr, args := c.db.Conn().Kind.Reserves(names...)
+				list = append(list, cond{expr, args})
 			}
 			return list, nil
 		},

@@ -67,7 +67,7 @@ func TestPeriodicStatementsUseIndexes(t *testing.T) {
 	onEach(t, func(t *testing.T, b *bench) {
 		b.pileRows(n)
 		r := &recorder{}
-		b.db.Conn().Bun.AddQueryHook(r)
+		b.db.Conn().Bun.AddQueryHook(r) //nolint:staticcheck // the handle's other copies have to know of it
 		w := b.worker(tasking.WorkerOptions{})
 		b.lookAtPlans(r, w) // of a planner that knows nothing of the tables
 		b.exec("ANALYZE")
@@ -75,6 +75,50 @@ func TestPeriodicStatementsUseIndexes(t *testing.T) {
 		b.exec("DELETE FROM core_taskschedule")
 		b.exec("DELETE FROM core_taskresource")
 		b.exec("DELETE FROM core_task")
+	})
+}
+
+// TestListsOfTasksUseIndexes has very many tasks that have ended, and looks for the first page of them and for those on one
+// resource.
+func TestListsOfTasksUseIndexes(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, b *bench) {
+		b.pileRows(10_000)
+		b.exec("DELETE FROM core_taskresource")
+		reserved := "ARRAY['prn:test.repository:' || (seq % 1000)]"
+		if b.db.Conn().Kind == sqldialect.SQLite {
+			reserved = "json_array('prn:test.repository:' || (seq % 1000))"
+		}
+		b.exec("UPDATE core_task SET state = 'completed', attempt = 1, started_at = pulp_created, finished_at = pulp_created," +
+			" reserved_resources = " + reserved)
+		b.exec("ANALYZE")
+		r := &recorder{}
+		b.db.Conn().Bun.AddQueryHook(r) //nolint:staticcheck // the handle's other copies have to know of it
+		list := func(narrow func(*bun.SelectQuery) *bun.SelectQuery) (n int) {
+			statements := r.record(func() {
+				tasks, err := b.q.List(t.Context(), narrow)
+				if err != nil {
+					t.Fatal(err)
+				}
+				n = len(tasks)
+			})
+			for _, s := range statements {
+				if fault := b.planFault(s); fault != "" {
+					t.Error(fault)
+				}
+			}
+			return n
+		}
+		if n := list(func(sel *bun.SelectQuery) *bun.SelectQuery { return sel.Limit(100) }); n != 100 {
+			t.Errorf("a page has %d tasks", n)
+		}
+		if b.db.Conn().Kind == sqldialect.SQLite { // which reads the texts of all tasks
+			return
+		}
+		expr, args := b.db.Conn().Kind.Reserves("prn:test.repository:7", "shared:prn:test.repository:7")
+		if n := list(func(sel *bun.SelectQuery) *bun.SelectQuery { return sel.Where(expr, args...) }); n != 20 {
+			t.Errorf("%d tasks are on the resource, want 20", n)
+		}
 	})
 }
 

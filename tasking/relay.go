@@ -147,7 +147,8 @@ func (w *Worker) takeDue(ctx context.Context) ([]due, error) {
 	}
 	const isDue = `state = 'waiting' AND unblocked_at IS NOT NULL AND deliver_due <= ?now
 		AND (not_before IS NULL OR not_before <= ?now)`
-	err := w.q.db.Bun().NewRaw("SELECT pulp_id FROM core_task WHERE "+isDue+" ORDER BY deliver_due LIMIT 1", args).Scan(ctx, &waiting)
+	err := w.q.db.Bun().NewRaw("SELECT pulp_id FROM core_task WHERE "+isDue+" ORDER BY deliver_due LIMIT 1", args).
+		Scan(ctx, &waiting)
 	if err != nil || len(waiting) == 0 {
 		return nil, wrap(err, "look for undelivered tasks")
 	}
@@ -239,8 +240,8 @@ func (w *Worker) postpone(ctx context.Context, batch []due, doubtful map[uuid.UU
 	return errors.Join(w.lookAgain(ctx, safe, verify), w.lookAgain(ctx, soon, w.activeTooLong()))
 }
 
-// countBacklog returns how many tasks are ready. It counts them anew after a while only: after Redis lost its data there
-// is one batch after the other.
+// countBacklog returns how many tasks are ready. It counts them anew after a while only: after Redis lost its data
+// there is one batch after the other.
 func (w *Worker) countBacklog(ctx context.Context) (backlog int64, err error) {
 	if time.Since(w.counted) < countInterval {
 		return w.q.backlog.Load(), nil

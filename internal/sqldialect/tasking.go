@@ -98,8 +98,8 @@ func (k Kind) After(d time.Duration) any {
 	return bun.Safe(fmt.Sprintf("statement_timestamp() + interval '%d microseconds'", d.Microseconds()))
 }
 
-// FollowIndex keeps Postgres, until the transaction ends, from sorting what an index has in order. Where it knows little
-// of a table it would read and sort all rows of an index for each page.
+// FollowIndex keeps Postgres, until the transaction ends, from sorting what an index has in order. Where it knows
+// little of a table it would read and sort all rows of an index for each page.
 func (k Kind) FollowIndex(ctx context.Context, tx bun.IDB) error {
 	if k == SQLite {
 		return nil
