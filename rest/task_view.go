@@ -92,7 +92,6 @@ func (a *API) reservedParam(name, what string) *param {
 	return &param{
 		name: name, doc: "href or PRN", form: textFilter, array: array, needed: !array,
 		cond: func(ctx context.Context, c *call, raw string) ([]cond, error) {
-			holds := c.db.Conn().Kind.HasElement("t.reserved_resources")
 			texts := []string{raw}
 			if array {
 				texts = strings.Split(raw, ",")
@@ -109,15 +108,12 @@ func (a *API) reservedParam(name, what string) *param {
 				if models.HasNUL(resource) || strings.HasPrefix(resource, "shared:") { // no name begins so
 					return []cond{{expr: "FALSE"}}, nil
 				}
-				exclusive, shared := []any{resource}, []any{"shared:" + resource}
-				switch what {
-				case "shared_resources":
-					list = append(list, cond{holds, shared})
-				case "exclusive_resources":
-					list = append(list, cond{holds, exclusive})
-				default:
-					list = append(list, cond{"(" + holds + " OR " + holds + ")", append(exclusive, shared...)})
-				}
+				names := map[string][]string{
+					"shared_resources": {"shared:" + resource}, "exclusive_resources": {resource},
+					"reserved_resources": {resource, "shared:" + resource},
+				}[what]
+				expr, args := c.db.Conn().Kind.Reserves(names...)
+				list = append(list, cond{expr, args})
 			}
 			return list, nil
 		},

@@ -124,7 +124,38 @@ func SetBacklog(q *Queue, n int64) { q.backlog.Store(n) }
 func Grace(q *Queue) time.Duration { return q.grace() }
 
 // Relay delivers what is due.
-func Relay(ctx context.Context, w *Worker) error { return w.relay(ctx) }
+func Relay(ctx context.Context, w *Worker) error { return w.relayAll(ctx) }
+
+// ReadLeftOver reads a page of each queue as workers with free slots do.
+func ReadLeftOver(ctx context.Context, w *Worker) error {
+	_, err := w.readLeftOver(ctx, defaultQueue)
+	_, immediateErr := w.readLeftOver(ctx, immediateQueue)
+	return errors.Join(err, immediateErr)
+}
+
+// ReadReady reads a page of each queue as workers do that poll the database.
+func ReadReady(ctx context.Context, w *Worker) error {
+	_, err := w.readReady(ctx, defaultQueue, 0)
+	_, immediateErr := w.readReady(ctx, immediateQueue, 0)
+	return errors.Join(err, immediateErr)
+}
+
+// RelayDue delivers what is due, and nothing else.
+func RelayDue(ctx context.Context, w *Worker) error { return w.relay(ctx) }
+
+// RedeliverAll makes workers deliver every ready task again.
+func RedeliverAll(ctx context.Context, q *Queue) error {
+	err := q.identify(ctx)
+	if err == nil {
+		err = q.tx(ctx, func(ctx context.Context, tx *models.Tx) error { return q.redeliverAll(ctx, tx.Bun()) })
+	}
+	return err
+}
+
+// RedeliverPage makes the next ready tasks due and reports whether there may be more.
+func RedeliverPage(ctx context.Context, w *Worker) (more bool, err error) {
+	return w.redeliverPage(ctx)
+}
 
 // CheckEpoch finds out whether Redis has lost its data.
 func CheckEpoch(ctx context.Context, w *Worker) error { return w.checkEpoch(ctx) }

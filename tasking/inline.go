@@ -143,31 +143,46 @@ func (w *Worker) RunPending(ctx context.Context) error {
 
 const readyPage = 100
 
-// readyTasks yields the tasks of a queue, or of all if it is "", that this worker may claim, oldest first.
+// readyTasks yields the tasks of a queue, or of all if it is "", that this worker may claim, the oldest of each queue
+// first.
 func (w *Worker) readyTasks(ctx context.Context, queue string) iter.Seq2[sqldialect.ReadyTask, error] {
+	queues := []string{queue}
+	if queue == "" {
+		queues = []string{immediateQueue, defaultQueue}
+	}
 	return func(yield func(sqldialect.ReadyTask, error) bool) {
-		for after := int64(0); ; {
-			var page []struct {
-				sqldialect.ReadyTask
-				Seq int64 `bun:"seq"`
-			}
-			err := w.q.db.Bun().NewRaw(`SELECT pulp_id, queue, delivery_gen, versions, seq FROM core_task
-				WHERE state = 'waiting' AND unblocked_at IS NOT NULL AND (not_before IS NULL OR not_before <= ?now)
-				AND (?queue = '' OR queue = ?queue) AND seq > ?after ORDER BY seq LIMIT ?limit`,
-				sqldialect.Named{"now": w.q.kind.Now(), "queue": queue, "after": after, "limit": readyPage}).Scan(ctx, &page)
-			if err != nil {
-				yield(sqldialect.ReadyTask{}, err)
-				return
-			}
-			for _, t := range page {
-				after = t.Seq
-				if w.fulfils(t.Versions) && !yield(t.ReadyTask, nil) {
+		for _, queue := range queues {
+			for after := int64(0); ; {
+				page, err := w.readReady(ctx, queue, after)
+				if err != nil {
+					yield(sqldialect.ReadyTask{}, err)
 					return
 				}
-			}
-			if len(page) < readyPage {
-				return
+				for _, t := range page {
+					after = t.Seq
+					if w.fulfils(t.Versions) && !yield(t.ReadyTask, nil) {
+						return
+					}
+				}
+				if len(page) < readyPage {
+					break
+				}
 			}
 		}
 	}
+}
+
+// queuedTask is a ready task with its place in the order.
+type queuedTask struct {
+	sqldialect.ReadyTask
+	Seq int64 `bun:"seq"`
+}
+
+// readReady returns the ready tasks of a queue behind a place that may begin now.
+func (w *Worker) readReady(ctx context.Context, queue string, after int64) (page []queuedTask, err error) {
+	err = w.q.db.Bun().NewRaw(`SELECT pulp_id, queue, delivery_gen, versions, seq FROM core_task
+		WHERE state = 'waiting' AND unblocked_at IS NOT NULL AND queue = ?queue AND seq > ?after
+			AND (not_before IS NULL OR not_before <= ?now) ORDER BY queue, seq LIMIT ?limit`,
+		sqldialect.Named{"now": w.q.kind.Now(), "queue": queue, "after": after, "limit": readyPage}).Scan(ctx, &page)
+	return page, err
 }

@@ -72,8 +72,8 @@ func (t *Task[A]) DoResult(
 // task may have ended when Dispatch returns. With a queue that belongs to a transaction, see [Queue.In], it does what
 // [Task.DispatchTx] does.
 //
-// Errors: Invalid for arguments or resources that cannot be stored, such as arguments of more than 16 MiB; Exists if an unfinished task has the same
-// idempotency key; Locked if the resources' rows stayed locked for 5 s; Unavailable.
+// Errors: Invalid for arguments or resources that cannot be stored, such as arguments of more than 16 MiB; Exists if an
+// unfinished task has the same idempotency key; Locked if the resources' rows stayed locked for 5 s; Unavailable.
 func (t *Task[A]) Dispatch(ctx context.Context, q *Queue, args A, opts ...*Options) (*Ticket, error) {
 	s, err := t.spec(ctx, q, args, opts)
 	if err != nil {

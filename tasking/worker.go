@@ -101,17 +101,19 @@ var (
 
 // Worker executes tasks. One process may have several.
 type Worker struct {
-	q        *Queue
-	opts     WorkerOptions
-	log      *slog.Logger
-	bindings map[string]Binding
-	slots    map[string]chan struct{} // by queue; one token per running task
-	inline   chan struct{}            // one token per immediate task executed in a dispatching call
-	claims   *batcher[uuid.UUID, claimOutcome]
-	finishes *batcher[*finishing, finished]
-	late     lateClaims
-	sweptTo  int64            // the place of the last blocked task that the sweep looked at; the relay's alone
-	sweptKey *sqldialect.Held // the last reservation that it looked at; nil is before the first
+	q          *Queue
+	opts       WorkerOptions
+	log        *slog.Logger
+	bindings   map[string]Binding
+	slots      map[string]chan struct{} // by queue; one token per running task
+	inline     chan struct{}            // one token per immediate task executed in a dispatching call
+	claims     *batcher[uuid.UUID, claimOutcome]
+	finishes   *batcher[*finishing, finished]
+	late       lateClaims
+	leftOverTo map[string]int64 // by queue, the place of the last ready task that was looked at; the polling's alone
+	counted    time.Time        // when the backlog was counted last; the relay's alone
+	sweptTo    int64            // the place of the last blocked task that the sweep looked at; the relay's alone
+	sweptKey   *sqldialect.Held // the last reservation that it looked at; nil is before the first
 
 	mu       sync.Mutex
 	life     *life                    // nil unless running
@@ -154,7 +156,8 @@ const (
 func NewWorker(q *Queue, opts *WorkerOptions) (*Worker, error) {
 	w := &Worker{
 		q: q, bindings: map[string]Binding{}, runs: map[uuid.UUID]*execution{}, reaping: map[uuid.UUID]bool{},
-		patience: strangerPatience,
+		leftOverTo: map[string]int64{},
+		patience:   strangerPatience,
 	}
 	if opts != nil {
 		w.opts = *opts

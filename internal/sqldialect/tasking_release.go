@@ -2,6 +2,7 @@ package sqldialect
 
 import (
 	"context"
+	"math"
 
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
@@ -181,7 +182,8 @@ func (k Kind) Stranded(ctx context.Context, idb bun.IDB, after int64, limit int)
 // A row that is compared with a row of values is found by the primary key. The page comes first, as above.
 const orphanedSQL = `SELECT r.rkey, r.exclusive, r.seq, t.pulp_id IS NULL OR t.state NOT IN ('waiting', 'running',
 		'canceling') AS orphaned
-	FROM (SELECT * FROM core_taskresource ?after ORDER BY rkey, exclusive, seq LIMIT ?limit) AS r
+	FROM (SELECT * FROM core_taskresource WHERE (rkey, exclusive, seq) > (?key, ?exclusive, ?seq)
+			ORDER BY rkey, exclusive, seq LIMIT ?limit) AS r
 		LEFT JOIN core_task t ON t.pulp_id = r.task_id
 	ORDER BY r.rkey, r.exclusive, r.seq`
 
@@ -191,11 +193,11 @@ const orphanedSQL = `SELECT r.rkey, r.exclusive, r.seq, t.pulp_id IS NULL OR t.s
 func (k Kind) OrphanedReservations(
 	ctx context.Context, idb bun.IDB, after *Held, limit int,
 ) (orphans []Held, last *Held, err error) {
-	args := Named{"after": bun.Safe(""), "limit": limit}
-	if after != nil {
-		r := after.Reservations[0]
-		args["after"] = bun.SafeQuery("WHERE (rkey, exclusive, seq) > (?, ?, ?)", r.Key, r.Exclusive, after.Seq)
+	if after == nil {
+		after = &Held{Reservations: []Reservation{{Key: math.MinInt64 + 1}}} // the least that is a number of 64 bits in SQL
 	}
+	first := after.Reservations[0]
+	args := Named{"key": first.Key, "exclusive": first.Exclusive, "seq": after.Seq, "limit": limit}
 	var rows []struct {
 		Key       int64 `bun:"rkey"`
 		Exclusive bool  `bun:"exclusive"`

@@ -320,11 +320,16 @@ CREATE TABLE core_task (
   error {{.json}}, result {{.json}}
 ){{if .postgres}} WITH (fillfactor=60, autovacuum_vacuum_scale_factor=0.02, autovacuum_analyze_scale_factor=0.02){{end}};
 --;;
-CREATE INDEX core_task_created ON core_task (pulp_created DESC, pulp_id);
+CREATE INDEX core_task_created ON core_task (pulp_domain_id, pulp_created DESC, pulp_id DESC);
 --;;
-CREATE INDEX core_task_cid ON core_task (logging_cid);
+{{if .postgres}}-- Only of tasks that have ended, so that a task is entered once in its life. Those that have not are few.
+CREATE INDEX core_task_reserved ON core_task USING GIN (reserved_resources) WHERE finished_at IS NOT NULL;
+--;;
+{{end}}CREATE INDEX core_task_cid ON core_task (logging_cid);
 --;;
 CREATE INDEX core_task_ready ON core_task (deliver_due) WHERE state = 'waiting' AND unblocked_at IS NOT NULL;
+--;;
+CREATE INDEX core_task_queued ON core_task (queue, seq) WHERE state = 'waiting' AND unblocked_at IS NOT NULL;
 --;;
 CREATE INDEX core_task_owned ON core_task (worker_id) WHERE state IN ('running', 'canceling');
 --;;
