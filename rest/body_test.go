@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/pulpgo/pulpcore/internal/dbtest"
+	"github.com/pulpgo/pulpcore/internal/nettest"
+	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
 	"github.com/pulpgo/pulpcore/rest"
 )
@@ -168,4 +170,33 @@ func TestTextOfFieldErrors(t *testing.T) {
 			}
 		}
 	}
+}
+
+// formReader is an authenticator that looks for credentials in forms.
+type formReader struct{ http.Handler }
+
+func (f formReader) Authenticate(r *http.Request) (*models.User, error) {
+	f.ServeHTTP(nil, r)
+	return nil, nil
+}
+
+// TestFilesOfForms has handlers parse forms that nobody else removes the files of.
+func TestFilesOfForms(t *testing.T) { //nolint:paralleltest // Uploads sets the environment
+	uploads := nettest.NewUploads(t)
+	db := openDB(t, dbtest.SQLite(t))
+	routes := []rest.Route{
+		{Path: "/closed/", Handler: uploads},
+		{Path: "/open/", Handler: uploads, Allow: rest.Anybody},
+		{Path: "/panics", Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			uploads.ServeHTTP(w, r)
+			panic("boom")
+		})},
+	}
+	api := setupOn(t, db, &rest.Options{Routes: routes}).api
+	uploads.Check(api, "/closed/", 200)
+	uploads.Check(api, "/open/a", 200)
+	uploads.Check(api, "/panics", 500)
+	api = setupOn(t, db, &rest.Options{Auth: formReader{uploads}, Routes: routes}).api
+	uploads.Check(api, "/closed/", 401)
+	uploads.Check(api, "/pulp/api/v3/repositories/file/file/", 401)
 }
