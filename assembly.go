@@ -132,6 +132,8 @@ func restOptions(a *App, b *blueprint) *rest.Options {
 		Views:               b.views,
 		Routes:              b.routes,
 		Versions:            a.versions,
+		Auth:                a.auth,
+		Hosts:               a.hosts,
 		Origins:             a.origins,
 		Limits:              a.Limits(),
 		ContentOrigin:       core.ContentOrigin,
@@ -139,7 +141,16 @@ func restOptions(a *App, b *blueprint) *rest.Options {
 		ContentPathPrefix:   core.ContentPathPrefix,
 		AllowedImportPaths:  core.AllowedImportPaths,
 		PageSize:            core.PageSize,
-		CacheConnected:      func(ctx context.Context) bool { return a.queue.Ping(ctx) == nil },
+		CacheConnected:      cacheConnected(a),
 		Log:                 a.log,
 	}
+}
+
+// cacheConnected returns what the status says about Redis. The one inside of the process does not count: clients take a
+// connection for a sign that content is cached.
+func cacheConnected(a *App) func(ctx context.Context) bool {
+	if a.opts.Redis == nil && a.set.Core().RedisURL.Reveal() == "" {
+		return nil
+	}
+	return func(ctx context.Context) bool { return a.queue.Ping(ctx) == nil }
 }

@@ -260,7 +260,7 @@ func (p *chaosProcess) start() {
 		if lines.Scan() {
 			close(ready)
 		}
-		for lines.Scan() { //nolint:revive // it says nothing else
+		for lines.Scan() {
 		}
 		_ = cmd.Wait()
 	}()

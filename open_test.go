@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -79,7 +80,7 @@ func TestOpenReportsEveryFault(t *testing.T) {
 		`does not start with the plugin's name "one"`, `no field is tagged pulp:"natural"`, `unknown word "naturel"`,
 		"which no plugin lists", `plugin "two" has no version`, `task "one.task" is bound by plugin "one" already`,
 		"needs the checksum md5", "PAGE_SIZZE", "plugin 3 is nil",
-		`plugin "two": the name of task "one.task" does not start with the plugin's`,
+		`plugin "two": the name of task "one.task" does not start with "two." or "pulp_two."`,
 		`plugin "three": the version "(devel)" does not begin with a number`,
 	} {
 		if !strings.Contains(err.Error(), want) {
@@ -239,6 +240,34 @@ func TestTwoAppsInOneProcess(t *testing.T) {
 		if !strings.Contains(body, `"component":"`+name+`"`) || strings.Count(body, `"component"`) != 2 {
 			t.Errorf("status of the App with %q = %s", name, body)
 		}
+	}
+}
+
+// TestStatusOfRedis has the Redis inside of the process, which clients must not take for a cache, and one outside.
+func TestStatusOfRedis(t *testing.T) {
+	t.Parallel()
+	connected := func(app *pulptest.App) any {
+		t.Helper()
+		_, body := app.Get(t, "/pulp/api/v3/status/")
+		var status struct {
+			Redis map[string]any `json:"redis_connection"`
+		}
+		if err := json.Unmarshal([]byte(body), &status); err != nil {
+			t.Fatal(err)
+		}
+		return status.Redis["connected"]
+	}
+	if got := connected(pulptest.New(t)); got != false {
+		t.Errorf("connected = %v without REDIS_URL, want false", got)
+	}
+	redis := dbtest.StartRedis(t)
+	app := pulptest.NewWith(t, []settings.Option{settings.Value("REDIS_URL", redis.URL())})
+	if got := connected(app); got != true {
+		t.Errorf("connected = %v with a Redis, want true", got)
+	}
+	redis.Stop()
+	if got := connected(app); got != false {
+		t.Errorf("connected = %v without the Redis of REDIS_URL, want false", got)
 	}
 }
 

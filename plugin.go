@@ -18,14 +18,14 @@ import (
 
 // Plugin is what a plugin brings to an App: a value that is given to [Open]. Only Name and Version are required.
 type Plugin struct {
-	Name string // short and unique; the part before the dot in the names of its types and tasks
+	Name string // short and unique; the part before the dot in the names of its types
 	// Version is what the status shows, and what decides which workers may execute the plugin's tasks, see
 	// [tasking.Options]. It begins with a number, behind a "v" or not: "1.10.0", "3.81.0rc1", "v2.0-dev".
 	Version string
 
 	Models     []models.AnyType
 	Migrations fs.FS             // see models.Set; nil derives the tables from Models
-	Tasks      []tasking.Binding // named "<Name>.<task>"
+	Tasks      []tasking.Binding // named "<Name>.<task>", or "pulp_<Name>.<task>" as in Pulp
 	Views      []rest.Mount
 	API        []rest.Route    // further routes, mounted with the REST API
 	Content    []content.Route // further routes, mounted with the content app
@@ -117,8 +117,8 @@ func (p *Plugin) names(n int) (faults []error) {
 		faults = append(faults, fmt.Errorf("plugin %q: the version %q does not begin with a number", p.Name, p.Version))
 	}
 	for _, t := range p.Tasks {
-		if !strings.HasPrefix(t.Name(), p.Name+".") {
-			faults = append(faults, fmt.Errorf("plugin %q: the name of task %q does not start with the plugin's",
+		if !strings.HasPrefix(t.Name(), p.Name+".") && !strings.HasPrefix(t.Name(), "pulp_"+p.Name+".") {
+			faults = append(faults, fmt.Errorf(`plugin %q: the name of task %q does not start with "%[1]s." or "pulp_%[1]s."`,
 				p.Name, t.Name()))
 		}
 	}

@@ -51,12 +51,12 @@ func ServeOn(ctx context.Context, l net.Listener, h http.Handler) error {
 //
 // Errors: Unavailable if the address cannot be listened on.
 func (a *App) Serve(ctx context.Context, addr string, h http.Handler) error {
-	return listenAndServe(ctx, a.Limits(), addr, h)
+	return listenAndServe(ctx, a.Limits(), addr, a.front(h))
 }
 
 // ServeOn is [App.Serve] on a listener that the caller made, for example on port 0. It closes the listener.
 func (a *App) ServeOn(ctx context.Context, l net.Listener, h http.Handler) error {
-	return serveOn(ctx, a.Limits(), l, h)
+	return serveOn(ctx, a.Limits(), l, a.front(h))
 }
 
 func listenAndServe(ctx context.Context, limits *webserver.Limits, addr string, h http.Handler) error {
@@ -95,11 +95,11 @@ func serveOn(ctx context.Context, limits *webserver.Limits, l net.Listener, h ht
 // Handler returns API and content app behind one handler, for a server that has nothing else to serve. The content app
 // gets what is below CONTENT_PATH_PREFIX and the content routes of plugins, the API everything else.
 func (a *App) Handler() http.Handler {
-	prefix := a.set.Core().ContentPathPrefix
+	prefix, content := a.set.Core().ContentPathPrefix, a.Content()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, plugin := a.contentRoutes.Handler(r)
 		if strings.HasPrefix(r.URL.Path+"/", prefix) || plugin != "" {
-			a.content.ServeHTTP(w, r)
+			content.ServeHTTP(w, r)
 			return
 		}
 		a.api.ServeHTTP(w, r)

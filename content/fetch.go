@@ -100,7 +100,7 @@ func (a *App) serveFlight(to *answer, s *spool) error {
 	to.describe(rd.sha256, rd.size)
 	body := &watched{ReadSeeker: rd}
 	if rd.size >= 0 {
-		http.ServeContent(to.w, to.r, "", time.Time{}, body)
+		serveContent(to.w, to.r, time.Time{}, rd.size, body)
 	} else if _, err := io.Copy(to.w, body); err != nil {
 		a.cut(to.r, err)
 	}

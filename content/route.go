@@ -68,6 +68,15 @@ func handle(mux *http.ServeMux, pattern string, h http.Handler) (err error) {
 	return nil
 }
 
+// routed reports whether the request would go to a plugin's route if p were its path.
+func (a *App) routed(r *http.Request, p string) bool {
+	if a.mux == nil {
+		return false
+	}
+	_, pattern := a.mux.Handler(&http.Request{Method: r.Method, Host: r.Host, URL: &url.URL{Path: p}})
+	return pattern != a.opts.Prefix
+}
+
 // routable reports whether the mux may see a path. It would redirect others to what it takes them for, but a path
 // with an empty or dotted segment is not a file here, and neither is the prefix without its slash.
 func (a *App) routable(p string) bool {

@@ -50,6 +50,7 @@ func (a *API) document(href bool) *openapi3.T {
 		OpenAPI: "3.0.3",
 		Info: &openapi3.Info{
 			Title: "Pulp 3 API", Version: "v3", Description: "Fetch, Upload, Organize, and Distribute Software Packages",
+			License:    &openapi3.License{Name: "Apache-2.0", URL: "https://www.apache.org/licenses/LICENSE-2.0"},
 			Extensions: map[string]any{"x-pulp-app-versions": a.appVersions(), "x-pulp-domain-enabled": false},
 		},
 		Paths: openapi3.NewPaths(),

@@ -58,6 +58,9 @@ func TestDocumentForClients(t *testing.T) {
 	if versions["file"] != "3.81.0" || doc.Info["x-pulp-domain-enabled"] != false {
 		t.Errorf("info = %v", doc.Info)
 	}
+	if license, _ := doc.Info["license"].(map[string]any); license["name"] != "Apache-2.0" {
+		t.Errorf("license = %v", doc.Info["license"])
+	}
 	got := map[string]string{}
 	for p, ops := range doc.Paths {
 		for method, o := range ops {

@@ -38,8 +38,12 @@ type Options struct {
 	// Versions are the versions of the components by name: "core" and the plugins. Clients decide by them what they
 	// offer. Default none.
 	Versions map[string]string
-	// Auth finds out who sends a request. Default [BasicAuth].
+	// Auth finds out who sends a request. Default [BasicAuth]; a process that serves something else with accounts shares
+	// one.
 	Auth Authenticator
+	// Hosts are the names under which the API may be asked; a request for another one is answered with 400. Nil allows
+	// those that mean this machine: see [webserver.Hosts].
+	Hosts *webserver.Hosts
 	// Origins are the other origins whose pages may make a browser change something. Requests from elsewhere with another
 	// method than GET, HEAD and OPTIONS are answered with 403, those for Routes too. Nil trusts none.
 	Origins *webserver.Origins
@@ -182,7 +186,7 @@ func (a *API) setDefaults() (faults []error) {
 	a.limited = o.Limits.Handler(http.HandlerFunc(a.enter))
 	a.auth = o.Auth
 	if a.auth == nil {
-		a.auth = BasicAuth(a.db)
+		a.auth = BasicAuth(a.db, &BasicAuthOptions{Log: a.log})
 	}
 	a.base = o.Root + "api/v3/"
 	return faults

@@ -203,7 +203,7 @@ func (a *API) route(c *compiler) {
 	}
 	docs := a.base + "docs/api.json"
 	a.router.HandleFunc(docs, func(w http.ResponseWriter, r *http.Request) { a.docs.serve(w, r) })
-	a.router.HandleFunc(a.base, a.serve(map[string]*operation{"GET": {handle: a.handleRoot}}))
+	a.router.HandleFunc(a.base, a.serve(map[string]*operation{"GET": {anonymous: true, handle: a.handleRoot}}))
 	taken := append(slices.Sorted(maps.Keys(byPath)), docs)
 	for _, rt := range a.opts.Routes {
 		a.mountRoute(c, rt, taken)
@@ -271,6 +271,10 @@ func (a *API) serve(ops map[string]*operation) http.HandlerFunc {
 		allowed = append(allowed, "HEAD")
 	}
 	allow := strings.Join(append(allowed, "OPTIONS"), ", ")
+	openToAll := true // whether the path tells anybody which methods it has
+	for _, o := range ops {
+		openToAll = openToAll && o.anonymous
+	}
 	return func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Allow", allow)
 		method := r.Method
@@ -279,9 +283,11 @@ func (a *API) serve(ops map[string]*operation) http.HandlerFunc {
 		}
 		c := &call{api: a, w: w, r: r, db: a.db}
 		o := ops[method]
-		if err := c.enter(o); err != nil {
-			a.writeError(w, r, err)
-			return
+		if !openToAll && (o == nil || !o.anonymous) {
+			if err := c.enter(); err != nil {
+				a.writeError(w, r, err)
+				return
+			}
 		}
 		switch {
 		case r.Method == http.MethodOptions:
@@ -292,6 +298,10 @@ func (a *API) serve(ops map[string]*operation) http.HandlerFunc {
 				strings.ToValidUTF8(r.Method, "�"))))
 			return
 		}
+		if err := c.readFields(); err != nil {
+			a.writeError(w, c.r, err)
+			return
+		}
 		if err := o.handle(c.r.Context(), c); err != nil {
 			a.writeError(w, c.r, err)
 		}
@@ -299,11 +309,7 @@ func (a *API) serve(ops map[string]*operation) http.HandlerFunc {
 }
 
 // enter finds out who asks and whether they may, before anything else is said.
-func (c *call) enter(o *operation) error {
-	if o != nil && o.anonymous {
-		return nil
-	}
-	var err error
+func (c *call) enter() (err error) {
 	if c.user, c.r, err = c.api.identify(c.r); err != nil {
 		return err
 	}

@@ -45,11 +45,11 @@ func (a *API) taskParams() []*param {
 
 func (a *API) childParam() *param {
 	return &param{
-		name: "child_tasks", doc: "href or PRN of a task", form: textFilter,
+		name: "child_tasks", doc: "href or PRN of a task", form: textFilter, needed: true,
 		cond: func(_ context.Context, _ *call, raw string) ([]cond, error) {
 			t, ok := a.parseRef(raw)
 			if !ok || t.kind != taskKind {
-				return nil, listError("URI not valid: " + raw)
+				return nil, badURI(raw)
 			}
 			return []cond{{"t.pulp_id = (SELECT x.parent_task_id FROM core_task AS x WHERE x.pulp_id = ?)", []any{t.id}}}, nil
 		},
@@ -61,7 +61,7 @@ func (a *API) prnOf(ctx context.Context, db *models.DB, text string) (string, er
 	t, ok := a.parseRef(text)
 	switch {
 	case !ok:
-		return "", listError("URI not valid: " + text)
+		return "", badURI(text)
 	case t.kind == versionKind:
 		id, _, err := a.find(ctx, db, t)
 		return models.CorePRN(versionKind, id), err
@@ -74,7 +74,7 @@ func (a *API) prnOf(ctx context.Context, db *models.DB, text string) (string, er
 
 func (a *API) createdParam() *param {
 	return &param{
-		name: "created_resources", doc: "href or PRN", form: textFilter,
+		name: "created_resources", doc: "href or PRN", form: textFilter, needed: true,
 		cond: func(ctx context.Context, c *call, raw string) ([]cond, error) {
 			prn, err := a.prnOf(ctx, c.db, raw)
 			if err != nil {
@@ -85,13 +85,13 @@ func (a *API) createdParam() *param {
 	}
 }
 
-// reservedParam narrows tasks to those that reserved something, or with __in all of several things. The column is an
-// array on Postgres and JSON on SQLite; in the text of both a name stands as it is.
+// reservedParam narrows tasks to those that reserved something, or with __in all of several things. What is no href or
+// PRN is the name of some other resource, which maybe no task reserved.
 func (a *API) reservedParam(name, what string) *param {
-	const column = "CAST(t.reserved_resources AS TEXT)"
+	holds := a.db.Conn().Kind.HasElement("t.reserved_resources")
 	array := name != what
 	return &param{
-		name: name, doc: "href or PRN", form: textFilter, array: array,
+		name: name, doc: "href or PRN", form: textFilter, array: array, needed: !array,
 		cond: func(ctx context.Context, c *call, raw string) ([]cond, error) {
 			texts := []string{raw}
 			if array {
@@ -99,18 +99,24 @@ func (a *API) reservedParam(name, what string) *param {
 			}
 			var list []cond
 			for _, text := range texts {
-				prn, err := a.prnOf(ctx, c.db, text)
-				if err != nil {
-					return nil, err
+				resource := text
+				if _, ok := a.parseRef(text); ok {
+					var err error
+					if resource, err = a.prnOf(ctx, c.db, text); err != nil {
+						return nil, err
+					}
 				}
+				if models.HasNUL(resource) || strings.HasPrefix(resource, "shared:") { // no name begins so
+					return []cond{{expr: "FALSE"}}, nil
+				}
+				exclusive, shared := []any{resource}, []any{"shared:" + resource}
 				switch what {
 				case "shared_resources":
-					list = append(list, contains(column, "shared:"+prn))
+					list = append(list, cond{holds, shared})
 				case "exclusive_resources":
-					list = append(list, contains(column, prn),
-						cond{"REPLACE(" + column + ", ?, '') = " + column, []any{"shared:" + prn}})
+					list = append(list, cond{holds, exclusive})
 				default:
-					list = append(list, contains(column, prn))
+					list = append(list, cond{"(" + holds + " OR " + holds + ")", append(exclusive, shared...)})
 				}
 			}
 			return list, nil

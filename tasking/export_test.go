@@ -3,6 +3,8 @@ package tasking
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -53,6 +55,22 @@ func NewObserver(ctx context.Context, w *Worker) (*Observer, error) {
 func (o *Observer) Look(ctx context.Context) (time.Duration, error) {
 	defer o.l.burials.all.Wait()
 	return o.w.look(ctx, o.l)
+}
+
+// ClaimLate claims a task for the worker by a statement that gets no answer and is carried out after the worker has asked
+// what became of it.
+func (o *Observer) ClaimLate(ctx context.Context, id uuid.UUID) error {
+	token, lost := uuid.New(), errors.New("no answer")
+	o.w.claims.write = func(_ context.Context, ids []uuid.UUID) ([]claimOutcome, error) {
+		return []claimOutcome{{err: lost, id: token}}, nil
+	}
+	if c, err := o.w.claim(o.l, id); c != nil || !errors.Is(err, lost) {
+		return fmt.Errorf("claim = %v, %w", c, err)
+	}
+	return o.w.q.write(ctx, func(idb bun.IDB) error {
+		_, err := o.w.q.claim(ctx, idb, []uuid.UUID{id}, o.w.id(), token)
+		return err
+	})
 }
 
 // Close ends the worker's life.

@@ -3,6 +3,7 @@ package tasking
 import (
 	"context"
 	"iter"
+	"slices"
 	"sync"
 	"time"
 
@@ -16,17 +17,13 @@ import (
 func (c *core) offerInline(w *Worker) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.inline == nil {
-		c.inline = w
-	}
+	c.inline = append(c.inline, w)
 }
 
 func (c *core) withdrawInline(w *Worker) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.inline == w {
-		c.inline = nil
-	}
+	c.inline = slices.DeleteFunc(c.inline, func(other *Worker) bool { return other == w })
 }
 
 // consumers counts the workers of this process that take tasks from the queue.
@@ -36,24 +33,31 @@ func (c *core) consumers(n int) {
 	c.consumer += n
 }
 
-// enterInline returns the worker of this process that may execute an immediate task now, or nil. leave ends it.
+// enterInline returns a worker of this process that may execute an immediate task now, or nil. leave ends it.
 func (c *core) enterInline() (w *Worker, l *life, leave func()) {
 	c.mu.Lock()
-	w = c.inline
+	workers := slices.Clone(c.inline)
 	c.mu.Unlock()
-	if w == nil {
-		return nil, nil, nil
+	for _, w := range workers {
+		if l, leave := w.enterInline(); l != nil {
+			return w, l, leave
+		}
 	}
+	return nil, nil, nil
+}
+
+// enterInline registers an immediate task, or returns nil if the worker has enough of them or drains.
+func (w *Worker) enterInline() (l *life, leave func()) {
 	select {
 	case w.inline <- struct{}{}:
 	default:
-		return nil, nil, nil
+		return nil, nil
 	}
 	if l = w.enter(); l == nil {
 		<-w.inline
-		return nil, nil, nil
+		return nil, nil
 	}
-	return w, l, func() {
+	return l, func() {
 		l.busy.Done()
 		<-w.inline
 	}
