@@ -11,7 +11,9 @@ import (
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
 	"github.com/pulpgo/pulpcore/rest"
+	"github.com/pulpgo/pulpcore/settings"
 	"github.com/pulpgo/pulpcore/tasking"
+	"github.com/pulpgo/pulpcore/webserver"
 )
 
 // Version is what the status says of the component "core": the version of Pulp whose API this library speaks. Clients
@@ -104,45 +106,57 @@ func workerName(template string) string {
 	return strings.NewReplacer("{pid}", fmt.Sprint(os.Getpid()), "{hostname}", host, "{fqdn}", host).Replace(template)
 }
 
-func contentOptions(a *App, b *blueprint) *content.Options {
-	core := a.set.Core()
+// contentSettings returns what the settings say of the content app.
+func contentSettings(set *settings.Set) *content.Options {
+	core := set.Core()
 	ownOrigin := ""
 	if core.ContentHasOwnOrigin {
 		ownOrigin = core.ContentOrigin
 	}
 	return &content.Options{
 		Prefix:                  core.ContentPathPrefix,
-		Routes:                  b.content,
-		Log:                     a.log,
 		RedirectToObjectStorage: &core.RedirectToObjectStorage,
 		HideGuarded:             core.HideGuardedDistributions,
 		FailureCooldown:         core.RemoteContentFetchFailureCooldown,
 		AllowedImportPaths:      core.AllowedImportPaths,
 		WorkDir:                 core.WorkingDirectory,
-		Origins:                 a.origins,
 		OwnOrigin:               ownOrigin,
-		Limits:                  a.Limits(),
+		Limits:                  limits(core),
 	}
 }
 
-func restOptions(a *App, b *blueprint) *rest.Options {
-	core := a.set.Core()
+func contentOptions(a *App, b *blueprint) *content.Options {
+	o := contentSettings(a.set)
+	o.Routes, o.Log, o.Origins = b.content, a.log, a.front.origins
+	return o
+}
+
+// restSettings returns what the settings say of the API.
+func restSettings(set *settings.Set) *rest.Options {
+	core := set.Core()
 	return &rest.Options{
 		Root:                core.APIRoot,
-		Views:               b.views,
-		Routes:              b.routes,
-		Versions:            a.versions,
-		Auth:                a.auth,
-		Hosts:               a.hosts,
-		Origins:             a.origins,
-		Limits:              a.Limits(),
+		Limits:              limits(core),
 		ContentOrigin:       core.ContentOrigin,
 		ContentHasOwnOrigin: core.ContentHasOwnOrigin,
 		ContentPathPrefix:   core.ContentPathPrefix,
 		AllowedImportPaths:  core.AllowedImportPaths,
 		PageSize:            core.PageSize,
-		CacheConnected:      cacheConnected(a),
-		Log:                 a.log,
+	}
+}
+
+func restOptions(a *App, b *blueprint) *rest.Options {
+	o := restSettings(a.set)
+	o.Views, o.Routes, o.Versions = b.views, b.routes, a.versions
+	o.Auth, o.Hosts, o.Origins, o.Log = a.auth, a.front.hosts, a.front.origins, a.log
+	o.CacheConnected = cacheConnected(a)
+	return o
+}
+
+func limits(core settings.Core) *webserver.Limits {
+	return &webserver.Limits{
+		HeaderTimeout: core.HTTPHeaderTimeout, BodyTimeout: core.HTTPBodyTimeout,
+		SendTimeout: core.HTTPSendTimeout, IdleTimeout: core.HTTPIdleTimeout,
 	}
 }
 

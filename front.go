@@ -7,26 +7,32 @@ import (
 	"net/url"
 	"slices"
 
-	"github.com/pulpgo/pulpcore/rest"
+	"github.com/pulpgo/pulpcore/settings"
 	"github.com/pulpgo/pulpcore/webserver"
 )
 
-// openFront makes what stands between clients and handlers.
-func (a *App) openFront() error {
-	core := a.set.Core()
+// front is what stands between clients and handlers.
+type front struct {
+	origins *webserver.Origins
+	proxies *webserver.Proxies
+	hosts   *webserver.Hosts
+}
+
+func newFront(core settings.Core) (f *front, faults []error) {
+	f = new(front)
+	check := func(setting string, err error) {
+		if err != nil {
+			faults = append(faults, fmt.Errorf("%s: %w", setting, err))
+		}
+	}
 	var err error
-	if a.origins, err = webserver.TrustOrigins(core.CSRFTrustedOrigins...); err != nil {
-		return fmt.Errorf("pulpcore: CSRF_TRUSTED_ORIGINS: %w", err)
-	}
-	if a.proxies, err = webserver.TrustProxies(core.TrustedProxies...); err != nil {
-		return fmt.Errorf("pulpcore: TRUSTED_PROXIES: %w", err)
-	}
-	hosts := slices.Concat(core.AllowedHosts, ownHosts(core.Listen, core.ContentOrigin))
-	if a.hosts, err = webserver.AllowHosts(hosts...); err != nil {
-		return fmt.Errorf("pulpcore: ALLOWED_HOSTS: %w", err)
-	}
-	a.auth = rest.BasicAuth(a.db, &rest.BasicAuthOptions{Log: a.log})
-	return nil
+	f.origins, err = webserver.TrustOrigins(core.CSRFTrustedOrigins...)
+	check("CSRF_TRUSTED_ORIGINS", err)
+	f.proxies, err = webserver.TrustProxies(core.TrustedProxies...)
+	check("TRUSTED_PROXIES", err)
+	f.hosts, err = webserver.AllowHosts(slices.Concat(core.AllowedHosts, ownHosts(core.Listen, core.ContentOrigin))...)
+	check("ALLOWED_HOSTS", err)
+	return f, faults
 }
 
 // ownHosts returns the hosts by which the settings call this server.
@@ -45,11 +51,11 @@ func ownHosts(listen, origin string) (hosts []string) {
 	return hosts
 }
 
-// front puts around a handler what must see a request first.
-func (a *App) front(h http.Handler) http.Handler {
+// behindFront puts around a handler what must see a request first.
+func (a *App) behindFront(h http.Handler) http.Handler {
 	log := &webserver.AccessLog{Log: a.opts.AccessLog}
 	if log.Log == nil && a.set.Core().AccessLog {
 		log.Log = a.log
 	}
-	return a.proxies.Handler(log.Handler(h))
+	return a.front.proxies.Handler(log.Handler(h))
 }

@@ -19,13 +19,12 @@ import (
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
 	"github.com/pulpgo/pulpcore"
+	"github.com/pulpgo/pulpcore/content"
 	"github.com/pulpgo/pulpcore/examples/fileserver/file"
-	"github.com/pulpgo/pulpcore/hashlib"
 	"github.com/pulpgo/pulpcore/internal/dbtest"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
 	"github.com/pulpgo/pulpcore/pulptest"
-	"github.com/pulpgo/pulpcore/rest"
 	"github.com/pulpgo/pulpcore/settings"
 	"github.com/pulpgo/pulpcore/stages"
 	"github.com/pulpgo/pulpcore/storage"
@@ -38,55 +37,6 @@ func quiet(dir string, more ...settings.Option) (*settings.Set, error) {
 		settings.Value("DEPLOY_ROOT", dir),
 		settings.Value("LOGGING", map[string]any{"root": map[string]any{"level": "ERROR"}}),
 	}, more...)...)
-}
-
-// The faults of the plugins below.
-type (
-	nameless   struct{ models.Remote }
-	unnatural  struct{ models.Content }
-	misspelled struct {
-		models.Content
-		Key string `pulp:"naturel"`
-	}
-	homeless struct{ models.Repository }
-)
-
-func TestOpenReportsEveryFault(t *testing.T) {
-	t.Parallel()
-	clash := tasking.Define[struct{}]("one.task")
-	nothing := func(context.Context, *tasking.Env, struct{}) error { return nil }
-	one := &pulpcore.Plugin{
-		Name: "one", Version: "1",
-		Models: []models.AnyType{
-			models.Define[nameless]("other.remote"),
-			models.Define[unnatural]("one.unnatural"),
-			models.Define[misspelled]("one.misspelled"),
-			models.Define[homeless]("one.homeless", models.Accepts(file.Files)),
-		},
-		Tasks:     []tasking.Binding{clash.Do(nothing)},
-		Checksums: []hashlib.Algorithm{hashlib.MD5},
-	}
-	two := &pulpcore.Plugin{Name: "two", Tasks: []tasking.Binding{clash.Do(nothing)}}
-	three := &pulpcore.Plugin{Name: "three", Version: "(devel)"}
-	set, err := settings.Load(settings.Value("DEPLOY_ROOT", t.TempDir()), settings.Value("PAGE_SIZZE", 5))
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = pulpcore.Open(t.Context(), set, one, two, nil, three)
-	if !errors.Is(err, pulperr.Invalid) {
-		t.Fatalf("Open = %v, want kind Invalid", err)
-	}
-	for _, want := range []string{
-		`does not start with the plugin's name "one"`, `no field is tagged pulp:"natural"`, `unknown word "naturel"`,
-		"which no plugin lists", `plugin "two" has no version`, `task "one.task" is bound by plugin "one" already`,
-		"needs the checksum md5", "PAGE_SIZZE", "plugin 3 is nil",
-		`plugin "two": the name of task "one.task" does not start with "two." or "pulp_two."`,
-		`plugin "three": the version "(devel)" does not begin with a number`,
-	} {
-		if !strings.Contains(err.Error(), want) {
-			t.Errorf("Open does not report %q; it says:\n%v", want, err)
-		}
-	}
 }
 
 func TestTwoServersStartAtOnceOnOneDatabase(t *testing.T) {
@@ -177,9 +127,10 @@ func TestStoreOfTheHost(t *testing.T) {
 	}
 	opts := &pulpcore.Options{Store: store}
 	// This fails late, when everything else is open already.
-	late := &pulpcore.Plugin{Name: "late", Version: "1", API: []rest.Route{{Path: "no slash"}}}
+	nothing := func(*content.App) http.Handler { return nil }
+	late := &pulpcore.Plugin{Name: "late", Version: "1", Content: []content.Route{{Pattern: "/late/", Mount: nothing}}}
 	if _, err := pulpcore.OpenWith(ctx, set, opts, late); err == nil {
-		t.Fatal("OpenWith with a route that cannot be = nil error")
+		t.Fatal("OpenWith with a route without a handler = nil error")
 	}
 	if err := store.Check(ctx); err != nil {
 		t.Errorf("after OpenWith has failed, the host's store fails: %v", err)

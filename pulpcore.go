@@ -59,10 +59,8 @@ type App struct {
 
 	opts Options // for the workers
 
-	origins *webserver.Origins
-	hosts   *webserver.Hosts
-	proxies *webserver.Proxies
-	auth    rest.Authenticator
+	front *front
+	auth  rest.Authenticator
 
 	contentRoutes *http.ServeMux // the patterns of plugins' content routes
 
@@ -101,8 +99,9 @@ type Options struct {
 }
 
 // Open checks the settings and the plugins, connects to database, storage and Redis, and assembles the App. It reports
-// every fault it finds in one error. An empty database gets its schema; one whose schema is older or newer than the
-// plugins' is refused, see [Migrate]. The caller closes the App.
+// all faults of settings and plugins in one error, a line each, before it opens or makes anything. An empty
+// database gets its schema; one whose schema is older or newer than the plugins' is refused, see [Migrate]. The caller
+// closes the App.
 //
 // Errors: Invalid for faults of settings and plugins, Conflict for the schema, Unavailable.
 func Open(ctx context.Context, set *settings.Set, plugins ...*Plugin) (*App, error) {
@@ -114,11 +113,11 @@ func OpenWith(ctx context.Context, set *settings.Set, opts *Options, plugins ...
 	if opts == nil {
 		opts = &Options{}
 	}
-	b, err := check(set, plugins)
+	b, err := check(set, opts, plugins)
 	if err != nil {
 		return nil, err
 	}
-	a := &App{set: b.set, log: opts.Log, versions: b.versions, opts: *opts}
+	a := &App{set: b.set, log: opts.Log, versions: b.versions, front: b.front, opts: *opts}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, a.Close())
@@ -147,7 +146,7 @@ func OpenWith(ctx context.Context, set *settings.Set, opts *Options, plugins ...
 //
 // Errors: Conflict if the schema is newer than the plugins; otherwise as [Open].
 func Migrate(ctx context.Context, set *settings.Set, plugins ...*Plugin) error {
-	b, err := check(set, plugins)
+	b, err := check(set, &Options{IgnoreSubprocess: true}, plugins)
 	if err != nil {
 		return err
 	}
@@ -210,9 +209,7 @@ func (a *App) openParts(ctx context.Context, b *blueprint, opts *Options) error 
 	if err := os.MkdirAll(core.WorkingDirectory, 0o700); err != nil {
 		return fmt.Errorf("pulpcore: WORKING_DIRECTORY: %w: %w", pulperr.Unavailable, err)
 	}
-	if err := a.openFront(); err != nil {
-		return err
-	}
+	a.auth = rest.BasicAuth(a.db, &rest.BasicAuthOptions{Log: a.log})
 	a.downloads = download.NewPool(0)
 	a.closers = append(a.closers, a.downloads.Close)
 	queue, err := tasking.NewQueue(a.db, &tasking.QueueOptions{
@@ -236,7 +233,7 @@ func (a *App) openParts(ctx context.Context, b *blueprint, opts *Options) error 
 	if err != nil {
 		return err
 	}
-	a.api = a.front(a.Limits().Handler(api))
+	a.api = a.behindFront(a.Limits().Handler(api))
 	a.bindings = append(b.tasks, rest.Tasks()...)
 	if _, err := a.Worker(-1); err != nil { // it starts nothing: faults of the tasks show here
 		return err
@@ -254,7 +251,7 @@ func (a *App) API() http.Handler { return a.api }
 // Content returns the content app as a plain handler. Mount it where CONTENT_PATH_PREFIX says, and at the content
 // routes of plugins. In any server it keeps served files from acting on its origin, see [content.App.ServeHTTP], and
 // ends transfers that do not move, see [App.Limits].
-func (a *App) Content() http.Handler { return a.front(a.content) }
+func (a *App) Content() http.Handler { return a.behindFront(a.content) }
 
 // Work executes tasks, slots at a time, until ctx is done; then it lets running ones finish for TASK_GRACE_INTERVAL.
 // With slots 0 the setting WORKERS decides. Once an hour it also removes leftovers of the store and, if the settings
@@ -305,7 +302,7 @@ func (a *App) Queue() *tasking.Queue { return a.queue }
 
 // Origins returns who may make a browser change something, from CSRF_TRUSTED_ORIGINS. API and content app ask it
 // themselves; a host puts its handler around pages of its own that change something.
-func (a *App) Origins() *webserver.Origins { return a.origins }
+func (a *App) Origins() *webserver.Origins { return a.front.origins }
 
 // Auth returns who finds out who sends a request: HTTP basic authentication against the accounts in the database, see
 // [rest.BasicAuth]. The API asks it; a host does so for pages of its own.
@@ -313,18 +310,12 @@ func (a *App) Auth() rest.Authenticator { return a.auth }
 
 // Proxies returns whose word about clients is taken, from TRUSTED_PROXIES. API and content app ask them in any server,
 // and so does all that [App.Serve] serves.
-func (a *App) Proxies() *webserver.Proxies { return a.proxies }
+func (a *App) Proxies() *webserver.Proxies { return a.front.proxies }
 
 // Limits returns how long a client may keep a connection without moving, from HTTP_BODY_TIMEOUT and its kin. API and
 // content app keep them in any server. A host with a server of its own makes that by [webserver.Limits.Server], or sets
 // ReadHeaderTimeout and IdleTimeout and puts [webserver.Limits.Handler] around its other handlers.
-func (a *App) Limits() *webserver.Limits {
-	core := a.set.Core()
-	return &webserver.Limits{
-		HeaderTimeout: core.HTTPHeaderTimeout, BodyTimeout: core.HTTPBodyTimeout,
-		SendTimeout: core.HTTPSendTimeout, IdleTimeout: core.HTTPIdleTimeout,
-	}
-}
+func (a *App) Limits() *webserver.Limits { return limits(a.set.Core()) }
 
 // Settings returns the settings with what the plugins added.
 func (a *App) Settings() *settings.Set { return a.set }

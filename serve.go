@@ -51,12 +51,12 @@ func ServeOn(ctx context.Context, l net.Listener, h http.Handler) error {
 //
 // Errors: Unavailable if the address cannot be listened on.
 func (a *App) Serve(ctx context.Context, addr string, h http.Handler) error {
-	return listenAndServe(ctx, a.Limits(), addr, a.front(h))
+	return listenAndServe(ctx, a.Limits(), addr, a.behindFront(h))
 }
 
 // ServeOn is [App.Serve] on a listener that the caller made, for example on port 0. It closes the listener.
 func (a *App) ServeOn(ctx context.Context, l net.Listener, h http.Handler) error {
-	return serveOn(ctx, a.Limits(), l, a.front(h))
+	return serveOn(ctx, a.Limits(), l, a.behindFront(h))
 }
 
 func listenAndServe(ctx context.Context, limits *webserver.Limits, addr string, h http.Handler) error {

@@ -35,7 +35,8 @@ func withoutEffect(set *settings.Set) []string {
 // checkUnsupported refuses settings that would change what the server means.
 func checkUnsupported(set *settings.Set) error {
 	if set.Core().DomainEnabled {
-		return pulperr.Public(pulperr.Invalid, "DOMAIN_ENABLED: domains beside the default one are not served yet")
+		return pulperr.Public(pulperr.Invalid, "DOMAIN_ENABLED: domains beside the default one are not served yet; "+
+			"set it to false")
 	}
 	return nil
 }
@@ -49,15 +50,14 @@ func enabled(set *settings.Set, plugins []*Plugin) ([]*Plugin, error) {
 	var some []*Plugin
 	left := slices.Clone(names)
 	for _, p := range plugins {
-		if p == nil || slices.Contains(names, p.Name) {
+		if slices.Contains(names, p.Name) {
 			some = append(some, p)
 		}
-		if p != nil {
-			left = slices.DeleteFunc(left, func(n string) bool { return n == p.Name })
-		}
+		left = slices.DeleteFunc(left, func(n string) bool { return n == p.Name })
 	}
 	if len(left) > 0 {
-		return nil, fmt.Errorf("ENABLED_PLUGINS names %q, which this program does not have", left)
+		return nil, fmt.Errorf("ENABLED_PLUGINS names %q, which this program does not have; drop them, "+
+			"or give their plugins to Open", left)
 	}
 	return some, nil
 }

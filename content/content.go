@@ -116,14 +116,14 @@ func New(db *models.DB, store *storage.Store, downloads *download.Pool, opts *Op
 	}
 	var faults []error
 	if db.Domain() == nil {
-		faults = append(faults, errors.New("the database handle is bound to no domain"))
+		faults = append(faults, errors.New("the database handle is bound to no domain; make it with DB.InDomain"))
 	}
-	faults = append(faults, a.opts.fill(), a.opts.Limits.Validate())
+	faults = append(faults, a.opts.fill()...)
 	a.log = a.opts.Log
 	a.gate = newGate(a.opts.MaxFetches, maxGateWait)
 	a.demoted = newDemotions(a.opts.FailureCooldown)
 	a.redirect = (a.opts.RedirectToObjectStorage == nil || *a.opts.RedirectToObjectStorage) && store.CanSign()
-	faults = append(faults, a.mount(a.opts.Routes))
+	faults = append(faults, a.mount(a.opts.Routes)...)
 	a.border = newBorder(&a.opts, http.HandlerFunc(a.serveAll))
 	if err := errors.Join(faults...); err != nil {
 		return nil, fmt.Errorf("content: %w: %w", pulperr.Invalid, err)
@@ -132,14 +132,16 @@ func New(db *models.DB, store *storage.Store, downloads *download.Pool, opts *Op
 }
 
 // fill puts in the defaults and reports what cannot be.
-func (o *Options) fill() error {
-	var faults []error
+func (o *Options) fill() (faults []error) {
 	if o.Prefix == "" {
 		o.Prefix = DefaultPrefix
 	}
 	inner := strings.TrimSuffix(strings.TrimPrefix(o.Prefix, "/"), "/")
-	if o.Prefix != "/" && ("/"+inner+"/" != o.Prefix || !models.ValidPath(inner)) {
-		faults = append(faults, fmt.Errorf("prefix %q is no path with a slash at both ends", o.Prefix))
+	valid := "/"+inner+"/" == o.Prefix && models.ValidPath(inner) && !strings.ContainsAny(inner, "{}")
+	if o.Prefix != "/" && !valid {
+		faults = append(faults, fmt.Errorf("prefix %q is not a canonical path between two slashes; write it as in %q",
+			o.Prefix, DefaultPrefix))
+		o.Prefix = DefaultPrefix // so that the rest can be checked
 	}
 	for _, n := range []struct {
 		name  string
@@ -147,7 +149,7 @@ func (o *Options) fill() error {
 		base  int
 	}{{"page size", &o.PageSize, DefaultPageSize}, {"number of fetches", &o.MaxFetches, DefaultMaxFetches}} {
 		if *n.value < 0 {
-			faults = append(faults, fmt.Errorf("the %s is %d", n.name, *n.value))
+			faults = append(faults, fmt.Errorf("the %s is %d; make it positive, or 0 for %d", n.name, *n.value, n.base))
 		}
 		if *n.value <= 0 {
 			*n.value = n.base
@@ -167,10 +169,14 @@ func (o *Options) fill() error {
 	}
 	for ext := range o.ContentTypes {
 		if !strings.HasPrefix(ext, ".") || strings.ToLower(ext) != ext {
-			faults = append(faults, fmt.Errorf("content type of %q: an extension begins with a dot, in lower case", ext))
+			faults = append(faults, fmt.Errorf("content type of %q: an extension begins with a dot and is in lower case; "+
+				"write %q", ext, "."+strings.ToLower(strings.TrimPrefix(ext, "."))))
 		}
 	}
-	return errors.Join(faults...)
+	if err := o.Limits.Validate(); err != nil {
+		faults = append(faults, err)
+	}
+	return faults
 }
 
 // DB returns the database handle, for handlers of plugins.

@@ -1,6 +1,7 @@
 package content_test
 
 import (
+	"context"
 	"net/http"
 	"strings"
 	"testing"
@@ -340,7 +341,7 @@ func TestNewFaults(t *testing.T) {
 		{"in its place for GET", []content.Route{{Pattern: "GET /pulp/content/{p...}", Handler: ok}}, "hides the content app"},
 		{"across the app", []content.Route{{Pattern: "/pulp/{x}/y", Handler: ok}}, "conflicts"},
 		{"no pattern", []content.Route{{Pattern: "{", Handler: ok}}, "route"},
-		{"no handler", []content.Route{{Pattern: "/a"}}, "either a handler or a mount"},
+		{"no handler", []content.Route{{Pattern: "/a"}}, "either a Handler or a Mount"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -352,6 +353,67 @@ func TestNewFaults(t *testing.T) {
 				t.Errorf("New = %v, want %q in it", err, tt.want)
 			}
 		})
+	}
+}
+
+// The types of a plugin whose hooks are wrong.
+type (
+	noGuard    struct{ models.ContentGuard }
+	wrongGuard struct{ models.ContentGuard }
+	wrongHooks struct{ models.Distribution }
+)
+
+func (*wrongGuard) Permit(*http.Request) error                     { return nil }
+func (*wrongHooks) ContentHandler(string) (http.Handler, error)    { return nil, nil }
+func (*wrongHooks) ListDirectory(context.Context, string) []string { return nil }
+func (*wrongHooks) ContentHeaders(context.Context) http.Header     { return nil }
+func (*wrongHooks) NeedsPublication(context.Context) (bool, error) { return true, nil }
+
+func TestCheckReportsAllFaultsByPlugin(t *testing.T) {
+	t.Parallel()
+	registry, faults := models.Check(models.Set{Plugin: "odd", Types: []models.AnyType{
+		models.Define[noGuard]("odd.none"), models.Define[wrongGuard]("odd.wrong"), models.Define[wrongHooks]("odd.hooks"),
+		nil,
+	}}, models.Set{Plugin: "test", Types: []models.AnyType{owns, stricts, guards}})
+	if len(faults) != 1 {
+		t.Fatalf("models.Check = %v, want the nil type", faults)
+	}
+	ok := http.NotFoundHandler()
+	never := func(*content.App) http.Handler { t.Error("Check called Mount"); return nil }
+	var got []string
+	for _, err := range content.Check(registry, &content.Options{PageSize: -1, Prefix: "/{x}/"},
+		content.Part{Plugin: "odd", Routes: []content.Route{
+			{Pattern: "/a"}, {Pattern: "GET /pulp/content/{p...}", Handler: ok}, {Pattern: "/b", Mount: never},
+		}},
+		content.Part{Plugin: "other", Routes: []content.Route{{Pattern: "/b", Handler: ok}, {Pattern: "/", Handler: ok}}},
+	) {
+		got = append(got, err.Error())
+	}
+	const instead = "; give it that signature or another name"
+	want := []string{
+		`prefix "/{x}/" is not a canonical path between two slashes; write it as in "/pulp/content/"`,
+		`the page size is -1; make it positive, or 0 for 1000`,
+		`plugin "odd": content route "/a": give it either a Handler or a Mount`,
+		`plugin "odd": content route "GET /pulp/content/{p...}" hides the content app below /pulp/content/; ` +
+			`choose a narrower pattern`,
+		`plugin "other": content route "/b": pattern "/b" conflicts with pattern "/b": ` +
+			`/b matches the same requests as /b; choose another pattern`,
+		`plugin "other": content route "/" conflicts with the content app; choose another pattern`,
+		`plugin "odd": type "odd.none": content_test.noGuard has no method Permit, so everybody would be refused; ` +
+			`add Permit(context.Context, *http.Request) error, see content.Guard`,
+		`plugin "odd": type "odd.wrong": method Permit(*http.Request) error is never called, because a content.Guard has ` +
+			`Permit(context.Context, *http.Request) error` + instead,
+		`plugin "odd": type "odd.hooks": method ContentHandler(string) (http.Handler, error) is never called, because a ` +
+			`content.Handler has ContentHandler(context.Context, *content.App, string) (http.Handler, error)` + instead,
+		`plugin "odd": type "odd.hooks": method ListDirectory(context.Context, string) []string is never called, because a ` +
+			`content.Lister has ListDirectory(context.Context, *content.App, string) ([]string, error)` + instead,
+		`plugin "odd": type "odd.hooks": method ContentHeaders(context.Context) http.Header is never called, because a ` +
+			`content.HeaderSetter has ContentHeaders(string) http.Header` + instead,
+		`plugin "odd": type "odd.hooks": method NeedsPublication(context.Context) (bool, error) is never called, because a ` +
+			`content.PublicationServer has NeedsPublication() bool` + instead,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("Check (-want +got):\n%s", diff)
 	}
 }
 

@@ -1,12 +1,12 @@
 package content
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 	"path"
 	"regexp"
+	"strings"
 )
 
 // Route is a route of a plugin, beside or below the content app's own. It wins over the base paths of distributions.
@@ -20,38 +20,60 @@ type Route struct {
 }
 
 // mount makes the mux of the plugins' routes. Routes that clash with each other or hide the app's own are faults.
-func (a *App) mount(routes []Route) error {
+func (a *App) mount(routes []Route) (faults []error) {
 	if len(routes) == 0 {
 		return nil
 	}
-	mux := http.NewServeMux()
-	core := http.HandlerFunc(a.serveCore)
-	faults := []error{handle(mux, a.opts.Prefix, core)}
-	if a.opts.Prefix != "/" {
-		faults = append(faults, handle(mux, "/", core)) // which says that it is not found
-	}
+	m := newRouteMux(a.opts.Prefix, http.HandlerFunc(a.serveCore))
 	for _, route := range routes {
 		h := route.Handler
-		if (h == nil) == (route.Mount == nil) {
-			faults = append(faults, fmt.Errorf("route %q: give either a handler or a mount", route.Pattern))
-			continue
-		}
-		if h == nil {
+		if h == nil && route.Mount != nil {
 			h = route.Mount(a)
 		}
-		faults = append(faults, handle(mux, route.Pattern, h))
+		if err := m.add(route, h); err != nil {
+			faults = append(faults, err)
+		}
+	}
+	a.mux = m.mux
+	return faults
+}
+
+// routeMux takes the routes of plugins beside the content app's own.
+type routeMux struct {
+	mux    *http.ServeMux
+	prefix string
+}
+
+func newRouteMux(prefix string, core http.Handler) *routeMux {
+	m := &routeMux{http.NewServeMux(), prefix}
+	m.mux.Handle(prefix, core)
+	if prefix != "/" {
+		m.mux.Handle("/", core) // which says that it is not found
+	}
+	return m
+}
+
+// add registers a route with its handler, unless it cannot be.
+func (m *routeMux) add(route Route, h http.Handler) error {
+	if (route.Handler == nil) == (route.Mount == nil) {
+		return fmt.Errorf("content route %q: give it either a Handler or a Mount", route.Pattern)
+	}
+	if route.Pattern == m.prefix || route.Pattern == "/" {
+		return fmt.Errorf("content route %q conflicts with the content app; choose another pattern", route.Pattern)
+	}
+	if err := handle(m.mux, route.Pattern, h); err != nil {
+		return err
 	}
 	// A pattern that differs by its method alone is no conflict for the mux.
-	for _, p := range []string{a.opts.Prefix, a.opts.Prefix + "any/path/at/all"} {
+	for _, p := range []string{m.prefix, m.prefix + "any/path/at/all"} {
 		for _, method := range []string{http.MethodGet, http.MethodHead} {
 			r := &http.Request{Method: method, URL: &url.URL{Path: p}}
-			if _, pattern := mux.Handler(r); pattern != a.opts.Prefix {
-				faults = append(faults, fmt.Errorf("route %q hides the content app", pattern))
+			if _, pattern := m.mux.Handler(r); pattern == route.Pattern {
+				return fmt.Errorf("content route %q hides the content app below %s; choose a narrower pattern", pattern, m.prefix)
 			}
 		}
 	}
-	a.mux = mux
-	return errors.Join(faults...)
+	return nil
 }
 
 // registered is where the mux says in which file, this one, a pattern was registered.
@@ -61,7 +83,9 @@ const registered = ` \(registered at [^)]*\)`
 func handle(mux *http.ServeMux, pattern string, h http.Handler) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("route %q: %s", pattern, regexp.MustCompile(registered).ReplaceAllString(fmt.Sprint(p), ""))
+			text := regexp.MustCompile(registered).ReplaceAllString(fmt.Sprint(p), "")
+			text = strings.NewReplacer(":\n", ": ", "\n", " ").Replace(text)
+			err = fmt.Errorf("content route %q: %s; choose another pattern", pattern, text)
 		}
 	}()
 	mux.Handle(pattern, h)

@@ -30,7 +30,7 @@ func (s *schema) checkStrings(row Row) error {
 			return pulperr.Field(f.JSON, "The text is not valid UTF-8.")
 		case f.Len > 0 && len(text) != f.Len:
 			return pulperr.Field(f.JSON, "Ensure this field has exactly %d characters.", f.Len)
-		case (f.Natural || f.Repo) && len(text) > maxKey:
+		case (f.Natural || f.Repo || f.Indexes != nil) && len(text) > maxKey:
 			return pulperr.Field(f.JSON, "Ensure this field has no more than %d characters.", maxKey)
 		case f.Column == "name" && utf8.RuneCountInString(text) > maxName:
 			return pulperr.Field(f.JSON, "Ensure this field has no more than %d characters.", maxName)

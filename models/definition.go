@@ -66,11 +66,13 @@ func Define[T any, P Entity[T]](name string, opts ...Option) *Type[T] {
 func Accepts(types ...AnyType) Option {
 	return func(d *definition) {
 		if d.master != RepositoryMaster {
-			d.fallible = append(d.fallible, "Accepts is for repositories")
+			d.fallible = append(d.fallible, "Accepts is for repositories; drop it from models.Define")
+			return
 		}
 		for _, t := range types {
 			if t.Master() != ContentMaster {
-				d.fallible = append(d.fallible, "Accepts: "+t.Name()+" is no content type")
+				d.fallible = append(d.fallible, "Accepts: "+t.Name()+" is no content type; leave it out")
+				continue
 			}
 			d.accepts = append(d.accepts, t.definition())
 		}
@@ -81,11 +83,13 @@ func Accepts(types ...AnyType) Option {
 func SyncsFrom(types ...AnyType) Option {
 	return func(d *definition) {
 		if d.master != RepositoryMaster {
-			d.fallible = append(d.fallible, "SyncsFrom is for repositories")
+			d.fallible = append(d.fallible, "SyncsFrom is for repositories; drop it from models.Define")
+			return
 		}
 		for _, t := range types {
 			if t.Master() != RemoteMaster {
-				d.fallible = append(d.fallible, "SyncsFrom: "+t.Name()+" is no remote type")
+				d.fallible = append(d.fallible, "SyncsFrom: "+t.Name()+" is no remote type; leave it out")
+				continue
 			}
 			d.remotes = append(d.remotes, t.definition())
 		}
@@ -99,7 +103,7 @@ func SyncsFrom(types ...AnyType) Option {
 func Replaceable() Option {
 	return func(d *definition) {
 		if d.master != ContentMaster {
-			d.fallible = append(d.fallible, "Replaceable is for content")
+			d.fallible = append(d.fallible, "Replaceable is for content; drop it from models.Define")
 		}
 		d.replace = true
 	}

@@ -1,98 +1,220 @@
 package models
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/google/uuid"
 )
 
+// column is a column of a type's own table. Word is its type in a migration: SQL or a word of the template.
+type column struct {
+	name, word string
+	notNull    bool
+}
+
+// index is an index of a type's own table.
+type index struct {
+	name    string
+	columns []string
+	unique  bool
+}
+
 // derive returns the one migration of a plugin that wrote none: the tables of its types' own columns.
-func (r *Registry) derive(s Set, words map[string]any) []migration {
-	m := migration{plugin: s.Plugin, id: "0001_initial"}
+func (r *Registry) derive(s Set, words map[string]any) ([]migration, []error) {
+	var up, down []string
 	for _, t := range s.Types {
 		sc := r.byDef[t.definition()]
 		if sc.detail == "" {
 			continue
 		}
-		m.up += sc.createTable(words) + "\n--;;\n" + sc.createRepoIndex()
-		m.down = "DROP TABLE " + sc.detail + "\n--;;\n" + m.down
+		up = append(up, sc.create()...)
+		down = append(down, "DROP TABLE "+sc.detail)
 	}
-	if m.up == "" {
-		return nil
+	if up == nil {
+		return nil, nil
 	}
-	return []migration{m}
+	slices.Reverse(down)
+	m := migration{id: "0001_initial"}
+	var err error
+	if m.up, err = render(strings.Join(up, separator), words); err == nil {
+		m.down, err = render(strings.Join(down, separator), words)
+	}
+	if err != nil {
+		return nil, []error{err}
+	}
+	return []migration{m}, nil
 }
 
-// createTable returns the statement that makes the type's detail table. A plugin that outgrows derived tables starts
-// its own migrations with this text.
-func (s *schema) createTable(words map[string]any) string {
+// create returns the statements that make the type's own table, as a migration has them. Rows of a type that had no
+// column of its own before get the zero values.
+func (s *schema) create() []string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "CREATE TABLE %s (\n"+
-		"  pulp_id %s PRIMARY KEY REFERENCES %s ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED,\n"+
-		"  pulp_domain_id %s NOT NULL", s.detail, words["uuid"], s.master.Table(), words["uuid"])
-	var unique []string
-	for _, f := range s.fields {
-		if !f.Own {
-			continue
-		}
-		fmt.Fprintf(&b, ",\n  %q %s", f.Column, sqlType(f.Go, words))
-		if f.Natural {
-			unique = append(unique, fmt.Sprintf("%q", f.Column))
-		}
-	}
-	if unique != nil {
-		fmt.Fprintf(&b, ",\n  UNIQUE (pulp_domain_id, %s)", strings.Join(unique, ", "))
+		"  pulp_id {{.uuid}} PRIMARY KEY REFERENCES %s ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED,\n"+
+		"  pulp_domain_id {{.uuid}} NOT NULL", s.detail, s.master.Table())
+	for _, c := range s.columns() {
+		b.WriteString(",\n  " + c.sql())
 	}
 	b.WriteString("\n)")
-	return b.String()
+	statements := []string{b.String()}
+	if s.master != ContentMaster {
+		statements = append(statements, s.fill())
+	}
+	for _, i := range s.indexes() {
+		statements = append(statements, i.create(s.detail))
+	}
+	return statements
 }
 
-// createRepoIndex returns the statement that makes the index for what [RemoveDuplicates] asks: who else claims this
-// place? If the natural key begins with the same columns, its index answers that already.
-func (s *schema) createRepoIndex() string {
-	var columns []string
-	covered := len(s.repo) <= len(s.natural)
-	for i, f := range s.repo {
-		columns = append(columns, fmt.Sprintf("%q", f.Column))
-		covered = covered && f.Column == s.natural[i].Column
+// fill returns the statement that gives rows of the master, from the time when the type had no column, a row in the
+// type's table.
+func (s *schema) fill() string {
+	names, values := "pulp_id, pulp_domain_id", "pulp_id, pulp_domain_id"
+	for _, c := range s.columns() {
+		if c.notNull {
+			names += fmt.Sprintf(", %q", c.name)
+			values += ", " + c.zero()
+		}
 	}
-	if columns == nil || covered {
-		return ""
-	}
-	return fmt.Sprintf("CREATE INDEX %s_place ON %s (pulp_domain_id, %s)\n--;;\n",
-		s.detail, s.detail, strings.Join(columns, ", "))
+	return fmt.Sprintf("INSERT INTO %s (%s)\n  SELECT %s FROM %s WHERE pulp_type = '%s'",
+		s.detail, names, values, s.master.Table(), s.name)
 }
 
-// sqlType returns a column type with its nullability: pointers and secrets may be NULL.
-func sqlType(t reflect.Type, words map[string]any) string {
-	null := " NOT NULL"
+// columns returns the type's own columns, without the two shared keys.
+func (s *schema) columns() []column {
+	var list []column
+	for _, f := range s.fields {
+		if f.Own {
+			list = append(list, columnOf(f))
+		}
+	}
+	return list
+}
+
+func columnOf(f Field) column {
+	c := column{name: f.Column, notNull: true}
+	t := f.Go
 	if t.Kind() == reflect.Pointer {
-		t, null = t.Elem(), ""
+		t, c.notNull = t.Elem(), false
 	}
 	switch t {
-	case reflect.TypeFor[EncryptedText]():
-		return words["bytes"].(string)
+	case reflect.TypeFor[EncryptedText](), reflect.TypeFor[[]byte]():
+		c.word, c.notNull = "{{.bytes}}", false
+		return c
 	case reflect.TypeFor[uuid.UUID]():
-		return words["uuid"].(string) + null
+		c.word = "{{.uuid}}"
+		return c
 	case reflect.TypeFor[time.Time]():
-		return words["time"].(string) + null
-	case reflect.TypeFor[[]byte]():
-		return words["bytes"].(string)
+		c.word = "{{.time}}"
+		return c
 	}
 	switch t.Kind() {
 	case reflect.String:
-		return "TEXT" + null
+		c.word = "TEXT"
 	case reflect.Bool:
-		return "BOOLEAN" + null
+		c.word = "BOOLEAN"
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
 		reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
-		return "BIGINT" + null
+		c.word = "BIGINT"
 	case reflect.Float32, reflect.Float64:
-		return "DOUBLE PRECISION" + null
+		c.word = "DOUBLE PRECISION"
 	default:
-		return words["json"].(string) // NULL for a nil map or slice
+		c.word, c.notNull = "{{.json}}", false // NULL for a nil map or slice
 	}
+	return c
+}
+
+// in returns the column's type in a dialect, whose words are given.
+func (c column) in(words map[string]any) string {
+	if name, ok := strings.CutPrefix(c.word, "{{."); ok {
+		return fmt.Sprint(words[strings.TrimSuffix(name, "}}")])
+	}
+	return c.word
+}
+
+// sql returns the column as in CREATE TABLE.
+func (c column) sql() string {
+	text := fmt.Sprintf("%q %s", c.name, c.word)
+	if c.notNull {
+		text += " NOT NULL"
+	}
+	return text
+}
+
+// zero returns Go's zero value of the column as a literal.
+func (c column) zero() string {
+	switch c.word {
+	case "BOOLEAN":
+		return "FALSE"
+	case "BIGINT", "DOUBLE PRECISION":
+		return "0"
+	case "{{.uuid}}":
+		return "'" + uuid.Nil.String() + "'"
+	case "{{.time}}":
+		return "'0001-01-01 00:00:00+00:00'"
+	}
+	return "''"
+}
+
+// indexes returns the type's natural key, the index for what [RemoveDuplicates] asks (who else claims this place?)
+// unless the index of the natural key answers that, and those that tags name.
+func (s *schema) indexes() []index {
+	var list []index
+	if s.natural != nil {
+		list = append(list, index{s.detail + "_key", s.uniqueKey(), true})
+	}
+	if place := s.placeIndex(); place != nil {
+		list = append(list, index{s.detail + "_place", place, false})
+	}
+	for _, n := range s.named {
+		i := index{name: s.detail + "_" + n.name + "_idx"}
+		for _, f := range n.fields {
+			i.columns = append(i.columns, f.Column)
+		}
+		list = append(list, i)
+	}
+	for i := range list {
+		list[i].name = shorten(list[i].name)
+	}
+	return list
+}
+
+func (s *schema) placeIndex() []string {
+	covered := len(s.repo) <= len(s.natural)
+	columns := []string{"pulp_domain_id"}
+	for i, f := range s.repo {
+		columns = append(columns, f.Column)
+		covered = covered && f.Column == s.natural[i].Column
+	}
+	if covered {
+		return nil
+	}
+	return columns
+}
+
+// shorten keeps a name within what Postgres takes, and apart from others that begin in the same way.
+func shorten(name string) string {
+	if len(name) <= maxIdentifier {
+		return name
+	}
+	sum := sha256.Sum256([]byte(name))
+	return name[:maxIdentifier-9] + "_" + hex.EncodeToString(sum[:4])
+}
+
+func (i index) create(table string) string {
+	kind := "INDEX"
+	if i.unique {
+		kind = "UNIQUE INDEX"
+	}
+	quoted := make([]string, len(i.columns))
+	for n, c := range i.columns {
+		quoted[n] = fmt.Sprintf("%q", c)
+	}
+	return fmt.Sprintf("CREATE %s %s ON %s (%s)", kind, i.name, table, strings.Join(quoted, ", "))
 }

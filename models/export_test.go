@@ -2,6 +2,7 @@ package models
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"reflect"
 	"slices"
@@ -81,8 +82,7 @@ func DeadMemberships(ctx context.Context, db *DB, repositoryID uuid.UUID) (int64
 // ReadTag reads a pulp tag of a string field.
 func ReadTag(tag string) (Field, error) {
 	f := Field{Column: "text", Own: true, Go: reflect.TypeFor[string]()}
-	err := f.readTag(tag)
-	return f, err
+	return f, errors.Join(append(f.readTag(tag), f.check()...)...)
 }
 
 // ContentStatements returns what a content request asks, by name: the source of a repository, and a file of a version.
@@ -90,3 +90,9 @@ func ReadTag(tag string) (Field, error) {
 func ContentStatements(db *DB) (source, file string) {
 	return sourceBy("repository_id", "repository_id"), versionFile(db.conn.Kind, "")
 }
+
+// The layout of migrations.
+var (
+	NormalForm = normalForm
+	Statements = statements
+)

@@ -13,8 +13,8 @@ import (
 )
 
 // maxKeySum is how many bytes the natural key of a unit takes at most, and likewise what identifies its place in a
-// repository version: each text by its length, every other column as 16 bytes. An index of Postgres holds 2,704 bytes
-// with the domain and its own overhead, and SQLite shall take no key that Postgres does not.
+// repository version and what a named index holds: each text by its length, every other column as 16 bytes. An index of
+// Postgres holds 2,704 bytes with the domain and its own overhead, and SQLite shall take no key that Postgres does not.
 const maxKeySum = 2500
 
 // checkKeyType refuses columns that come back from the database with another value than was written, or whose values
@@ -30,19 +30,23 @@ func (f *Field) checkKeyType() error {
 		reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
 		return nil
 	case reflect.Pointer:
-		return fmt.Errorf("field %s: a natural key field cannot be a pointer", f.Column)
+		return fmt.Errorf("a natural key field cannot be a pointer; make it a %s", t.Elem())
 	default:
 		if t == reflect.TypeFor[uuid.UUID]() {
 			return nil
 		}
 	}
-	return fmt.Errorf("field %s: a key field cannot be a %s, only a string, an integer, a bool or a uuid.UUID; "+
-		"write times and fractions as text of one form", f.Column, t)
+	return fmt.Errorf("a key field cannot be a %s, only a string, an integer, a bool or a uuid.UUID; "+
+		"write times and fractions as text of one form", t)
 }
 
 // checkKeys makes sure that an index can hold the unit's keys.
 func (s *schema) checkKeys(v reflect.Value) error {
-	for _, key := range [][]Field{s.natural, s.repo} {
+	keys := [][]Field{s.natural, s.repo}
+	for _, n := range s.named {
+		keys = append(keys, n.fields)
+	}
+	for _, key := range keys {
 		sum := 0
 		names := make([]string, 0, len(key))
 		for _, f := range key {

@@ -5,8 +5,10 @@ import (
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -49,7 +51,8 @@ var migrationFile = regexp.MustCompile(`^([0-9]{4}_[a-z0-9_]+)\.(up|down)\.sql$`
 //
 // A migration is a pair of files, 0002_colour.up.sql and 0002_colour.down.sql: text templates over the dialect's words
 // ({{.uuid}}, {{.json}}, {{.time}}, {{.bytes}}, {{if .postgres}}, {{if .sqlite}}) whose statements are separated by
-// lines that read "--;;".
+// lines that read "--;;". [NextMigration] writes most of them. A migration that was applied must not change, except in
+// comments, blanks and the letter case of SQL.
 //
 // Errors: Conflict if the database is newer than the code or an applied migration has been changed since.
 func (db *DB) Migrate(ctx context.Context) error {
@@ -194,10 +197,7 @@ func (db *DB) apply(ctx context.Context, m migration) error {
 }
 
 func (db *DB) execAll(ctx context.Context, script string) error {
-	for _, stmt := range strings.Split(script, "--;;\n") {
-		if strings.TrimSpace(stmt) == "" {
-			continue
-		}
+	for _, stmt := range statements(script) {
 		// Without arguments bun leaves question marks alone.
 		if _, err := db.q.NewRaw(stmt).Exec(ctx); err != nil {
 			return err
@@ -213,8 +213,13 @@ func (db *DB) ensureDefaultDomain(ctx context.Context) error {
 	return rowError(err, "domain", DefaultDomain)
 }
 
+// checksum is over the normal form, so the text may be laid out anew, by hand or by a newer generator.
 func (m migration) checksum() string {
-	sum := sha256.Sum256([]byte(m.up))
+	var normal []string
+	for _, stmt := range statements(m.up) {
+		normal = append(normal, normalForm(stmt))
+	}
+	sum := sha256.Sum256([]byte(strings.Join(normal, "\n")))
 	return hex.EncodeToString(sum[:8])
 }
 
@@ -224,66 +229,77 @@ func (r *Registry) migrations(words map[string]any) ([]migration, error) {
 	if err != nil {
 		return nil, fmt.Errorf("models: %w", err)
 	}
-	plan, err := readMigrations("core", sub, words)
-	if err != nil {
-		return nil, err
-	}
-	for _, s := range r.sets {
-		if s.Migrations == nil {
-			plan = append(plan, r.derive(s, words)...)
-			continue
+	var plan []migration
+	for _, s := range append([]Set{{Plugin: "core", Migrations: sub}}, r.sets...) {
+		steps, faults := r.steps(s, words)
+		if err := errors.Join(faults...); err != nil {
+			return nil, fmt.Errorf("models: plugin %q: %w: %w", s.Plugin, pulperr.Invalid, err)
 		}
-		own, err := readMigrations(s.Plugin, s.Migrations, words)
-		if err != nil {
-			return nil, err
+		for _, m := range steps {
+			m.plugin = s.Plugin
+			plan = append(plan, m)
 		}
-		plan = append(plan, own...)
 	}
 	return plan, nil
 }
 
-func readMigrations(plugin string, fsys fs.FS, words map[string]any) ([]migration, error) {
+func (r *Registry) steps(s Set, words map[string]any) ([]migration, []error) {
+	if s.Migrations == nil {
+		return r.derive(s, words)
+	}
+	return readMigrations(s.Migrations, words)
+}
+
+// readMigrations returns the steps of one plugin, by number, and all that is wrong with its files.
+func readMigrations(fsys fs.FS, words map[string]any) ([]migration, []error) {
 	names, err := fs.Glob(fsys, "*.sql")
 	if err != nil {
-		return nil, fmt.Errorf("models: migrations of %s: %w", plugin, err)
+		return nil, []error{fmt.Errorf("migrations: %w", err)}
 	}
+	if len(names) == 0 {
+		return nil, []error{errors.New("migrations: there is no *.sql file at the top of the file system; " +
+			"take the folder out of an embed.FS with fs.Sub")}
+	}
+	var faults []error
 	byID := map[string]*migration{}
-	var ids []string
 	for _, name := range names {
 		parts := migrationFile.FindStringSubmatch(name)
 		if parts == nil {
-			return nil, fmt.Errorf("models: migrations of %s: %q is not named NNNN_name.up.sql or .down.sql: %w",
-				plugin, name, pulperr.Invalid)
+			faults = append(faults, fmt.Errorf("migration %q: the file is not named NNNN_name.up.sql or NNNN_name.down.sql; "+
+				"rename it, as in 0002_colour.up.sql", name))
+			continue
+		}
+		id, up := parts[1], parts[2] == "up"
+		if byID[id] == nil {
+			byID[id] = &migration{id: id}
+		}
+		script := &byID[id].down
+		if up {
+			script = &byID[id].up
 		}
 		text, err := fs.ReadFile(fsys, name)
+		if err == nil {
+			*script, err = render(strings.ReplaceAll(string(text), "\r\n", "\n"), words)
+		}
 		if err != nil {
-			return nil, fmt.Errorf("models: migrations of %s: %w", plugin, err)
-		}
-		script, err := render(string(text), words)
-		if err != nil {
-			return nil, fmt.Errorf("models: migration %s of %s: %w: %w", name, plugin, pulperr.Invalid, err)
-		}
-		m := byID[parts[1]]
-		if m == nil {
-			m = &migration{plugin: plugin, id: parts[1]}
-			byID[parts[1]] = m
-			ids = append(ids, parts[1])
-		}
-		if parts[2] == "up" {
-			m.up = script
-		} else {
-			m.down = script
+			faults = append(faults, fmt.Errorf("migration %q: %w; mend the file", name, err))
+			*script = " " // it is there
 		}
 	}
-	slices.Sort(ids)
-	var plan []migration
-	for _, id := range ids {
-		if m := byID[id]; m.up == "" || m.down == "" {
-			return nil, fmt.Errorf("models: migration %s of %s lacks its up or its down file: %w", id, plugin, pulperr.Invalid)
+	plan := make([]migration, 0, len(byID))
+	for i, id := range slices.Sorted(maps.Keys(byID)) {
+		m := byID[id]
+		if m.up == "" || m.down == "" {
+			faults = append(faults, fmt.Errorf("migration %s lacks its up or its down file, or that is empty; "+
+				"add %[1]s.up.sql and %[1]s.down.sql", id))
 		}
-		plan = append(plan, *byID[id])
+		if want := fmt.Sprintf("%04d", i+1); want != id[:4] {
+			faults = append(faults, fmt.Errorf("migration %s is number %d in their order; number the files from 0001 without "+
+				"gaps, this one %s%s", id, i+1, want, id[4:]))
+		}
+		plan = append(plan, *m)
 	}
-	return plan, nil
+	return plan, faults
 }
 
 func render(text string, words map[string]any) (string, error) {

@@ -73,19 +73,19 @@ func TestNewRegistryReportsEveryFault(t *testing.T) {
 	}
 	for _, want := range []string{
 		`type "bad.no_key": no field is tagged pulp:"natural"`,
-		`type "bad.word": field text: pulp tag: unknown word "unique"`,
-		`type "bad.len": field text: pulp tag: len="no" is not a positive number`,
-		`type "bad.pointer": field text: a natural key field cannot be a pointer`,
-		`type "bad.hiding": field name hides the master's column`,
-		`type "bad.again": models_test.twice is defined twice`,
+		`type "bad.word": field Text: pulp tag: unknown word "unique"`,
+		`type "bad.len": field Text: pulp tag: len="no" is not a positive number`,
+		`type "bad.pointer": field Text: a natural key field cannot be a pointer`,
+		`type "bad.hiding": field Name: it hides the master's column`,
+		`type "bad.again": models_test.twice is defined as type "bad.twice" too`,
 		`type "bad.twi_ce": its PRNs would be those of type "bad.twice"`,
 		`type "Bad.Name": the name is not of the form plugin.type`,
 		`type "bad.repo": Accepts: test.test is no content type`,
 		`type "bad.repo": SyncsFrom: stray.note is no remote type`,
 		`type "bad.guard": Accepts is for repositories`,
 		`type "bad_x.content": its table bad_x_content_content is that of type "bad.x_content"`,
-		`type "other.a": the name does not start with the plugin's name "bad_x"`,
-		`plugin "bad" is given twice`,
+		`type "other.a": the name does not start with the plugin's name; change it in models.Define to "bad_x.…"`,
+		`plugin "bad": it is given twice`,
 		`plugin "core": the name is not usable`,
 	} {
 		if !strings.Contains(err.Error(), want) {
@@ -234,7 +234,10 @@ func TestMigrateFails(t *testing.T) {
 				}
 				r, err := models.NewRegistry(models.Set{Plugin: "x", Migrations: fsys})
 				if err != nil {
-					t.Fatal(err)
+					if !strings.Contains(err.Error(), test.want) {
+						t.Errorf("NewRegistry = %v, want %q", err, test.want)
+					}
+					return
 				}
 				db, err := models.OpenDB(t.Context(), url, &models.DBOptions{Registry: r})
 				if err != nil {

@@ -234,7 +234,7 @@ func (db *DB) findContentIDs(ctx context.Context, s *schema, units []AnyContent)
 	var q strings.Builder
 	q.WriteString("SELECT COALESCE((SELECT d.pulp_id FROM ? AS d WHERE d.pulp_domain_id = ?")
 	for i, f := range s.natural {
-		types[i] = strings.TrimSuffix(sqlType(f.Go, words), " NOT NULL")
+		types[i] = columnOf(f).in(words)
 		fmt.Fprintf(&q, " AND d.? = k.column%d", i+1)
 		args = append(args, bun.Ident(f.Column))
 	}

@@ -140,9 +140,9 @@ func TestKeyTypes(t *testing.T) {
 		t.Fatalf("NewRegistry = %v, want Invalid", err)
 	}
 	for _, want := range []string{
-		"field at: a key field cannot be a time.Time", "field ratio: a key field cannot be a float64",
-		"field list: a key field cannot be a []string", "field raw: a key field cannot be a []uint8",
-		`type "bad.place": field at: a key field cannot be a time.Time`,
+		"field At: a key field cannot be a time.Time", "field Ratio: a key field cannot be a float64",
+		"field List: a key field cannot be a []string", "field Raw: a key field cannot be a []uint8",
+		`type "bad.place": field At: a key field cannot be a time.Time`,
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("the error does not say: %s\n%v", want, err)

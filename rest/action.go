@@ -1,10 +1,12 @@
 package rest
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/pulpgo/pulpcore/models"
@@ -80,8 +82,9 @@ func Post[T, I, O any](name string, fn func(ctx context.Context, r *Request[T], 
 		act := &action{name: name, outType: reflect.TypeFor[O](), summary: camel(name) + " a " + v.class}
 		plugin, _, _ := cutType(v.typ.Name())
 		act.input = &inputShape{model: plugin + "." + v.class + camel(name)}
-		var err error
-		if act.input.fields, err = structFields(reflect.TypeFor[I]()); err != nil {
+		var faults []error
+		act.input.fields, faults = structFields(reflect.TypeFor[I]())
+		for _, err := range faults {
 			act.faults = append(act.faults, fmt.Errorf("viewset %s: action %s: %w", v.path, name, err))
 		}
 		act.async = act.outType == reflect.TypeFor[Accepted]()
@@ -132,29 +135,36 @@ func (c *call) decodeInput(ctx context.Context, fields []*field, in any) error {
 }
 
 // structFields describes the fields of a plain struct.
-func structFields(t reflect.Type) ([]*field, error) {
+func structFields(t reflect.Type) (list []*field, faults []error) {
 	if t.Kind() != reflect.Struct {
-		return nil, fmt.Errorf("%s is no struct", t)
+		return nil, []error{fmt.Errorf("its input %s is no struct; declare one with a field for each member of the body", t)}
 	}
-	var list []*field
 	for i := range t.NumField() {
 		sf := t.Field(i)
 		name, _, _ := strings.Cut(sf.Tag.Get("json"), ",")
-		if name == "-" || !sf.IsExported() {
+		switch {
+		case sf.Anonymous:
+			faults = append(faults, fmt.Errorf("field %s: it is embedded, and its members would not be read; write them into %s",
+				sf.Name, t))
+			continue
+		case !sf.IsExported() && sf.Tag != "":
+			faults = append(faults, fmt.Errorf("field %s: it has a tag and is not exported, so it would not be read; begin its "+
+				"name with a capital", sf.Name))
+			continue
+		case name == "-" || !sf.IsExported():
 			continue
 		}
-		if name == "" {
-			name = snake(sf.Name)
-		}
+		name = cmp.Or(name, snake(sf.Name))
 		f := &field{name: name, column: name, doc: sf.Tag.Get("doc"), goType: sf.Type, index: sf.Index, own: true}
 		f.setForm()
-		if err := f.readTag(sf.Tag.Get("rest")); err != nil {
-			return nil, fmt.Errorf("field %s: %w", name, err)
+		for _, err := range f.complete(sf.Tag.Get("rest")) {
+			faults = append(faults, fmt.Errorf("field %s: %w", sf.Name, err))
 		}
-		if f.form == 0 {
-			return nil, fmt.Errorf("field %s: %s has no form on the wire", name, sf.Type)
+		if slices.ContainsFunc(list, func(o *field) bool { return o.name == f.name }) {
+			faults = append(faults, fmt.Errorf("field %s: there is another field named %q on the wire; give it another json tag",
+				sf.Name, name))
 		}
 		list = append(list, f)
 	}
-	return list, nil
+	return list, faults
 }

@@ -425,6 +425,7 @@ func TestTypesWithoutViews(t *testing.T) {
 		version, err := models.LatestVersion(t.Context(), b.db, repo.ID)
 		must(t, err)
 		b.api, err = rest.New(b.db, b.queue, b.store, &rest.Options{
+			Hosts: allHosts(t),
 			Auth:  everybodyIsAdmin{},
 			Views: []rest.Mount{rest.ViewSet[Distribution]{Type: distributions, Name: "file"}},
 		})

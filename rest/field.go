@@ -68,9 +68,8 @@ type field struct {
 // A plugin refines its fields with a tag of words separated by commas:
 //
 //	rest:"required,readonly,default=PULP_MANIFEST,min=1,max=255,choices=a|b,ref=repository"
-func fieldsOf(r *models.Registry, t models.AnyType) ([]*field, error) {
+func fieldsOf(r *models.Registry, t models.AnyType) (list []*field, faults []error) {
 	goType := reflect.TypeOf(t.New()).Elem()
-	var list []*field
 	for _, mf := range r.Fields(t) {
 		if mf.JSON == "-" {
 			continue
@@ -81,16 +80,30 @@ func fieldsOf(r *models.Registry, t models.AnyType) ([]*field, error) {
 		}
 		f.setForm()
 		f.inherit()
-		if err := f.readTag(goType.FieldByIndex(mf.Index).Tag.Get("rest")); err != nil {
-			return nil, fmt.Errorf("type %q: field %s: %w", t.Name(), f.name, err)
-		}
-		if f.form == 0 {
-			return nil, fmt.Errorf("type %q: field %s: %s has no form on the wire; hide it with json:\"-\"",
-				t.Name(), f.name, f.goType)
+		sf := goType.FieldByIndex(mf.Index)
+		for _, err := range f.complete(sf.Tag.Get("rest")) {
+			faults = append(faults, fmt.Errorf("field %s: %w", sf.Name, err))
 		}
 		list = append(list, f)
 	}
-	return list, nil
+	return list, faults
+}
+
+// complete reads the rest tag and returns all that is wrong with the field.
+func (f *field) complete(tag string) (faults []error) {
+	for word := range strings.SplitSeq(tag, ",") {
+		if err := f.readWord(word); err != nil {
+			faults = append(faults, fmt.Errorf("rest tag: %w", err))
+		}
+	}
+	if f.form == refForm && f.ref == "" {
+		faults = append(faults, fmt.Errorf(`it is a key, and nothing says of what; name that, as in rest:"ref=%s"`,
+			models.RepositoryMaster))
+	}
+	if f.form == 0 {
+		faults = append(faults, fmt.Errorf(`%s has no form on the wire; hide it with json:"-"`, f.goType))
+	}
+	return faults
 }
 
 // columnsOf describes all columns of a registered type that a new row is made of, whether on the wire or not.
@@ -228,43 +241,42 @@ func (f *field) inherit() {
 	}
 }
 
-func (f *field) readTag(tag string) error {
-	for word := range strings.SplitSeq(tag, ",") {
-		key, value, _ := strings.Cut(word, "=")
-		switch key {
-		case "":
-		case "required":
-			f.required = true
-		case "readonly":
-			f.readOnly, f.required = true, false
-		case "max":
-			n, err := strconv.Atoi(value)
-			if err != nil || n < 1 {
-				return fmt.Errorf("rest tag: max=%q is not a positive number", value)
-			}
-			f.maxLen = n
-		case "min":
-			n, err := strconv.ParseFloat(value, 64)
-			if err != nil {
-				return fmt.Errorf("rest tag: min=%q is not a number", value)
-			}
-			f.min = &n
-		case "choices":
-			f.choices = strings.Split(value, "|")
-		case "ref":
-			f.ref = value
-		case "default":
-			v, reasons := f.parse(value)
-			if reasons != nil {
-				return fmt.Errorf("rest tag: default=%q: %s", value, strings.Join(reasons, " "))
-			}
-			f.def = v
-		default:
-			return fmt.Errorf("rest tag: unknown word %q", word)
+// readWord reads one word of a rest tag, see the package's documentation.
+func (f *field) readWord(word string) error {
+	key, value, _ := strings.Cut(word, "=")
+	switch key {
+	case "":
+	case "required":
+		f.required = true
+	case "readonly":
+		f.readOnly, f.required = true, false
+	case "max":
+		n, err := strconv.Atoi(value)
+		if err != nil || n < 1 {
+			return fmt.Errorf("max=%q is not a positive number; write it as in max=255", value)
 		}
-	}
-	if f.form == refForm && f.ref == "" {
-		return fmt.Errorf(`rest tag: say what the reference points to, as in rest:"ref=%s"`, models.RepositoryMaster)
+		f.maxLen = n
+	case "min":
+		n, err := strconv.ParseFloat(value, 64)
+		if err != nil {
+			return fmt.Errorf("min=%q is not a number; write it as in min=1", value)
+		}
+		f.min = &n
+	case "choices":
+		f.choices = strings.Split(value, "|")
+	case "ref":
+		if !slices.Contains(kinds(), value) {
+			return fmt.Errorf("ref=%q is not what a key can refer to; use one of %s", value, strings.Join(kinds(), ", "))
+		}
+		f.ref = value
+	case "default":
+		v, reasons := f.parse(value)
+		if reasons != nil {
+			return fmt.Errorf("default=%q is not a value of the field: %s; change it", value, strings.Join(reasons, " "))
+		}
+		f.def = v
+	default:
+		return fmt.Errorf("unknown word %q; there are required, readonly, default=, min=, max=, choices=A|B and ref=", word)
 	}
 	return nil
 }

@@ -241,15 +241,15 @@ func (c *compiler) listParams(v *view, own Filters) []*param {
 		}
 		switch {
 		case f.form == 0:
-			c.fault("viewset %s: filter %q has no kind", v.path, name)
+			c.fault("viewset %s: filter %q has no kind; use one of this package, as in rest.Exact", v.path, name)
 			continue
 		case columns[column] == "":
-			c.fault("viewset %s: filter %q: there is no column %q", v.path, name, column)
+			c.fault("viewset %s: filter %q: there is no column %q; name one by Filter.On", v.path, name, column)
 			continue
 		}
 		for _, p := range f.params(name, columns[column]) {
 			if seen[p.name] || isListWord(p.name) {
-				c.fault("viewset %s: there are two filters %q", v.path, p.name)
+				c.fault("viewset %s: there are two filters %q; rename or drop this one", v.path, p.name)
 			}
 			seen[p.name] = true
 			list = append(list, p)

@@ -42,6 +42,15 @@ func corePath(kind string) string {
 	return ""
 }
 
+// kinds lists what the word ref of a rest tag can be.
+func kinds() []string {
+	return []string{
+		string(models.ContentMaster), string(models.RepositoryMaster), string(models.RemoteMaster),
+		string(models.PublicationMaster), string(models.DistributionMaster), string(models.ContentGuardMaster),
+		versionKind, artifactKind, taskKind, taskGroupKind, scheduleKind, workerKind,
+	}
+}
+
 func (a *API) coreHref(kind string, id uuid.UUID) string {
 	return a.base + corePath(kind) + id.String() + "/"
 }

@@ -1,6 +1,7 @@
 package rest_test
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"slices"
@@ -9,8 +10,11 @@ import (
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/go-chi/chi/v5"
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
 
 	"github.com/pulpgo/pulpcore/internal/dbtest"
+	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
 	"github.com/pulpgo/pulpcore/rest"
 )
@@ -138,19 +142,86 @@ func TestNewReportsAllFaults(t *testing.T) {
 			{Path: "/a/../b/", Handler: handler},
 			{Path: "/z/", Handler: handler},
 			{Path: "/z/deeper", Handler: handler},
+			{Path: "/x/{id}/", Handler: handler},
+			{Path: "/q?a=b", Handler: handler},
+			{Path: "/", Handler: handler},
 		},
 	})
 	if pulperr.KindOf(err) != pulperr.Invalid {
 		t.Fatalf("New = %v, want an error of kind Invalid", err)
 	}
 	for _, want := range []string{
-		`root "pulp"`, "a view is nil", "there is no Type", `the name "Files"`, `there is no column "nope"`,
+		`root "pulp"`, "view 1 is nil", "there is no Type", `the name "Files"`, `there is no column "nope"`,
 		`filter "zero" has no kind`, `the path or the type "file.file" is served already`, "an action is empty",
 		`cannot be named "modify"`, `route "/x/": there is no handler`, `route "y/"`, `route "/a/../b/"`,
-		`route "/z/deeper" clashes with "/z/"`,
+		`route "/z/deeper" clashes with "/z/"`, `route "y/": the path is not in canonical form; write "/y/"`,
+		`route "/x/{id}/": a path is no pattern, so "{" has no meaning in it; write "/x/", and`,
+		`route "/q?a=b": a path has no "?"`, `route "/": everything lies below it`,
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("New = %v\nwhich does not say %s", err, want)
 		}
+	}
+}
+
+// Faults of a type's tags, an action's input and the routes of several plugins are reported together, by plugin.
+func TestCheckReportsAllFaultsByPlugin(t *testing.T) {
+	t.Parallel()
+	type (
+		odd struct {
+			models.Remote
+			Text  string `json:"text" rest:"max=0,mni=1"`
+			Owner uuid.UUID
+			Call  chan int `json:"call" bun:"call"`
+			Prn   string
+		}
+		common struct{ A string }
+		input  struct {
+			common
+			hidden string `json:"-"` //nolint:unused // which is the fault
+			Ref    string `rest:"ref=nowhere"`
+			Again  string `json:"ref"`
+		}
+	)
+	odds := models.Define[odd]("odd.odd")
+	registry, faults := models.Check(models.Set{Plugin: "odd", Types: []models.AnyType{odds}})
+	if faults != nil {
+		t.Fatalf("models.Check = %v, want no fault", faults)
+	}
+	post := rest.Post("go", func(context.Context, *rest.Request[odd], *input) (*struct{}, error) { return nil, nil })
+	route := rest.Route{Path: "/same/", Handler: http.NotFoundHandler()}
+	var got []string
+	for _, err := range rest.Check(registry, nil,
+		rest.Part{
+			Plugin: "odd", Views: []rest.Mount{rest.ViewSet[odd]{Type: odds, Name: "odd", Actions: []rest.Action[odd]{post}}},
+			Routes: []rest.Route{route},
+		},
+		rest.Part{Plugin: "other", Routes: []rest.Route{route, {Path: "/o/", Allow: 9}}},
+	) {
+		got = append(got, err.Error())
+	}
+	want := []string{
+		`plugin "odd": type "odd.odd": field Text: rest tag: max="0" is not a positive number; write it as in max=255`,
+		`plugin "odd": type "odd.odd": field Text: rest tag: unknown word "mni=1"; there are required, readonly, default=, ` +
+			`min=, max=, choices=A|B and ref=`,
+		`plugin "odd": type "odd.odd": field Owner: it is a key, and nothing says of what; name that, as in ` +
+			`rest:"ref=repository"`,
+		`plugin "odd": type "odd.odd": field Call: chan int has no form on the wire; hide it with json:"-"`,
+		`plugin "odd": type "odd.odd": field Prn: answers have a computed member "prn" already; give the field another json tag`,
+		`plugin "odd": viewset remotes/odd/odd/: action go: field common: it is embedded, and its members would not be read; ` +
+			`write them into rest_test.input`,
+		`plugin "odd": viewset remotes/odd/odd/: action go: field hidden: it has a tag and is not exported, so it would not be ` +
+			`read; begin its name with a capital`,
+		`plugin "odd": viewset remotes/odd/odd/: action go: field Ref: rest tag: ref="nowhere" is not what a key can refer to; ` +
+			`use one of content, repository, remote, publication, distribution, contentguard, repositoryversion, artifact, ` +
+			`task, taskgroup, taskschedule, appstatus`,
+		`plugin "odd": viewset remotes/odd/odd/: action go: field Again: there is another field named "ref" on the wire; ` +
+			`give it another json tag`,
+		`plugin "other": route "/same/" clashes with "/same/"; choose another path`,
+		`plugin "other": route "/o/": access 9 is not known; use Superusers, Accounts or Anybody`,
+		`plugin "other": route "/o/": there is no handler; set Handler`,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("Check (-want +got):\n%s", diff)
 	}
 }

@@ -124,31 +124,62 @@ const (
 //
 // Errors: Invalid, naming every fault of every view and route.
 func New(db *models.DB, queue *tasking.Queue, store *storage.Store, opts *Options) (*API, error) {
+	a, faults := build(db.Registry(), opts, nil)
+	if db.Domain() == nil {
+		faults = append(faults, errors.New("the database handle is bound to no domain; make it with DB.InDomain"))
+	}
+	if err := errors.Join(faults...); err != nil {
+		return nil, fmt.Errorf("rest: %w: %w", pulperr.Invalid, err)
+	}
+	a.db, a.queue, a.store = db, queue, store
+	if a.auth == nil {
+		a.auth = BasicAuth(a.db, &BasicAuthOptions{Log: a.log})
+	}
+	a.docs = newDocuments(a)
+	return a, nil
+}
+
+// Part is what one plugin gives to the API.
+type Part struct {
+	Plugin string // its name
+	Views  []Mount
+	Routes []Route
+}
+
+// Check returns every fault that [New] would find in opts and the parts of plugins, without a database. Each fault of a
+// part begins with the plugin's name and ends with the remedy. The registry may be one with faults, see [models.Check].
+// The Views and Routes of opts come before those of the parts.
+func Check(registry *models.Registry, opts *Options, parts ...Part) []error {
+	_, faults := build(registry, opts, parts)
+	return faults
+}
+
+// build assembles what is known without a database.
+func build(registry *models.Registry, opts *Options, parts []Part) (*API, []error) {
 	a := &API{
-		db: db, queue: queue, store: store,
 		byPath: map[string]*view{}, byPRN: map[string]*view{}, byType: map[models.Master]map[string]*view{},
 		schemas: schemas{},
 	}
 	if opts != nil {
 		a.opts = *opts
 	}
-	faults := a.setDefaults()
-	c := &compiler{api: a, registry: db.Registry(), faults: faults}
-	for _, m := range a.opts.Views {
-		if m == nil {
-			c.fault("a view is nil")
-			continue
+	c := &compiler{api: a, registry: registry}
+	c.faults = a.setDefaults()
+	parts = append([]Part{{Views: a.opts.Views, Routes: a.opts.Routes}}, parts...)
+	for _, p := range parts {
+		c.plugin = p.Plugin
+		for i, m := range p.Views {
+			if m == nil {
+				c.fault("view %d is nil; leave it out", i+1)
+				continue
+			}
+			m.mount(c)
 		}
-		m.mount(c)
 	}
 	a.addViews()
 	a.addCore()
-	a.route(c)
-	if err := errors.Join(c.faults...); err != nil {
-		return nil, fmt.Errorf("rest: %w: %w", pulperr.Invalid, err)
-	}
-	a.docs = newDocuments(a)
-	return a, nil
+	a.route(c, parts)
+	return a, c.faults
 }
 
 func (a *API) setDefaults() (faults []error) {
@@ -157,14 +188,14 @@ func (a *API) setDefaults() (faults []error) {
 		o.Root = defaultRoot
 	}
 	if !strings.HasPrefix(o.Root, "/") || !strings.HasSuffix(o.Root, "/") || strings.ContainsAny(o.Root, "{}*?#") {
-		faults = append(faults, fmt.Errorf("root %q: it must be a path that begins and ends with a slash", o.Root))
+		faults = append(faults, fmt.Errorf("root %q is not a path between two slashes; write it as in \"/pulp/\"", o.Root))
 		o.Root = defaultRoot // so that the rest can be checked
 	}
 	if o.ContentPathPrefix == "" {
 		o.ContentPathPrefix = "/pulp/content/"
 	}
 	if o.PageSize < 0 || o.PageSize > maxPageSize {
-		faults = append(faults, fmt.Errorf("page size %d: it must be at most %d", o.PageSize, maxPageSize))
+		faults = append(faults, fmt.Errorf("page size %d is not between 0 and %d; change it", o.PageSize, maxPageSize))
 	}
 	if o.PageSize == 0 {
 		o.PageSize = defaultPageSize
@@ -174,9 +205,8 @@ func (a *API) setDefaults() (faults []error) {
 	}
 	a.alive = keepAlive
 	a.streams = make(chan struct{}, max(0, o.EventStreams))
-	faults = append(faults, o.Limits.Validate())
-	if a.db.Domain() == nil {
-		faults = append(faults, errors.New("the database handle is bound to no domain"))
+	if err := o.Limits.Validate(); err != nil {
+		faults = append(faults, err)
 	}
 	a.log = o.Log
 	if a.log == nil {
@@ -185,9 +215,6 @@ func (a *API) setDefaults() (faults []error) {
 	a.guard = a.newGuard()
 	a.limited = o.Limits.Handler(http.HandlerFunc(a.enter))
 	a.auth = o.Auth
-	if a.auth == nil {
-		a.auth = BasicAuth(a.db, &BasicAuthOptions{Log: a.log})
-	}
 	a.base = o.Root + "api/v3/"
 	return faults
 }

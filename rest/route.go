@@ -184,9 +184,10 @@ func (a *API) addCore() {
 }
 
 // route makes the router. Every path has one handler that knows its methods, so that any other gets 405 with them.
-func (a *API) route(c *compiler) {
+func (a *API) route(c *compiler, parts []Part) {
 	a.router = chi.NewRouter()
 	a.router.Use(formfiles.Handler) // for authenticators that look into forms
+	c.plugin = ""
 	byPath := map[string]map[string]*operation{}
 	for _, o := range a.ops {
 		p := a.base + o.path
@@ -194,7 +195,7 @@ func (a *API) route(c *compiler) {
 			byPath[p] = map[string]*operation{}
 		}
 		if byPath[p][o.method] != nil {
-			c.fault("%s %s is served twice", o.method, p)
+			c.fault("%s %s is served twice; rename one of the views or actions", o.method, p)
 		}
 		byPath[p][o.method] = o
 	}
@@ -205,32 +206,36 @@ func (a *API) route(c *compiler) {
 	a.router.HandleFunc(docs, func(w http.ResponseWriter, r *http.Request) { a.docs.serve(w, r) })
 	a.router.HandleFunc(a.base, a.serve(map[string]*operation{"GET": {anonymous: true, handle: a.handleRoot}}))
 	taken := append(slices.Sorted(maps.Keys(byPath)), docs)
-	for _, rt := range a.opts.Routes {
-		a.mountRoute(c, rt, taken)
-		taken = append(taken, rt.Path)
+	for _, p := range parts {
+		c.plugin = p.Plugin
+		for _, rt := range p.Routes {
+			a.mountRoute(c, rt, taken)
+			taken = append(taken, rt.Path)
+		}
 	}
 	a.router.NotFound(a.notFound)
 }
 
 // mountRoute adds a handler of a plugin, unless its path is taken.
 func (a *API) mountRoute(c *compiler, rt Route, taken []string) {
-	switch {
-	case rt.Allow > Anybody:
-		c.fault("route %q: access %d is not Superusers, Accounts or Anybody", rt.Path, rt.Allow)
-		return
-	case rt.Handler == nil:
-		c.fault("route %q: there is no handler", rt.Path)
-		return
-	case !strings.HasPrefix(rt.Path, "/") || strings.ContainsAny(rt.Path, "{}*?#") ||
-		path.Clean(rt.Path) != strings.TrimSuffix(rt.Path, "/") || rt.Path == "/":
-		c.fault("route %q: it is no path that begins with a slash", rt.Path)
+	before := len(c.faults)
+	if rt.Allow > Anybody {
+		c.fault("route %q: access %d is not known; use Superusers, Accounts or Anybody", rt.Path, rt.Allow)
+	}
+	if rt.Handler == nil {
+		c.fault("route %q: there is no handler; set Handler", rt.Path)
+	}
+	if fault := pathFault(rt.Path); fault != "" {
+		c.fault("route %q: %s", rt.Path, fault)
+	}
+	if len(c.faults) > before {
 		return
 	}
 	for _, other := range taken {
 		above := strings.HasSuffix(rt.Path, "/") && strings.HasPrefix(other, rt.Path)
 		below := strings.HasPrefix(rt.Path, other) && strings.HasSuffix(other, "/")
 		if above || below || rt.Path == other {
-			c.fault("route %q clashes with %q", rt.Path, other)
+			c.fault("route %q clashes with %q; choose another path", rt.Path, other)
 			return
 		}
 	}
@@ -247,6 +252,28 @@ func (a *API) mountRoute(c *compiler, rt Route, taken []string) {
 	if strings.HasSuffix(rt.Path, "/") {
 		a.router.HandleFunc(rt.Path+"*", h)
 	}
+}
+
+// pathFault returns what is wrong with the path of a route and what to do about it, or "".
+func pathFault(p string) string {
+	clean := path.Clean("/" + p)
+	if strings.HasSuffix(p, "/") && clean != "/" {
+		clean += "/"
+	}
+	if i := strings.IndexAny(p, "{}*"); i >= 0 {
+		return fmt.Sprintf("a path is no pattern, so %q has no meaning in it; write %q, and the handler gets all paths below",
+			p[i:i+1], strings.TrimSuffix(path.Dir("/"+p[:i]+"x"), "/")+"/")
+	}
+	if i := strings.IndexAny(p, "?#"); i >= 0 {
+		return fmt.Sprintf("a path has no %q; let the handler read the query", p[i:i+1])
+	}
+	switch {
+	case clean == "/":
+		return "everything lies below it; choose a path of the plugin's own"
+	case p != clean:
+		return fmt.Sprintf("the path is not in canonical form; write %q", clean)
+	}
+	return ""
 }
 
 // admit finds out who asks, unless anybody may, and refuses those who may not. The request returned knows the account.

@@ -27,16 +27,13 @@ func Sync[Rm, Rp any](t *tasking.Task[stages.SyncArgs[Rm, Rp]],
 	checks ...func(repo *Rp, a stages.SyncArgs[Rm, Rp]) error,
 ) Action[Rp] {
 	return Action[Rp]{build: func(v *view) *action {
-		fields, err := structFields(reflect.TypeFor[syncInput]())
+		fields, faults := structFields(reflect.TypeFor[syncInput]())
 		act := &action{
 			name: "sync", summary: "Sync from a remote", async: true,
-			input: &inputShape{model: v.class + "SyncURL", fields: fields},
-		}
-		if err != nil {
-			act.faults = append(act.faults, err)
+			input: &inputShape{model: v.class + "SyncURL", fields: fields}, faults: faults,
 		}
 		if v.master != models.RepositoryMaster {
-			act.faults = append(act.faults, fmt.Errorf("viewset %s: only repositories have the action sync", v.path))
+			act.faults = append(act.faults, fmt.Errorf("viewset %s: only repositories have the action sync; drop it", v.path))
 		}
 		act.run = func(ctx context.Context, c *call) error {
 			repo, err := c.get(ctx, v)

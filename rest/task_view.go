@@ -88,11 +88,11 @@ func (a *API) createdParam() *param {
 // reservedParam narrows tasks to those that reserved something, or with __in all of several things. What is no href or
 // PRN is the name of some other resource, which maybe no task reserved.
 func (a *API) reservedParam(name, what string) *param {
-	holds := a.db.Conn().Kind.HasElement("t.reserved_resources")
 	array := name != what
 	return &param{
 		name: name, doc: "href or PRN", form: textFilter, array: array, needed: !array,
 		cond: func(ctx context.Context, c *call, raw string) ([]cond, error) {
+			holds := c.db.Conn().Kind.HasElement("t.reserved_resources")
 			texts := []string{raw}
 			if array {
 				texts = strings.Split(raw, ",")

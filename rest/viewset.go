@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 
+	"github.com/pulpgo/pulpcore/hashlib"
 	"github.com/pulpgo/pulpcore/models"
 )
 
@@ -61,18 +63,23 @@ type view struct {
 type compiler struct {
 	api      *API
 	registry *models.Registry
+	plugin   string // whose views or routes are compiled; "" if they are given without a plugin
 	faults   []error
 }
 
 func (c *compiler) fault(format string, args ...any) {
-	c.faults = append(c.faults, fmt.Errorf(format, args...))
+	err := fmt.Errorf(format, args...)
+	if c.plugin != "" {
+		err = fmt.Errorf("plugin %q: %w", c.plugin, err)
+	}
+	c.faults = append(c.faults, err)
 }
 
 var viewName = regexp.MustCompile(`^[a-z][a-z0-9_-]*$`)
 
 func (vs ViewSet[T]) mount(c *compiler) {
 	if vs.Type == nil {
-		c.fault("viewset %q: there is no Type", vs.Name)
+		c.fault("viewset %q: there is no Type; set it to what models.Define returned", vs.Name)
 		return
 	}
 	v := c.newView(vs.Type, vs.Name, vs.Summary)
@@ -100,23 +107,40 @@ func (vs ViewSet[T]) mount(c *compiler) {
 	if v.create != nil && v.create.single {
 		v.shape.single()
 	}
+	c.checkNames(v)
 	v.params = c.listParams(v, vs.Filters)
 	for _, act := range vs.Actions {
 		if act.build == nil {
-			c.fault("viewset %s: an action is empty", v.path)
+			c.fault("viewset %s: an action is empty; make it with rest.Post or rest.Sync", v.path)
 			continue
 		}
 		compiled := act.build(v)
 		if !viewName.MatchString(compiled.name) || reservedAction(v, compiled.name) {
-			c.fault("viewset %s: an action cannot be named %q", v.path, compiled.name)
+			c.fault("viewset %s: an action cannot be named %q; use a lowercase name that the API does not use itself",
+				v.path, compiled.name)
+			continue
 		}
 		for _, other := range v.actions {
 			if other.name == compiled.name {
-				c.fault("viewset %s: there are two actions %q", v.path, compiled.name)
+				c.fault("viewset %s: there are two actions %q; rename one", v.path, compiled.name)
 			}
 		}
-		c.faults = append(c.faults, compiled.faults...)
+		for _, err := range compiled.faults {
+			c.fault("%w", err)
+		}
 		v.actions = append(v.actions, compiled)
+	}
+}
+
+// checkNames finds fields that have the name of a computed member of answers.
+func (c *compiler) checkNames(v *view) {
+	computed := append(commonExtras(), v.shape.extras()...)
+	for _, f := range v.shape.fields {
+		digest := v.shape.one && slices.Contains(digestOrder(), hashlib.Algorithm(f.name)) // is shown once
+		if f.own && !digest && slices.ContainsFunc(computed, func(e extra) bool { return e.name == f.name }) {
+			c.fault("type %q: field %s: answers have a computed member %q already; give the field another json tag",
+				v.typ.Name(), v.goType.FieldByIndex(f.index).Name, f.name)
+		}
 	}
 }
 
@@ -136,11 +160,12 @@ func hasLabels(m models.Master) bool {
 
 func (c *compiler) newView(t models.AnyType, name, summary string) *view {
 	if !viewName.MatchString(name) {
-		c.fault("viewset of type %q: the name %q is not lowercase letters, digits, - and _", t.Name(), name)
+		c.fault("viewset of type %q: the name %q is not usable; make it of a-z, 0-9, - and _, beginning with a letter",
+			t.Name(), name)
 		return nil
 	}
-	if c.registry.Fields(t) == nil {
-		c.fault("viewset %q: type %q is listed by no plugin", name, t.Name())
+	if !c.registry.Has(t) {
+		c.fault("viewset %q: type %q is listed by no plugin; add it to Models", name, t.Name())
 		return nil
 	}
 	plugin, typ, _ := strings.Cut(t.Name(), ".")
@@ -156,10 +181,9 @@ func (c *compiler) newView(t models.AnyType, name, summary string) *view {
 	if v.summary == "" {
 		v.summary = strings.ToLower(masterTitle(v.master)) + " of type " + t.Name()
 	}
-	fields, err := fieldsOf(c.registry, t)
-	if err != nil {
-		c.fault("viewset %s: %w", v.path, err)
-		return nil
+	fields, faults := fieldsOf(c.registry, t)
+	for _, err := range faults {
+		c.fault("type %q: %w", t.Name(), err)
 	}
 	v.shape = newShape(v.model, v.master, fields)
 	v.shape.locate(c.registry, t)
@@ -167,7 +191,8 @@ func (c *compiler) newView(t models.AnyType, name, summary string) *view {
 	a := c.api
 	prn := plugin + "." + models.PRNModel(t)
 	if a.byPath[v.path] != nil || a.byPRN[prn] != nil {
-		c.fault("viewset %s: the path or the type %q is served already", v.path, t.Name())
+		c.fault("viewset %s: the path or the type %q is served already; mount one ViewSet for each type and name", v.path,
+			t.Name())
 		return nil
 	}
 	a.views = append(a.views, v)

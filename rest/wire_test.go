@@ -55,7 +55,7 @@ func TestFormsOfTimes(t *testing.T) {
 
 func TestWhatAnybodyMayAsk(t *testing.T) {
 	each(t, func(t *testing.T, b *bundle) {
-		c := setupOn(t, b.db, &rest.Options{Auth: rest.BasicAuth(b.db)})
+		c := setupOn(t, b.db, &rest.Options{Auth: rest.BasicAuth(b.db, nil)})
 		for _, path := range []string{"status/", "livez/", ""} {
 			c.do("GET", path, nil, anonymously).want(200)
 			c.do("OPTIONS", path, nil, anonymously).want(204)

@@ -2,6 +2,7 @@ package settings
 
 import (
 	"encoding"
+	"errors"
 	"fmt"
 	"math"
 	"reflect"
@@ -114,9 +115,9 @@ func (d *decoder) intoStruct(v any, dst reflect.Value, path []string) {
 		d.fault(path, "is not a map")
 		return
 	}
-	s, err := schemaOf(dst.Type(), "")
-	if err != nil {
-		d.fault(path, "cannot be read: %v", err)
+	s, faults := schemaOf(dst.Type(), "")
+	if faults != nil {
+		d.fault(path, "cannot be read: %v", errors.Join(faults...))
 		return
 	}
 	d.fields(m, dst, s, path, true)

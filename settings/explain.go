@@ -159,7 +159,7 @@ func secretFields(t reflect.Type, sc schema, prefix string, keys map[string]refl
 		case ft == secretType || ft == urlType:
 			keys[key] = ft
 		case ft.Kind() == reflect.Struct:
-			if sub, err := schemaOf(ft, ""); err == nil {
+			if sub, faults := schemaOf(ft, ""); faults == nil {
 				secretFields(ft, sub, key+separator, keys)
 			}
 		case ft.Kind() == reflect.Map || ft.Kind() == reflect.Slice:

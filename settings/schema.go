@@ -1,7 +1,6 @@
 package settings
 
 import (
-	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -42,9 +41,7 @@ func unitNamed(name string) int64 {
 
 // schemaOf reads `setting:"KEY,unit=s"` tags. A field without one is called prefix + its name in SCREAMING_SNAKE case;
 // "-" leaves a field out; a blank field tagged ",ignore=a b" names keys to accept and ignore.
-func schemaOf(t reflect.Type, prefix string) (schema, error) {
-	var s schema
-	var faults []error
+func schemaOf(t reflect.Type, prefix string) (s schema, faults []error) {
 	for i := range t.NumField() {
 		sf := t.Field(i)
 		tag := sf.Tag.Get("setting")
@@ -56,7 +53,8 @@ func schemaOf(t reflect.Type, prefix string) (schema, error) {
 		}
 		if name == "-" || !sf.IsExported() {
 			if !sf.IsExported() && tag != "" && name != "-" {
-				faults = append(faults, fmt.Errorf("field %s has a setting tag and is not exported", sf.Name))
+				faults = append(faults, fmt.Errorf("field %s has a setting tag and is not exported; "+
+					"begin its name with a capital", sf.Name))
 			}
 			continue
 		}
@@ -69,11 +67,11 @@ func schemaOf(t reflect.Type, prefix string) (schema, error) {
 			faults = append(faults, err)
 		}
 		if slices.ContainsFunc(s.fields, func(o field) bool { return o.key == f.key }) {
-			faults = append(faults, fmt.Errorf("field %s: key %s is used twice", sf.Name, f.key))
+			faults = append(faults, fmt.Errorf("field %s: key %s is used twice; name another by the tag", sf.Name, f.key))
 		}
 		s.fields = append(s.fields, f)
 	}
-	return s, errors.Join(faults...)
+	return s, faults
 }
 
 func unitOf(sf reflect.StructField, opts string) (int64, error) {
@@ -82,7 +80,7 @@ func unitOf(sf reflect.StructField, opts string) (int64, error) {
 	case ok && unitNamed(name) != 0:
 		return unitNamed(name), nil
 	case opts != "":
-		return 0, fmt.Errorf("field %s: setting tag option %q is not known", sf.Name, opts)
+		return 0, fmt.Errorf("field %s: setting tag option %q is not known; there is unit=ms, s, m, h or MiB", sf.Name, opts)
 	case sf.Type == durationType:
 		return int64(time.Second), nil
 	}

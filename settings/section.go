@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"strings"
 
+	"github.com/pulpgo/pulpcore/internal/hook"
 	"github.com/pulpgo/pulpcore/pulperr"
 )
 
@@ -17,10 +18,16 @@ import (
 // Fields may be texts, numbers, booleans, time.Duration, [Secret], [URL], anything that implements
 // encoding.TextUnmarshaler, and lists, maps and structs of these.
 //
-// If T or *T has a method Validate() error, it is called on the merged values and its error becomes a fault.
+// If T or *T is a [Validator], it is called on the merged values and its error becomes a fault.
 type Section[T any] struct {
 	plugin   string
 	defaults T
+}
+
+// Validator is implemented by a struct of settings, or a pointer to one, that checks itself.
+type Validator interface {
+	// Validate returns what is wrong with the merged values, or nil.
+	Validate() error
 }
 
 // Define returns the section of the plugin with the label given; defaults are the values that hold when no layer has
@@ -52,26 +59,27 @@ type AnySection interface {
 func (s *Section[T]) schema() (schema, error) {
 	t := reflect.TypeFor[T]()
 	if t.Kind() != reflect.Struct {
-		return schema{}, s.fault(fmt.Errorf("%s is not a struct", t))
+		return schema{}, s.fault(fmt.Errorf("%s is not a struct; declare one with a field for each setting", t))
 	}
 	prefix := ""
 	if s.plugin != "" {
 		prefix = strings.ToUpper(strings.ReplaceAll(s.plugin, "-", "_")) + "_"
 	}
-	sc, err := schemaOf(t, prefix)
+	sc, faults := schemaOf(t, prefix)
 	for _, f := range sc.fields {
 		if f.key != strings.ToUpper(f.key) || strings.Contains(f.key, separator) {
-			err = errors.Join(err, fmt.Errorf("key %q must be uppercase without %q", f.key, separator))
+			faults = append(faults, fmt.Errorf("key %q is not uppercase or has %q; name another by the tag", f.key, separator))
 		}
 	}
-	if err != nil {
-		return sc, s.fault(err)
+	faults = append(faults, hook.Faults(reflect.PointerTo(t), reflect.TypeFor[Validator]())...)
+	for i, err := range faults {
+		faults[i] = s.fault(err)
 	}
-	return sc, nil
+	return sc, errors.Join(faults...)
 }
 
 func (s *Section[T]) fault(err error) error {
-	return fmt.Errorf("section of plugin %q: %w: %w", s.plugin, pulperr.Invalid, err)
+	return fmt.Errorf("plugin %q: settings: %w: %w", s.plugin, pulperr.Invalid, err)
 }
 
 func (s *Section[T]) layer() (*layer, []error) {
@@ -104,7 +112,7 @@ func (s *Section[T]) decode(d *decoder, t tree) any {
 	if len(d.faults) > before {
 		return v // a half-read value would only earn misleading words from Validate
 	}
-	if val, ok := any(&v).(interface{ Validate() error }); ok {
+	if val, ok := any(&v).(Validator); ok {
 		if err := val.Validate(); err != nil {
 			d.faults = append(d.faults, s.fault(err))
 		}

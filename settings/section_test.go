@@ -251,7 +251,7 @@ func TestSectionsClash(t *testing.T) {
 	_, err := load(t).With(settings.Plugin{Name: "a", Sections: []settings.AnySection{a}},
 		settings.Plugin{Name: "b", Sections: []settings.AnySection{b}})
 	for _, want := range []string{
-		`PAGE_SIZE is a setting of both "pulpcore" and "a"`, `SHARED is a setting of both "a" and "b"`,
+		`plugin "a": PAGE_SIZE is a setting of "pulpcore" already`, `plugin "b": SHARED is a setting of "a" already`,
 	} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("With() = %v, want %q", err, want)

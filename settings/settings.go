@@ -145,8 +145,8 @@ func (s *Set) allSections() ([]AnySection, []error) {
 	for _, p := range s.plugins {
 		for _, sec := range p.Sections {
 			for key, other := range claim(sec, p.Name, owner) {
-				faults = append(faults, &Fault{Key: key, Reason: fmt.Sprintf(
-					"is a setting of both %q and %q", other, p.Name)})
+				faults = append(faults, fmt.Errorf("plugin %q: %w", p.Name, &Fault{Key: key, Reason: fmt.Sprintf(
+					"is a setting of %q already; name another key by the tag setting:\"KEY\"", other)}))
 			}
 			sections = append(sections, sec)
 		}

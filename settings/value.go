@@ -192,9 +192,9 @@ func normalizeMap(r reflect.Value) (any, error) {
 
 // structMap turns a struct of a section's defaults into a map.
 func structMap(r reflect.Value) (any, error) {
-	s, err := schemaOf(r.Type(), "")
-	if err != nil {
-		return nil, err
+	s, faults := schemaOf(r.Type(), "")
+	if faults != nil {
+		return nil, errors.Join(faults...)
 	}
 	out := make(map[string]any, len(s.fields))
 	for _, f := range s.fields {

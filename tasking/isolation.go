@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -136,26 +135,6 @@ func (o order) cause() error {
 		return errFenced
 	}
 	return ErrTimeout
-}
-
-// isolationFaults returns what keeps bindings and options from being what they say.
-func (w *Worker) isolationFaults() []error {
-	var faults []error
-	if dir := w.opts.WorkDir; dir != "" && !filepath.IsAbs(dir) {
-		faults = append(faults, fmt.Errorf("tasking: WorkDir %q is not an absolute path", dir))
-	}
-	for _, b := range w.opts.Bindings {
-		switch {
-		case b.fault != nil:
-			faults = append(faults, fmt.Errorf("tasking: task %q: %w", b.name, b.fault))
-		case !b.opts.Subprocess || w.opts.IgnoreSubprocess:
-		case !canIsolate:
-			faults = append(faults, fmt.Errorf("tasking: task %q: this system has no Subprocess", b.name))
-		case w.opts.Command == nil:
-			faults = append(faults, fmt.Errorf("tasking: task %q: Subprocess needs WorkerOptions.Command", b.name))
-		}
-	}
-	return faults
 }
 
 // isIsolated reports whether the worker executes a task in a process of its own.

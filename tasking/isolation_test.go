@@ -447,7 +447,7 @@ func TestIsolationFaults(t *testing.T) {
 		opts tasking.WorkerOptions
 		want string
 	}{
-		{"no command", tasking.WorkerOptions{Bindings: []tasking.Binding{binding}}, "needs WorkerOptions.Command"},
+		{"no command", tasking.WorkerOptions{Bindings: []tasking.Binding{binding}}, "set WorkerOptions.Command"},
 		{"ignored", tasking.WorkerOptions{Bindings: []tasking.Binding{binding}, IgnoreSubprocess: true}, ""},
 		{"two options", tasking.WorkerOptions{Bindings: []tasking.Binding{odd.DoResult(oddBody, nil, nil)}}, "more than one"},
 		{"nil options", tasking.WorkerOptions{Bindings: []tasking.Binding{odd.DoResult(oddBody, nil)}}, ""},

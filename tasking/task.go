@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"time"
 
 	"github.com/pulpgo/pulpcore/models"
@@ -44,7 +45,7 @@ func (t *Task[A]) Do(fn func(ctx context.Context, env *Env, args A) error, opts 
 func (t *Task[A]) DoResult(
 	fn func(ctx context.Context, env *Env, args A) (any, error), opts ...*BindingOptions,
 ) Binding {
-	b := Binding{name: t.name}
+	b := Binding{name: t.name, args: reflect.TypeFor[*A]()}
 	b.opts, b.fault = bindingOptions(opts)
 	b.run = func(ctx context.Context, env *Env, raw []byte) (json.RawMessage, error) {
 		var args A
@@ -119,7 +120,8 @@ func (t *Task[A]) spec(ctx context.Context, q *Queue, args A, opts []*Options) (
 type Binding struct {
 	name  string
 	opts  BindingOptions
-	fault error // of the options, for NewWorker to report
+	fault error        // of the options, for NewWorker to report
+	args  reflect.Type // a pointer to the arguments
 	run   func(ctx context.Context, env *Env, raw []byte) (json.RawMessage, error)
 }
 
@@ -137,7 +139,7 @@ type BindingOptions struct {
 func bindingOptions(opts []*BindingOptions) (BindingOptions, error) {
 	switch {
 	case len(opts) > 1:
-		return BindingOptions{}, errors.New("more than one BindingOptions")
+		return BindingOptions{}, errors.New("it has more than one BindingOptions; give one")
 	case len(opts) == 1 && opts[0] != nil:
 		return *opts[0], nil
 	}

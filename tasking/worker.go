@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	osexec "os/exec"
-	"regexp"
 	"sync"
 	"time"
 
@@ -148,8 +147,6 @@ const (
 	immediateTimeout = 5 * time.Second
 )
 
-var taskName = regexp.MustCompile(`^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+$`)
-
 // NewWorker returns a worker that takes tasks from q. It starts nothing; see [Worker.Run].
 //
 // Errors: Invalid for two bindings of one name, a name that is not "<plugin>.<task>" in lower case, a relative
@@ -163,18 +160,11 @@ func NewWorker(q *Queue, opts *WorkerOptions) (*Worker, error) {
 		w.opts = *opts
 	}
 	w.setDefaults()
-	faults := w.isolationFaults()
-	for _, b := range w.opts.Bindings {
-		if !taskName.MatchString(b.name) || len(b.name) > maxName {
-			faults = append(faults, fmt.Errorf("tasking: task %q: the name is not of the form plugin.task", b.name))
-		}
-		if _, twice := w.bindings[b.name]; twice {
-			faults = append(faults, fmt.Errorf("tasking: task %q is bound twice", b.name))
-		}
-		w.bindings[b.name] = b
+	if err := errors.Join(CheckBindings(&w.opts)...); err != nil {
+		return nil, fmt.Errorf("tasking: %w: %w", pulperr.Invalid, err)
 	}
-	if err := errors.Join(faults...); err != nil {
-		return nil, fmt.Errorf("%w: %w", pulperr.Invalid, err)
+	for _, b := range w.opts.Bindings {
+		w.bindings[b.name] = b
 	}
 	w.slots = map[string]chan struct{}{
 		defaultQueue:   make(chan struct{}, max(w.opts.Slots, 0)),

@@ -1,0 +1,66 @@
+package content
+
+import (
+	"fmt"
+	"net/http"
+	"reflect"
+	"strings"
+
+	"github.com/pulpgo/pulpcore/internal/hook"
+	"github.com/pulpgo/pulpcore/models"
+)
+
+// Part is what one plugin gives to the content app.
+type Part struct {
+	Plugin string // its name
+	Routes []Route
+}
+
+// Check returns every fault of opts, of the routes of plugins, and of the hooks that the registry's types have for the
+// content app, without a database. Each fault of a plugin begins with its name and ends with the remedy. The registry
+// may be one with faults, see [models.Check]. Check makes no handler: it calls no Mount. The Routes of opts come before
+// those of the parts.
+func Check(registry *models.Registry, opts *Options, parts ...Part) []error {
+	var o Options
+	if opts != nil {
+		o = *opts
+	}
+	faults := o.fill()
+	m := newRouteMux(o.Prefix, http.NotFoundHandler())
+	for _, p := range append([]Part{{Routes: o.Routes}}, parts...) {
+		for _, route := range p.Routes {
+			err := m.add(route, http.NotFoundHandler())
+			if err != nil && p.Plugin != "" {
+				err = fmt.Errorf("plugin %q: %w", p.Plugin, err)
+			}
+			if err != nil {
+				faults = append(faults, err)
+			}
+		}
+	}
+	for t := range registry.Types() {
+		plugin, _, _ := strings.Cut(t.Name(), ".")
+		for _, err := range checkHooks(t) {
+			faults = append(faults, fmt.Errorf("plugin %q: type %q: %w", plugin, t.Name(), err))
+		}
+	}
+	return faults
+}
+
+// checkHooks finds hooks that are missing or are hooks by their name only.
+func checkHooks(t models.AnyType) []error {
+	row := reflect.TypeOf(t.New())
+	switch t.Master() {
+	case models.ContentGuardMaster:
+		guard := reflect.TypeFor[Guard]()
+		if _, ok := row.MethodByName("Permit"); !ok {
+			return []error{fmt.Errorf("%s has no method Permit, so everybody would be refused; add "+
+				"Permit(context.Context, *http.Request) error, see content.Guard", row.Elem())}
+		}
+		return hook.Faults(row, guard)
+	case models.DistributionMaster:
+		return hook.Faults(row, reflect.TypeFor[Handler](), reflect.TypeFor[Lister](), reflect.TypeFor[HeaderSetter](),
+			reflect.TypeFor[PublicationServer]())
+	}
+	return nil
+}

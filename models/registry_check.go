@@ -1,0 +1,124 @@
+package models
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"github.com/pulpgo/pulpcore/internal/hook"
+	"github.com/pulpgo/pulpcore/internal/sqldialect"
+)
+
+// checker fills a registry and collects what is wrong with what it is filled with.
+type checker struct {
+	r      *Registry
+	owner  map[*definition]string // the plugin that lists a type
+	faults []error
+}
+
+func (c *checker) fault(plugin, format string, args ...any) {
+	c.faults = append(c.faults, fmt.Errorf("plugin %q: "+format, append([]any{plugin}, args...)...))
+}
+
+// add enters a type. One with faults is entered too, so that what refers to it is no fault as well.
+func (c *checker) add(t AnyType, plugin string) {
+	d := t.definition()
+	fault := func(format string, args ...any) {
+		c.fault(plugin, "type %q: "+format, append([]any{d.name}, args...)...)
+	}
+	prefix, _, _ := strings.Cut(d.name, ".")
+	switch {
+	case !typeName.MatchString(d.name):
+		fault("the name is not of the form plugin.type in lower case; change it in models.Define")
+	case prefix != plugin:
+		fault("the name does not start with the plugin's name; change it in models.Define to \"%s.…\"", plugin)
+	case c.r.byType[d.master][d.name] != nil:
+		fault("there are two %s types of that name; rename one, or list it once", d.master)
+	case c.r.byGo[d.goType] != nil:
+		fault("%s is defined as type %q too; define another struct for it", d.goType, c.r.byGo[d.goType].name)
+	}
+	for _, f := range d.fallible {
+		fault("%s", f)
+	}
+	s, faults := newSchema(d)
+	if s.fields != nil {
+		faults = append(faults, s.lost()...)
+	}
+	faults = append(faults, s.wrongHooks()...)
+	for _, err := range faults {
+		fault("%w", err)
+	}
+	if c.r.byDef[d] == nil {
+		c.checkClashes(s, plugin)
+		c.enter(s, plugin)
+	}
+}
+
+// checkClashes compares a type with those that were entered before it.
+func (c *checker) checkClashes(s *schema, plugin string) {
+	for other, o := range c.r.byDef {
+		switch {
+		case s.name == other.name || s.goType == other.goType:
+		case s.detail != "" && s.detail == o.detail:
+			c.fault(plugin, "type %q: its table %s is that of type %q; rename one of the types", s.name, s.detail, o.name)
+		case s.prn(uuid.Nil) == o.prn(uuid.Nil):
+			c.fault(plugin, "type %q: its PRNs would be those of type %q; rename one of the types", s.name, o.name)
+		}
+	}
+}
+
+func (c *checker) enter(s *schema, plugin string) {
+	d := s.definition
+	c.r.byDef[d], c.owner[d] = s, plugin
+	if c.r.byType[d.master] == nil {
+		c.r.byType[d.master] = map[string]*schema{}
+	}
+	if c.r.byType[d.master][d.name] == nil {
+		c.r.byType[d.master][d.name] = s
+	}
+	if c.r.byGo[d.goType] == nil {
+		c.r.byGo[d.goType] = s
+	}
+}
+
+// wrongHooks finds methods that are hooks by their name only.
+func (s *schema) wrongHooks() []error {
+	hooks := []reflect.Type{reflect.TypeFor[Validator]()}
+	if s.master == RepositoryMaster {
+		hooks = append(hooks, reflect.TypeFor[VersionInitializer](), reflect.TypeFor[VersionFinalizer](),
+			reflect.TypeFor[VersionObserver]())
+	}
+	return hook.Faults(reflect.PointerTo(s.goType), hooks...)
+}
+
+// checkReferences finds types that refer to a type of no plugin.
+func (c *checker) checkReferences() {
+	for d, plugin := range c.owner {
+		for _, other := range slices.Concat(d.accepts, d.remotes) {
+			if c.r.byDef[other] == nil {
+				c.fault(plugin, "type %q: it refers to type %q, which no plugin lists; add that to the Models of its plugin, or "+
+					"give its plugin to Open", d.name, other.name)
+			}
+		}
+	}
+}
+
+// checkMigrations reads the migrations for both databases, since a template may be wrong for one of them only.
+func (c *checker) checkMigrations(s Set) {
+	if s.Migrations == nil {
+		return
+	}
+	seen := map[string]bool{}
+	for _, kind := range []sqldialect.Kind{sqldialect.SQLite, sqldialect.Postgres} {
+		_, faults := readMigrations(s.Migrations, kind.TemplateData())
+		for _, err := range faults {
+			if !seen[err.Error()] {
+				seen[err.Error()] = true
+				c.fault(s.Plugin, "%w", err)
+			}
+		}
+	}
+}

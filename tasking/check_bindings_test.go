@@ -1,0 +1,47 @@
+package tasking_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pulpgo/pulpcore/tasking"
+)
+
+// unlocked has a method that is Locker's by its name only.
+type unlocked struct{}
+
+func (unlocked) Locks() []tasking.Resource { return nil }
+
+func TestCheckBindingsReportsAllFaults(t *testing.T) {
+	t.Parallel()
+	bad := tasking.Define[struct{}]("Bad")
+	nothing := func(context.Context, *tasking.Env, struct{}) error { return nil }
+	var got []string
+	for _, err := range tasking.CheckBindings(&tasking.WorkerOptions{
+		WorkDir: "work",
+		Bindings: []tasking.Binding{
+			bad.Do(nothing), bad.Do(nothing, nil, nil),
+			tasking.Define[unlocked]("x.unlocked").Do(func(context.Context, *tasking.Env, unlocked) error { return nil },
+				&tasking.BindingOptions{Subprocess: true}),
+		},
+	}) {
+		got = append(got, err.Error())
+	}
+	const form = `task "Bad": the name is not of the form plugin.task in lower case and at most 255 bytes; ` +
+		`change it in tasking.Define`
+	want := []string{
+		`WorkDir "work" is not an absolute path; make it one with filepath.Abs`,
+		form, form,
+		`task "Bad": it is bound twice; leave one binding out`,
+		`task "Bad": it has more than one BindingOptions; give one`,
+		`task "x.unlocked": Subprocess needs a command that starts the process; set WorkerOptions.Command, in an App ` +
+			`Options.TaskCommand`,
+		`task "x.unlocked": arguments tasking_test.unlocked: method Locks() []tasking.Resource is never called, because a ` +
+			`tasking.Locker has Locks() tasking.Locks; give it that signature or another name`,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("CheckBindings (-want +got):\n%s", diff)
+	}
+}
