@@ -10,7 +10,8 @@ import (
 )
 
 // Route is a route of a plugin, beside or below the content app's own. It wins over the base paths of distributions.
-// Content guards are not asked: what a route serves it protects itself.
+// Content guards are not asked: what a route serves it protects itself. Temporary files of a form that a handler parsed
+// are removed when it returns.
 type Route struct {
 	Pattern string // as http.ServeMux has them: "/pulp/container/{name}/manifests/{tag}"
 	Handler http.Handler

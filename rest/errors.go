@@ -16,14 +16,16 @@ import (
 )
 
 // FieldErrors says what is wrong with the fields of a request, by their names on the wire; "non_field_errors" is the
-// request as a whole. It is of kind Invalid and answered with 400.
+// request as a whole. It is of kind Invalid and answered with 400. Of more than 100 reasons, or more than 16 KiB of
+// text, the answer has the first ones and says how many there are besides.
 type FieldErrors map[string][]string
 
 // NonField is the key of [FieldErrors] for what concerns no single field.
 const NonField = "non_field_errors"
 
-// Error lists the fields in alphabetical order.
+// Error lists the fields in alphabetical order, as far as an answer tells about them.
 func (e FieldErrors) Error() string {
+	e = e.bounded()
 	var parts []string
 	for _, name := range slices.Sorted(maps.Keys(e)) {
 		parts = append(parts, name+": "+strings.Join(e[name], " "))
@@ -178,7 +180,7 @@ func sentence(text string) string {
 
 // writeError answers a request that failed, and logs what is our fault or our backends'.
 func (a *API) writeError(w http.ResponseWriter, r *http.Request, err error) {
-	p := asProblem(err)
+	p := asProblem(err).bounded()
 	if p.status >= http.StatusInternalServerError {
 		level := slog.LevelError
 		if errors.Is(err, context.Canceled) {

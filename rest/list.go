@@ -98,10 +98,7 @@ const (
 
 // shorten cuts text that a client sent to what an error repeats of it.
 func shorten(text string) string {
-	if len(text) <= maxQuoted {
-		return text
-	}
-	return strings.ToValidUTF8(text[:maxQuoted], "") + "…"
+	return cut(text, maxQuoted)
 }
 
 // add adds the conditions of a parameter. An empty value is one that the parameter needs.

@@ -58,8 +58,6 @@ func (a *API) document(href bool) *openapi3.T {
 			Schemas: openapi3.Schemas{},
 			SecuritySchemes: openapi3.SecuritySchemes{
 				"basicAuth": {Value: openapi3.NewSecurityScheme().WithType("http").WithScheme("basic")},
-				"cookieAuth": {Value: openapi3.NewSecurityScheme().WithType("apiKey").WithIn("cookie").
-					WithName("sessionid")},
 			},
 		},
 	}
@@ -113,8 +111,7 @@ func (a *API) describe(o *operation, href bool) *openapi3.Operation {
 		op.Security = nil
 	} else {
 		op.Security = openapi3.NewSecurityRequirements().
-			With(openapi3.NewSecurityRequirement().Authenticate("basicAuth")).
-			With(openapi3.NewSecurityRequirement().Authenticate("cookieAuth"))
+			With(openapi3.NewSecurityRequirement().Authenticate("basicAuth"))
 	}
 	op.Parameters = openapi3.Parameters{}
 	o.addPathParams(op, href)

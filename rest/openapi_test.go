@@ -48,6 +48,35 @@ func TestDocumentIsValid(t *testing.T) {
 	}
 }
 
+// TestDocumentClaimsBasicAuthenticationOnly checks that a client is asked for nothing that the API does not take.
+func TestDocumentClaimsBasicAuthenticationOnly(t *testing.T) {
+	t.Parallel()
+	b := setup(t, dbtest.SQLite(t), nil)
+	doc, err := openapi3.NewLoader().LoadFromData(b.do("GET", "docs/api.json", nil).want(200).body)
+	must(t, err)
+	schemes := doc.Components.SecuritySchemes
+	if basic := schemes["basicAuth"]; len(schemes) != 1 || basic == nil || basic.Value.Type != "http" || basic.Value.Scheme != "basic" {
+		t.Errorf("security schemes = %+v, want basic authentication", schemes)
+	}
+	closed := 0
+	for path, item := range doc.Paths.Map() {
+		for method, op := range item.Operations() {
+			if op.Security == nil {
+				continue // open to anybody
+			}
+			closed++
+			for _, one := range *op.Security {
+				if _, ok := one["basicAuth"]; !ok || len(one) != 1 {
+					t.Errorf("%s %s: security = %v, want basicAuth", method, path, one)
+				}
+			}
+		}
+	}
+	if closed < 50 {
+		t.Errorf("%d operations ask for a login, want nearly all", closed)
+	}
+}
+
 // TestDocumentForClients checks what pulp-cli's strict parser and its look-ups by name rely on.
 func TestDocumentForClients(t *testing.T) {
 	t.Parallel()

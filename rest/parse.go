@@ -294,7 +294,7 @@ func unfold(v any) any {
 	if !ok || !strings.HasPrefix(text, "{") && !strings.HasPrefix(text, "[") {
 		return v
 	}
-	if parsed, err := decodeJSON([]byte(text)); err == nil {
+	if parsed, err := decodeJSON([]byte(text), maxValues); err == nil {
 		return parsed
 	}
 	return v

@@ -80,7 +80,7 @@ const (
 )
 
 // Route is a handler of a plugin's own beside the viewsets. It is given the request as it came, body unread, after
-// authentication unless it is open to Anybody.
+// authentication unless it is open to Anybody. Temporary files of a form that it parsed are removed when it returns.
 type Route struct {
 	// Path begins with a slash. If it ends with one, everything below it belongs to the handler too.
 	Path string

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/go-chi/chi/v5"
+
+	"github.com/pulpgo/pulpcore/internal/formfiles"
 )
 
 // operation is something the API does: a route and an entry of the document at once.
@@ -184,6 +186,7 @@ func (a *API) addCore() {
 // route makes the router. Every path has one handler that knows its methods, so that any other gets 405 with them.
 func (a *API) route(c *compiler, parts []Part) {
 	a.router = chi.NewRouter()
+	a.router.Use(formfiles.Handler) // for authenticators that look into forms
 	c.plugin = ""
 	byPath := map[string]map[string]*operation{}
 	for _, o := range a.ops {
@@ -236,13 +239,14 @@ func (a *API) mountRoute(c *compiler, rt Route, taken []string) {
 			return
 		}
 	}
+	inner := formfiles.Handler(rt.Handler)
 	h := func(w http.ResponseWriter, r *http.Request) {
 		r, err := a.admit(r, rt.Allow)
 		if err != nil {
 			a.writeError(w, r, err)
 			return
 		}
-		rt.Handler.ServeHTTP(w, r)
+		inner.ServeHTTP(w, r)
 	}
 	a.router.HandleFunc(rt.Path, h)
 	if strings.HasSuffix(rt.Path, "/") {
