@@ -1,0 +1,3 @@
+DROP TABLE file_file_publication
+--;;
+DROP TABLE file_file_content
