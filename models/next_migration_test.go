@@ -272,6 +272,46 @@ func TestNextMigrationRefuses(t *testing.T) {
 	}
 }
 
+// What is refused can be written by hand, and is no difference any more then: a renamed field, and one of another type.
+func TestMigrationByHand(t *testing.T) {
+	t.Parallel()
+	type byHand struct {
+		models.Content
+		Title string `pulp:"natural,index=name"`
+		Price string
+		Note  *string
+	}
+	items1, items2 := models.Define[item1]("shop.item"), models.Define[byHand]("shop.item")
+	first, _ := shop{types: []models.AnyType{items1}}.next(t)
+	second := shop{[]models.AnyType{items2}, fstest.MapFS{
+		"0001_initial.up.sql": first.migrations["0001_initial.up.sql"], "0001_initial.down.sql": {Data: []byte("x")},
+		"0002_by_hand.up.sql": {Data: []byte(`ALTER TABLE shop_item_content RENAME COLUMN "name" TO "title"
+--;;
+ALTER TABLE shop_item_content ADD COLUMN "price_text" TEXT NOT NULL DEFAULT ''
+--;;
+UPDATE shop_item_content SET "price_text" = CAST("price" AS TEXT)
+--;;
+ALTER TABLE shop_item_content DROP COLUMN "price"
+--;;
+ALTER TABLE shop_item_content RENAME COLUMN "price_text" TO "price"
+`)},
+		"0002_by_hand.down.sql": {Data: []byte("x")},
+	}}
+	if m, err := models.NextMigration(t.Context(), second.set(), nil); m != nil || err != nil {
+		t.Errorf("NextMigration after the one by hand = %+v, %v, want nothing to do", m, err)
+	}
+	dbtest.Each(t, func(t *testing.T, url string) {
+		t.Parallel()
+		old := modelstest.Open(t, url, nil, first.set())
+		noError(t, items1.Create(t.Context(), old, &item1{Name: "apple", Price: 3}))
+		db := modelstest.Open(t, url, nil, second.set())
+		noError(t, db.CheckSchema(t.Context()))
+		if got, err := items2.One(t.Context(), db, models.Eq("title", "apple")); err != nil || got.Price != "3" {
+			t.Errorf("One = %+v, %v, want price 3", got, err)
+		}
+	})
+}
+
 // A plugin that derives its tables gets migrations without touching an installation, and the layout of either text
 // does not matter: the old one was written by another generator.
 func TestMigrationsTakeOverDerivedTables(t *testing.T) {
