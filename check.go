@@ -85,7 +85,7 @@ func (c *checker) gather() *blueprint {
 	b := &blueprint{versions: map[string]string{"core": Version}}
 	sets := make([]models.Set, 0, len(c.plugins))
 	for _, p := range c.plugins {
-		sets = append(sets, models.Set{Plugin: p.Name, Types: p.Models, Migrations: p.Migrations})
+		sets = append(sets, p.set())
 		b.versions[p.Name] = p.Version
 		b.tasks = append(b.tasks, p.Tasks...)
 		b.views = append(b.views, p.Views...)

@@ -183,11 +183,11 @@ func (a *App) openDatabase(ctx context.Context, b *blueprint) error {
 		return err
 	}
 	if empty {
-		err = db.Migrate(ctx)
-	} else {
-		err = db.CheckSchema(ctx)
+		if err := db.Migrate(ctx); err != nil {
+			return err
+		}
 	}
-	if err != nil {
+	if err := db.CheckSchema(ctx); err != nil {
 		return err
 	}
 	a.db, err = db.InDomain(ctx, models.DefaultDomain)

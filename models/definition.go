@@ -40,15 +40,32 @@ type Option func(*definition)
 // Define declares that T, a struct that embeds one of the masters, is the model named "<plugin>.<type>". It never
 // fails; Open reports every fault of every definition at once.
 //
-// Fields may carry these tags:
+// Every exported field that the master does not have is a column of the type's own table, NULL for a pointer that is
+// nil. Strings, booleans, numbers, time.Time, uuid.UUID, [EncryptedText] and []byte have a type in the database,
+// anything else is kept as JSON. Fields may carry these tags:
 //
-//	json:"relative_path"     name on the wire
-//	bun:"column,…"           column, if its name shall differ from the snake-case field name
-//	pulp:"natural,repo,len=64"
-//	doc:"…"                  description in the API document
+//	json:"relative_path"  name on the wire; default the column. "-" hides the field from the API
+//	bun:"rel_path"        column; default the field's name in snake case. "-" is none, and goes with no other tag
+//	pulp:"natural,repo"   what the field is for, see below
+//	rest:"required"       what requests may say, see package rest
+//	doc:"…"               description in the API document
 //
-// "natural" fields together identify a unit within a domain (Django's unique_together); "repo" fields together
-// identify the slot it takes in a repository version (Pulp's repo_key_fields); "len" fixes the length of a string.
+// The words of pulp are separated by commas:
+//
+//	natural     part of what identifies a row of the type within a domain (Django's unique_together); content needs
+//	            one. The fields are strings, integers, booleans or UUIDs
+//	repo        part of what identifies the slot that a unit takes in a repository version (Pulp's repo_key_fields). It
+//	            may be a pointer, and nil equals nil
+//	len=64      length of a string, in bytes; another length is Invalid
+//	index       makes an index on the column, for queries that compare or sort by it. Natural and slot keys have theirs
+//	index=name  makes the column part of the index of that name, in the order of the fields; a field may be in several
+//
+// Strings in keys and indexes have at most 2,000 bytes, and all columns of one together 2,500. A table that was
+// released changes by a migration, see [NextMigration].
+//
+// Optional methods of *T are hooks: [Validator]; of a repository [VersionInitializer], [VersionFinalizer] and
+// [VersionObserver]; those of distributions and guards are in package content. Open refuses a method with the name of
+// a hook and another signature.
 func Define[T any, P Entity[T]](name string, opts ...Option) *Type[T] {
 	d := &definition{
 		name:   name,

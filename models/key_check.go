@@ -77,6 +77,32 @@ func (s *schema) uniqueKey() []string {
 	return columns
 }
 
+// checkColumns makes sure that the tables of all types have the columns that the types need. Migrations that were
+// written before a field was added do not make its column.
+func (db *DB) checkColumns(ctx context.Context) error {
+	for t := range db.registry.Types() {
+		s := db.registry.byDef[t.definition()]
+		if s.detail == "" {
+			continue
+		}
+		there, err := db.conn.Kind.ColumnNames(ctx, db.q, s.detail)
+		if err != nil {
+			return fmt.Errorf("models: type %q: %w", s.name, err)
+		}
+		var missing []string
+		for _, c := range s.detailCols {
+			if !slices.Contains(there, c) {
+				missing = append(missing, c)
+			}
+		}
+		if missing != nil {
+			return pulperr.Public(pulperr.Conflict, "the table %s of type %q lacks the columns (%s): the migrations of its "+
+				"plugin are older than the type; let pulpcore.WriteMigration write the next one", s.detail, s.name, strings.Join(missing, ", "))
+		}
+	}
+	return nil
+}
+
 // checkUniqueKeys makes sure that the tables of content types have the unique key that their types declare: without it
 // the database takes the same unit twice.
 func (db *DB) checkUniqueKeys(ctx context.Context) error {
@@ -91,7 +117,8 @@ func (db *DB) checkUniqueKeys(ctx context.Context) error {
 		want := slices.Sorted(slices.Values(s.uniqueKey()))
 		if !slices.ContainsFunc(keys, func(k []string) bool { return slices.Equal(slices.Sorted(slices.Values(k)), want) }) {
 			return pulperr.Public(pulperr.Conflict, "the table %s of content type %q has no unique key of exactly the "+
-				"columns (%s), so the same unit could be saved twice; add UNIQUE (%[3]s) in a migration of the plugin",
+				"columns (%s), so the same unit could be saved twice; add UNIQUE (%[3]s) in a migration of the plugin, which "+
+				"pulpcore.WriteMigration can write",
 				s.detail, s.name, strings.Join(s.uniqueKey(), ", "))
 		}
 	}

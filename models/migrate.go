@@ -81,10 +81,11 @@ func (db *DB) Migrate(ctx context.Context) error {
 	})
 }
 
-// CheckSchema reports whether the schema is exactly what the registry's plugins need, and whether the table of each
-// content type has the unique key that the type declares.
+// CheckSchema reports whether all migrations of the registry's plugins were applied and no others, whether the tables
+// have the columns that their types need, and whether those of content types have the unique key that their type
+// declares.
 //
-// Errors: Conflict if it is older (run Migrate) or newer than the code, or lacks a unique key.
+// Errors: Conflict if the schema is older (run Migrate) or newer than the code, or lacks a column or a unique key.
 func (db *DB) CheckSchema(ctx context.Context) error {
 	plan, err := db.registry.migrations(db.conn.Kind.TemplateData())
 	if err != nil {
@@ -95,11 +96,25 @@ func (db *DB) CheckSchema(ctx context.Context) error {
 		return err
 	}
 	if len(missing) > 0 {
-		m := missing[0]
-		return pulperr.Public(pulperr.Conflict, "the database schema is older than this program: migration %s of %s "+
-			"(and %d more) has not been applied; run the migrations first", m.id, m.plugin, len(missing)-1)
+		return pulperr.Public(pulperr.Conflict, "the database schema is older than this program: %s; call pulpcore.Migrate "+
+			"with the same settings and plugins once, before the servers start", pending(missing))
+	}
+	if err := db.checkColumns(ctx); err != nil {
+		return err
 	}
 	return db.checkUniqueKeys(ctx)
+}
+
+// pending says which migrations have not been applied.
+func pending(missing []migration) string {
+	names := make([]string, len(missing))
+	for i, m := range missing {
+		names[i] = m.id + " of " + m.plugin
+	}
+	if len(names) == 1 {
+		return "migration " + names[0] + " has not been applied"
+	}
+	return "migrations " + strings.Join(names, ", ") + " have not been applied"
 }
 
 // Empty reports whether the database has no schema of this library at all.
@@ -171,17 +186,34 @@ func (db *DB) missing(ctx context.Context, plan []migration) ([]migration, error
 		if a, ok := done[m.plugin+" "+m.id]; !ok {
 			todo = append(todo, m)
 		} else if a.Checksum != m.checksum() {
-			return nil, pulperr.Public(pulperr.Conflict, "migration %s of %s has been changed since it was applied; "+
-				"undo the change and put it into a new migration", m.id, m.plugin)
+			return nil, db.registry.changed(m)
 		}
 	}
 	for key, a := range done {
 		if known[a.Plugin] && !known[key] {
 			return nil, pulperr.Public(pulperr.Conflict, "the database schema is newer than this program: "+
-				"it has migration %s of %s", a.ID, a.Plugin)
+				"it has migration %s of %s; "+
+				"start the newer program, or undo the migration with that program's DB.Rollback", a.ID, a.Plugin)
 		}
 	}
 	return todo, nil
+}
+
+// changed returns the error of a migration whose text is not that which was applied.
+func (r *Registry) changed(m migration) error {
+	derived := slices.ContainsFunc(r.sets, func(s Set) bool { return s.Plugin == m.plugin && s.Migrations == nil })
+	switch {
+	case derived:
+		return pulperr.Public(pulperr.Conflict, "the types of plugin %q have changed since its tables were derived from "+
+			"them, and it has no migrations: with the types as they were, let pulpcore.WriteMigration write %s and set "+
+			"Plugin.Migrations to it; then change the types and let it write the next migration", m.plugin, m.id)
+	case m.plugin == "core":
+		return pulperr.Public(pulperr.Conflict, "migration %s of core is not the one that was applied: the database was "+
+			"made by another, unreleased version of pulpcore; start that version, or a new database", m.id)
+	}
+	return pulperr.Public(pulperr.Conflict, "migration %s of plugin %q has been changed since it was applied: "+
+		"restore %[1]s.up.sql as it was, and put the change into a new migration, which pulpcore.WriteMigration can "+
+		"write; if the tables were derived from the types before, %[1]s has to be what it writes for the types of that time", m.id, m.plugin)
 }
 
 func (db *DB) apply(ctx context.Context, m migration) error {
@@ -225,12 +257,8 @@ func (m migration) checksum() string {
 
 // migrations returns every step in the order of application: the core's, then each plugin's, by number.
 func (r *Registry) migrations(words map[string]any) ([]migration, error) {
-	sub, err := fs.Sub(coreMigrations, "migrations")
-	if err != nil {
-		return nil, fmt.Errorf("models: %w", err)
-	}
 	var plan []migration
-	for _, s := range append([]Set{{Plugin: "core", Migrations: sub}}, r.sets...) {
+	for _, s := range append([]Set{{Plugin: "core", Migrations: coreMigrations}}, r.sets...) {
 		steps, faults := r.steps(s, words)
 		if err := errors.Join(faults...); err != nil {
 			return nil, fmt.Errorf("models: plugin %q: %w: %w", s.Plugin, pulperr.Invalid, err)
@@ -250,15 +278,26 @@ func (r *Registry) steps(s Set, words map[string]any) ([]migration, []error) {
 	return readMigrations(s.Migrations, words)
 }
 
+// migrationFiles returns the folder that holds a plugin's migrations, and the names of the files.
+func migrationFiles(fsys fs.FS) (folder fs.FS, names []string) {
+	const pattern, below = "*.sql", "migrations"
+	names, _ = fs.Glob(fsys, pattern) // which fails for a bad pattern only
+	if len(names) > 0 {
+		return fsys, names
+	}
+	if sub, err := fs.Sub(fsys, below); err == nil {
+		names, _ = fs.Glob(sub, pattern)
+		fsys = sub
+	}
+	return fsys, names
+}
+
 // readMigrations returns the steps of one plugin, by number, and all that is wrong with its files.
 func readMigrations(fsys fs.FS, words map[string]any) ([]migration, []error) {
-	names, err := fs.Glob(fsys, "*.sql")
-	if err != nil {
-		return nil, []error{fmt.Errorf("migrations: %w", err)}
-	}
+	fsys, names := migrationFiles(fsys)
 	if len(names) == 0 {
-		return nil, []error{errors.New("migrations: there is no *.sql file at the top of the file system; " +
-			"take the folder out of an embed.FS with fs.Sub")}
+		return nil, []error{errors.New("migrations: the file system has no *.sql file at its top or in its " +
+			"folder migrations; embed them by //go:embed migrations/*.sql")}
 	}
 	var faults []error
 	byID := map[string]*migration{}

@@ -17,8 +17,9 @@ type Set struct {
 	Plugin string    // name of the plugin, the part of its types' names before the dot
 	Types  []AnyType // its models
 
-	// Migrations holds NNNN_name.up.sql and NNNN_name.down.sql files, see [DB.Migrate]. If it is nil the tables are
-	// derived from the types; that suits a plugin whose types never change.
+	// Migrations holds NNNN_name.up.sql and NNNN_name.down.sql files at its top or in its folder migrations, see
+	// [DB.Migrate]; [NextMigration] writes them. If it is nil the tables are derived from the types, which do not change
+	// then: that suits tests, and a plugin before its first release.
 	Migrations fs.FS
 }
 
@@ -75,7 +76,7 @@ func Check(sets ...Set) (*Registry, []error) {
 		byType: map[Master]map[string]*schema{},
 		byGo:   map[reflect.Type]*schema{},
 	}
-	c := &checker{r: r, owner: map[*definition]string{}}
+	c := &checker{r: r}
 	c.add(publishedMetadata, "core")
 	seen := map[string]bool{}
 	for _, s := range sets {

@@ -63,11 +63,8 @@ type field struct {
 	def      any // given to a field that a request leaves out; nil is none
 }
 
-// fieldsOf describes the fields of a registered type that are on the wire.
-//
-// A plugin refines its fields with a tag of words separated by commas:
-//
-//	rest:"required,readonly,default=PULP_MANIFEST,min=1,max=255,choices=a|b,ref=repository"
+// fieldsOf describes the fields of a registered type that are on the wire, and returns all that is wrong with them. The
+// words of the tag are described at the package.
 func fieldsOf(r *models.Registry, t models.AnyType) (list []*field, faults []error) {
 	goType := reflect.TypeOf(t.New()).Elem()
 	for _, mf := range r.Fields(t) {

@@ -5,6 +5,23 @@
 // read from the fields of the type's struct, once, when [New] is called; requests are parsed, answers rendered and the
 // OpenAPI document written from the same declarations.
 //
+// # Fields
+//
+// A field is on the wire under its json name, and described there by its doc tag. Its type decides what JSON it is: an
+// href or a PRN for a uuid.UUID, write-only text for [models.EncryptedText], RFC 3339 for time.Time, an array or object
+// for slices, maps and structs. A pointer takes null. The tag rest says more, in words separated by commas:
+//
+//	required        a request that creates or replaces the row must have it; implied by pulp:"natural"
+//	readonly        answers have it and requests must not
+//	default=VALUE   what a request means that leaves it out, as text: default=PULP_MANIFEST, default=true
+//	min=1           smallest number
+//	max=255         longest text, in characters
+//	choices=a|b     the texts that are allowed
+//	ref=repository  what a uuid.UUID refers to, which it needs: a master (content, repository, remote, publication,
+//	                distribution, contentguard), repositoryversion, artifact, task, taskgroup, taskschedule, appstatus
+//
+// The same tags are read from the input of an action, see [Post]. The tags of models are described at [models.Define].
+//
 // Work that takes time or needs reservations is answered with 202 and a task. The tasks of this package are bound by
 // [Tasks], which the workers need.
 package rest

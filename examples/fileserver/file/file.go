@@ -3,6 +3,8 @@
 package file
 
 import (
+	"embed"
+
 	"github.com/pulpgo/pulpcore"
 	"github.com/pulpgo/pulpcore/content"
 	"github.com/pulpgo/pulpcore/models"
@@ -66,13 +68,21 @@ var (
 	Publish = tasking.Define[PublishArgs]("pulp_file.app.tasks.publishing.publish")
 )
 
+// migrations are the tables of the types. TestMigrations fails if they lag behind, and writes the next one.
+//
+//go:embed migrations/*.sql
+var migrations embed.FS
+
 // Plugin describes this plugin to pulpcore.Open.
 func Plugin() *pulpcore.Plugin {
 	return &pulpcore.Plugin{
 		Name:    "file",
 		Version: pulpcore.Version, // clients decide by it which features they offer
 		Models:  []models.AnyType{Files, Remotes, Repositories, Publications, Distributions},
-		Tasks:   []tasking.Binding{Sync.Do(synchronize), Publish.Do(publish)},
+
+		Migrations: migrations,
+
+		Tasks: []tasking.Binding{Sync.Do(synchronize), Publish.Do(publish)},
 		Views: []rest.Mount{
 			rest.ViewSet[Content]{Type: Files, Name: "files", Filters: rest.Filters{
 				"relative_path": rest.Name, "sha256": rest.Name,

@@ -1,0 +1,117 @@
+package sqldialect
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strings"
+
+	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/dialect/sqlitedialect"
+)
+
+// Table is a table as a database describes it.
+type Table struct {
+	Name    string
+	Columns []Column
+	Indexes []Index
+}
+
+// Column is a column of a [Table].
+type Column struct {
+	Name    string `bun:"name"`
+	Type    string `bun:"type"` // as it was declared, in lower case
+	NotNull bool   `bun:"not_null"`
+}
+
+// Index is an index of a [Table], the one of a primary key left out. It has its columns in order.
+type Index struct {
+	Name       string
+	Columns    []string // "" is an expression
+	Unique     bool
+	Constraint bool // part of CREATE TABLE
+	Partial    bool
+}
+
+// DryData returns the words of [Kind.TemplateData] for [DrySchema]: those of SQLite with types that cannot be mistaken
+// for one another.
+func DryData() map[string]any {
+	words := SQLite.TemplateData()
+	words["uuid"], words["json"], words["time"], words["bytes"] = "uuid", "json", "timestamp", "blob"
+	return words
+}
+
+// DrySchema executes statements on an empty SQLite in memory and returns the tables whose names begin with prefix.
+func DrySchema(ctx context.Context, statements []string, prefix string) ([]Table, error) {
+	pool := sql.OpenDB(sqliteConnector{":memory:"})
+	pool.SetMaxOpenConns(1) // each connection has a memory of its own
+	db := bun.NewDB(pool, sqlitedialect.New())
+	defer db.Close()
+	for _, stmt := range statements {
+		if _, err := db.NewRaw(stmt).Exec(ctx); err != nil {
+			return nil, fmt.Errorf("database: %q: %w", firstLine(stmt), err)
+		}
+	}
+	var names []string
+	err := db.NewRaw(`SELECT name FROM sqlite_schema WHERE type = 'table' AND substr(name, 1, ?) = ? ORDER BY name`,
+		len(prefix), prefix).Scan(ctx, &names)
+	if err != nil {
+		return nil, fmt.Errorf("database: tables: %w", err)
+	}
+	tables := make([]Table, len(names))
+	for i, name := range names {
+		if tables[i], err = describe(ctx, db, name); err != nil {
+			return nil, fmt.Errorf("database: table %s: %w", name, err)
+		}
+	}
+	return tables, nil
+}
+
+func firstLine(stmt string) string {
+	line, _, _ := strings.Cut(strings.TrimSpace(stmt), "\n")
+	return line
+}
+
+func describe(ctx context.Context, db *bun.DB, name string) (Table, error) {
+	t := Table{Name: name}
+	err := db.NewRaw(`SELECT name, lower(type) AS type, "notnull" OR pk > 0 AS not_null FROM pragma_table_info(?)
+		ORDER BY cid`, name).Scan(ctx, &t.Columns)
+	if err != nil {
+		return t, err
+	}
+	var rows []struct {
+		Name    string `bun:"name"`
+		Unique  bool   `bun:"is_unique"`
+		Origin  string `bun:"origin"`
+		Partial bool   `bun:"partial"`
+		Column  string `bun:"col"`
+	}
+	err = db.NewRaw(`SELECT l.name AS name, l."unique" AS is_unique, l.origin AS origin, l.partial AS partial,
+			COALESCE(c.name, '') AS col
+		FROM pragma_index_list(?) AS l, pragma_index_info(l.name) AS c WHERE l.origin <> 'pk'
+		ORDER BY l.name, c.seqno`, name).Scan(ctx, &rows)
+	if err != nil {
+		return t, err
+	}
+	for _, r := range rows {
+		if n := len(t.Indexes); n == 0 || t.Indexes[n-1].Name != r.Name {
+			t.Indexes = append(t.Indexes, Index{Name: r.Name, Unique: r.Unique, Constraint: r.Origin != "c", Partial: r.Partial})
+		}
+		last := &t.Indexes[len(t.Indexes)-1]
+		last.Columns = append(last.Columns, r.Column)
+	}
+	return t, nil
+}
+
+// ColumnNames returns the columns of a table, in no order; none if there is no such table.
+func (k Kind) ColumnNames(ctx context.Context, q bun.IDB, table string) ([]string, error) {
+	query := `SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(?) AND attnum > 0 AND NOT attisdropped`
+	if k == SQLite {
+		query = `SELECT name FROM pragma_table_info(?)`
+	}
+	var names []string
+	if err := q.NewRaw(query, table).Scan(ctx, &names); err != nil {
+		return nil, fmt.Errorf("database: columns of %s: %w", table, err)
+	}
+	return names, nil
+}
