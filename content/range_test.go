@@ -13,6 +13,8 @@ import (
 )
 
 // Whatever the bytes come from, ranges are answered alike.
+//
+// long: it is a table.
 func TestRanges(t *testing.T) {
 	t.Parallel()
 	text := body(large)
