@@ -1,8 +1,10 @@
 package rest_test
 
 import (
+	"maps"
 	"math/rand/v2"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -98,18 +100,21 @@ func TestNoQueryIsAFault(t *testing.T) {
 				t.Errorf("GET %s?%.300s: an error of %d bytes", path, query.Encode(), len(a.body))
 			}
 		}
-		for path, item := range document(t, b).Paths.Map() {
-			op := item.Get
+		long := map[string]bool{} // parameters that were given long values, which all lists refuse alike
+		paths := document(t, b).Paths.Map()
+		for _, path := range slices.Sorted(maps.Keys(paths)) {
+			op := paths[path].Get
 			if op == nil || !strings.HasSuffix(op.OperationID, "_list") {
 				continue
 			}
 			path = strings.ReplaceAll(path, "{pulp_id}", strings.Split(b.repo(), "/")[7])
 			for _, p := range op.Parameters {
 				for _, v := range values {
-					if p.Value.In == "query" {
+					if p.Value.In == "query" && (len(v) < 1000 || !long[p.Value.Name]) {
 						check(path, url.Values{p.Value.Name: {v}})
 					}
 				}
+				long[p.Value.Name] = true
 			}
 			for range 40 {
 				query := url.Values{}

@@ -22,9 +22,9 @@ type walk struct {
 }
 
 // Walk makes requests of every operation that the API's document declares and fails for each answer that differs from
-// it: a status that is not declared, a body that is not valid, members that are missing or not declared. Of the bodies
-// of requests, members and values that are declared must be accepted, and others refused. An operation that no case asks
-// for fails, too: a new one needs a case in visit.
+// it: a status that is not declared, a body that is not valid, members that are missing or not declared. Members of
+// the bodies of requests, and their values, must be accepted if they are declared and refused if they are not. An
+// operation that no case asks for fails, too: a new one needs a case in visit.
 func Walk(t *testing.T, s Server) {
 	t.Helper()
 	w := &walk{Server: s, tried: map[string]bool{}}
