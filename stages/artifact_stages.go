@@ -172,7 +172,7 @@ func (s *ArtifactDownloader) Run(ctx context.Context, in *In, out *Out) error {
 					}
 					continue
 				}
-				group.Go(func() error { return s.handle(gctx, f, dc, out, p) })
+				group.Go(caught(func() error { return s.handle(gctx, f, dc, out, p) }))
 			}
 			return nil
 		}()

@@ -345,6 +345,38 @@ func TestLeaveOut(t *testing.T) {
 	})
 }
 
+// panickingRemote is a remote of a plugin that goes wrong when it is used.
+type panickingRemote struct{ models.AnyRemote }
+
+func (panickingRemote) AsRemote() *models.Remote { panic("the test's own panic") }
+
+// TestPanicsOfDownloads has what belongs to a plugin panic in the goroutines that download.
+func TestPanicsOfDownloads(t *testing.T) {
+	each(t, func(t *testing.T, b *bench) {
+		up, repo := serve(t, three()), b.repo("r")
+		remote := b.remote("up", up.URL, models.Immediate)
+		up.breaks("c", http.NotFound)
+		for name, v := range map[string]stages.DeclarativeVersion{
+			"OnError": {OnError: func(context.Context, *stages.DeclarativeContent, error) error { panic("the test's own panic") }},
+			"a remote": {First: stages.Func(func(ctx context.Context, _ *stages.In, out *stages.Out) error {
+				dc := up.unit(remote, "a.txt")
+				dc.Artifacts[0].Remote = panickingRemote{remote}
+				return out.Put(ctx, dc)
+			})},
+		} {
+			v.Repository = repo
+			if v.First == nil {
+				v.First = up.all(remote)
+			}
+			_, task, err := b.trySync(v)
+			if err == nil || !strings.Contains(err.Error(), "the test's own panic") || task.State != models.Failed {
+				t.Errorf("a panic of %s: error %v, task is %s, want it to fail", name, err, task.State)
+			}
+		}
+		b.sound()
+	})
+}
+
 // TestFirstFailureStopsTheOthers is a unit of two files: one never ends, the other fails.
 func TestFirstFailureStopsTheOthers(t *testing.T) {
 	each(t, func(t *testing.T, b *bench) {

@@ -41,10 +41,10 @@ func (f *fetcher) unit(ctx context.Context, dc *DeclarativeContent) (n int64, er
 		case <-gctx.Done():
 			continue
 		}
-		group.Go(func() error {
+		group.Go(caught(func() error {
 			defer func() { <-f.slots }()
 			return f.fetch(gctx, da)
-		})
+		}))
 	}
 	if err := group.Wait(); err != nil {
 		return n, err

@@ -121,6 +121,19 @@ func runStage(ctx context.Context, cancel context.CancelCauseFunc, s Stage, in *
 	}
 }
 
+// caught returns fn with a panic as its error, for the goroutines of a stage: runStage does not recover theirs, and a
+// panic that nobody recovers ends the process with all its tasks.
+func caught(fn func() error) func() error {
+	return func() (err error) {
+		defer func() {
+			if p := recover(); p != nil {
+				err = fmt.Errorf("stages: a download panicked: %v\n%s", p, debug.Stack())
+			}
+		}()
+		return fn()
+	}
+}
+
 // line is what the stages of one run share.
 type line struct {
 	done <-chan struct{} // closed when the run fails or is over
