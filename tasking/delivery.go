@@ -210,7 +210,6 @@ func (q *Queue) publish(ctx context.Context, what, payload string) {
 		err = client.Publish(ctx, q.channel(what), payload).Err()
 	}
 	if err != nil {
-		q.delivery.failed()
 		q.log.DebugContext(ctx, "redis did not take a hint", "hint", what, "err", err)
 	}
 }

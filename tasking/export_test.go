@@ -145,11 +145,7 @@ func RelayDue(ctx context.Context, w *Worker) error { return w.relay(ctx) }
 
 // RedeliverAll makes workers deliver every ready task again.
 func RedeliverAll(ctx context.Context, q *Queue) error {
-	err := q.identify(ctx)
-	if err == nil {
-		err = q.tx(ctx, func(ctx context.Context, tx *models.Tx) error { return q.redeliverAll(ctx, tx.Bun()) })
-	}
-	return err
+	return q.tx(ctx, func(ctx context.Context, tx *models.Tx) error { return q.redeliverAll(ctx, tx.Bun()) })
 }
 
 // RedeliverPage makes the next ready tasks due and reports whether there may be more.

@@ -14,7 +14,7 @@ import (
 const (
 	metaInstallation = "installation" // random, tells this installation's work directories from others'
 	metaEpoch        = "redis_epoch"  // the word that Redis shall know
-	metaRedelivery   = "redelivery"   // how far the ready tasks are delivered again; "" if they need not be
+	metaRedelivery   = "redelivery"   // how far the ready tasks are delivered again; "" or missing if they need not be
 )
 
 // identify reads the installation's name, making it first where it is missing.
@@ -28,9 +28,7 @@ func (q *Queue) identify(ctx context.Context) error {
 	name, err := q.meta(ctx, q.db.Bun(), metaInstallation, false)
 	if err == nil && name == "" {
 		err = q.tx(ctx, func(ctx context.Context, tx *models.Tx) error {
-			for key, value := range map[string]string{
-				metaInstallation: strings.ToLower(rand.Text()[:8]), metaEpoch: "", metaRedelivery: "",
-			} {
+			for key, value := range map[string]string{metaInstallation: strings.ToLower(rand.Text()[:8]), metaEpoch: ""} {
 				_, err := tx.Bun().NewRaw("INSERT INTO core_taskingmeta (key, value) VALUES (?, ?) ON CONFLICT (key) DO NOTHING",
 					key, value).Exec(ctx)
 				if err != nil {
@@ -65,6 +63,7 @@ func (q *Queue) meta(ctx context.Context, idb bun.IDB, key string, lock bool) (s
 }
 
 func (q *Queue) setMeta(ctx context.Context, idb bun.IDB, key, value string) error {
-	_, err := idb.NewRaw("UPDATE core_taskingmeta SET value = ? WHERE key = ?", value, key).Exec(ctx)
+	_, err := idb.NewRaw(`INSERT INTO core_taskingmeta (key, value) VALUES (?, ?)
+		ON CONFLICT (key) DO UPDATE SET value = excluded.value`, key, value).Exec(ctx)
 	return wrap(err, "write %s", key)
 }
