@@ -58,9 +58,8 @@ func (d *difference) strayTable(t sqldialect.Table) {
 		return
 	}
 	d.fault("table %s belongs to no type with columns of its own; if the type was renamed, write a migration by hand "+
-		"with "+
-		"ALTER TABLE %[1]s RENAME TO … and UPDATE %[2]s SET pulp_type = …; if it is gone, delete its rows from %[2]s there "+
-		"and write DROP TABLE %[1]s", t.Name, masters[at].Table())
+		"with ALTER TABLE %[1]s RENAME TO … and UPDATE %[2]s SET pulp_type = …; if it is gone, delete its rows from "+
+		"%[2]s there and write DROP TABLE %[1]s", t.Name, masters[at].Table())
 }
 
 // table compares a table with its type. Indexes go before the columns they are on, and come after them.
@@ -155,13 +154,11 @@ func (d *difference) sameColumn(t sqldialect.Table, old sqldialect.Column, c col
 	switch {
 	case word != c.word:
 		d.fault("column %s.%s is %s, and its field needs %s; write a migration by hand that adds a column, fills it "+
-			"from the "+
-			"old one, drops that and takes its name, or give the field another column by its bun "+
-			"tag", t.Name, old.Name, word, c.word)
+			"from the old one, drops that and takes its name, or give the field another column by its bun tag",
+			t.Name, old.Name, word, c.word)
 	case old.NotNull != c.notNull:
 		d.fault("column %s.%s has to be %s for its field, which ALTER TABLE of SQLite cannot say; write a migration by "+
-			"hand that "+
-			"adds a column, fills it from the old one, drops that and takes its name, or change the field back",
+			"hand that adds a column, fills it from the old one, drops that and takes its name, or change the field back",
 			t.Name, old.Name, null)
 	}
 }

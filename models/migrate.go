@@ -205,18 +205,16 @@ func (r *Registry) changed(m migration) error {
 	switch {
 	case derived:
 		return pulperr.Public(pulperr.Conflict, "the types of plugin %q have changed since its tables were derived from "+
-			"them, and "+
-			"it has no migrations: with the types as they were, let pulpcore.WriteMigration write %s and set Plugin.Migrations "+
-			"to it; then change the types and let it write the next migration", m.plugin, m.id)
+			"them, and it has no migrations: with the types as they were, let pulpcore.WriteMigration write %s and set "+
+			"Plugin.Migrations to it; then change the types and let it write the next migration", m.plugin, m.id)
 	case m.plugin == "core":
 		return pulperr.Public(pulperr.Conflict, "migration %s of core is not the one that was applied: the database was "+
-			"made by "+
-			"another, unreleased version of pulpcore; start that version, or a new database", m.id)
+			"made by another, unreleased version of pulpcore; start that version, or a new database", m.id)
 	}
 	return pulperr.Public(pulperr.Conflict, "migration %s of plugin %q has been changed since it was applied: "+
-		"restore %[1]s.up.sql "+
-		"as it was, and put the change into a new migration, which pulpcore.WriteMigration can write; if the tables were "+
-		"derived from the types before, %[1]s has to be what it writes for the types of that time", m.id, m.plugin)
+		"restore %[1]s.up.sql as it was, and put the change into a new migration, which pulpcore.WriteMigration can "+
+		"write; if the tables were derived from the types before, %[1]s has to be what it writes for the types of that time",
+		m.id, m.plugin)
 }
 
 func (db *DB) apply(ctx context.Context, m migration) error {
@@ -299,9 +297,8 @@ func migrationFiles(fsys fs.FS) (folder fs.FS, names []string) {
 func readMigrations(fsys fs.FS, words map[string]any) ([]migration, []error) {
 	fsys, names := migrationFiles(fsys)
 	if len(names) == 0 {
-		return nil, []error{errors.New("migrations: the file system has no *.sql file at its top or in its folder " +
-			"migrations; " +
-			"embed them by //go:embed migrations/*.sql")}
+		return nil, []error{errors.New("migrations: the file system has no *.sql file at its top or in its " +
+			"folder migrations; embed them by //go:embed migrations/*.sql")}
 	}
 	var faults []error
 	byID := map[string]*migration{}

@@ -95,9 +95,8 @@ func NextMigration(ctx context.Context, set Set, opts *MigrationOptions, needs .
 	}
 	slices.Reverse(d.down)
 	m := &NewMigration{ID: fmt.Sprintf("%04d_%s", last+1, d.name(opts.Name, last)), Down: script(d.down)}
-	m.Up = "-- Made from the types of plugin " + set.Plugin + ". Change it before its release if need be, and never " +
-		"after.\n" +
-		script(d.up)
+	const head = "-- Made from the types of plugin %s. Change it before its release if need be, and never after.\n"
+	m.Up = fmt.Sprintf(head, set.Plugin) + script(d.up)
 	if err := registry.verify(ctx, set, history, d); err != nil {
 		return nil, err
 	}
@@ -149,7 +148,9 @@ func (r *Registry) difference(ctx context.Context, set Set, history, drop []stri
 		tables = slices.Delete(tables, at, at+1)
 	}
 	for _, t := range tables {
-		d.strayTable(t)
+		if !r.hasTable(t.Name) { // it may be that of plugin "a_b" if this is plugin "a"
+			d.strayTable(t)
+		}
 	}
 	for _, name := range drop {
 		if !d.dropped[name] {
@@ -160,6 +161,16 @@ func (r *Registry) difference(ctx context.Context, set Set, history, drop []stri
 		return nil, fmt.Errorf("models: next migration of plugin %q: %w:\n%w", set.Plugin, pulperr.Unsupported, err)
 	}
 	return d, nil
+}
+
+// hasTable reports whether a table is that of a type.
+func (r *Registry) hasTable(name string) bool {
+	for _, s := range r.byDef {
+		if s.detail == name {
+			return true
+		}
+	}
+	return false
 }
 
 // verify executes a migration and looks whether a difference is left, and whether its way back leads to where it began.

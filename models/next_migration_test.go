@@ -272,6 +272,27 @@ func TestNextMigrationRefuses(t *testing.T) {
 	}
 }
 
+// Types may refer to those of other plugins, whose names may begin alike.
+func TestNextMigrationNeedsOtherPlugins(t *testing.T) {
+	t.Parallel()
+	type book struct {
+		models.Content
+		Title string `pulp:"natural"`
+	}
+	crates := models.Define[crate2]("shop_books.crate")
+	other := models.Set{Plugin: "shop_books", Types: []models.AnyType{crates}}
+	set := models.Set{Plugin: "shop", Types: []models.AnyType{
+		models.Define[book]("shop.book"), models.Define[shelf1]("shop.shelf", models.Accepts(crates)),
+	}}
+	if _, err := models.NextMigration(t.Context(), set, nil); !errors.Is(err, pulperr.Invalid) {
+		t.Errorf("NextMigration without the other plugin = %v, want kind Invalid", err)
+	}
+	m, err := models.NextMigration(t.Context(), set, nil, other)
+	if err != nil || m.ID != "0001_initial" || strings.Contains(m.Up, "crate") {
+		t.Errorf("NextMigration = %+v, %v, want the tables of plugin shop", m, err)
+	}
+}
+
 // What is refused can be written by hand, and is no difference any more then: a renamed field, and one of another type.
 func TestMigrationByHand(t *testing.T) {
 	t.Parallel()

@@ -76,7 +76,7 @@ func Check(sets ...Set) (*Registry, []error) {
 		byType: map[Master]map[string]*schema{},
 		byGo:   map[reflect.Type]*schema{},
 	}
-	c := &checker{r: r, owner: map[*definition]string{}}
+	c := &checker{r: r}
 	c.add(publishedMetadata, "core")
 	seen := map[string]bool{}
 	for _, s := range sets {

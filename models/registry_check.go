@@ -15,7 +15,6 @@ import (
 // checker fills a registry and collects what is wrong with what it is filled with.
 type checker struct {
 	r      *Registry
-	owner  map[*definition]string // the plugin that lists a type
 	faults []error
 }
 
@@ -53,7 +52,7 @@ func (c *checker) add(t AnyType, plugin string) {
 	}
 	if c.r.byDef[d] == nil {
 		c.checkClashes(s, plugin)
-		c.enter(s, plugin)
+		c.r.enter(s)
 	}
 }
 
@@ -70,17 +69,18 @@ func (c *checker) checkClashes(s *schema, plugin string) {
 	}
 }
 
-func (c *checker) enter(s *schema, plugin string) {
+// enter makes a type known. Of two types of one name or one struct, the first keeps it.
+func (r *Registry) enter(s *schema) {
 	d := s.definition
-	c.r.byDef[d], c.owner[d] = s, plugin
-	if c.r.byType[d.master] == nil {
-		c.r.byType[d.master] = map[string]*schema{}
+	r.byDef[d] = s
+	if r.byType[d.master] == nil {
+		r.byType[d.master] = map[string]*schema{}
 	}
-	if c.r.byType[d.master][d.name] == nil {
-		c.r.byType[d.master][d.name] = s
+	if r.byType[d.master][d.name] == nil {
+		r.byType[d.master][d.name] = s
 	}
-	if c.r.byGo[d.goType] == nil {
-		c.r.byGo[d.goType] = s
+	if r.byGo[d.goType] == nil {
+		r.byGo[d.goType] = s
 	}
 }
 
@@ -96,9 +96,11 @@ func (s *schema) wrongHooks() []error {
 
 // checkReferences finds types that refer to a type of no plugin.
 func (c *checker) checkReferences() {
-	for d, plugin := range c.owner {
+	for t := range c.r.Types() {
+		d := t.definition()
 		for _, other := range slices.Concat(d.accepts, d.remotes) {
 			if c.r.byDef[other] == nil {
+				plugin, _, _ := strings.Cut(d.name, ".")
 				c.fault(plugin, "type %q: it refers to type %q, which no plugin lists; add that to the Models of its plugin, or "+
 					"give its plugin to Open", d.name, other.name)
 			}
