@@ -154,7 +154,8 @@ func (d *difference) sameColumn(t sqldialect.Table, old sqldialect.Column, c col
 	switch {
 	case word != c.word:
 		d.fault("column %s.%s is %s, and its field needs %s; write a migration by hand that adds a column, fills it "+
-			"from the old one, drops that and takes its name, or give the field another column by its bun tag", t.Name, old.Name, word, c.word)
+			"from the old one, drops that and takes its name, or give the field another column by its bun tag",
+			t.Name, old.Name, word, c.word)
 	case old.NotNull != c.notNull:
 		d.fault("column %s.%s has to be %s for its field, which ALTER TABLE of SQLite cannot say; write a migration by "+
 			"hand that adds a column, fills it from the old one, drops that and takes its name, or change the field back",

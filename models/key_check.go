@@ -97,7 +97,8 @@ func (db *DB) checkColumns(ctx context.Context) error {
 		}
 		if missing != nil {
 			return pulperr.Public(pulperr.Conflict, "the table %s of type %q lacks the columns (%s): the migrations of its "+
-				"plugin are older than the type; let pulpcore.WriteMigration write the next one", s.detail, s.name, strings.Join(missing, ", "))
+				"plugin are older than the type; let pulpcore.WriteMigration write the next one",
+				s.detail, s.name, strings.Join(missing, ", "))
 		}
 	}
 	return nil

@@ -213,7 +213,8 @@ func (r *Registry) changed(m migration) error {
 	}
 	return pulperr.Public(pulperr.Conflict, "migration %s of plugin %q has been changed since it was applied: "+
 		"restore %[1]s.up.sql as it was, and put the change into a new migration, which pulpcore.WriteMigration can "+
-		"write; if the tables were derived from the types before, %[1]s has to be what it writes for the types of that time", m.id, m.plugin)
+		"write; if the tables were derived from the types before, %[1]s has to be what it writes for the types of that time",
+		m.id, m.plugin)
 }
 
 func (db *DB) apply(ctx context.Context, m migration) error {

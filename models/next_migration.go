@@ -95,8 +95,8 @@ func NextMigration(ctx context.Context, set Set, opts *MigrationOptions, needs .
 	}
 	slices.Reverse(d.down)
 	m := &NewMigration{ID: fmt.Sprintf("%04d_%s", last+1, d.name(opts.Name, last)), Down: script(d.down)}
-	m.Up = fmt.Sprintf("-- Made from the types of plugin %s. Change it before its release if need be, and never after.\n%s",
-		set.Plugin, script(d.up))
+	const head = "-- Made from the types of plugin %s. Change it before its release if need be, and never after.\n"
+	m.Up = fmt.Sprintf(head, set.Plugin) + script(d.up)
 	if err := registry.verify(ctx, set, history, d); err != nil {
 		return nil, err
 	}
