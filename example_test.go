@@ -59,7 +59,7 @@ func Example() {
 	mux.Handle("/pulp/content/", app.Content())
 
 	res := httptest.NewRecorder()
-	mux.ServeHTTP(res, httptest.NewRequest(http.MethodGet, "/pulp/api/v3/status/", nil))
+	mux.ServeHTTP(res, httptest.NewRequest(http.MethodGet, "http://localhost/pulp/api/v3/status/", nil))
 	fmt.Println(res.Code, strings.Contains(res.Body.String(), `"component":"file"`))
 	// Output: 200 true
 }
