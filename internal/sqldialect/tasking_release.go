@@ -145,6 +145,19 @@ func releaseRows(ctx context.Context, tx bun.IDB, args Named) ([]uuid.UUID, erro
 	return append(ids, shared...), err
 }
 
+// scanPage reads rows in the order of an index, whatever the database knows of the table.
+func (k Kind) scanPage(ctx context.Context, idb bun.IDB, statement string, args Named, rows any) error {
+	if k == SQLite {
+		return idb.NewRaw(statement, args).Scan(ctx, rows)
+	}
+	return idb.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+		if err := k.FollowIndex(ctx, tx); err != nil {
+			return err
+		}
+		return tx.NewRaw(statement, args).Scan(ctx, rows)
+	})
+}
+
 // The page comes first, so that a statement tests no more tasks than it is told to, however many wait.
 const strandedSQL = `SELECT t.pulp_id, t.seq, NOT EXISTS (?blockers) AS stranded
 	FROM (SELECT * FROM core_task WHERE state = 'waiting' AND unblocked_at IS NULL AND seq > ?after
@@ -163,7 +176,7 @@ func (k Kind) Stranded(ctx context.Context, idb bun.IDB, after int64, limit int)
 		Seq      int64     `bun:"seq"`
 		Stranded bool      `bun:"stranded"`
 	}
-	if err := idb.NewRaw(strandedSQL, args).Scan(ctx, &rows); err != nil {
+	if err := k.scanPage(ctx, idb, strandedSQL, args, &rows); err != nil {
 		return nil, after, err
 	}
 	last := int64(0)
@@ -204,7 +217,7 @@ func (k Kind) OrphanedReservations(
 		Seq       int64 `bun:"seq"`
 		Orphaned  bool  `bun:"orphaned"`
 	}
-	if err := idb.NewRaw(orphanedSQL, args).Scan(ctx, &rows); err != nil {
+	if err := k.scanPage(ctx, idb, orphanedSQL, args, &rows); err != nil {
 		return nil, after, err
 	}
 	for i, row := range rows {

@@ -331,6 +331,8 @@ CREATE INDEX core_task_ready ON core_task (deliver_due) WHERE state = 'waiting' 
 --;;
 CREATE INDEX core_task_queued ON core_task (queue, seq) WHERE state = 'waiting' AND unblocked_at IS NOT NULL;
 --;;
+CREATE INDEX core_task_blocked ON core_task (seq) WHERE state = 'waiting' AND unblocked_at IS NULL;
+--;;
 CREATE INDEX core_task_owned ON core_task (worker_id) WHERE state IN ('running', 'canceling');
 --;;
 CREATE INDEX core_task_incomplete ON core_task (seq) WHERE state IN ('waiting', 'running', 'canceling');
