@@ -127,7 +127,7 @@ func contentSettings(set *settings.Set) *content.Options {
 
 func contentOptions(a *App, b *blueprint) *content.Options {
 	o := contentSettings(a.set)
-	o.Routes, o.Log, o.Origins = b.content, a.log, a.origins
+	o.Routes, o.Log, o.Origins = b.content, a.log, a.front.origins
 	return o
 }
 
@@ -148,8 +148,8 @@ func restSettings(set *settings.Set) *rest.Options {
 func restOptions(a *App, b *blueprint) *rest.Options {
 	o := restSettings(a.set)
 	o.Views, o.Routes, o.Versions = b.views, b.routes, a.versions
-	o.Origins, o.Log = a.origins, a.log
-	o.CacheConnected = func(ctx context.Context) bool { return a.queue.Ping(ctx) == nil }
+	o.Auth, o.Hosts, o.Origins, o.Log = a.auth, a.front.hosts, a.front.origins, a.log
+	o.CacheConnected = cacheConnected(a)
 	return o
 }
 
@@ -158,4 +158,13 @@ func limits(core settings.Core) *webserver.Limits {
 		HeaderTimeout: core.HTTPHeaderTimeout, BodyTimeout: core.HTTPBodyTimeout,
 		SendTimeout: core.HTTPSendTimeout, IdleTimeout: core.HTTPIdleTimeout,
 	}
+}
+
+// cacheConnected returns what the status says about Redis. The one inside of the process does not count: clients take a
+// connection for a sign that content is cached.
+func cacheConnected(a *App) func(ctx context.Context) bool {
+	if a.opts.Redis == nil && a.set.Core().RedisURL.Reveal() == "" {
+		return nil
+	}
+	return func(ctx context.Context) bool { return a.queue.Ping(ctx) == nil }
 }

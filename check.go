@@ -13,14 +13,13 @@ import (
 	"github.com/pulpgo/pulpcore/rest"
 	"github.com/pulpgo/pulpcore/settings"
 	"github.com/pulpgo/pulpcore/tasking"
-	"github.com/pulpgo/pulpcore/webserver"
 )
 
 // blueprint is what plugins and settings say once they were checked.
 type blueprint struct {
 	set      *settings.Set
 	registry *models.Registry
-	origins  *webserver.Origins
+	front    *front
 	tasks    []tasking.Binding
 	views    []rest.Mount
 	routes   []rest.Route
@@ -120,9 +119,9 @@ func (c *checker) checkPlugins(set *settings.Set) {
 			fault("the version %q does not begin with a number; set Version, as in \"1.0.0\"", p.Version)
 		}
 		for _, t := range p.Tasks {
-			if !strings.HasPrefix(t.Name(), p.Name+".") {
-				fault("task %q: the name does not start with the plugin's; change it in tasking.Define to \"%s.…\"",
-					t.Name(), p.Name)
+			if !strings.HasPrefix(t.Name(), p.Name+".") && !strings.HasPrefix(t.Name(), "pulp_"+p.Name+".") {
+				fault("task %q: the name does not start with the plugin's; change it in tasking.Define to "+
+					"\"%s.…\" or \"pulp_%[1]s.…\"", t.Name(), p.Name)
 			}
 			if other, ok := owner[t.Name()]; ok && other != p.Name {
 				fault("task %q: it is bound by plugin %q already; bind it in one of them", t.Name(), other)
@@ -145,10 +144,9 @@ func (c *checker) checkPlugins(set *settings.Set) {
 
 // checkParts checks what the plugins bring against the parts of the App that take it.
 func (c *checker) checkParts(set *settings.Set, b *blueprint) {
-	var err error
-	if b.origins, err = webserver.TrustOrigins(set.Core().CSRFTrustedOrigins...); err != nil {
-		c.fault("CSRF_TRUSTED_ORIGINS: %w", err)
-	}
+	var faults []error
+	b.front, faults = newFront(set.Core())
+	c.add(faults...)
 	api := make([]rest.Part, 0, len(c.plugins))
 	served := make([]content.Part, 0, len(c.plugins))
 	for _, p := range c.plugins {

@@ -39,6 +39,13 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, killedProgram(context.Background()))
 		os.Exit(1)
 	}
+	if os.Getenv(chaosDir) != "" {
+		if err := chaosServer(context.Background()); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	if dir := os.Getenv(isolatedDir); dir != "" {
 		if err := isolatedProgram(context.Background(), dir); err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -110,7 +117,7 @@ func killCycle(ctx context.Context, app *pulpcore.App, remote *file.Remote, repo
 	if err != nil {
 		return err
 	}
-	publish, err := stages.NewPublishArgs(ctx, app.DB(), version, file.Publication{})
+	publish, err := stages.NewPublishArgs(ctx, app.DB(), version, file.Publication{Manifest: new("PULP_MANIFEST")})
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -193,6 +194,34 @@ func TestTwoAppsInOneProcess(t *testing.T) {
 	}
 }
 
+// TestStatusOfRedis has the Redis inside of the process, which clients must not take for a cache, and one outside.
+func TestStatusOfRedis(t *testing.T) {
+	t.Parallel()
+	connected := func(app *pulptest.App) any {
+		t.Helper()
+		_, body := app.Get(t, "/pulp/api/v3/status/")
+		var status struct {
+			Redis map[string]any `json:"redis_connection"`
+		}
+		if err := json.Unmarshal([]byte(body), &status); err != nil {
+			t.Fatal(err)
+		}
+		return status.Redis["connected"]
+	}
+	if got := connected(pulptest.New(t)); got != false {
+		t.Errorf("connected = %v without REDIS_URL, want false", got)
+	}
+	redis := dbtest.StartRedis(t)
+	app := pulptest.NewWith(t, []settings.Option{settings.Value("REDIS_URL", redis.URL())})
+	if got := connected(app); got != true {
+		t.Errorf("connected = %v with a Redis, want true", got)
+	}
+	redis.Stop()
+	if got := connected(app); got != false {
+		t.Errorf("connected = %v without the Redis of REDIS_URL, want false", got)
+	}
+}
+
 // TestNamesOfAllKinds takes files with difficult names from an upstream to a client.
 func TestNamesOfAllKinds(t *testing.T) {
 	t.Parallel()
@@ -247,7 +276,7 @@ func distribute(t *testing.T, app *pulptest.App, upstream string, policy models.
 	if err != nil {
 		t.Fatal(err)
 	}
-	args, err := stages.NewPublishArgs(ctx, app.DB(), version, file.Publication{})
+	args, err := stages.NewPublishArgs(ctx, app.DB(), version, file.Publication{Manifest: new("PULP_MANIFEST")})
 	if err != nil {
 		t.Fatal(err)
 	}

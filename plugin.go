@@ -13,14 +13,14 @@ import (
 
 // Plugin is what a plugin brings to an App: a value that is given to [Open]. Only Name and Version are required.
 type Plugin struct {
-	Name string // short and unique; the part before the dot in the names of its types and tasks
+	Name string // short and unique; the part before the dot in the names of its types
 	// Version is what the status shows, and what decides which workers may execute the plugin's tasks, see
 	// [tasking.Options]. It begins with a number, behind a "v" or not: "1.10.0", "3.81.0rc1", "v2.0-dev".
 	Version string
 
 	Models     []models.AnyType
 	Migrations fs.FS             // see [models.Set]; [WriteMigration] writes them. Nil derives the tables from Models
-	Tasks      []tasking.Binding // named "<Name>.<task>"
+	Tasks      []tasking.Binding // named "<Name>.<task>", or "pulp_<Name>.<task>" as in Pulp
 	Views      []rest.Mount
 	API        []rest.Route    // further routes, mounted with the REST API
 	Content    []content.Route // further routes, mounted with the content app

@@ -59,7 +59,8 @@ type App struct {
 
 	opts Options // for the workers
 
-	origins *webserver.Origins
+	front *front
+	auth  rest.Authenticator
 
 	contentRoutes *http.ServeMux // the patterns of plugins' content routes
 
@@ -87,6 +88,10 @@ type Options struct {
 	// IgnoreSubprocess executes such tasks in this process. It is meant for tests.
 	IgnoreSubprocess bool
 
+	// AccessLog receives a line for each request, see [webserver.AccessLog]. Default: Log if ACCESS_LOG is set, else
+	// nothing does.
+	AccessLog *slog.Logger
+
 	// Tracer and Meter are OpenTelemetry's providers, to which tasks report whatever OTEL_ENABLED says. Default: nowhere.
 	// The host shuts them down after it has closed the App. Two Apps in one process need a Meter each.
 	Tracer trace.TracerProvider
@@ -112,7 +117,7 @@ func OpenWith(ctx context.Context, set *settings.Set, opts *Options, plugins ...
 	if err != nil {
 		return nil, err
 	}
-	a := &App{set: b.set, log: opts.Log, versions: b.versions, origins: b.origins, opts: *opts}
+	a := &App{set: b.set, log: opts.Log, versions: b.versions, front: b.front, opts: *opts}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, a.Close())
@@ -200,9 +205,11 @@ func (a *App) openParts(ctx context.Context, b *blueprint, opts *Options) error 
 		}
 		a.closers = append(a.closers, a.store.Close)
 	}
+	a.db = a.db.WithStore(a.store)
 	if err := os.MkdirAll(core.WorkingDirectory, 0o700); err != nil {
 		return fmt.Errorf("pulpcore: WORKING_DIRECTORY: %w: %w", pulperr.Unavailable, err)
 	}
+	a.auth = rest.BasicAuth(a.db, &rest.BasicAuthOptions{Log: a.log})
 	a.downloads = download.NewPool(0)
 	a.closers = append(a.closers, a.downloads.Close)
 	queue, err := tasking.NewQueue(a.db, &tasking.QueueOptions{
@@ -226,7 +233,7 @@ func (a *App) openParts(ctx context.Context, b *blueprint, opts *Options) error 
 	if err != nil {
 		return err
 	}
-	a.api = a.Limits().Handler(onlyHosts(core.AllowedHosts, api))
+	a.api = a.behindFront(a.Limits().Handler(api))
 	a.bindings = append(b.tasks, rest.Tasks()...)
 	if _, err := a.Worker(-1); err != nil { // it starts nothing: faults of the tasks show here
 		return err
@@ -244,7 +251,7 @@ func (a *App) API() http.Handler { return a.api }
 // Content returns the content app as a plain handler. Mount it where CONTENT_PATH_PREFIX says, and at the content
 // routes of plugins. In any server it keeps served files from acting on its origin, see [content.App.ServeHTTP], and
 // ends transfers that do not move, see [App.Limits].
-func (a *App) Content() http.Handler { return a.content }
+func (a *App) Content() http.Handler { return a.behindFront(a.content) }
 
 // Work executes tasks, slots at a time, until ctx is done; then it lets running ones finish for TASK_GRACE_INTERVAL.
 // With slots 0 the setting WORKERS decides. Once an hour it also removes leftovers of the store and, if the settings
@@ -295,7 +302,15 @@ func (a *App) Queue() *tasking.Queue { return a.queue }
 
 // Origins returns who may make a browser change something, from CSRF_TRUSTED_ORIGINS. API and content app ask it
 // themselves; a host puts its handler around pages of its own that change something.
-func (a *App) Origins() *webserver.Origins { return a.origins }
+func (a *App) Origins() *webserver.Origins { return a.front.origins }
+
+// Auth returns who finds out who sends a request: HTTP basic authentication against the accounts in the database, see
+// [rest.BasicAuth]. The API asks it; a host does so for pages of its own.
+func (a *App) Auth() rest.Authenticator { return a.auth }
+
+// Proxies returns whose word about clients is taken, from TRUSTED_PROXIES. API and content app ask them in any server,
+// and so does all that [App.Serve] serves.
+func (a *App) Proxies() *webserver.Proxies { return a.front.proxies }
 
 // Limits returns how long a client may keep a connection without moving, from HTTP_BODY_TIMEOUT and its kin. API and
 // content app keep them in any server. A host with a server of its own makes that by [webserver.Limits.Server], or sets

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/pulpgo/pulpcore/internal/formfiles"
 	"github.com/pulpgo/pulpcore/pulperr"
 	"github.com/pulpgo/pulpcore/rest"
 	"github.com/pulpgo/pulpcore/webserver"
@@ -50,12 +51,12 @@ func ServeOn(ctx context.Context, l net.Listener, h http.Handler) error {
 //
 // Errors: Unavailable if the address cannot be listened on.
 func (a *App) Serve(ctx context.Context, addr string, h http.Handler) error {
-	return listenAndServe(ctx, a.Limits(), addr, h)
+	return listenAndServe(ctx, a.Limits(), addr, a.behindFront(h))
 }
 
 // ServeOn is [App.Serve] on a listener that the caller made, for example on port 0. It closes the listener.
 func (a *App) ServeOn(ctx context.Context, l net.Listener, h http.Handler) error {
-	return serveOn(ctx, a.Limits(), l, h)
+	return serveOn(ctx, a.Limits(), l, a.behindFront(h))
 }
 
 func listenAndServe(ctx context.Context, limits *webserver.Limits, addr string, h http.Handler) error {
@@ -70,7 +71,7 @@ func listenAndServe(ctx context.Context, limits *webserver.Limits, addr string, 
 const drainTime = 30 * time.Second
 
 func serveOn(ctx context.Context, limits *webserver.Limits, l net.Listener, h http.Handler) error {
-	srv := limits.Server(h)
+	srv := limits.Server(formfiles.Handler(h))             // the limits hand on a copy of the request
 	srv.BaseContext = func(net.Listener) context.Context { // whose streams end before requests are waited for
 		return rest.WithDrain(context.Background(), ctx)
 	}
@@ -94,11 +95,11 @@ func serveOn(ctx context.Context, limits *webserver.Limits, l net.Listener, h ht
 // Handler returns API and content app behind one handler, for a server that has nothing else to serve. The content app
 // gets what is below CONTENT_PATH_PREFIX and the content routes of plugins, the API everything else.
 func (a *App) Handler() http.Handler {
-	prefix := a.set.Core().ContentPathPrefix
+	prefix, content := a.set.Core().ContentPathPrefix, a.Content()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, plugin := a.contentRoutes.Handler(r)
 		if strings.HasPrefix(r.URL.Path+"/", prefix) || plugin != "" {
-			a.content.ServeHTTP(w, r)
+			content.ServeHTTP(w, r)
 			return
 		}
 		a.api.ServeHTTP(w, r)

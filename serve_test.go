@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/pulpgo/pulpcore"
+	"github.com/pulpgo/pulpcore/internal/nettest"
 	"github.com/pulpgo/pulpcore/pulptest"
 )
 
@@ -53,5 +54,27 @@ func TestServeEndsStreams(t *testing.T) {
 	}
 	if err := <-served; err != nil || time.Since(began) > 10*time.Second {
 		t.Errorf("ServeOn() = %v after %s, want nil at once", err, time.Since(began))
+	}
+}
+
+// TestFilesOfForms has a page of the host parse a form that nobody else removes the files of.
+func TestFilesOfForms(t *testing.T) { //nolint:paralleltest // Uploads sets the environment
+	uploads := nettest.NewUploads(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	served := make(chan error, 1)
+	go func() { served <- pulpcore.ServeOn(ctx, l, uploads) }()
+	res, err := http.DefaultClient.Do(uploads.Request("http://" + l.Addr().String()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = res.Body.Close()
+	stop()
+	if err := <-served; err != nil || len(uploads.Files()) > 0 {
+		t.Errorf("ServeOn() = %v, files that are left: %q", err, uploads.Files())
 	}
 }

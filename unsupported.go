@@ -2,8 +2,6 @@ package pulpcore
 
 import (
 	"fmt"
-	"net"
-	"net/http"
 	"slices"
 	"strings"
 
@@ -16,13 +14,17 @@ import (
 func withoutEffect(set *settings.Set) []string {
 	var given []string
 	for _, key := range []string{
-		"ACCESS_POLICIES", "REMOTE_USER_ENVIRON_NAME", "AUTHENTICATION_JSON_HEADER", "API_ROOT_REWRITE_HEADER",
-		"CACHE_ENABLED", "REDIS_SSL_CA_CERTS", "TASK_DIAGNOSTICS", "ORPHAN_PROTECTION_TIME",
-		"UPLOAD_PROTECTION_TIME", "ALLOWED_EXPORT_PATHS", "SYNC_MAX_IN_FLIGHT_MB",
-		"SYNC_MAX_IN_FLIGHT_ITEMS", "MAX_CONCURRENT_CONTENT", "DISTRIBUTED_PUBLICATION_RETENTION_PERIOD", "OTEL_ENABLED",
+		"ACCESS_POLICIES", "ALLOWED_EXPORT_PATHS", "API_ROOT_REWRITE_HEADER", "AUTHENTICATION_JSON_HEADER",
+		"AUTHENTICATION_JSON_HEADER_JQ_FILTER", "AUTHENTICATION_JSON_HEADER_OPENAPI_SECURITY_SCHEME", "CACHE_ENABLED",
+		"CACHE_SETTINGS", "CHUNKED_UPLOAD_DIR", "DISTRIBUTED_PUBLICATION_RETENTION_PERIOD", "FILE_UPLOAD_TEMP_DIR",
+		"IMPORT_WORKERS_PERCENT", "MAX_CONCURRENT_CONTENT", "ORPHAN_PROTECTION_TIME", "OTEL_ENABLED",
+		"OTEL_METRICS_DISPATCH_INTERVAL_MINUTES", "OTEL_PULP_API_HISTOGRAM_BUCKETS", "REDACT_UNSAFE_EXCEPTIONS",
+		"REDIS_SSL_CA_CERTS", "REMOTE_USER_ENVIRON_NAME", "REMOTE_USER_OPENAPI_SECURITY_SCHEME", "SECRET_KEY",
+		"SYNC_MAX_IN_FLIGHT_ITEMS", "SYNC_MAX_IN_FLIGHT_MB", "TASK_DIAGNOSTICS", "UPLOAD_PROTECTION_TIME",
+		"VULN_REPORT_TASK_LIMITER",
 	} {
 		for _, step := range set.Explain(key).Steps {
-			if step.Layer != "defaults" {
+			if step.Layer != "defaults" && !strings.HasPrefix(step.Layer, "derived from ") {
 				given = append(given, key)
 				break
 			}
@@ -59,32 +61,4 @@ func enabled(set *settings.Set, plugins []*Plugin) ([]*Plugin, error) {
 			"or give their plugins to Open", left)
 	}
 	return some, nil
-}
-
-// onlyHosts refuses requests whose Host header ALLOWED_HOSTS does not list.
-func onlyHosts(allowed []string, h http.Handler) http.Handler {
-	if slices.Contains(allowed, "*") {
-		return h
-	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !hostAllowed(allowed, r.Host) {
-			http.Error(w, "Bad Request: this host is not allowed", http.StatusBadRequest)
-			return
-		}
-		h.ServeHTTP(w, r)
-	})
-}
-
-func hostAllowed(allowed []string, host string) bool {
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		host = name
-	}
-	host = strings.ToLower(strings.TrimSuffix(host, "."))
-	return slices.ContainsFunc(allowed, func(a string) bool {
-		a = strings.ToLower(a)
-		if suffix, ok := strings.CutPrefix(a, "."); ok {
-			return host == suffix || strings.HasSuffix(host, a)
-		}
-		return host == a
-	})
 }

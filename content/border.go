@@ -3,6 +3,7 @@ package content
 import (
 	"net/http"
 
+	"github.com/pulpgo/pulpcore/internal/formfiles"
 	"github.com/pulpgo/pulpcore/webserver"
 )
 
@@ -38,7 +39,7 @@ func newBorder(o *Options, inner http.Handler) http.Handler {
 		}
 	}
 	return o.Limits.Handler(&border{
-		inner: o.Origins.Handler(inner), ownOrigin: o.OwnOrigin, foreign: guard(sandbox), own: guard(""),
+		inner: formfiles.Handler(o.Origins.Handler(inner)), ownOrigin: o.OwnOrigin, foreign: guard(sandbox), own: guard(""),
 	})
 }
 

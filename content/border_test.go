@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pulpgo/pulpcore/content"
+	"github.com/pulpgo/pulpcore/internal/nettest"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/webserver"
 )
@@ -174,4 +175,18 @@ func TestPanicsOfPlugins(t *testing.T) {
 	if got, err := s.try("GET", "/within"); err == nil && got.err == nil || !strings.Contains(log.String(), "boom") {
 		t.Errorf("GET = %+v %v, want a connection that is cut; log %s", got, err, log.String())
 	}
+}
+
+// TestFilesOfForms has a route parse a form that nobody else removes the files of.
+func TestFilesOfForms(t *testing.T) { //nolint:paralleltest // Uploads sets the environment
+	uploads := nettest.NewUploads(t)
+	s := newSite(t, sqlite(t), &siteOptions{Options: content.Options{Routes: []content.Route{
+		{Pattern: "/upload", Handler: uploads},
+		{Pattern: "/panics", Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			uploads.ServeHTTP(w, r)
+			panic("boom")
+		})},
+	}}})
+	uploads.Check(s.app, "/upload", 200)
+	uploads.Check(s.app, "/panics", 500)
 }

@@ -54,8 +54,17 @@ func TestPaths(t *testing.T) {
 			{"encoded dots", "/pulp/content/ca/one/%2e%2e/one/a.txt", 404, ""},
 			{"dots behind an encoded slash", "/pulp/content/ca/one/dir%2F..%2Fa.txt", 404, ""},
 			{"one dot", "/pulp/content/ca/one/./a.txt", 404, ""},
-			{"two slashes", "/pulp/content/ca/one//a.txt", 404, ""},
-			{"two slashes at the end", "/pulp/content/ca/one//", 404, ""},
+			{"two slashes behind the base path", "/pulp/content/ca/one//a.txt", 200, "A"},
+			{"three slashes behind the base path", "/pulp/content/ca/one///dir/sub/c.txt", 200, "C"},
+			{"two slashes at the end", "/pulp/content/cab//site/", 200, "<i>"},
+			{"nothing but two slashes behind the base path", "/pulp/content/ca/one//", 200, ""},
+			{"two slashes and a folder without its slash", "/pulp/content/cab//site", 301, "/pulp/content/cab//site/"},
+			{"two slashes and a missing file", "/pulp/content/cab//z.txt", 404, ""},
+			{"two slashes within a base path", "/pulp/content/ca//one/a.txt", 404, ""},
+			{"two slashes behind the parent of base paths", "/pulp/content/ca//", 404, ""},
+			{"two slashes in a folder", "/pulp/content/ca/one/dir//b.txt", 404, ""},
+			{"two slashes twice", "/pulp/content/ca/one//dir//b.txt", 404, ""},
+			{"two slashes and dots", "/pulp/content/ca/one//../one/a.txt", 404, ""},
 			{"two slashes at the start", "/pulp/content//ca/one/a.txt", 404, ""},
 			{"NUL", "/pulp/content/ca/one/a%00.txt", 404, "404: Not Found"},
 			{"no UTF-8", "/pulp/content/ca/one/%ff", 404, ""},
@@ -124,6 +133,26 @@ func TestStoredFile(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestContentTypes(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, sqlite(t), nil)
+	want := map[string]string{
+		"f.xml": "text/xml", "f.XML": "text/xml", "f.zst": "application/zstd", "f.zstd": "application/zstd",
+		"f.txt": "text/plain", "f.html": "text/html", "f.json": "application/json", "f.xml.gz": "application/gzip",
+		"f.unheard": "application/octet-stream", "f": "application/octet-stream",
+	}
+	var tree []string
+	for name := range want {
+		tree = append(tree, name, "F")
+	}
+	s.distribute("x", s.tree(tree...))
+	for name, kind := range want {
+		if got := s.get("/pulp/content/x/" + name).Header.Get("Content-Type"); got != kind {
+			t.Errorf("Content-Type of %s = %q, want %q", name, got, kind)
+		}
 	}
 }
 
@@ -233,7 +262,9 @@ func TestGuard(t *testing.T) {
 				if tt.status == 200 {
 					return
 				}
-				for _, path := range []string{"/pulp/content/x", "/pulp/content/x/", "/pulp/content/x/dir", "/pulp/content/x/no"} {
+				for _, path := range []string{
+					"/pulp/content/x", "/pulp/content/x/", "/pulp/content/x/dir", "/pulp/content/x/no", "/pulp/content/x//dir/f",
+				} {
 					if got := s.get(path, "Token", tt.token); got.StatusCode != tt.status {
 						t.Errorf("GET %s = %d, want %d", path, got.StatusCode, tt.status)
 					}
@@ -405,7 +436,9 @@ func TestRoutes(t *testing.T) {
 		{"/pulp/content/x/own/f", "own f"},
 		{"/pulp/content/x/own/other/f", "O"},
 		{"/v2/a/b", "default a/b"},
+		{"/pulp/content/x//f", "F"},
 		{"/pulp/content/x//own/f", "404: Not Found"},
+		{"/pulp/content/x//own/other/f", "O"},
 		{"/pulp/content/x/own/../f", "404: Not Found"},
 		{"/pulp/content", "404: Not Found"},
 		{"/elsewhere", "404: Not Found"},

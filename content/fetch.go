@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -20,6 +21,8 @@ import (
 var (
 	errNobody  = errors.New("content: no client is left that wants the file")
 	errInStore = errors.New("content: the file is in the store by now")
+
+	errInterrupted = errors.New("content: the fetch was interrupted by a panic or runtime.Goexit")
 )
 
 // flight is a fetch of one file that is under way. All clients that want the file read its spool.
@@ -100,7 +103,7 @@ func (a *App) serveFlight(to *answer, s *spool) error {
 	to.describe(rd.sha256, rd.size)
 	body := &watched{ReadSeeker: rd}
 	if rd.size >= 0 {
-		http.ServeContent(to.w, to.r, "", time.Time{}, body)
+		serveContent(to.w, to.r, time.Time{}, rd.size, body)
 	} else if _, err := io.Copy(to.w, body); err != nil {
 		a.cut(to.r, err)
 	}
@@ -181,12 +184,17 @@ func (a *App) forget(f *flight) {
 	}
 }
 
-// run fetches the file and ends the flight.
+// run fetches the file and ends the flight. A panic, which a driver of the store or a hook of a plugin's remote can
+// cause, ends it as an error does: nobody else can recover it here, so it would end the process.
 func (f *flight) run(ctx context.Context) {
 	defer f.cancel(nil)
 	defer f.spool.release()
-	err := errors.New("content: the fetch was interrupted") // by a panic
+	err := errInterrupted
 	defer func() {
+		if p := recover(); p != nil {
+			f.app.log.ErrorContext(ctx, "fetch of content panicked", "content_artifact", f.id,
+				"panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+		}
 		f.app.mu.Lock()
 		f.app.forget(f)
 		f.app.mu.Unlock()

@@ -72,6 +72,7 @@ func FuzzRange(f *testing.F) {
 	for _, h := range []string{
 		"bytes=0-9", "bytes=-5", "bytes=5-", "bytes=-0", "bytes=20-", "bytes=1-2,4-5", "bytes=9-1",
 		"bytes = 1-2", "bytes=,", "bytes=0-0,", "items=0-1", "bytes=99999999999999999999-", "bytes=--1", "bytes=0-99,-99",
+		"BYTES=0-1", "bytes=+1-2", "bytes=-18446744073709551616", "bytes=0-1, 18446744073709551616-",
 	} {
 		f.Add(h)
 	}
@@ -100,6 +101,9 @@ func FuzzRange(f *testing.F) {
 				t.Errorf("Range: %q = %q (%s)", header, got, contentRange)
 			}
 		case http.StatusRequestedRangeNotSatisfiable:
+			if h := stored.Header().Get("Content-Range"); h != fmt.Sprintf("bytes */%d", len(text)) {
+				t.Errorf("Range: %q = 416 with Content-Range %q", header, h)
+			}
 		default:
 			t.Errorf("Range: %q = %d", header, stored.Code)
 		}

@@ -156,7 +156,7 @@ func builtinType(ext string) string {
 	case ".xlsx":
 		return "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 	case ".xml", ".xsd", ".xsl":
-		return "application/xml"
+		return "text/xml"
 	case ".yaml", ".yml":
 		return "application/yaml"
 	case ".z":
@@ -165,7 +165,7 @@ func builtinType(ext string) string {
 		return "application/x-zchunk"
 	case ".zip":
 		return "application/zip"
-	case ".zst", ".tzst":
+	case ".zst", ".zstd", ".tzst":
 		return "application/zstd"
 	default:
 		return "application/octet-stream"

@@ -1,49 +1,115 @@
 package content
 
 import (
+	"io"
+	"math"
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // maxRanges is how many ranges of one request are answered. More are ignored: the answer is the whole file.
 const maxRanges = 32
 
-// reasonableRange returns r, or a copy with another Range header where http.ServeContent would not do well: for very
-// many ranges, and for the last 0 bytes, which no file can satisfy.
+// behindTheEnd is a range that no file can satisfy.
+const behindTheEnd = "bytes=9223372036854775807-"
+
+// reasonableRange returns r, or a copy whose Range header [http.ServeContent] answers as RFC 9110 demands. Another unit
+// than bytes and very many ranges are ignored. A header that is malformed, or of which no range can be satisfied by any
+// file, becomes one that is behind the end of every file, so that the answer 416 tells the length.
 func reasonableRange(r *http.Request) *http.Request {
 	header := r.Header.Get("Range")
-	ranges, ok := strings.CutPrefix(header, "bytes=")
-	if !ok {
+	if header == "" {
 		return r
 	}
-	var some []string
-	for part := range strings.SplitSeq(ranges, ",") {
-		if !lastNothing(part) {
-			some = append(some, part)
-		}
+	unit, set, _ := strings.Cut(header, "=")
+	clean := ""
+	if strings.EqualFold(unit, "bytes") {
+		clean = cleanRanges(set)
 	}
-	left := strings.Join(some, ",")
-	switch {
-	case len(some) > maxRanges:
-		left = ""
-	case left == ranges:
+	if clean == header {
 		return r
-	case strings.Trim(left, ", \t") == "":
-		left = "9223372036854775807-" // behind the end of every file
 	}
 	r = r.Clone(r.Context())
-	if left == "" {
+	if clean == "" {
 		r.Header.Del("Range")
 	} else {
-		r.Header.Set("Range", "bytes="+left)
+		r.Header.Set("Range", clean)
 	}
 	return r
 }
 
-// lastNothing reports whether a range asks for the last 0 bytes, in any of the forms that net/http reads.
-func lastNothing(part string) bool {
+// cleanRanges returns a Range header that means the same as the ranges of one, or "" to ignore it.
+func cleanRanges(set string) string {
+	var some []string
+	given := false
+	for part := range strings.SplitSeq(set, ",") {
+		if part = strings.Trim(part, " \t"); part == "" {
+			continue
+		}
+		span, ok := cleanSpan(part)
+		if !ok {
+			return behindTheEnd
+		}
+		if given = true; span != "" {
+			some = append(some, span)
+		}
+	}
+	switch {
+	case !given || len(some) > maxRanges:
+		return ""
+	case some == nil:
+		return behindTheEnd
+	}
+	return "bytes=" + strings.Join(some, ",")
+}
+
+// cleanSpan returns a range with numbers that fit, or "" for the last 0 bytes, which no file can satisfy. It reports
+// false for a range that is malformed.
+func cleanSpan(part string) (string, bool) {
 	first, last, ok := strings.Cut(part, "-")
-	n, err := strconv.ParseInt(strings.TrimSpace(last), 10, 64)
-	return ok && strings.TrimSpace(first) == "" && err == nil && n == 0
+	from, okFrom := position(first)
+	to, okTo := position(last)
+	switch {
+	case !ok || !okFrom || !okTo || from < 0 && to < 0:
+		return "", false
+	case from < 0 && to == 0:
+		return "", true
+	case from >= 0 && to >= 0 && to < from:
+		return "", false
+	}
+	span := "-"
+	if from >= 0 {
+		span = strconv.FormatInt(from, 10) + span
+	}
+	if to >= 0 {
+		span += strconv.FormatInt(to, 10)
+	}
+	return span, true
+}
+
+// position reads a number of a range, -1 if there is none. One that is too large is behind the end of every file.
+func position(text string) (int64, bool) {
+	switch {
+	case text == "":
+		return -1, true
+	case strings.Trim(text, "0123456789") != "":
+		return 0, false
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		n = math.MaxInt64
+	}
+	return n, true
+}
+
+// serveContent is [http.ServeContent] for bytes of a known size. An empty file has no part that a Content-Range could
+// name, so ranges of it are ignored.
+func serveContent(w http.ResponseWriter, r *http.Request, modified time.Time, size int64, body io.ReadSeeker) {
+	if size == 0 && r.Header.Get("Range") != "" {
+		r = r.Clone(r.Context())
+		r.Header.Del("Range")
+	}
+	http.ServeContent(w, r, "", modified, body)
 }

@@ -28,6 +28,14 @@ func (a *App) serve(w http.ResponseWriter, r *http.Request) error {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		return errMethod
 	}
+	// base_url ends with a slash, and clients append "/x".
+	base, file, doubled := strings.Cut(rel, "//")
+	if doubled {
+		rel = base + "/" + strings.TrimLeft(file, "/")
+		if a.routed(r, a.opts.Prefix+rel) {
+			return errNotFound
+		}
+	}
 	p := strings.TrimSuffix(rel, "/")
 	if rel != "" && !models.ValidPath(p) {
 		return errNotFound
@@ -36,16 +44,20 @@ func (a *App) serve(w http.ResponseWriter, r *http.Request) error {
 		return a.listDistributions(w, r, "")
 	}
 	match, err := a.lookup.Distribution(r.Context(), p)
-	if errors.Is(err, pulperr.NotFound) {
+	if errors.Is(err, pulperr.NotFound) && !doubled {
 		return a.serveBetween(w, r, rel)
 	}
 	if err != nil {
 		return err
 	}
+	basePath := match.Distribution.AsDistribution().BasePath
+	if doubled && basePath != base {
+		return errNotFound
+	}
 	if err := a.permit(r, match); err != nil {
 		return err
 	}
-	rest := strings.TrimPrefix(rel, match.Distribution.AsDistribution().BasePath)
+	rest := strings.TrimPrefix(rel, basePath)
 	if rest == "" {
 		redirectToFolder(w, r)
 		return nil

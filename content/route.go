@@ -10,7 +10,8 @@ import (
 )
 
 // Route is a route of a plugin, beside or below the content app's own. It wins over the base paths of distributions.
-// Content guards are not asked: what a route serves it protects itself.
+// Content guards are not asked: what a route serves it protects itself. Temporary files of a form that a handler parsed
+// are removed when it returns.
 type Route struct {
 	Pattern string // as http.ServeMux has them: "/pulp/container/{name}/manifests/{tag}"
 	Handler http.Handler
@@ -89,6 +90,15 @@ func handle(mux *http.ServeMux, pattern string, h http.Handler) (err error) {
 	}()
 	mux.Handle(pattern, h)
 	return nil
+}
+
+// routed reports whether the request would go to a plugin's route if p were its path.
+func (a *App) routed(r *http.Request, p string) bool {
+	if a.mux == nil {
+		return false
+	}
+	_, pattern := a.mux.Handler(&http.Request{Method: r.Method, Host: r.Host, URL: &url.URL{Path: p}})
+	return pattern != a.opts.Prefix
 }
 
 // routable reports whether the mux may see a path. It would redirect others to what it takes them for, but a path

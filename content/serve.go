@@ -59,7 +59,7 @@ func (a *App) serveStored(to *answer, f *models.ServedFile) error {
 	if a.redirect {
 		if to.r.Method == http.MethodHead { // a signed URL is good for one method only
 			to.describe(f.SHA256, f.Size)
-			http.ServeContent(to.w, to.r, "", f.Stored, &blank{size: f.Size})
+			serveContent(to.w, to.r, f.Stored, f.Size, &blank{size: f.Size})
 			return nil
 		}
 		return a.redirectTo(to, key, f.Size)
@@ -77,11 +77,11 @@ func (a *App) serveStored(to *answer, f *models.ServedFile) error {
 	}
 	to.describe(f.SHA256, f.Size)
 	if file := reader.File(); file != nil {
-		http.ServeContent(to.w, to.r, "", f.Stored, file) // by sendfile
+		serveContent(to.w, to.r, f.Stored, f.Size, file) // by sendfile
 		return nil
 	}
 	body := &watched{ReadSeeker: reader}
-	http.ServeContent(to.w, to.r, "", f.Stored, body)
+	serveContent(to.w, to.r, f.Stored, f.Size, body)
 	if body.fault != nil {
 		a.cut(to.r, body.fault)
 	}

@@ -89,7 +89,7 @@ func (e *SourceError) PublicText() string {
 	case "PLP0008":
 		return "the host of " + e.URL + " cannot be resolved"
 	case "PLP0010":
-		return "the proxy refused the credentials for " + e.URL
+		return "the proxy refused the credentials for " + e.URL + ": 407 Proxy Authentication Required"
 	case "PLP0026":
 		if cert, ok := errors.AsType[*tls.CertificateVerificationError](e.Err); ok {
 			return "the certificate for " + e.URL + " is not accepted: " + cert.Err.Error()

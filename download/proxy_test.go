@@ -105,6 +105,9 @@ func TestHTTPProxy(t *testing.T) {
 				if pulperr.Code(err) != "PLP0010" {
 					t.Errorf("Stream = %v (code %q), want PLP0010", err, pulperr.Code(err))
 				}
+				if text := pulperr.Message(err); !strings.Contains(text, "407 Proxy Authentication Required") {
+					t.Errorf("a client is told %q", text)
+				}
 			})
 		}
 	}

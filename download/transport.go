@@ -81,7 +81,7 @@ func (c *Config) tls(identity bool) (*tls.Config, error) {
 		pair, err := tls.X509KeyPair([]byte(c.ClientCert), []byte(c.ClientKey))
 		if err != nil {
 			// The cause is not quoted: nothing that was computed from a private key goes into a text.
-			faults = append(faults, pulperr.Field("client_cert", "and client_key are no matching PEM pair"))
+			faults = append(faults, pulperr.Field("client_cert", "does not match client_key, or one of them is not PEM"))
 		} else if identity {
 			// Not Certificates: that would withhold the certificate if the server names other authorities.
 			conf.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &pair, nil }
@@ -96,26 +96,41 @@ func trust(pemText string) (*x509.CertPool, error) {
 	if err != nil {
 		pool = x509.NewCertPool()
 	}
-	found := false
+	found := 0
 	for block, rest := pem.Decode([]byte(pemText)); block != nil; block, rest = pem.Decode(rest) {
 		cert, err := x509.ParseCertificate(block.Bytes)
 		if err != nil || block.Type != "CERTIFICATE" {
 			return nil, pulperr.Field("ca_cert", "contains a PEM block that is no certificate")
 		}
 		pool.AddCert(cert)
-		found = true
+		found++
 	}
-	if !found {
+	switch {
+	case found == 0:
 		return nil, pulperr.Field("ca_cert", "contains no certificate in PEM form")
+	case found < strings.Count(pemText, "-----BEGIN "): // pem.Decode passes over what it cannot read
+		return nil, pulperr.Field("ca_cert", "contains a PEM block that is broken")
 	}
 	return pool, nil
+}
+
+// Certificates returns only the certificates of a PEM text, in order, each line ended: without comments, and without a
+// private key that was among them.
+func Certificates(pemText string) string {
+	var out strings.Builder
+	for block, rest := pem.Decode([]byte(pemText)); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type == "CERTIFICATE" {
+			out.Write(pem.EncodeToMemory(&pem.Block{Type: block.Type, Bytes: block.Bytes}))
+		}
+	}
+	return out.String()
 }
 
 func (c *Config) proxy() (*url.URL, error) {
 	var faults []error
 	fault := func(field, reason string) { faults = append(faults, pulperr.Field(field, "%s", reason)) }
 	if (c.ProxyUsername == "") != (c.ProxyPassword == "") {
-		fault("proxy_username", "and proxy_password are only valid together")
+		fault("proxy_username", "is only valid together with proxy_password")
 	}
 	if strings.Contains(c.ProxyUsername, ":") {
 		fault("proxy_username", "must not contain a colon")

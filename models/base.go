@@ -13,8 +13,8 @@ type Base struct {
 	Updated time.Time `bun:"pulp_last_updated" json:"-"` // UTC, microseconds; set by every insert and update
 }
 
-// Labels are the user's own key/value pairs on a row. Nil is an empty set.
-type Labels map[string]string
+// Labels are the user's own key/value pairs on a row. A value may be null, which is nil here. Nil is an empty set.
+type Labels map[string]*string
 
 func (b *Base) base() *Base { return b }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/pulpgo/pulpcore/hashlib"
 	"github.com/pulpgo/pulpcore/internal/sqldialect"
 	"github.com/pulpgo/pulpcore/pulperr"
+	"github.com/pulpgo/pulpcore/storage"
 )
 
 // DB is a handle on the database that is bound to one domain: whatever is read through it belongs to that domain, and
@@ -23,6 +24,7 @@ type DB struct {
 	tx     *Tx     // nil outside a transaction
 	domain *Domain // nil only before the schema exists
 	task   *TaskScope
+	store  *storage.Store
 }
 
 // shared is what all handles of one Open have in common.
@@ -107,6 +109,17 @@ func (db *DB) InDomainID(ctx context.Context, id uuid.UUID) (*DB, error) {
 	h.domain = d
 	return &h, nil
 }
+
+// WithStore returns a handle that has a store. The handle of a task has the worker's, so that the hooks of a model,
+// such as [VersionObserver], can write files.
+func (db *DB) WithStore(store *storage.Store) *DB {
+	h := *db
+	h.store = store
+	return &h
+}
+
+// Store returns the store given to [DB.WithStore], or nil.
+func (db *DB) Store() *storage.Store { return db.store }
 
 // Domain returns the domain the handle is bound to.
 func (db *DB) Domain() *Domain { return db.domain }
@@ -254,4 +267,14 @@ func rowError(err error, what, key string) error {
 		return err
 	}
 	return fmt.Errorf("models: %s %q: %w", what, key, err)
+}
+
+// writeError is [rowError] for a row that is inserted or changed: a foreign key refuses it if what it refers to is not
+// there.
+func writeError(err error, what, key string) error {
+	if sqldialect.IsReferenced(err) {
+		public := pulperr.Public(pulperr.Invalid, "%s %q refers to something that does not exist, or not any more", what, key)
+		return fmt.Errorf("models: %w: %w", public, err)
+	}
+	return rowError(err, what, key)
 }

@@ -14,8 +14,8 @@ import (
 )
 
 // RemoveDuplicates lets the units that v adds take the places of older units: those that have the same values in all
-// fields tagged pulp:"repo" are removed. It is what [CreateVersion] does at the end for repository types without a
-// FinalizeNewVersion. With a base, the older units are the base's.
+// fields tagged pulp:"repo" are removed. [CreateVersion] does it at the end, behind a type's FinalizeNewVersion. With a
+// base, the older units are the base's.
 //
 // Errors: Invalid with code PLP0022 if two of the added units claim the same place.
 func RemoveDuplicates(ctx context.Context, v *NewVersion) error {

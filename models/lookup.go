@@ -30,11 +30,11 @@ func NewLookup(db *DB) *Lookup {
 	l := &Lookup{
 		db:          db,
 		publication: s(publicationSource),
-		version:     s(strings.ReplaceAll(anySource, "{column}", "v.pulp_id")),
-		repository:  s(strings.ReplaceAll(anySource, "{column}", "v.repository_id")),
+		version:     s(sourceBy("repository_version_id", "pulp_id")),
+		repository:  s(sourceBy("repository_id", "repository_id")),
 		published:   s(publishedFile),
 		passThrough: s(passThroughFile(db.conn.Kind)),
-		versionFile: s(versionFile(db.conn.Kind) + " ORDER BY ca.pulp_id DESC LIMIT 1"),
+		versionFile: s(versionFile(db.conn.Kind, "")),
 	}
 	for n := minBasePaths; n <= maxDepth; n *= 2 {
 		l.distributions = append(l.distributions, s(distributionByPath+"(?"+strings.Repeat(", ?", n-1)+")"+longestFirst))

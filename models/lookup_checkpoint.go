@@ -20,7 +20,8 @@ type Checkpoint struct {
 func CheckpointAt(ctx context.Context, db *DB, repositoryID uuid.UUID, before time.Time) (*Checkpoint, error) {
 	c := new(Checkpoint)
 	err := db.checkpoints(repositoryID).ColumnExpr("p.pulp_id AS publication_id, p.pass_through, p.pulp_created").
-		ColumnExpr("v.pulp_id AS version_id, v.repository_id, v.number").Where("p.pulp_created < ?", before).
+		ColumnExpr("p.repository_version_id AS version_id, p.repository_id, p.version_number AS number").
+		Where("p.pulp_created < ?", before).
 		OrderExpr("p.pulp_created DESC, p.pulp_id DESC").Limit(1).Scan(ctx, c)
 	if err != nil {
 		return nil, rowError(err, "checkpoint of repository", repositoryID.String())
@@ -43,8 +44,6 @@ func CheckpointTimes(ctx context.Context, db *DB, repositoryID uuid.UUID, from t
 }
 
 func (db *DB) checkpoints(repositoryID uuid.UUID) *bun.SelectQuery {
-	return db.q.NewSelect().TableExpr("core_publication AS p").
-		Join("JOIN core_repositoryversion AS v ON v.pulp_id = p.repository_version_id").
-		Where("v.repository_id = ?", repositoryID).Where("p.complete").Where("p.checkpoint").
-		Where("p.pulp_domain_id = ?", db.domain.ID)
+	return db.q.NewSelect().TableExpr("core_publication AS p").Where("p.repository_id = ?", repositoryID).
+		Where("p.complete").Where("p.checkpoint").Where("p.pulp_domain_id = ?", db.domain.ID)
 }

@@ -133,19 +133,24 @@ type Source struct {
 }
 
 const (
-	publishedSource = `SELECT p.pulp_id AS publication_id, p.pass_through AS pass_through, v.pulp_id AS version_id,
-  v.repository_id AS repository_id, v.number AS number
-FROM core_repositoryversion AS v JOIN core_publication AS p ON p.repository_version_id = v.pulp_id`
+	// A complete publication has the place of its version, so a history without publications is not walked.
+	publishedSource = `SELECT p.pulp_id AS publication_id, p.pass_through AS pass_through,
+  p.repository_version_id AS version_id, p.repository_id AS repository_id, p.version_number AS number
+FROM core_publication AS p`
 	publicationSource = publishedSource + ` WHERE p.pulp_id = ? AND p.complete AND p.pulp_domain_id = ?`
-	// The versions are walked from the newest on, so a long history costs nothing if there are publications.
-	anySource = `SELECT publication_id, pass_through, version_id, repository_id, number FROM (
+	anySource         = `SELECT publication_id, pass_through, version_id, repository_id, number FROM (
 SELECT *, 0 AS precedence FROM (` + publishedSource + `
-  WHERE {column} = ? AND v.complete AND p.complete AND NOT p.checkpoint AND p.pulp_domain_id = ?
-  ORDER BY v.number DESC, p.pulp_id DESC LIMIT 1) AS a
+  WHERE p.{column} = ? AND p.complete AND NOT p.checkpoint AND p.pulp_domain_id = ?
+  ORDER BY p.version_number DESC, p.pulp_id DESC LIMIT 1) AS a
 UNION ALL SELECT *, 1 FROM (SELECT CAST(NULL AS uuid), FALSE, v.pulp_id, v.repository_id, v.number
-  FROM core_repositoryversion AS v WHERE {column} = ? AND v.complete ORDER BY v.number DESC LIMIT 1) AS b
+  FROM core_repositoryversion AS v WHERE v.{versionColumn} = ? AND v.complete ORDER BY v.number DESC LIMIT 1) AS b
 ) AS s ORDER BY precedence LIMIT 1`
 )
+
+// sourceBy returns anySource by a column of publications, and the column of versions that means the same.
+func sourceBy(column, versionColumn string) string {
+	return strings.NewReplacer("{column}", column, "{versionColumn}", versionColumn).Replace(anySource)
+}
 
 // Source returns what a distribution serves: its publication; else its version with the newest publication of it;
 // else, of its repository, the newest version that has a publication, or the latest version if none has. It costs one

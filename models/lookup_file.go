@@ -55,20 +55,20 @@ WHERE pa.publication_id = ? AND pa.relative_path = ?`
 
 // versionFile looks for the path among the members of a version: first the files with that path, then for each whether
 // its unit is a member. Two units of one version can claim a path if their types allow it; the one made last is served.
-// Its arguments are the repository, the number twice, and the path.
-func versionFile(kind sqldialect.Kind) string {
-	return servedColumns + "FROM core_contentartifact AS ca " +
+// Its arguments are the repository, the number twice, and the path, and those of the condition and, which may be empty.
+func versionFile(kind sqldialect.Kind, and string) string {
+	return "SELECT * FROM (" + servedColumns + "FROM core_contentartifact AS ca " +
 		kind.JoinEach("core_repositorycontent", "rc", `rc.content_id = ca.content_id AND rc.repository_id = ?
-  AND rc.version_added <= ? AND (rc.version_removed IS NULL OR rc.version_removed > ?)`) + `
-LEFT JOIN core_artifact AS a ON a.pulp_id = ca.artifact_id WHERE ca.relative_path = ?`
+  AND rc.version_added <= ? AND (rc.version_removed IS NULL OR rc.version_removed > ?)`) + " " +
+		kind.LeftJoinEach("core_artifact", "a", "a.pulp_id = ca.artifact_id") +
+		" WHERE ca.relative_path = ?" + and + kind.Whole() + ") AS f ORDER BY f.content_artifact_id DESC LIMIT 1"
 }
 
 // passThroughFile looks in a publication, and in its version only if the publication has not the path. Its arguments
 // are the publication and the path, those of versionFile, and the publication and the path.
 func passThroughFile(kind sqldialect.Kind) string {
-	return "SELECT * FROM (" + publishedFile + ") AS published\nUNION ALL SELECT * FROM (" + versionFile(kind) + `
-  AND NOT EXISTS (SELECT 1 FROM core_publishedartifact WHERE publication_id = ? AND relative_path = ?)
-ORDER BY ca.pulp_id DESC LIMIT 1) AS passed`
+	return "SELECT * FROM (" + publishedFile + ") AS published\nUNION ALL SELECT * FROM (" + versionFile(kind, `
+  AND NOT EXISTS (SELECT 1 FROM core_publishedartifact WHERE publication_id = ? AND relative_path = ?)`) + ") AS passed"
 }
 
 // File returns the file at a path of a source. It costs one statement.

@@ -39,17 +39,22 @@ func (p PRN) String() string { return "prn:" + p.Plugin + "." + p.Model + ":" + 
 
 // PRNOf returns the name of a row that was saved or read.
 func PRNOf(row Row) string {
-	return PRN{prnPlugin(row.PulpType()), prnModel(row.PulpType(), row.master()), row.PulpID()}.String()
+	return TypedPRN(row.master(), row.PulpType(), row.PulpID())
 }
 
 // CorePRN returns the name of a row that has no plugin: CorePRN("repositoryversion", v.ID).
 func CorePRN(model string, id uuid.UUID) string { return PRN{"core", model, id}.String() }
 
+// TypedPRN returns the name of a row of which only master, pulp_type and key are known.
+func TypedPRN(m Master, pulpType string, id uuid.UUID) string {
+	return PRN{prnPlugin(pulpType), prnModel(pulpType, m), id}.String()
+}
+
 // PRNModel returns the model part of the PRNs of a type: "filerepository" for the repository type "file.file".
 func PRNModel(t AnyType) string { return prnModel(t.Name(), t.Master()) }
 
 func (s *schema) prn(id uuid.UUID) string {
-	return PRN{prnPlugin(s.name), prnModel(s.name, s.master), id}.String()
+	return TypedPRN(s.master, s.name, id)
 }
 
 func prnPlugin(pulpType string) string {

@@ -55,6 +55,16 @@ func Publish(ctx context.Context, db *DB, store *storage.Store, row AnyPublicati
 	return p.complete(ctx)
 }
 
+// placePublication copies from the version of a publication by what the newest of a repository are looked up.
+func (tx *Tx) placePublication(ctx context.Context, id uuid.UUID) error {
+	of := func(column string) string {
+		return "(SELECT v." + column + " FROM core_repositoryversion AS v WHERE v.pulp_id = repository_version_id)"
+	}
+	_, err := tx.q.NewUpdate().TableExpr("core_publication").Set("repository_id = "+of("repository_id")).
+		Set("version_number = "+of("number")).Where("pulp_id = ?", id).Exec(ctx)
+	return rowError(err, "publication", id.String())
+}
+
 // complete checks the paths of the publication and makes it visible.
 func (p *NewPublication) complete(ctx context.Context) error {
 	pub := p.row.AsPublication()
@@ -263,13 +273,12 @@ func LatestPublication(ctx context.Context, db *DB, repositoryID uuid.UUID, numb
 		Type string    `bun:"pulp_type"`
 	}
 	q := db.q.NewSelect().TableExpr("core_publication AS p").ColumnExpr("p.pulp_id, p.pulp_type").
-		Join("JOIN core_repositoryversion AS v ON v.pulp_id = p.repository_version_id").
-		Where("v.repository_id = ?", repositoryID).Where("p.complete").Where("NOT p.checkpoint").
+		Where("p.repository_id = ?", repositoryID).Where("p.complete").Where("NOT p.checkpoint").
 		Where("p.pulp_domain_id = ?", db.domain.ID)
 	if number != nil {
-		q = q.Where("v.number = ?", *number)
+		q = q.Where("p.version_number = ?", *number)
 	}
-	err := q.OrderExpr("v.number DESC, p.pulp_id DESC").Limit(1).Scan(ctx, &found)
+	err := q.OrderExpr("p.version_number DESC, p.pulp_id DESC").Limit(1).Scan(ctx, &found)
 	if err != nil {
 		return nil, rowError(err, "publication of repository", repositoryID.String())
 	}

@@ -1,6 +1,7 @@
 package models
 
 import (
+	"math"
 	"net/http"
 	"time"
 
@@ -40,4 +41,11 @@ func value[T any](p *T) T {
 	return *p
 }
 
-func seconds(s *float64) time.Duration { return time.Duration(value(s) * float64(time.Second)) }
+// seconds returns the duration, or the longest one if it is longer.
+func seconds(s *float64) time.Duration {
+	d := value(s) * float64(time.Second)
+	if d >= math.MaxInt64 {
+		return math.MaxInt64
+	}
+	return time.Duration(d)
+}

@@ -24,12 +24,14 @@ type (
 	VersionInitializer interface {
 		InitializeNewVersion(ctx context.Context, v *NewVersion) error
 	}
-	// VersionFinalizer is called after the closure, in place of [RemoveDuplicates], which it may call itself. An error
-	// discards the version.
+	// VersionFinalizer is called after the closure. [RemoveDuplicates] follows; a finalizer that needs the final content
+	// calls it first, and one that chooses between new units of one place removes the others. An error discards the
+	// version.
 	VersionFinalizer interface {
 		FinalizeNewVersion(ctx context.Context, v *NewVersion) error
 	}
-	// VersionObserver is called once a version is complete. The version stays, whatever happens here.
+	// VersionObserver is called once a version is complete, with the handle given to [CreateVersion]. It may publish the
+	// version with the handle's [DB.Store]. The version stays, whatever happens here.
 	VersionObserver interface {
 		OnNewVersion(ctx context.Context, db *DB, v *RepositoryVersion) error
 	}
@@ -175,7 +177,9 @@ func (v *NewVersion) build(ctx context.Context, fn func(v *NewVersion) error) er
 		return context.Cause(ctx)
 	}
 	if h, ok := v.repo.(VersionFinalizer); ok {
-		return h.FinalizeNewVersion(ctx, v)
+		if err := h.FinalizeNewVersion(ctx, v); err != nil {
+			return err
+		}
 	}
 	return RemoveDuplicates(ctx, v)
 }

@@ -38,17 +38,20 @@ func (db *DB) Create(ctx context.Context, row Row) error {
 			}
 		}
 		if err := tx.insertMaster(ctx, s, row); err != nil {
-			return rowError(err, s.name, string(s.master))
+			return writeError(err, s.name, string(s.master))
 		}
 		if s.detail != "" {
 			_, err := tx.q.NewInsert().Model(row).ModelTableExpr("?", bun.Ident(s.detail)).
 				Column(s.detailCols...).Exec(ctx)
 			if err != nil {
-				return rowError(err, s.name, string(s.master))
+				return writeError(err, s.name, string(s.master))
 			}
 		}
-		if r, ok := row.(AnyRepository); ok {
-			return tx.createVersionZero(ctx, r.AsRepository())
+		switch row := row.(type) {
+		case AnyRepository:
+			return tx.createVersionZero(ctx, row.AsRepository())
+		case AnyPublication:
+			return tx.placePublication(ctx, row.PulpID())
 		}
 		return nil
 	})
@@ -104,7 +107,7 @@ func (tx *Tx) updateTable(ctx context.Context, s *schema, table string, row Row,
 	res, err := tx.q.NewUpdate().Model(row).ModelTableExpr("? AS m", bun.Ident(table)).Column(columns...).
 		Where("m.pulp_id = ?", row.PulpID()).Where("m.pulp_domain_id = ?", tx.domain.ID).Exec(ctx)
 	if err != nil {
-		return rowError(err, s.name, row.PulpID().String())
+		return writeError(err, s.name, row.PulpID().String())
 	}
 	if n, err := res.RowsAffected(); err == nil && n == 0 {
 		return fmt.Errorf("models: %s %s %s: %w", s.name, s.master, row.PulpID(), pulperr.NotFound)

@@ -53,7 +53,7 @@ var (
 	strangers     = models.Define[Stranger]("test.stranger")
 	remotes       = models.Define[Remote]("test.test")
 	repos         = models.Define[Repo]("test.test", models.Accepts(files, notes), models.SyncsFrom(remotes))
-	hookRepos     = models.Define[HookRepo]("test.hook", models.Accepts(notes))
+	hookRepos     = models.Define[HookRepo]("test.hook", models.Accepts(files, notes))
 	publications  = models.Define[Publication]("test.test")
 	distributions = models.Define[Distribution]("test.test")
 )

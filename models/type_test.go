@@ -25,7 +25,7 @@ const secret = "s3cret-that-must-not-be-found"
 func newRemote(name string) *Remote {
 	r := &Remote{Fanciness: 7, Token: models.NewEncryptedText(secret)}
 	r.Name, r.URL, r.Password = name, "https://example.org/", models.NewEncryptedText(secret)
-	r.Labels = models.Labels{"a": "b"}
+	r.Labels = models.Labels{"a": new("b"), "none": nil}
 	r.Headers = []map[string]string{{"X-Y": "z?"}}
 	r.TotalTimeout, r.RateLimit = ptr(1.5), ptr(3)
 	return r

@@ -52,31 +52,49 @@ func TestUsers(t *testing.T) {
 	})
 }
 
-// TestPasswordHashesOfDjango makes sure that accounts can be brought along with the hashes they have.
+// Accounts can be brought along from Django with the hashes they have; a log-in replaces an old one.
 func TestPasswordHashesOfDjango(t *testing.T) {
 	each(t, func(t *testing.T, db *models.DB) {
-		const hash = "pbkdf2_sha256$1000$saltsalt$qQDPSZa3Ormyy9oK1Pu0ZLLwP2Svzmx3yu8OvDdq/J0="
-		for stored, want := range map[string]pulperr.Kind{
-			hash: 0, hash[:len(hash)-4]: pulperr.Unauthorized, "plain": pulperr.Unauthorized,
-			strings.Replace(hash, "1000", "0", 1):     pulperr.Unauthorized,
-			strings.Replace(hash, "sha256", "md5", 1): pulperr.Unauthorized,
-		} {
-			name := "u" + strings.Map(func(r rune) rune {
-				if r >= '0' && r <= '9' || r >= 'a' && r <= 'z' {
-					return r
-				}
-				return -1
-			}, stored)
-			u := &models.User{Username: name, IsActive: true}
-			if err := models.CreateUser(t.Context(), db, u, ""); err != nil {
-				t.Fatal(err)
-			}
-			_, err := db.Bun().NewUpdate().Model(u).Set("password = ?", stored).WherePK().Exec(t.Context())
+		ctx := t.Context()
+		u := &models.User{Username: "u", IsActive: true}
+		if err := models.CreateUser(ctx, db, u, ""); err != nil {
+			t.Fatal(err)
+		}
+		stored := func() (hash string) {
+			now, err := models.UserByName(ctx, db, "u")
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := models.Authenticate(t.Context(), db, name, "correct horse"); pulperr.KindOf(err) != want {
-				t.Errorf("Authenticate with the hash %q = %v, want kind %v", stored, err, want)
+			return now.Password
+		}
+		login := func(password string, want pulperr.Kind) *models.User {
+			t.Helper()
+			u, err := models.Authenticate(ctx, db, "u", password)
+			if pulperr.KindOf(err) != want {
+				t.Errorf("Authenticate(%q) = %v, want kind %v", password, err, want)
+			}
+			return u
+		}
+		for _, hash := range []string{
+			"pbkdf2_sha256$1000$saltsalt$qQDPSZa3Ormyy9oK1Pu0ZLLwP2Svzmx3yu8OvDdq/J0=",
+			"argon2$argon2id$v=19$m=1024,t=2,p=8$c2FsdHNhbHQ$pbAluaIHgsznGB/7wsOyitYNe2cElJ6NNPJn2FpHtpY",
+		} {
+			_, err := db.Bun().NewUpdate().Model(u).Set("password = ?", hash).WherePK().Exec(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			login("wrong", pulperr.Unauthorized)
+			if got := stored(); got != hash {
+				t.Errorf("a wrong password made the hash %s", got)
+			}
+			got := login("correct horse", 0)
+			renewed := stored()
+			if !strings.HasPrefix(renewed, "argon2$argon2id$v=19$m=19456,") || got == nil || got.Password != renewed {
+				t.Errorf("after a log-in the hash is %s, and of %+v", renewed, got)
+			}
+			login("correct horse", 0)
+			if stored() != renewed {
+				t.Error("the hash was renewed again")
 			}
 		}
 	})

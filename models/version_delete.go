@@ -75,7 +75,8 @@ func (tx *Tx) checkDeletable(ctx context.Context, v *RepositoryVersion) error {
 		return rowError(err, "versions of repository", v.RepositoryID.String())
 	}
 	if !others {
-		return pulperr.Coded("PLP0011", pulperr.Invalid, "the only version of a repository cannot be deleted")
+		return pulperr.Coded("PLP0011", pulperr.Invalid, "Cannot delete repository version. "+
+			"Repositories must have at least one repository version.")
 	}
 	protected, err := tx.isProtected(ctx, v)
 	if err != nil {

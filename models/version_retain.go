@@ -23,16 +23,13 @@ const protectedSQL = `(EXISTS (SELECT 1 FROM core_distribution AS d WHERE d.repo
       THEN FALSE
     WHEN EXISTS (SELECT 1 FROM core_publication AS p WHERE p.repository_version_id = rv.pulp_id AND p.complete
       AND NOT p.checkpoint)
-      THEN NOT EXISTS (SELECT 1 FROM core_repositoryversion AS v
-        JOIN core_publication AS p ON p.repository_version_id = v.pulp_id
-        WHERE v.repository_id = rv.repository_id AND v.number > rv.number AND v.complete AND p.complete
-          AND NOT p.checkpoint)
+      THEN NOT EXISTS (SELECT 1 FROM core_publication AS p WHERE p.repository_id = rv.repository_id
+        AND p.version_number > rv.number AND p.complete AND NOT p.checkpoint)
     WHEN EXISTS (SELECT 1 FROM core_repositoryversion AS v WHERE v.repository_id = rv.repository_id
       AND v.number > rv.number AND v.complete)
       THEN FALSE
-    ELSE NOT EXISTS (SELECT 1 FROM core_repositoryversion AS v
-        JOIN core_publication AS p ON p.repository_version_id = v.pulp_id
-        WHERE v.repository_id = rv.repository_id AND v.complete AND p.complete AND NOT p.checkpoint)
+    ELSE NOT EXISTS (SELECT 1 FROM core_publication AS p WHERE p.repository_id = rv.repository_id
+      AND p.complete AND NOT p.checkpoint)
   END)`
 
 // ProtectedVersions returns the numbers, ascending, of the versions that clients can see: those that a distribution
@@ -111,9 +108,7 @@ func (db *DB) retainCheckpoints(ctx context.Context, repositoryID uuid.UUID) err
 	}
 	return db.retryTx(ctx, func(ctx context.Context, tx *Tx) error {
 		_, err := tx.q.NewRaw(`UPDATE core_publication SET checkpoint = FALSE, pulp_last_updated = ?0 WHERE pulp_id IN (
-			SELECT p.pulp_id FROM core_publication AS p
-			JOIN core_repositoryversion AS v ON v.pulp_id = p.repository_version_id
-			WHERE v.repository_id = ?1 AND p.complete AND p.checkpoint
+			SELECT p.pulp_id FROM core_publication AS p WHERE p.repository_id = ?1 AND p.complete AND p.checkpoint
 			ORDER BY p.pulp_created DESC, p.pulp_id DESC LIMIT ?2 OFFSET ?3)`,
 			Now(), repositoryID, noLimit, *keep).Exec(ctx)
 		return rowError(err, "checkpoints of repository", repositoryID.String())

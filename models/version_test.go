@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -186,6 +187,53 @@ func TestVersionHooks(t *testing.T) {
 	})
 }
 
+// TestFinalizerKeepsPlacesUnique gives a type with a finalizer the handling of duplicates that others have: the finalizer
+// may settle what would be a collision, and cannot leave two units in one place.
+func TestFinalizerKeepsPlacesUnique(t *testing.T) {
+	each(t, func(t *testing.T, db *models.DB) {
+		ctx := t.Context()
+		first, second, third := newFile(t, db, "a", "1", nil), newFile(t, db, "a", "2", nil), newFile(t, db, "a", "3", nil)
+		nothing := func(context.Context, *models.NewVersion) error { return nil }
+		repo := &HookRepo{
+			initialize: nothing, finalize: nothing,
+			observe: func(context.Context, *models.DB, *models.RepositoryVersion) error { return nil },
+		}
+		repo.Name = "hooked"
+		if err := hookRepos.Create(ctx, db, repo); err != nil {
+			t.Fatal(err)
+		}
+		create := func(ids ...uuid.UUID) (*models.RepositoryVersion, error) {
+			return models.CreateVersion(ctx, db, repo, nil, func(v *models.NewVersion) error {
+				_, err := v.Add(ctx, ids)
+				return err
+			})
+		}
+		for _, id := range []uuid.UUID{first, second} {
+			v, err := create(id)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, err := members(ctx, db, v); err != nil || len(got) != 1 || !got[id] {
+				t.Errorf("content = %v, %v, want only the new unit %s", got, err, id)
+			}
+		}
+		if v, err := create(first, third); v != nil || pulperr.Code(err) != "PLP0022" {
+			t.Errorf("two new units in one place = %v, %v, want PLP0022", v, err)
+		}
+		repo.finalize = func(ctx context.Context, v *models.NewVersion) error {
+			_, err := v.Remove(ctx, []uuid.UUID{first})
+			return err
+		}
+		v, err := create(first, third)
+		if err != nil {
+			t.Fatalf("a collision that the finalizer settles = %v", err)
+		}
+		if got, err := members(ctx, db, v); err != nil || len(got) != 1 || !got[third] {
+			t.Errorf("content = %v, %v, want %s", got, err, third)
+		}
+	})
+}
+
 func TestVersionAfterItsEnd(t *testing.T) {
 	each(t, func(t *testing.T, db *models.DB) {
 		ctx := t.Context()
@@ -236,7 +284,7 @@ func TestVersionKeepsRepositoryChanges(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			other.Labels = models.Labels{"set": "meanwhile"}
+			other.Labels = models.Labels{"set": new("meanwhile")}
 			if err := repos.Update(ctx, db, other, "pulp_labels"); err != nil {
 				return err
 			}
@@ -247,7 +295,7 @@ func TestVersionKeepsRepositoryChanges(t *testing.T) {
 			t.Fatal(err)
 		}
 		got, err := repos.Get(ctx, db, models.RefOf(repo))
-		if err != nil || got.Labels["set"] != "meanwhile" || got.NextVersion != 2 {
+		if err != nil || !reflect.DeepEqual(got.Labels, models.Labels{"set": new("meanwhile")}) || got.NextVersion != 2 {
 			t.Fatalf("repository = %+v, %v", got, err)
 		}
 	})

@@ -33,6 +33,7 @@ const (
 	TooLarge                     // over a limit
 	Unavailable                  // a backend did not answer; the same call may work later
 	Canceled                     // somebody asked for the work to stop
+	TooMany                      // the caller asks too often; the same call may work later
 )
 
 var words = [...]string{
@@ -48,6 +49,7 @@ var words = [...]string{
 	TooLarge:     "too large",
 	Unavailable:  "temporarily unavailable",
 	Canceled:     "canceled",
+	TooMany:      "too many requests",
 }
 
 // Error returns the kind in words that may be shown to anyone.

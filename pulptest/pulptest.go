@@ -56,6 +56,8 @@ func NewWith(t testing.TB, opts []settings.Option, plugins ...*pulpcore.Plugin) 
 		settings.Value("DEPLOY_ROOT", dir),
 		settings.Value("DATABASE_URL", db),
 		settings.Value("STORAGE_URL", "mem://"),
+		// The last is that of httptest.NewRequest.
+		settings.Value("ALLOWED_HOSTS", []string{".localhost", "127.0.0.1", "[::1]", "example.com"}),
 	}, opts...)...)
 	if err != nil {
 		t.Fatalf("pulptest: %v", err)

@@ -48,14 +48,11 @@ func (a *API) artifactParams() []*param {
 		list = append(list, Exact.params(string(alg), "a."+string(alg))...)
 	}
 	return append(list, &param{
-		name: "repository_version", doc: "href or PRN of a repository version", form: textFilter,
+		name: "repository_version", doc: "href or PRN of a repository version", form: textFilter, needed: true,
 		cond: func(ctx context.Context, c *call, raw string) ([]cond, error) {
 			v, err := a.versionOf(ctx, c, raw)
 			if err != nil {
 				return nil, err
-			}
-			if v == nil {
-				return []cond{{expr: "FALSE"}}, nil
 			}
 			return []cond{{`a.pulp_id IN (SELECT ca.artifact_id FROM core_contentartifact AS ca
 				JOIN core_repositorycontent AS rc ON rc.content_id = ca.content_id
@@ -92,6 +89,9 @@ func (a *API) addArtifacts() {
 		}
 		return c.answerObject(http.StatusOK, c.api.artifactObject(c.db, row))
 	}).sparse())
+	a.add(o.with("DELETE", "artifacts_delete", "Artifacts cannot be deleted", func(context.Context, *call) error {
+		return refuse(http.StatusForbidden, msgForbidden) // content may need it; Pulp's policy forbids it to everybody, too
+	}).answers(http.StatusForbidden))
 }
 
 func (c *call) artifact(ctx context.Context, id uuid.UUID) (*models.Artifact, error) {

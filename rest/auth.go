@@ -1,122 +1,175 @@
 package rest
 
 import (
-	"crypto/hmac"
-	"crypto/rand"
-	"crypto/sha256"
+	"context"
+	"errors"
+	"log/slog"
 	"net/http"
-	"sync"
+	"runtime"
 	"time"
 
+	"github.com/pulpgo/pulpcore/internal/login"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
+	"github.com/pulpgo/pulpcore/tasking"
+	"github.com/pulpgo/pulpcore/webserver"
 )
 
 // Authenticator finds out who sends a request. It must be safe for concurrent use.
 type Authenticator interface {
 	// Authenticate returns the user, or nil if the request brings no credentials that it knows.
 	//
-	// Errors: Unauthorized for credentials that are wrong.
+	// Errors: Unauthorized for credentials that are wrong; TooMany and Unavailable if they are not looked at now.
 	Authenticate(r *http.Request) (*models.User, error)
 }
 
-// BasicAuth returns an [Authenticator] for HTTP basic authentication against the accounts in the database. Since
-// verifying a password is expensive on purpose, a success is remembered for 30 seconds: that long an account may still
-// be used after its password changed or it was switched off.
-func BasicAuth(db *models.DB) Authenticator {
-	b := &basicAuth{db: db, known: map[[sha256.Size]byte]knownUser{}, running: make(chan struct{}, maxVerifying)}
-	_, _ = rand.Read(b.secret[:]) // never fails
+// BasicAuthOptions are the parts of [BasicAuth] that have defaults.
+type BasicAuthOptions struct {
+	// Log receives a warning for each log-in that is refused: the name, the client's address, the correlation id and the
+	// reason; never the password. Default: nowhere.
+	Log *slog.Logger
+}
+
+// BasicAuth returns an [Authenticator] for HTTP basic authentication against the accounts in the database. Share one
+// between everything that a process serves: it bounds what log-ins cost.
+//
+// Verifying a password is expensive on purpose, so a success is remembered, as long as it is used every 5 minutes and
+// for an hour at most; a changed password or an account that was switched off takes effect within 10 seconds.
+// At most half of the processors verify passwords, four at most; who waits gets his turn fairly by address and name.
+// Of 128 waiting requests, 32 of an address and 8 of a name there, more are answered with 503. A refused log-in is
+// answered half a second after it began to be looked at, whatever was wrong. After five failures of a name
+// from an address the next tries there are answered with 429 for a time that doubles from 1 second to a minute.
+//
+// The address is that of the connection: behind a proxy, put [webserver.Proxies] around.
+func BasicAuth(db *models.DB, opts *BasicAuthOptions) Authenticator {
+	if opts == nil {
+		opts = &BasicAuthOptions{}
+	}
+	b := &basicAuth{
+		db: db, log: opts.Log, turns: login.NewTurns(min(maxVerifying, max(1, runtime.GOMAXPROCS(0)/2))),
+		failures: login.NewFailures(), known: login.NewKnown[*models.User](),
+	}
+	if b.log == nil {
+		b.log = slog.New(slog.DiscardHandler)
+	}
 	return b
 }
 
 const (
-	// rememberFor is how long a verified password is not verified again.
-	rememberFor = 30 * time.Second
-	// maxKnown is how many verified credentials are remembered.
-	maxKnown = 1000
-	// maxVerifying is how many passwords are verified at a time, so that guessing them does not take all processors.
+	// maxVerifying is how many passwords are verified at a time, however many processors there are.
 	maxVerifying = 4
-	// maxPassword is the longest password that is looked at, in bytes.
-	maxPassword = 4096
+	// maxCredentials is how long name and password may be together, in bytes.
+	maxCredentials = 4096
+	// refusalStep is the time, or a multiple of it, after which a log-in is refused, so that its length tells nothing.
+	refusalStep = 500 * time.Millisecond
 )
 
+var errRefused = pulperr.Public(pulperr.Unauthorized, "Invalid username/password.")
+
 type basicAuth struct {
-	db      *models.DB
-	secret  [32]byte
-	running chan struct{}
-
-	mu    sync.Mutex
-	known map[[sha256.Size]byte]knownUser
+	db       *models.DB
+	log      *slog.Logger
+	turns    *login.Turns
+	failures *login.Failures
+	known    *login.Known[*models.User]
 }
 
-type knownUser struct {
-	user  *models.User
-	until time.Time
-}
+// attempt is a log-in.
+type attempt struct{ name, password, source string }
 
 func (b *basicAuth) Authenticate(r *http.Request) (*models.User, error) {
 	name, password, ok := r.BasicAuth()
 	if !ok {
 		return nil, nil
 	}
-	if len(name)+len(password) > maxPassword {
-		return nil, pulperr.Public(pulperr.Unauthorized, "Invalid username/password.")
+	a := attempt{name, password, webserver.SourceOf(r)}
+	u, err := b.authenticate(r.Context(), a)
+	if err != nil {
+		b.tell(r, a, err)
 	}
-	key := b.key(name, password)
-	if u := b.recall(key); u != nil {
-		return u, nil
+	return u, err
+}
+
+func (b *basicAuth) authenticate(ctx context.Context, a attempt) (*models.User, error) {
+	if len(a.name)+len(a.password) > maxCredentials {
+		return nil, errRefused
 	}
-	ctx := r.Context()
-	select {
-	case b.running <- struct{}{}:
-		defer func() { <-b.running }()
-	case <-ctx.Done():
-		return nil, ctx.Err()
+	if u, err := b.recall(ctx, a); u != nil || err != nil {
+		return u, err
 	}
-	if u := b.recall(key); u != nil { // somebody else was asked the same meanwhile
-		return u, nil
+	if err := b.failures.Check(a.source, a.name); err != nil {
+		return nil, err
 	}
-	u, err := models.Authenticate(ctx, b.db, name, password)
+	leave, err := b.turns.Enter(ctx, a.source, a.name)
 	if err != nil {
 		return nil, err
 	}
-	b.remember(key, u)
+	defer leave()
+	// What happened while it waited may decide already.
+	if u, err := b.recall(ctx, a); u != nil || err != nil {
+		return u, err
+	}
+	if err := b.failures.Check(a.source, a.name); err != nil {
+		return nil, err
+	}
+	began := time.Now()
+	u, err := models.Authenticate(ctx, b.db, a.name, a.password)
+	switch {
+	case errors.Is(err, pulperr.Unauthorized):
+		b.failures.Add(a.source, a.name)
+		leave()
+		pause(ctx, refusalStep-time.Since(began)%refusalStep)
+		return nil, err
+	case err != nil:
+		return nil, err
+	}
+	b.failures.Forget(a.source, a.name)
+	b.known.Remember(a.name, a.password, u)
 	return u, nil
 }
 
-// key stands for credentials without containing them.
-func (b *basicAuth) key(name, password string) (key [sha256.Size]byte) {
-	mac := hmac.New(sha256.New, b.secret[:])
-	mac.Write([]byte(name))
-	mac.Write([]byte{0})
-	mac.Write([]byte(password))
-	mac.Sum(key[:0])
-	return key
+// recall returns nil for credentials that were not verified lately, or whose account has changed.
+func (b *basicAuth) recall(ctx context.Context, a attempt) (*models.User, error) {
+	u, fresh, ok := b.known.Recall(a.name, a.password)
+	if !ok || fresh {
+		return u, nil
+	}
+	now, err := models.UserByName(ctx, b.db, a.name)
+	switch {
+	case err != nil && !errors.Is(err, pulperr.NotFound):
+		return nil, err
+	case err != nil, !now.IsActive, now.ID != u.ID, now.Password != u.Password:
+		b.known.Forget(a.name, a.password)
+		return nil, nil
+	}
+	b.known.Refresh(a.name, a.password, now)
+	return now, nil
 }
 
-func (b *basicAuth) recall(key [sha256.Size]byte) *models.User {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	k, ok := b.known[key]
-	if !ok || time.Now().After(k.until) {
-		return nil
+// tell logs a log-in that was refused.
+func (b *basicAuth) tell(r *http.Request, a attempt, err error) {
+	ctx := r.Context()
+	switch kind := pulperr.KindOf(err); {
+	case errors.Is(err, login.ErrFull), kind == pulperr.Unauthorized, kind == pulperr.TooMany:
+		const longest = 150 // letters that a name has
+		b.log.WarnContext(ctx, "log-in refused", "user", clip(a.name, longest), "address", webserver.AddressOf(r),
+			"correlation_id", tasking.CID(ctx), "reason", pulperr.Message(err))
 	}
-	return k.user
 }
 
-func (b *basicAuth) remember(key [sha256.Size]byte, u *models.User) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	now := time.Now()
-	if len(b.known) >= maxKnown {
-		for old, k := range b.known {
-			if now.After(k.until) {
-				delete(b.known, old)
-			}
-		}
+// clip shortens a text that a client made up.
+func clip(text string, most int) string {
+	if runes := []rune(text[:min(len(text), 4*most)]); len(runes) > most {
+		return string(runes[:most]) + "…"
 	}
-	if len(b.known) >= maxKnown {
-		clear(b.known)
+	return text
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
 	}
-	b.known[key] = knownUser{u, now.Add(rememberFor)}
 }

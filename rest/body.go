@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"mime"
 	"mime/multipart"
@@ -17,8 +18,13 @@ import (
 // maxBody bounds a request body, in bytes. Uploaded files do not count.
 const maxBody = 10 << 20
 
-// maxParts bounds the parts of a multipart body.
-const maxParts = 1000
+// What a body within maxBody can hold. Go's values take up to 40 times the bytes that the wire needs for them.
+const (
+	maxParts      = 1000    // parts of a multipart body
+	maxMembers    = 1000    // fields of a body
+	maxFormValues = 10_000  // values of a form
+	maxValues     = 200_000 // values of a JSON text, nested ones included; a list of PRNs of maxBody bytes has fewer
+)
 
 // body is what a request brought, whatever the content type: the values of JSON as encoding/json gives them with
 // json.Number, or the texts of a form.
@@ -63,7 +69,7 @@ func readJSON(w http.ResponseWriter, r *http.Request) (body, error) {
 	if len(bytes.TrimSpace(raw)) == 0 {
 		return body{}, nil
 	}
-	v, err := decodeJSON(raw)
+	v, err := decodeJSON(raw, maxMembers)
 	if err != nil {
 		return nil, refuse(http.StatusBadRequest, "JSON parse error - "+jsonFault(err))
 	}
@@ -77,12 +83,21 @@ func readJSON(w http.ResponseWriter, r *http.Request) (body, error) {
 var (
 	errUTF8     = errors.New("the text is not UTF-8")
 	errTrailing = errors.New("there is something after the value")
+	errMembers  = fmt.Errorf("there are more than %d members", maxMembers)
+	errValues   = fmt.Errorf("there are more than %d values", maxValues)
 )
 
-// decodeJSON reads one JSON value and nothing else, numbers as they are written.
-func decodeJSON(raw []byte) (any, error) {
+// decodeJSON reads one JSON value and nothing else, numbers as they are written. The outermost object or array may have
+// so many members.
+func decodeJSON(raw []byte, members int) (any, error) {
 	if !utf8.Valid(raw) {
 		return nil, errUTF8
+	}
+	switch size := measureJSON(raw); {
+	case size.values > maxValues:
+		return nil, errValues
+	case size.members > members:
+		return nil, errMembers
 	}
 	d := json.NewDecoder(bytes.NewReader(raw))
 	d.UseNumber()
@@ -98,8 +113,10 @@ func decodeJSON(raw []byte) (any, error) {
 
 // jsonFault returns words about malformed JSON that quote none of it.
 func jsonFault(err error) string {
-	if errors.Is(err, errUTF8) || errors.Is(err, errTrailing) {
-		return err.Error()
+	for _, ours := range []error{errUTF8, errTrailing, errMembers, errValues} {
+		if errors.Is(err, ours) {
+			return ours.Error()
+		}
 	}
 	if _, ok := errors.AsType[*json.SyntaxError](err); ok {
 		return "the syntax is wrong"
@@ -112,9 +129,15 @@ func readForm(w http.ResponseWriter, r *http.Request) (body, error) {
 	if err != nil {
 		return nil, readFault(err, "The form was cut off.")
 	}
+	if bytes.Count(raw, []byte("&")) >= maxFormValues {
+		return nil, refuse(http.StatusBadRequest, fmt.Sprintf("The form has more than %d values.", maxFormValues))
+	}
 	values, err := url.ParseQuery(string(raw))
 	if err != nil || !utf8.Valid(raw) {
 		return nil, refuse(http.StatusBadRequest, "The form is malformed.")
+	}
+	if len(values) > maxMembers {
+		return nil, refuse(http.StatusBadRequest, fmt.Sprintf("The form has more than %d fields.", maxMembers))
 	}
 	b := body{}
 	for name, list := range values {
@@ -165,6 +188,7 @@ func readMultipart(w http.ResponseWriter, r *http.Request, boundary string, onFi
 			}
 			continue
 		}
+		left -= int64(len(part.FormName()))
 		raw, err := io.ReadAll(io.LimitReader(part, left+1))
 		left -= int64(len(raw))
 		switch {

@@ -20,6 +20,8 @@ type call struct {
 	r    *http.Request
 	db   *models.DB
 	user *models.User // nil if anonymous
+
+	only, without map[string]bool // fields of the answer that the client wants, none for all, and does not want
 }
 
 // queue returns the queue of the request's domain.
@@ -75,8 +77,7 @@ func (c *call) answerRow(ctx context.Context, status int, v *view, row models.Ro
 }
 
 func (c *call) answerObject(status int, o object) error {
-	values := c.r.URL.Query()
-	writeJSON(c.w, status, o.pick(wordSet(values["fields"]), wordSet(values["exclude_fields"])))
+	writeJSON(c.w, status, o.pick(c.only, c.without))
 	return nil
 }
 

@@ -6,10 +6,11 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"path"
 	"slices"
 	"strings"
+	"unicode"
 
+	"github.com/pulpgo/pulpcore/download"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
 )
@@ -39,39 +40,45 @@ func (c *call) checkRow(ctx context.Context, v *view, row models.Row, faults Fie
 	return nil
 }
 
+// checkRemote finds the faults that each download from the remote would fail with, and puts its certificates into the
+// form in which they are kept.
 func (c *call) checkRemote(r *models.Remote, faults FieldErrors) {
-	if r.URL != "" && faults["url"] == nil {
+	config := r.DownloadConfig(c.db.Checksums(), nil)
+	if config.ProxyURL == "" && (r.ProxyUsername.IsSet() || r.ProxyPassword.IsSet()) {
+		faults.add(NonField, "proxy credentials cannot be specified without a proxy")
+		config.ProxyUsername, config.ProxyPassword = "", ""
+	}
+	found := validationFaults(config.Validate())
+	if r.URL != "" {
 		if reason := c.api.urlFault(r.URL); reason != "" {
-			faults.add("url", reason)
+			found.add("url", reason)
 		}
 	}
-	if (r.ProxyUsername.IsSet() || r.ProxyPassword.IsSet()) && (r.ProxyURL == nil || *r.ProxyURL == "") {
-		faults.add(NonField, "proxy credentials cannot be specified without a proxy")
+	for name, reasons := range found {
+		if faults[name] == nil {
+			faults.add(name, reasons...)
+		}
+	}
+	for _, certs := range []*string{r.CACert, r.ClientCert} {
+		if certs != nil && len(found) == 0 {
+			*certs = download.Certificates(*certs)
+		}
 	}
 }
 
 // urlFault returns what is wrong with the URL of a remote, or nothing.
 func (a *API) urlFault(raw string) string {
-	u, err := url.Parse(raw)
-	switch {
-	case err != nil:
-		return "Enter a valid URL."
-	case u.User != nil:
+	if u, err := url.Parse(raw); err == nil && u.User != nil {
 		return "The remote url contains username or password. Use the username and password fields."
-	case u.Scheme != "file":
-		return ""
 	}
-	clean := path.Clean("/" + u.Path)
-	for _, allowed := range a.opts.AllowedImportPaths {
-		if clean == path.Clean(allowed) || strings.HasPrefix(clean, strings.TrimSuffix(path.Clean(allowed), "/")+"/") {
-			return ""
-		}
+	if fault, ok := errors.AsType[*pulperr.ValidationError](download.CheckURL(raw, a.opts.AllowedImportPaths)); ok {
+		return fault.Reason
 	}
-	return fmt.Sprintf("The path '%s' does not start with any of the allowed import paths", u.Path)
+	return ""
 }
 
 func checkDistribution(d *models.Distribution, faults FieldErrors) {
-	if d.BasePath != "" && faults["base_path"] == nil && !models.ValidPath(d.BasePath) {
+	if d.BasePath != "" && faults["base_path"] == nil && !validBasePath(d.BasePath) {
 		faults.add("base_path", "Relative path is not in canonical form. "+d.BasePath)
 	}
 	sources := 0
@@ -84,6 +91,13 @@ func checkDistribution(d *models.Distribution, faults FieldErrors) {
 		faults.add(NonField,
 			"Only one of the attributes 'repository', 'repository_version' and 'publication' may be used simultaneously.")
 	}
+}
+
+// validBasePath reports whether clients can use a base path as it is: characters that end a path are refused.
+func validBasePath(p string) bool {
+	return models.ValidPath(p) && !strings.ContainsFunc(p, func(r rune) bool {
+		return unicode.IsSpace(r) || r == '?' || r == '#'
+	})
 }
 
 // checkOverlap refuses a base path above or below that of another distribution.

@@ -8,20 +8,24 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 
+	"github.com/pulpgo/pulpcore/internal/login"
 	"github.com/pulpgo/pulpcore/pulperr"
 )
 
 // FieldErrors says what is wrong with the fields of a request, by their names on the wire; "non_field_errors" is the
-// request as a whole. It is of kind Invalid and answered with 400.
+// request as a whole. It is of kind Invalid and answered with 400. Of more than 100 reasons, or more than 16 KiB of
+// text, the answer has the first ones and says how many there are besides.
 type FieldErrors map[string][]string
 
 // NonField is the key of [FieldErrors] for what concerns no single field.
 const NonField = "non_field_errors"
 
-// Error lists the fields in alphabetical order.
+// Error lists the fields in alphabetical order, as far as an answer tells about them.
 func (e FieldErrors) Error() string {
+	e = e.bounded()
 	var parts []string
 	for _, name := range slices.Sorted(maps.Keys(e)) {
 		parts = append(parts, name+": "+strings.Join(e[name], " "))
@@ -104,12 +108,8 @@ func asProblem(err error) *problem {
 	if fe, ok := errors.AsType[FieldErrors](err); ok {
 		return &problem{http.StatusBadRequest, fe}
 	}
-	if ve, ok := errors.AsType[*pulperr.ValidationError](err); ok {
-		name := ve.Field
-		if name == "" {
-			name = NonField
-		}
-		return &problem{http.StatusBadRequest, FieldErrors{name: {ve.Reason}}}
+	if faults := validationFaults(err); len(faults) > 0 {
+		return &problem{http.StatusBadRequest, faults}
 	}
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return &problem{http.StatusRequestEntityTooLarge, detail{"The request body is too large."}}
@@ -126,6 +126,28 @@ func asProblem(err error) *problem {
 	return &problem{statusOf(kind), detail{sentence(pulperr.Message(err))}}
 }
 
+// validationFaults returns all faults of fields that an error is made of.
+func validationFaults(err error) FieldErrors {
+	faults := FieldErrors{}
+	switch e := err.(type) { //nolint:errorlint // it walks the tree itself
+	case *pulperr.ValidationError:
+		if e.Field == "" {
+			faults.add(NonField, e.Reason)
+		} else {
+			faults.add(e.Field, e.Reason)
+		}
+	case interface{ Unwrap() []error }:
+		for _, part := range e.Unwrap() {
+			for name, reasons := range validationFaults(part) {
+				faults.add(name, reasons...)
+			}
+		}
+	case interface{ Unwrap() error }:
+		return validationFaults(e.Unwrap())
+	}
+	return faults
+}
+
 func statusOf(kind pulperr.Kind) int {
 	switch kind {
 	case pulperr.Conflict:
@@ -136,6 +158,8 @@ func statusOf(kind pulperr.Kind) int {
 		return http.StatusForbidden
 	case pulperr.TooLarge:
 		return http.StatusRequestEntityTooLarge
+	case pulperr.TooMany:
+		return http.StatusTooManyRequests
 	case pulperr.Locked, pulperr.Unavailable, pulperr.Canceled:
 		return http.StatusServiceUnavailable
 	}
@@ -156,7 +180,7 @@ func sentence(text string) string {
 
 // writeError answers a request that failed, and logs what is our fault or our backends'.
 func (a *API) writeError(w http.ResponseWriter, r *http.Request, err error) {
-	p := asProblem(err)
+	p := asProblem(err).bounded()
 	if p.status >= http.StatusInternalServerError {
 		level := slog.LevelError
 		if errors.Is(err, context.Canceled) {
@@ -165,8 +189,13 @@ func (a *API) writeError(w http.ResponseWriter, r *http.Request, err error) {
 		a.log.Log(r.Context(), level, "request failed", "method", r.Method, "path", r.URL.Path, "status", p.status,
 			"err", err)
 	}
-	if p.status == http.StatusServiceUnavailable {
-		w.Header().Set("Retry-After", "1")
+	switch p.status {
+	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
+		seconds := 1
+		if blocked, ok := errors.AsType[*login.Blocked](err); ok {
+			seconds = blocked.Seconds()
+		}
+		w.Header().Set("Retry-After", strconv.Itoa(seconds))
 	}
 	if p.status == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", `Basic realm="api"`)

@@ -65,12 +65,12 @@ func (c *call) readEventFilter(ctx context.Context) (f eventFilter, err error) {
 		case "task_group":
 			id, kind = &f.group, taskGroupKind
 		default:
-			return f, FieldErrors{"errors": {"Invalid Filter: '" + name + "'"}}
+			return f, FieldErrors{"errors": {"Invalid Filter: '" + shorten(name) + "'"}}
 		}
 		text := values[name][len(values[name])-1]
 		t, ok := c.api.parseRef(text)
 		if !ok || t.kind != kind {
-			return f, listError("URI not valid: " + text)
+			return f, badURI(text)
 		}
 		_, found, err := c.api.find(ctx, c.db, t)
 		switch {

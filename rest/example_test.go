@@ -36,7 +36,8 @@ func Example() {
 		`{"name": "trixie", "url": "http://deb.example/", "arch": "vax"}`,
 		`{"name": "trixie", "url": "http://deb.example/", "arch": "arm64"}`,
 	} {
-		r := httptest.NewRequest("POST", "/pulp/api/v3/remotes/deb/mirror/?fields=name,arch", strings.NewReader(body))
+		r := httptest.NewRequest("POST", "http://localhost/pulp/api/v3/remotes/deb/mirror/?fields=name,arch",
+			strings.NewReader(body))
 		w := httptest.NewRecorder()
 		api.ServeHTTP(w, r)
 		fmt.Println(w.Code, w.Body)

@@ -74,6 +74,7 @@ type param struct {
 	form    filterForm
 	array   bool
 	choices []string
+	needed  bool // an empty value is no value; other parameters count as left out then
 	cond    func(ctx context.Context, c *call, raw string) ([]cond, error)
 	of      func(ctx context.Context, c *call, raw string) (models.Cond, error) // in place of cond
 }
@@ -153,6 +154,18 @@ func contains(column string, v any) cond {
 	return cond{"REPLACE(" + column + ", ?, '') <> " + column, []any{v}}
 }
 
+// longest returns how many bytes the longest value has.
+func (p *param) longest(raw string) int {
+	if !p.array {
+		return len(raw)
+	}
+	n := 0
+	for part := range strings.SplitSeq(raw, ",") {
+		n = max(n, len(part))
+	}
+	return n
+}
+
 // values reads the value of a parameter, or several with commas between them. There is at least one.
 func (p *param) values(raw string) ([]any, error) {
 	parts := []string{raw}
@@ -175,7 +188,7 @@ func (p *param) value(text string) (v any, reason string) {
 		return nil, msgNUL
 	}
 	if p.choices != nil && !slices.Contains(p.choices, text) {
-		return nil, "Select a valid choice. " + text + " is not one of the available choices."
+		return nil, "Select a valid choice. " + shorten(text) + " is not one of the available choices."
 	}
 	switch p.form {
 	case boolFilter:
@@ -191,11 +204,13 @@ func (p *param) value(text string) (v any, reason string) {
 		}
 		return n, ""
 	case timeFilter:
-		t, ok := parseTime(strings.TrimSpace(strings.ReplaceAll(text, " ", "+"))) // an unescaped plus
+		text = strings.TrimSpace(text)
+		t, ok := parseTime(text)
+		if i := strings.LastIndexByte(text, ' '); !ok && i >= 0 {
+			t, ok = parseTime(text[:i] + "+" + text[i+1:]) // a plus that the client did not escape
+		}
 		if !ok {
-			if t, ok = parseTime(strings.TrimSpace(text)); !ok {
-				return nil, "Enter a valid date/time."
-			}
+			return nil, "Enter a valid date/time."
 		}
 		return t, ""
 	default:

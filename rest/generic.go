@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 
 	"github.com/uptrace/bun"
@@ -92,7 +93,10 @@ func readMasters(ctx context.Context, db *models.DB, m models.Master, narrow nar
 func readMaster[T any, P models.Entity[T]](ctx context.Context, db *models.DB, m models.Master, narrow narrowFunc,
 ) ([]models.Row, error) {
 	var rows []*T
-	sel := db.Bun().NewSelect().Model(&rows).ModelTableExpr("? AS m", bun.Ident(m.Table())).ColumnExpr("m.*")
+	sel := db.Bun().NewSelect().Model(&rows).ModelTableExpr("? AS m", bun.Ident(m.Table()))
+	for _, f := range db.Conn().Bun.Table(reflect.TypeFor[T]()).Fields { // the table may have columns besides
+		sel = sel.ColumnExpr("m.?", bun.Ident(f.Name))
+	}
 	if err := narrow(sel).Scan(ctx); err != nil {
 		return nil, fmt.Errorf("rest: list %s: %w", masterPath(m), err)
 	}

@@ -3,6 +3,7 @@ package rest
 import (
 	"context"
 	"encoding/hex"
+	"log/slog"
 	"net/http"
 
 	"github.com/google/uuid"
@@ -28,7 +29,7 @@ func (a *API) newGuard() *webserver.Guard {
 func (a *API) enter(w http.ResponseWriter, r *http.Request) {
 	cid := correlationID(r.Header.Get("Correlation-ID"))
 	h := w.Header()
-	h.Set("Correlation-ID", cid)
+	h["Correlation-ID"] = []string{cid} // not Correlation-Id: pulp-cli compares the name letter by letter
 	h.Set("Access-Control-Expose-Headers", "Correlation-ID")
 	h.Set("Vary", "Accept")
 	h.Set("X-Frame-Options", "DENY")
@@ -36,7 +37,12 @@ func (a *API) enter(w http.ResponseWriter, r *http.Request) {
 	h.Set("Referrer-Policy", "same-origin")
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	r = r.WithContext(tasking.WithCID(r.Context(), cid))
+	webserver.AddToAccessLog(r.Context(), slog.String("correlation_id", cid))
 	a.guard.Serve(w, r, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := a.opts.Hosts.Check(r); err != nil {
+			a.writeError(w, r, err)
+			return
+		}
 		if a.opts.ContentHasOwnOrigin && webserver.CameTo(a.opts.ContentOrigin, r) {
 			a.writeError(w, r, refuse(http.StatusForbidden, "The API is not served at the origin of content."))
 			return
@@ -80,6 +86,7 @@ func (a *API) identify(r *http.Request) (*models.User, *http.Request, error) {
 	if u == nil {
 		return nil, r, refuse(http.StatusUnauthorized, "Authentication credentials were not provided.")
 	}
+	webserver.AddToAccessLog(r.Context(), slog.String("user", u.Username))
 	ctx := context.WithValue(tasking.WithUser(r.Context(), u.ID), userKey{}, u)
 	return u, r.WithContext(ctx), nil
 }
@@ -87,7 +94,7 @@ func (a *API) identify(r *http.Request) (*models.User, *http.Request, error) {
 // permit refuses everybody but administrators. Without access policies nobody else has any permission.
 func permit(u *models.User) error {
 	if u == nil || !u.IsSuperuser {
-		return refuse(http.StatusForbidden, "You do not have permission to perform this action.")
+		return refuse(http.StatusForbidden, msgForbidden)
 	}
 	return nil
 }

@@ -148,6 +148,6 @@ func TestDeafStreamsEnd(t *testing.T) {
 		EventStreams: clients, Limits: &webserver.Limits{SendTimeout: 200 * time.Millisecond},
 	})
 	rest.SetKeepAlive(b.api, 5*time.Millisecond)
-	took := nettest.Crowd(t, &http.Server{Handler: b.api}, clients, "GET /pulp/api/v3/tasks/events/ HTTP/1.1\r\nHost: a\r\n\r\n")
+	took := nettest.Crowd(t, &http.Server{Handler: b.api}, clients, "GET /pulp/api/v3/tasks/events/ HTTP/1.1\r\nHost: example.com\r\n\r\n")
 	t.Logf("%d streams ended within %s", clients, took)
 }

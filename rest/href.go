@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/google/uuid"
+	"github.com/uptrace/bun"
 
 	"github.com/pulpgo/pulpcore/models"
 )
@@ -19,7 +21,8 @@ type target struct {
 	kind   string // a master, or one of the kinds
 	view   *view  // of a master, or of a version's repository; nil for a version named by PRN
 	id     uuid.UUID
-	number int // of a version named by href, whose id is the repository's; else -1
+	bare   models.AnyType // of a PRN, if the type has no view
+	number int            // of a version named by href, whose id is the repository's; else -1
 }
 
 // corePaths returns where the rows without a master are, by kind.
@@ -86,6 +89,20 @@ func (a *API) parsePRN(text string) (target, bool) {
 	return t, true
 }
 
+// parseBarePRN reads the PRN of a type without a view, which stands in answers for an href.
+func (a *API) parseBarePRN(text string) (target, bool) {
+	prn, err := models.ParsePRN(text)
+	if err != nil {
+		return target{}, false
+	}
+	for t := range a.db.Registry().Types() {
+		if models.TypedPRN(t.Master(), t.Name(), prn.ID) == text {
+			return target{kind: string(t.Master()), bare: t, id: prn.ID, number: -1}, true
+		}
+	}
+	return target{}, false
+}
+
 func (a *API) parseHref(text string) (target, bool) {
 	if strings.HasPrefix(text, "http://") || strings.HasPrefix(text, "https://") {
 		u, err := url.Parse(text)
@@ -141,6 +158,9 @@ func parseNumber(text string) (int, bool) {
 // The reasons why not are for the client.
 func (a *API) resolve(ctx context.Context, db *models.DB, kind, text string) (uuid.UUID, []string, error) {
 	t, ok := a.parseRef(text)
+	if !ok {
+		t, ok = a.parseBarePRN(text)
+	}
 	switch {
 	case !ok:
 		return uuid.Nil, []string{"Invalid hyperlink - No URL match."}, nil
@@ -159,34 +179,107 @@ func (a *API) resolve(ctx context.Context, db *models.DB, kind, text string) (uu
 
 // find returns the key of the row that t names and whether it exists in the domain.
 func (a *API) find(ctx context.Context, db *models.DB, t target) (uuid.UUID, bool, error) {
-	if t.kind == versionKind {
-		v, err := a.findVersion(ctx, db, t)
-		if v == nil {
-			return uuid.Nil, false, err
+	found, err := a.findAll(ctx, db, []target{t})
+	id, ok := found[t]
+	if !ok && t.kind != versionKind {
+		id = t.id
+	}
+	return id, ok, err
+}
+
+// foundRows are the keys of rows that exist.
+type foundRows map[target]uuid.UUID
+
+// findAll returns the keys of those rows that exist in the domain. Each statement looks for up to lookupBatch of them.
+func (a *API) findAll(ctx context.Context, db *models.DB, targets []target) (foundRows, error) {
+	found := make(foundRows, len(targets))
+	byTable := map[target][]target{} // by what one statement looks in
+	for _, t := range targets {
+		table := target{kind: t.kind, view: t.view, bare: t.bare, number: min(t.number, 0)}
+		byTable[table] = append(byTable[table], t)
+	}
+	for table, group := range byTable {
+		look, batch := a.findRows, lookupBatch
+		if table.kind == versionKind && table.number == 0 {
+			look, batch = a.findNumbers, lookupBatch/10
 		}
-		return v.ID, true, nil
+		for chunk := range slices.Chunk(group, batch) {
+			if err := look(ctx, db, table, chunk, found); err != nil {
+				return nil, fmt.Errorf("rest: look up %s: %w", table.kind, err)
+			}
+		}
 	}
-	q := db.Bun().NewSelect().ColumnExpr("1").Where("pulp_id = ?", t.id)
+	return found, nil
+}
+
+// findRows adds those rows of a table that exist to found.
+func (a *API) findRows(ctx context.Context, db *models.DB, table target, targets []target, found foundRows) error {
+	ids := make([]uuid.UUID, len(targets))
+	for i, t := range targets {
+		ids[i] = t.id
+	}
+	q := db.Bun().NewSelect().ColumnExpr("x.pulp_id").Where("x.pulp_id IN (?)", bun.List(ids))
+	domain := "x.pulp_domain_id = ?"
 	switch {
-	case t.view != nil:
-		q = q.TableExpr(t.view.master.Table()).Where("pulp_type = ?", t.view.typ.Name())
-	case t.kind == workerKind:
-		q = q.TableExpr("core_worker")
+	case table.kind == versionKind:
+		domain = "r.pulp_domain_id = ?"
+		q = q.TableExpr("core_repositoryversion AS x").Where("x.complete").
+			Join("JOIN core_repository AS r ON r.pulp_id = x.repository_id")
+	case table.view != nil:
+		q = q.TableExpr("? AS x", bun.Ident(table.view.master.Table())).Where("x.pulp_type = ?", table.view.typ.Name())
+	case table.bare != nil:
+		q = q.TableExpr("? AS x", bun.Ident(table.bare.Master().Table())).Where("x.pulp_type = ?", table.bare.Name())
+	case table.kind == workerKind:
+		domain = ""
+		q = q.TableExpr("core_worker AS x")
 	default:
-		q = q.TableExpr("core_" + t.kind)
+		q = q.TableExpr("? AS x", bun.Ident("core_"+table.kind))
 	}
-	if t.kind != workerKind {
-		q = q.Where("pulp_domain_id = ?", db.Domain().ID)
+	if domain != "" {
+		q = q.Where(domain, db.Domain().ID)
 	}
-	n := 0
-	err := q.Scan(ctx, &n)
-	if errors.Is(err, sql.ErrNoRows) {
-		return t.id, false, nil
+	var there []uuid.UUID
+	if err := q.Scan(ctx, &there); err != nil {
+		return err
 	}
+	exists := make(map[uuid.UUID]bool, len(there))
+	for _, id := range there {
+		exists[id] = true
+	}
+	for _, t := range targets {
+		if exists[t.id] {
+			found[t] = t.id
+		}
+	}
+	return nil
+}
+
+// findNumbers adds those complete versions to found that hrefs name by repository and number.
+func (a *API) findNumbers(ctx context.Context, db *models.DB, table target, targets []target, found foundRows) error {
+	repos, numbers := make([]uuid.UUID, len(targets)), make([]int, len(targets))
+	for i, t := range targets {
+		repos[i], numbers[i] = t.id, t.number
+	}
+	var rows []versionPlace
+	err := db.Bun().NewSelect().TableExpr("core_repositoryversion AS rv").
+		ColumnExpr("rv.pulp_id, rv.number, rv.repository_id").
+		Join("JOIN core_repository AS r ON r.pulp_id = rv.repository_id").Where("r.pulp_domain_id = ?", db.Domain().ID).
+		Where("r.pulp_type = ?", table.view.typ.Name()).Where("rv.complete").
+		Where("rv.repository_id IN (?)", bun.List(repos)).Where("rv.number IN (?)", bun.List(numbers)).Scan(ctx, &rows)
 	if err != nil {
-		return t.id, false, fmt.Errorf("rest: look up %s %s: %w", t.kind, t.id, err)
+		return err
 	}
-	return t.id, true, nil
+	wanted := make(map[target]bool, len(targets))
+	for _, t := range targets {
+		wanted[t] = true
+	}
+	for _, row := range rows { // also those with the repository of one href and the number of another
+		t := target{kind: versionKind, view: table.view, id: row.Repository, number: row.Number}
+		if wanted[t] {
+			found[t] = row.ID
+		}
+	}
+	return nil
 }
 
 // findVersion returns a complete repository version of the domain, or nil if there is none.

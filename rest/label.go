@@ -22,31 +22,28 @@ func (v *view) handleSetLabel(ctx context.Context, c *call) error {
 	}
 	key, reasons := readLabelKey(b)
 	faults := FieldErrors{}
+	b.expect(faults, nil, "key", "value")
 	faults.add("key", reasons...)
-	value, present := b["value"]
-	text := ""
-	switch {
-	case !present:
+	raw, present := b["value"]
+	if !present {
 		faults.add("value", msgRequired)
-	case value != nil:
-		if text, reasons = plainText(value); reasons != nil {
-			faults.add("value", reasons...)
-		}
 	}
-	if reason := checkLabel(key, text); reason != "" && len(faults) == 0 {
+	value, reasons := parseLabelValue(raw)
+	faults.add("value", reasons...)
+	if reason := checkLabel(key, value); reason != "" && len(faults) == 0 {
 		faults.add(NonField, reason)
 	}
 	if err := faults.orNil(); err != nil {
 		return err
 	}
 	err = v.changeLabels(ctx, c, func(l models.Labels) error {
-		l[key] = text
+		l[key] = value
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	writeJSON(c.w, http.StatusCreated, labelInput{key, &text})
+	writeJSON(c.w, http.StatusCreated, labelInput{key, value})
 	return nil
 }
 
@@ -71,10 +68,13 @@ func (v *view) handleUnsetLabel(ctx context.Context, c *call) error {
 		return err
 	}
 	key, reasons := readLabelKey(b)
-	if reasons != nil {
-		return FieldErrors{"key": reasons}
+	faults := FieldErrors{}
+	b.expect(faults, nil, "key")
+	faults.add("key", reasons...)
+	if err := faults.orNil(); err != nil {
+		return err
 	}
-	var old string
+	var old *string
 	err = v.changeLabels(ctx, c, func(l models.Labels) error {
 		value, ok := l[key]
 		if !ok {
@@ -87,7 +87,7 @@ func (v *view) handleUnsetLabel(ctx context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
-	writeJSON(c.w, http.StatusCreated, labelInput{key, &old})
+	writeJSON(c.w, http.StatusCreated, labelInput{key, old})
 	return nil
 }
 

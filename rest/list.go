@@ -12,6 +12,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/webserver"
 )
 
 // listQuery is a parsed request for a list.
@@ -20,7 +21,6 @@ type listQuery struct {
 	where         []cond
 	typed         []models.Cond
 	order         []string // columns; with a minus in front descending
-	only, without map[string]bool
 }
 
 // page is the answer to a list request.
@@ -37,9 +37,7 @@ func (c *call) readList(ctx context.Context, params []*param, columns []string, 
 	if err != nil {
 		return nil, FieldErrors{"errors": {"The query is malformed."}}
 	}
-	q := &listQuery{
-		limit: c.api.opts.PageSize, only: wordSet(values["fields"]), without: wordSet(values["exclude_fields"]),
-	}
+	q := &listQuery{limit: c.api.opts.PageSize}
 	if n, err := strconv.Atoi(values.Get("limit")); err == nil && n > 0 {
 		q.limit = min(n, maxPageSize)
 	}
@@ -70,7 +68,7 @@ func (c *call) readList(ctx context.Context, params []*param, columns []string, 
 		if !params[i].array {
 			raw = values[name][len(values[name])-1]
 		}
-		if raw == "" {
+		if raw == "" && !params[i].needed {
 			continue // as if it were not there
 		}
 		err := q.add(ctx, c, params[i], raw)
@@ -92,22 +90,27 @@ const (
 	maxOffset     = 1 << 40 // rows; more than any table has
 	maxOrder      = 20      // terms of ordering
 	maxListValues = 10_000  // values of one parameter, as many as a page has rows
+	maxValue      = 8192    // bytes of one value
+	maxWords      = 200     // names of fields; more than any answer has
 	maxListFaults = 20      // unknown parameters that an answer names
 	maxQuoted     = 200     // bytes of the client's text that an answer repeats
 )
 
 // shorten cuts text that a client sent to what an error repeats of it.
 func shorten(text string) string {
-	if len(text) <= maxQuoted {
-		return text
-	}
-	return strings.ToValidUTF8(text[:maxQuoted], "") + "…"
+	return cut(text, maxQuoted)
 }
 
-// add adds the conditions of a parameter.
+// add adds the conditions of a parameter. An empty value is one that the parameter needs.
 func (q *listQuery) add(ctx context.Context, c *call, p *param, raw string) error {
 	if n := strings.Count(raw, ",") + 1; p.array && n > maxListValues {
 		return FieldErrors{p.name: {fmt.Sprintf("At most %d values are allowed, not %d.", maxListValues, n)}}
+	}
+	if n := p.longest(raw); n > maxValue {
+		return FieldErrors{p.name: {fmt.Sprintf("At most %d bytes are allowed in a value, not %d.", maxValue, n)}}
+	}
+	if raw == "" {
+		return listError("No value supplied for " + p.name + " filter.")
 	}
 	if p.of != nil {
 		cond, err := p.of(ctx, c, raw)
@@ -149,16 +152,31 @@ func (c *call) readOrder(values, columns []string, faults FieldErrors) []string 
 	return order
 }
 
-func wordSet(values []string) map[string]bool {
+// readFields reads what a request says about the fields of the answer.
+func (c *call) readFields() error {
+	values := c.r.URL.Query()
+	faults := FieldErrors{}
+	c.only = wordSet("fields", values["fields"], faults)
+	c.without = wordSet("exclude_fields", values["exclude_fields"], faults)
+	return faults.orNil()
+}
+
+func wordSet(name string, values []string, faults FieldErrors) map[string]bool {
 	var set map[string]bool
+	n := 0
 	for _, v := range values {
 		for word := range strings.SplitSeq(v, ",") {
-			if word = strings.TrimSpace(word); word != "" {
-				if set == nil {
-					set = map[string]bool{}
-				}
-				set[word] = true
+			if word = strings.TrimSpace(word); word == "" {
+				continue
 			}
+			if n++; n > maxWords {
+				faults.add(name, fmt.Sprintf("At most %d names are allowed.", maxWords))
+				return nil
+			}
+			if set == nil {
+				set = map[string]bool{}
+			}
+			set[word] = true
 		}
 	}
 	return set
@@ -201,7 +219,7 @@ func (q *listQuery) conds() []models.Cond {
 // answer writes a page.
 func (c *call) answerPage(q *listQuery, count int64, results []object) error {
 	for i, o := range results {
-		results[i] = o.pick(q.only, q.without)
+		results[i] = o.pick(c.only, c.without)
 	}
 	if results == nil {
 		results = []object{}
@@ -224,10 +242,8 @@ func (c *call) pageURL(q *listQuery, offset int) *string {
 	if offset > 0 {
 		values.Set("offset", strconv.Itoa(offset))
 	}
-	u := url.URL{Scheme: "http", Host: c.r.Host, Path: c.r.URL.Path, RawQuery: values.Encode()}
-	if c.r.TLS != nil || c.r.Header.Get("X-Forwarded-Proto") == "https" {
-		u.Scheme = "https"
-	}
+	// The host is one of the server's: the guard has refused others.
+	u := url.URL{Scheme: webserver.SchemeOf(c.r), Host: c.r.Host, Path: c.r.URL.Path, RawQuery: values.Encode()}
 	text := u.String()
 	return &text
 }

@@ -91,7 +91,7 @@ func (c *call) readUnits(ctx context.Context, b body, name string, faults FieldE
 		text, _ := item.(string)
 		t, ok := c.api.parseRef(text)
 		if !ok || t.kind != string(models.ContentMaster) {
-			faults.add(name, "URI not valid: "+text)
+			faults.add(name, "URI not valid: "+shorten(text))
 			return nil, nil
 		}
 		if texts[t.id] == "" {

@@ -50,6 +50,7 @@ func (a *API) document(href bool) *openapi3.T {
 		OpenAPI: "3.0.3",
 		Info: &openapi3.Info{
 			Title: "Pulp 3 API", Version: "v3", Description: "Fetch, Upload, Organize, and Distribute Software Packages",
+			License:    &openapi3.License{Name: "Apache-2.0", URL: "https://www.apache.org/licenses/LICENSE-2.0"},
 			Extensions: map[string]any{"x-pulp-app-versions": a.appVersions(), "x-pulp-domain-enabled": false},
 		},
 		Paths: openapi3.NewPaths(),
@@ -57,8 +58,6 @@ func (a *API) document(href bool) *openapi3.T {
 			Schemas: openapi3.Schemas{},
 			SecuritySchemes: openapi3.SecuritySchemes{
 				"basicAuth": {Value: openapi3.NewSecurityScheme().WithType("http").WithScheme("basic")},
-				"cookieAuth": {Value: openapi3.NewSecurityScheme().WithType("apiKey").WithIn("cookie").
-					WithName("sessionid")},
 			},
 		},
 	}
@@ -112,8 +111,7 @@ func (a *API) describe(o *operation, href bool) *openapi3.Operation {
 		op.Security = nil
 	} else {
 		op.Security = openapi3.NewSecurityRequirements().
-			With(openapi3.NewSecurityRequirement().Authenticate("basicAuth")).
-			With(openapi3.NewSecurityRequirement().Authenticate("cookieAuth"))
+			With(openapi3.NewSecurityRequirement().Authenticate("basicAuth"))
 	}
 	op.Parameters = openapi3.Parameters{}
 	o.addPathParams(op, href)
@@ -128,6 +126,11 @@ func (a *API) describe(o *operation, href bool) *openapi3.Operation {
 	}
 	for _, code := range status {
 		op.Responses.Set(strconv.Itoa(code), &openapi3.ResponseRef{Value: a.response(o, code)})
+	}
+	if !o.anonymous {
+		failed := openapi3.NewResponse().WithDescription("").WithJSONSchemaRef(a.schemas.ref("ErrorResponse"))
+		op.Responses.Set("4XX", &openapi3.ResponseRef{Value: failed})
+		op.Responses.Set("5XX", &openapi3.ResponseRef{Value: failed})
 	}
 	return op
 }
@@ -221,6 +224,8 @@ func (a *API) response(o *operation, code int) *openapi3.Response {
 		})
 	case code == http.StatusNoContent || schema == "" && code != http.StatusAccepted:
 		return r
+	case code == http.StatusForbidden:
+		schema = "ErrorResponse"
 	case code == http.StatusAccepted:
 		schema = "AsyncOperationResponse"
 	case o.paged:

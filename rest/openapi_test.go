@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/pulpgo/pulpcore/internal/dbtest"
+	"github.com/pulpgo/pulpcore/internal/modelstest"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
 	"github.com/pulpgo/pulpcore/rest"
@@ -47,6 +48,35 @@ func TestDocumentIsValid(t *testing.T) {
 	}
 }
 
+// TestDocumentClaimsBasicAuthenticationOnly checks that a client is asked for nothing that the API does not take.
+func TestDocumentClaimsBasicAuthenticationOnly(t *testing.T) {
+	t.Parallel()
+	b := setup(t, dbtest.SQLite(t), nil)
+	doc, err := openapi3.NewLoader().LoadFromData(b.do("GET", "docs/api.json", nil).want(200).body)
+	must(t, err)
+	schemes := doc.Components.SecuritySchemes
+	if basic := schemes["basicAuth"]; len(schemes) != 1 || basic == nil || basic.Value.Type != "http" || basic.Value.Scheme != "basic" {
+		t.Errorf("security schemes = %+v, want basic authentication", schemes)
+	}
+	closed := 0
+	for path, item := range doc.Paths.Map() {
+		for method, op := range item.Operations() {
+			if op.Security == nil {
+				continue // open to anybody
+			}
+			closed++
+			for _, one := range *op.Security {
+				if _, ok := one["basicAuth"]; !ok || len(one) != 1 {
+					t.Errorf("%s %s: security = %v, want basicAuth", method, path, one)
+				}
+			}
+		}
+	}
+	if closed < 50 {
+		t.Errorf("%d operations ask for a login, want nearly all", closed)
+	}
+}
+
 // TestDocumentForClients checks what pulp-cli's strict parser and its look-ups by name rely on.
 func TestDocumentForClients(t *testing.T) {
 	t.Parallel()
@@ -61,6 +91,9 @@ func TestDocumentForClients(t *testing.T) {
 	versions, _ := doc.Info["x-pulp-app-versions"].(map[string]any)
 	if versions["file"] != "3.81.0" || doc.Info["x-pulp-domain-enabled"] != false {
 		t.Errorf("info = %v", doc.Info)
+	}
+	if license, _ := doc.Info["license"].(map[string]any); license["name"] != "Apache-2.0" {
+		t.Errorf("license = %v", doc.Info["license"])
 	}
 	got := map[string]string{}
 	for p, ops := range doc.Paths {
@@ -115,9 +148,17 @@ func TestDocumentForClients(t *testing.T) {
 	}
 }
 
+// Twice has a member that answers about remotes have already.
+type Twice struct {
+	models.Remote
+	Hidden string `bun:"hidden" json:"hidden_fields"`
+}
+
+var twices = models.Define[Twice]("file.twice")
+
 func TestNewReportsAllFaults(t *testing.T) {
 	t.Parallel()
-	db := openDB(t, dbtest.SQLite(t))
+	db := modelstest.Open(t, dbtest.SQLite(t), nil, models.Set{Plugin: "file", Types: []models.AnyType{files, repositories, remotes, twices}})
 	handler := http.NotFoundHandler()
 	_, err := rest.New(db, nil, nil, &rest.Options{
 		Root: "pulp",
@@ -127,6 +168,7 @@ func TestNewReportsAllFaults(t *testing.T) {
 			rest.ViewSet[Content]{Type: files, Name: "Files"},
 			rest.ViewSet[Content]{Type: files, Name: "files", Filters: rest.Filters{"nope": rest.Name, "zero": {}}},
 			rest.ViewSet[Content]{Type: files, Name: "again"},
+			rest.ViewSet[Twice]{Type: twices, Name: "twice"},
 			rest.ViewSet[Repository]{Type: repositories, Name: "file", Actions: []rest.Action[Repository]{
 				{}, rest.Post("modify", func(_ contextType, _ *rest.Request[Repository], _ *struct{}) (*struct{}, error) {
 					return nil, nil
@@ -150,6 +192,7 @@ func TestNewReportsAllFaults(t *testing.T) {
 	for _, want := range []string{
 		`root "pulp"`, "view 1 is nil", "there is no Type", `the name "Files"`, `there is no column "nope"`,
 		`filter "zero" has no kind`, `the path or the type "file.file" is served already`, "an action is empty",
+		`type "file.twice": field Hidden: answers have a computed member "hidden_fields" already`,
 		`cannot be named "modify"`, `route "/x/": there is no handler`, `route "y/"`, `route "/a/../b/"`,
 		`route "/z/deeper" clashes with "/z/"`, `route "y/": the path is not in canonical form; write "/y/"`,
 		`route "/x/{id}/": a path is no pattern, so "{" has no meaning in it; write "/x/", and`,

@@ -3,6 +3,7 @@ package rest
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"reflect"
 	"slices"
@@ -21,6 +22,7 @@ const (
 	msgUnexpected = "Unexpected field"
 	msgUnique     = "This field must be unique."
 	msgNUL        = "Null characters are not allowed."
+	msgForbidden  = "You do not have permission to perform this action."
 )
 
 // parse reads one value of a request, as JSON gave it or as the text of a form, and returns it as a Go value that
@@ -175,7 +177,7 @@ func numberText(v any) (string, bool) {
 	return "", false
 }
 
-// parseLabels reads a map of labels. A null value is kept as the empty text.
+// parseLabels reads a map of labels.
 func parseLabels(v any) (any, []string) {
 	v = unfold(v)
 	m, ok := v.(map[string]any)
@@ -184,12 +186,9 @@ func parseLabels(v any) (any, []string) {
 	}
 	labels := make(models.Labels, len(m))
 	for key, value := range m {
-		text := ""
-		if value != nil {
-			var reasons []string
-			if text, reasons = plainText(value); reasons != nil {
-				return nil, reasons
-			}
+		text, reasons := parseLabelValue(value)
+		if reasons != nil {
+			return nil, reasons
 		}
 		if reason := checkLabel(key, text); reason != "" {
 			return nil, []string{reason}
@@ -199,17 +198,23 @@ func parseLabels(v any) (any, []string) {
 	return labels, nil
 }
 
+// parseLabelValue reads the value of a label; null is nil.
+func parseLabelValue(v any) (*string, []string) {
+	if v == nil {
+		return nil, nil
+	}
+	text, reasons := plainText(v)
+	return &text, reasons
+}
+
 // checkLabel returns what is wrong with a label, or nothing.
-func checkLabel(key, value string) string {
+func checkLabel(key string, value *string) string {
 	if key == "" || strings.ContainsFunc(key, func(r rune) bool { return !labelRune(r) }) {
 		return fmt.Sprintf("Key '%s' contains invalid characters. Only alphanumerics, underscores, spaces, hyphens, "+
 			"and dots are allowed.", strings.ReplaceAll(key, "\x00", "�"))
 	}
-	if strings.ContainsAny(value, "()") {
+	if value != nil && strings.ContainsAny(*value, "()") {
 		return fmt.Sprintf("Key '%s' contains value with parenthesis.", key)
-	}
-	if models.HasNUL(value) {
-		return msgNUL
 	}
 	return ""
 }
@@ -237,11 +242,33 @@ func (f *field) parseJSON(v any) (any, []string) {
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
+	if hasNull(v, t) {
+		return nil, []string{"Values in it may not be null."}
+	}
 	out := reflect.New(t)
 	if err := json.Unmarshal(raw, out.Interface()); err != nil {
 		return nil, []string{"Value must be valid JSON of the documented form."}
 	}
 	return out.Elem().Interface(), nil
+}
+
+// hasNull looks for items of lists and values of maps that are null where the Go type has no nil: encoding/json would
+// leave the zero value there.
+func hasNull(v any, t reflect.Type) bool {
+	if k := t.Kind(); k != reflect.Slice && k != reflect.Map || t == reflect.TypeFor[json.RawMessage]() {
+		return false
+	}
+	elem := t.Elem()
+	nullable := elem.Kind() == reflect.Pointer || elem.Kind() == reflect.Interface ||
+		elem == reflect.TypeFor[json.RawMessage]()
+	null := func(item any) bool { return item == nil && !nullable || item != nil && hasNull(item, elem) }
+	switch items := v.(type) {
+	case []any:
+		return slices.ContainsFunc(items, null)
+	case map[string]any:
+		return slices.ContainsFunc(slices.Collect(maps.Values(items)), null)
+	}
+	return false
 }
 
 // hasNUL looks for NUL characters at any depth, which Postgres refuses in JSON.
@@ -267,7 +294,7 @@ func unfold(v any) any {
 	if !ok || !strings.HasPrefix(text, "{") && !strings.HasPrefix(text, "[") {
 		return v
 	}
-	if parsed, err := decodeJSON([]byte(text)); err == nil {
+	if parsed, err := decodeJSON([]byte(text), maxValues); err == nil {
 		return parsed
 	}
 	return v
@@ -294,15 +321,29 @@ func typeName(v any) string {
 	return "int"
 }
 
-// parseTime reads an ISO 8601 time; without a zone it is UTC, without a time of day midnight.
+// parseTime reads an ISO 8601 time; without a zone it is UTC, without a time of day midnight. The zone may have a colon
+// or not, or be the hours alone: the clients that are generated from the document write +0000.
 func parseTime(text string) (time.Time, bool) {
-	for _, layout := range []string{
-		time.RFC3339Nano, "2006-01-02T15:04:05.999999999", "2006-01-02T15:04", "2006-01-02T15:04Z07:00",
-		"2006-01-02 15:04:05.999999999", "2006-01-02 15:04:05.999999999Z07:00", time.DateOnly,
-	} {
-		if t, err := time.Parse(layout, text); err == nil && t.Year() > 0 && t.Year() < 10000 {
-			return t.UTC().Truncate(time.Microsecond), true
+	day, clock, hasClock := text, "", false
+	if i := strings.IndexAny(text, "T "); i >= 0 {
+		day, clock, hasClock = text[:i], text[i+1:], true
+	}
+	if !hasClock {
+		t, err := time.Parse(time.DateOnly, day)
+		return storable(t, err == nil)
+	}
+	for _, layout := range []string{"15:04:05", "15:04"} { // time.Parse reads a fraction after the seconds
+		for _, zone := range []string{"", "Z07:00", "Z0700", "Z07"} {
+			if t, err := time.Parse(time.DateOnly+"T"+layout+zone, day+"T"+clock); err == nil {
+				return storable(t, true)
+			}
 		}
 	}
 	return time.Time{}, false
+}
+
+// storable returns a time as the databases keep it: in UTC, with microseconds, of a year with four digits.
+func storable(t time.Time, ok bool) (time.Time, bool) {
+	t = t.UTC().Truncate(time.Microsecond)
+	return t, ok && t.Year() > 0 && t.Year() < 10000
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"net/url"
 	"reflect"
 	"slices"
 
@@ -19,7 +20,7 @@ import (
 type renderer struct {
 	api      *API
 	db       *models.DB
-	refs     map[string]map[uuid.UUID]string // hrefs by kind; missing until loaded, "" if there is no such row
+	refs     map[string]map[uuid.UUID]string // hrefs by kind, PRNs where there is no view; "" if there is no such row
 	latest   map[uuid.UUID]int               // numbers by repository
 	files    map[uuid.UUID][]contentFile     // by content unit
 	served   map[uuid.UUID][]string          // hrefs of distributions by publication
@@ -160,14 +161,13 @@ func (r *renderer) loadTypes(ctx context.Context, m models.Master, ids []uuid.UU
 		return fmt.Errorf("rest: types of %s rows: %w", m, err)
 	}
 	for _, row := range rows {
-		v := r.api.byType[m][row.Type]
-		if v == nil {
-			continue
+		prn := models.TypedPRN(m, row.Type, row.ID)
+		r.refs[string(m)][row.ID] = prn // a type without a view has no hrefs
+		if v := r.api.byType[m][row.Type]; v != nil {
+			r.refs[string(m)][row.ID] = r.api.href(v, row.ID)
 		}
-		r.refs[string(m)][row.ID] = r.api.href(v, row.ID)
 		if m == models.ContentGuardMaster {
-			plugin, _, _ := cutType(row.Type)
-			r.guards[row.ID] = models.PRN{Plugin: plugin, Model: models.PRNModel(v.typ), ID: row.ID}.String()
+			r.guards[row.ID] = prn
 		}
 	}
 	return nil
@@ -184,6 +184,7 @@ func (r *renderer) loadVersions(ctx context.Context, ids []uuid.UUID) error {
 	}
 	for _, p := range rows {
 		r.versions[p.ID] = p
+		r.refs[versionKind][p.ID] = models.CorePRN(versionKind, p.ID)
 		if v := r.api.byType[models.RepositoryMaster][p.Type]; v != nil {
 			r.refs[versionKind][p.ID] = r.api.versionHref(v, p.Repository, p.Number)
 		}
@@ -194,15 +195,19 @@ func (r *renderer) loadVersions(ctx context.Context, ids []uuid.UUID) error {
 func (r *renderer) loadLatest(ctx context.Context, repos []uuid.UUID) error {
 	var rows []struct {
 		Repository uuid.UUID `bun:"repository_id"`
-		Number     int       `bun:"number"`
+		Number     *int      `bun:"number"`
 	}
-	err := r.db.Bun().NewSelect().TableExpr("core_repositoryversion").ColumnExpr("repository_id, MAX(number) AS number").
-		Where("repository_id IN (?)", bun.List(repos)).Where("complete").GroupExpr("repository_id").Scan(ctx, &rows)
+	err := r.db.Bun().NewSelect().TableExpr("core_repository AS m").ColumnExpr("m.pulp_id AS repository_id").
+		ColumnExpr(`(SELECT rv.number FROM core_repositoryversion AS rv WHERE rv.repository_id = m.pulp_id
+			AND rv.complete ORDER BY rv.number DESC LIMIT 1) AS number`).
+		Where("m.pulp_id IN (?)", bun.List(repos)).Scan(ctx, &rows)
 	if err != nil {
 		return fmt.Errorf("rest: latest versions: %w", err)
 	}
 	for _, row := range rows {
-		r.latest[row.Repository] = row.Number
+		if row.Number != nil {
+			r.latest[row.Repository] = *row.Number
+		}
 	}
 	return nil
 }
@@ -249,7 +254,7 @@ func (r *renderer) loadDistributions(ctx context.Context, publications []uuid.UU
 	return nil
 }
 
-// ref returns a loaded href, or nil if there is no such row.
+// ref returns a loaded href, or PRN, or nil if there is no such row.
 func (r *renderer) ref(kind string, id uuid.UUID) any {
 	if href := r.refs[kind][id]; href != "" {
 		return href
@@ -306,7 +311,7 @@ func (r *renderer) addExtras(o *object, s *shape, v *view, row models.Row) {
 		}
 	case models.DistributionMaster:
 		if d, ok := row.(models.AnyDistribution); ok {
-			r.addDistributed(o, d.AsDistribution())
+			r.addDistributed(o, v, d.AsDistribution())
 		}
 	case models.ContentMaster:
 		r.addFiles(o, s, id)
@@ -317,6 +322,7 @@ func (r *renderer) addPublished(o *object, version, id uuid.UUID) {
 	o.set("repository_version", r.ref(versionKind, version))
 	var repo any
 	if p, ok := r.versions[version]; ok {
+		repo = models.TypedPRN(models.RepositoryMaster, p.Type, p.Repository)
 		if v := r.api.byType[models.RepositoryMaster][p.Type]; v != nil {
 			repo = r.api.href(v, p.Repository)
 		}
@@ -329,17 +335,30 @@ func (r *renderer) addPublished(o *object, version, id uuid.UUID) {
 	o.set("distributions", served)
 }
 
-func (r *renderer) addDistributed(o *object, d *models.Distribution) {
-	o.set("base_url", r.api.opts.ContentOrigin+r.api.opts.ContentPathPrefix+d.BasePath+"/")
+func (r *renderer) addDistributed(o *object, v *view, d *models.Distribution) {
+	place := url.URL{Path: r.api.opts.ContentPathPrefix + d.BasePath + "/"}
+	o.set("base_url", r.api.opts.ContentOrigin+place.EscapedPath())
 	var prn, since any
 	if d.ContentGuardID != nil && r.guards[*d.ContentGuardID] != "" {
 		prn = r.guards[*d.ContentGuardID]
 	}
-	if d.PublicationID != nil || d.RepositoryVersionID != nil {
+	// A repository may get another version, and a version another publication.
+	if d.PublicationID != nil || d.RepositoryVersionID != nil && !r.api.publishes(v) {
 		since = d.Updated
 	}
 	o.set("content_guard_prn", prn)
 	o.set("no_content_change_since", since)
+}
+
+// publishes reports whether the plugin of a view has publications.
+func (a *API) publishes(v *view) bool {
+	plugin, _, _ := cutType(v.typ.Name())
+	for name := range a.byType[models.PublicationMaster] {
+		if other, _, _ := cutType(name); other == plugin {
+			return true
+		}
+	}
+	return false
 }
 
 func (r *renderer) addFiles(o *object, s *shape, id uuid.UUID) {

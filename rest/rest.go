@@ -55,8 +55,12 @@ type Options struct {
 	// Versions are the versions of the components by name: "core" and the plugins. Clients decide by them what they
 	// offer. Default none.
 	Versions map[string]string
-	// Auth finds out who sends a request. Default [BasicAuth].
+	// Auth finds out who sends a request. Default [BasicAuth]; a process that serves something else with accounts shares
+	// one.
 	Auth Authenticator
+	// Hosts are the names under which the API may be asked; a request for another one is answered with 400. Nil allows
+	// those that mean this machine: see [webserver.Hosts].
+	Hosts *webserver.Hosts
 	// Origins are the other origins whose pages may make a browser change something. Requests from elsewhere with another
 	// method than GET, HEAD and OPTIONS are answered with 403, those for Routes too. Nil trusts none.
 	Origins *webserver.Origins
@@ -93,7 +97,7 @@ const (
 )
 
 // Route is a handler of a plugin's own beside the viewsets. It is given the request as it came, body unread, after
-// authentication unless it is open to Anybody.
+// authentication unless it is open to Anybody. Temporary files of a form that it parsed are removed when it returns.
 type Route struct {
 	// Path begins with a slash. If it ends with one, everything below it belongs to the handler too.
 	Path string
@@ -146,7 +150,7 @@ func New(db *models.DB, queue *tasking.Queue, store *storage.Store, opts *Option
 	}
 	a.db, a.queue, a.store = db, queue, store
 	if a.auth == nil {
-		a.auth = BasicAuth(a.db)
+		a.auth = BasicAuth(a.db, &BasicAuthOptions{Log: a.log})
 	}
 	a.docs = newDocuments(a)
 	return a, nil

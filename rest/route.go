@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/go-chi/chi/v5"
+
+	"github.com/pulpgo/pulpcore/internal/formfiles"
 )
 
 // operation is something the API does: a route and an entry of the document at once.
@@ -184,6 +186,7 @@ func (a *API) addCore() {
 // route makes the router. Every path has one handler that knows its methods, so that any other gets 405 with them.
 func (a *API) route(c *compiler, parts []Part) {
 	a.router = chi.NewRouter()
+	a.router.Use(formfiles.Handler) // for authenticators that look into forms
 	c.plugin = ""
 	byPath := map[string]map[string]*operation{}
 	for _, o := range a.ops {
@@ -201,7 +204,7 @@ func (a *API) route(c *compiler, parts []Part) {
 	}
 	docs := a.base + "docs/api.json"
 	a.router.HandleFunc(docs, func(w http.ResponseWriter, r *http.Request) { a.docs.serve(w, r) })
-	a.router.HandleFunc(a.base, a.serve(map[string]*operation{"GET": {handle: a.handleRoot}}))
+	a.router.HandleFunc(a.base, a.serve(map[string]*operation{"GET": {anonymous: true, handle: a.handleRoot}}))
 	taken := append(slices.Sorted(maps.Keys(byPath)), docs)
 	for _, p := range parts {
 		c.plugin = p.Plugin
@@ -236,13 +239,14 @@ func (a *API) mountRoute(c *compiler, rt Route, taken []string) {
 			return
 		}
 	}
+	inner := formfiles.Handler(rt.Handler)
 	h := func(w http.ResponseWriter, r *http.Request) {
 		r, err := a.admit(r, rt.Allow)
 		if err != nil {
 			a.writeError(w, r, err)
 			return
 		}
-		rt.Handler.ServeHTTP(w, r)
+		inner.ServeHTTP(w, r)
 	}
 	a.router.HandleFunc(rt.Path, h)
 	if strings.HasSuffix(rt.Path, "/") {
@@ -294,6 +298,10 @@ func (a *API) serve(ops map[string]*operation) http.HandlerFunc {
 		allowed = append(allowed, "HEAD")
 	}
 	allow := strings.Join(append(allowed, "OPTIONS"), ", ")
+	openToAll := true // whether the path tells anybody which methods it has
+	for _, o := range ops {
+		openToAll = openToAll && o.anonymous
+	}
 	return func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Allow", allow)
 		method := r.Method
@@ -302,9 +310,11 @@ func (a *API) serve(ops map[string]*operation) http.HandlerFunc {
 		}
 		c := &call{api: a, w: w, r: r, db: a.db}
 		o := ops[method]
-		if err := c.enter(o); err != nil {
-			a.writeError(w, r, err)
-			return
+		if !openToAll && (o == nil || !o.anonymous) {
+			if err := c.enter(); err != nil {
+				a.writeError(w, r, err)
+				return
+			}
 		}
 		switch {
 		case r.Method == http.MethodOptions:
@@ -315,6 +325,10 @@ func (a *API) serve(ops map[string]*operation) http.HandlerFunc {
 				strings.ToValidUTF8(r.Method, "�"))))
 			return
 		}
+		if err := c.readFields(); err != nil {
+			a.writeError(w, c.r, err)
+			return
+		}
 		if err := o.handle(c.r.Context(), c); err != nil {
 			a.writeError(w, c.r, err)
 		}
@@ -322,11 +336,7 @@ func (a *API) serve(ops map[string]*operation) http.HandlerFunc {
 }
 
 // enter finds out who asks and whether they may, before anything else is said.
-func (c *call) enter(o *operation) error {
-	if o != nil && o.anonymous {
-		return nil
-	}
-	var err error
+func (c *call) enter() (err error) {
 	if c.user, c.r, err = c.api.identify(c.r); err != nil {
 		return err
 	}

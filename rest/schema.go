@@ -255,6 +255,7 @@ func (s schemas) addAction(act *action) {
 func (s schemas) addCore() {
 	s.object("AsyncOperationResponse", extra{"task", uriSchema, "The task."})
 	s["AsyncOperationResponse"].Value.Required = []string{"task"}
+	s["ErrorResponse"] = openapi3.NewSchemaRef("", errorSchema())
 	label := []*field{
 		{name: "key", form: textForm, required: true, doc: "The label's key."},
 		{name: "value", form: textForm, required: true, nullable: true, doc: "The label's value."},
@@ -276,7 +277,7 @@ func (s schemas) addCore() {
 			name: "remove_content_units", form: listForm, goType: reflect.TypeFor[[]string](),
 			doc: "hrefs or PRNs of units to remove, or '*' for all.",
 		},
-		{name: "base_version", form: refForm, doc: "The version to start from instead of the latest."},
+		{name: "base_version", form: refForm, nullable: true, doc: "The version to start from instead of the latest."},
 	}, false, false)
 	s.object("RepositoryVersionResponse", append(commonExtras(),
 		extra{"number", intSchema, ""}, extra{"repository", uriSchema, ""}, extra{"base_version", nullURISchema, ""},
@@ -291,6 +292,17 @@ func (s schemas) addCore() {
 	s.object("ArtifactResponse", artifact...)
 	s.addTaskSchemas()
 	s.addStatusSchemas()
+}
+
+// errorSchema describes the three forms of errors: a sentence, a list of sentences, or such lists by the field that is
+// wrong. The fault of a field may be an object of sentences, too.
+func errorSchema() *openapi3.Schema {
+	sentence := openapi3.NewObjectSchema().WithProperty("detail", openapi3.NewStringSchema()).
+		WithRequired([]string{"detail"}).WithoutAdditionalProperties()
+	list := openapi3.NewArraySchema().WithItems(openapi3.NewStringSchema())
+	nested := openapi3.NewObjectSchema().WithAdditionalProperties(openapi3.NewStringSchema())
+	byField := openapi3.NewObjectSchema().WithAdditionalProperties(openapi3.NewOneOfSchema(list, nested))
+	return openapi3.NewOneOfSchema(sentence, list, byField)
 }
 
 func (s schemas) addTaskSchemas() {

@@ -21,6 +21,7 @@ import (
 	"github.com/pulpgo/pulpcore/stages"
 	"github.com/pulpgo/pulpcore/storage"
 	"github.com/pulpgo/pulpcore/tasking"
+	"github.com/pulpgo/pulpcore/webserver"
 )
 
 // The types of a small plugin, shaped like Pulp's file plugin.
@@ -131,6 +132,11 @@ func setup(t testing.TB, url string, opts *rest.Options) *bundle {
 
 func setupOn(t testing.TB, db *models.DB, opts *rest.Options) *bundle {
 	t.Helper()
+	return setupViews(t, db, opts, views())
+}
+
+func setupViews(t testing.TB, db *models.DB, opts *rest.Options, list []rest.Mount) *bundle {
+	t.Helper()
 	b := &bundle{t: t, db: db}
 	store, err := storage.Open(t.Context(), "mem://", nil)
 	must(t, err)
@@ -145,11 +151,14 @@ func setupOn(t testing.TB, db *models.DB, opts *rest.Options) *bundle {
 	if opts == nil {
 		opts = &rest.Options{}
 	}
-	opts.Views = views()
+	opts.Views = list
 	opts.Versions = map[string]string{"core": "3.81.0", "file": "3.81.0"}
 	opts.ContentOrigin = "http://content.example"
 	if opts.Auth == nil {
 		opts.Auth = everybodyIsAdmin{}
+	}
+	if opts.Hosts == nil {
+		opts.Hosts = allHosts(t)
 	}
 	b.api, err = rest.New(b.db, b.queue, store, opts)
 	must(t, err)
@@ -329,4 +338,11 @@ func (b *bundle) unit(path, content string, more ...string) string {
 	b.t.Helper()
 	body, edit := form(b.t, append([]string{"relative_path", path, "file", "@" + content}, more...)...)
 	return b.completed("POST", "content/file/files/", body, edit)
+}
+
+func allHosts(t testing.TB) *webserver.Hosts {
+	t.Helper()
+	hosts, err := webserver.AllowHosts("*")
+	must(t, err)
+	return hosts
 }

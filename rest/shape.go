@@ -107,7 +107,7 @@ func (s *shape) extras() []extra {
 		return []extra{
 			{"base_url", stringSchema, "Where clients find the content."},
 			{"content_guard_prn", nullStringSchema, "The PRN of the content guard."},
-			{"no_content_change_since", nullStringSchema, "Since when what is served has not changed."},
+			{"no_content_change_since", nullStringSchema, "Since when what is served has not changed; null if unknown."},
 		}
 	case models.ContentMaster:
 		if !s.one {

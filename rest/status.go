@@ -9,6 +9,7 @@ import (
 
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/tasking"
+	"github.com/pulpgo/pulpcore/webserver"
 )
 
 func (a *API) addStatus() {
@@ -94,14 +95,10 @@ func (a *API) storageUsage(ctx context.Context) any {
 
 // handleRoot lists where everything is.
 func (a *API) handleRoot(_ context.Context, c *call) error {
-	scheme := "http"
-	if c.r.TLS != nil || c.r.Header.Get("X-Forwarded-Proto") == "https" {
-		scheme = "https"
-	}
 	o := object{}
 	for _, op := range a.ops {
 		if op.paged && !strings.Contains(op.path, "{") {
-			o.set(strings.TrimSuffix(op.path, "/"), scheme+"://"+c.r.Host+a.base+op.path)
+			o.set(strings.TrimSuffix(op.path, "/"), webserver.SchemeOf(c.r)+"://"+c.r.Host+a.base+op.path)
 		}
 	}
 	writeJSON(c.w, http.StatusOK, o)

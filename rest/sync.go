@@ -21,8 +21,11 @@ type syncInput struct {
 }
 
 // Sync returns the operation POST <repository>/sync/, which dispatches a plugin's task. The repository is reserved
-// exclusively and the remote shared.
-func Sync[Rm, Rp any](t *tasking.Task[stages.SyncArgs[Rm, Rp]]) Action[Rp] {
+// exclusively and the remote shared. Each check looks at the repository and the task's arguments before the dispatch;
+// what it returns as an error is answered as in [Post].
+func Sync[Rm, Rp any](t *tasking.Task[stages.SyncArgs[Rm, Rp]],
+	checks ...func(repo *Rp, a stages.SyncArgs[Rm, Rp]) error,
+) Action[Rp] {
 	return Action[Rp]{build: func(v *view) *action {
 		fields, faults := structFields(reflect.TypeFor[syncInput]())
 		act := &action{
@@ -48,6 +51,12 @@ func Sync[Rm, Rp any](t *tasking.Task[stages.SyncArgs[Rm, Rp]]) Action[Rp] {
 			args := stages.SyncArgs[Rm, Rp]{
 				Remote: models.Ref[Rm]{ID: remote}, Repository: models.Ref[Rp]{ID: repo.PulpID()},
 				Mirror: in.Mirror, Optimize: in.Optimize,
+			}
+			typed, _ := repo.(any).(*Rp)
+			for _, check := range checks {
+				if err := check(typed, args); err != nil {
+					return err
+				}
 			}
 			ticket, err := t.Dispatch(ctx, c.queue(), args)
 			if err != nil {

@@ -45,11 +45,11 @@ func (a *API) taskParams() []*param {
 
 func (a *API) childParam() *param {
 	return &param{
-		name: "child_tasks", doc: "href or PRN of a task", form: textFilter,
+		name: "child_tasks", doc: "href or PRN of a task", form: textFilter, needed: true,
 		cond: func(_ context.Context, _ *call, raw string) ([]cond, error) {
 			t, ok := a.parseRef(raw)
 			if !ok || t.kind != taskKind {
-				return nil, listError("URI not valid: " + raw)
+				return nil, badURI(raw)
 			}
 			return []cond{{"t.pulp_id = (SELECT x.parent_task_id FROM core_task AS x WHERE x.pulp_id = ?)", []any{t.id}}}, nil
 		},
@@ -61,7 +61,7 @@ func (a *API) prnOf(ctx context.Context, db *models.DB, text string) (string, er
 	t, ok := a.parseRef(text)
 	switch {
 	case !ok:
-		return "", listError("URI not valid: " + text)
+		return "", badURI(text)
 	case t.kind == versionKind:
 		id, _, err := a.find(ctx, db, t)
 		return models.CorePRN(versionKind, id), err
@@ -74,7 +74,7 @@ func (a *API) prnOf(ctx context.Context, db *models.DB, text string) (string, er
 
 func (a *API) createdParam() *param {
 	return &param{
-		name: "created_resources", doc: "href or PRN", form: textFilter,
+		name: "created_resources", doc: "href or PRN", form: textFilter, needed: true,
 		cond: func(ctx context.Context, c *call, raw string) ([]cond, error) {
 			prn, err := a.prnOf(ctx, c.db, raw)
 			if err != nil {
@@ -85,13 +85,12 @@ func (a *API) createdParam() *param {
 	}
 }
 
-// reservedParam narrows tasks to those that reserved something, or with __in all of several things. The column is an
-// array on Postgres and JSON on SQLite; in the text of both a name stands as it is.
+// reservedParam narrows tasks to those that reserved something, or with __in all of several things. What is no href or
+// PRN is the name of some other resource, which maybe no task reserved.
 func (a *API) reservedParam(name, what string) *param {
-	const column = "CAST(t.reserved_resources AS TEXT)"
 	array := name != what
 	return &param{
-		name: name, doc: "href or PRN", form: textFilter, array: array,
+		name: name, doc: "href or PRN", form: textFilter, array: array, needed: !array,
 		cond: func(ctx context.Context, c *call, raw string) ([]cond, error) {
 			texts := []string{raw}
 			if array {
@@ -99,19 +98,22 @@ func (a *API) reservedParam(name, what string) *param {
 			}
 			var list []cond
 			for _, text := range texts {
-				prn, err := a.prnOf(ctx, c.db, text)
-				if err != nil {
-					return nil, err
+				resource := text
+				if _, ok := a.parseRef(text); ok {
+					var err error
+					if resource, err = a.prnOf(ctx, c.db, text); err != nil {
+						return nil, err
+					}
 				}
-				switch what {
-				case "shared_resources":
-					list = append(list, contains(column, "shared:"+prn))
-				case "exclusive_resources":
-					list = append(list, contains(column, prn),
-						cond{"REPLACE(" + column + ", ?, '') = " + column, []any{"shared:" + prn}})
-				default:
-					list = append(list, contains(column, prn))
+				if models.HasNUL(resource) || strings.HasPrefix(resource, "shared:") { // no name begins so
+					return []cond{{expr: "FALSE"}}, nil
 				}
+				names := map[string][]string{
+					"shared_resources": {"shared:" + resource}, "exclusive_resources": {resource},
+					"reserved_resources": {resource, "shared:" + resource},
+				}[what]
+				expr, args := c.db.Conn().Kind.Reserves(names...)
+				list = append(list, cond{expr, args})
 			}
 			return list, nil
 		},
@@ -203,12 +205,14 @@ func readCancel(c *call) error {
 	if err != nil {
 		return err
 	}
+	faults := FieldErrors{}
+	b.expect(faults, nil, "state")
 	if state, ok := b["state"]; !ok {
-		return FieldErrors{"state": {msgRequired}}
+		faults.add("state", msgRequired)
 	} else if state != string(models.Canceled) {
-		return FieldErrors{"state": {"The only acceptable value for 'state' is 'canceled'."}}
+		faults.add("state", "The only acceptable value for 'state' is 'canceled'.")
 	}
-	return nil
+	return faults.orNil()
 }
 
 func cancelTask(ctx context.Context, c *call) error {

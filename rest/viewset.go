@@ -20,6 +20,19 @@ type Mount interface {
 // ViewSet serves the rows of one type under <master>/<plugin>/<Name>/, for example repositories/file/file/: list,
 // read, create, update and delete as Pulp does them for the type's master, with labels, and for repositories modify and
 // versions.
+//
+// A field of T is on the wire under its json name, and "-" hides it; doc:"…" describes it in the API document. The tag
+// rest:"…" says what requests may give, in words separated by commas:
+//
+//	required        it cannot be left out; fields of the natural key are required anyway
+//	readonly        it is shown and cannot be given
+//	default=VALUE   what it is if it is left out
+//	min=N           the least number
+//	max=N           the greatest length of a text, in characters
+//	choices=A|B     the texts that are allowed
+//	ref=KIND        what a UUID refers to: a master such as repository, or repositoryversion
+//
+// A pointer may be null.
 type ViewSet[T any] struct {
 	// Type is the model that is served. Required.
 	Type *models.Type[T]

@@ -49,8 +49,16 @@ type Core struct {
 	ContentHasOwnOrigin bool `setting:"CONTENT_HAS_OWN_ORIGIN"`
 	// ContentPathPrefix is the path below which content is served. Default "/pulp/content/".
 	ContentPathPrefix string `setting:"CONTENT_PATH_PREFIX"`
-	// AllowedHosts lists the Host headers that the API accepts: names, ".example.com" for subdomains, or "*".
+	// AllowedHosts lists the Host headers that the API accepts: names, addresses, ".example.com" for that name and those
+	// below it, or "*". The hosts of LISTEN and CONTENT_ORIGIN, and the address that a client connected to, are accepted
+	// besides. Default ".localhost", "127.0.0.1" and "[::1]".
 	AllowedHosts []string `setting:"ALLOWED_HOSTS"`
+	// TrustedProxies lists the reverse proxies that are believed when they say for which client they ask, with which
+	// scheme and host, by X-Forwarded-For, X-Forwarded-Proto and X-Forwarded-Host: addresses, networks such as
+	// "10.0.0.0/8", or "unix". What others say is removed. Default none.
+	TrustedProxies []string `setting:"TRUSTED_PROXIES"`
+	// AccessLog writes a line of level INFO to the log for each request. Default false.
+	AccessLog bool `setting:"ACCESS_LOG"`
 	// CSRFTrustedOrigins lists the origins, besides the API's own, whose pages may make a browser change something over
 	// the API: "scheme://host" or "scheme://host:port". Default none.
 	CSRFTrustedOrigins []string `setting:"CSRF_TRUSTED_ORIGINS"`
@@ -194,7 +202,7 @@ var coreSection = Define("", Core{
 	ChunkedUploadDir:                  "upload",
 	APIRoot:                           "/pulp/",
 	ContentPathPrefix:                 "/pulp/content/",
-	AllowedHosts:                      []string{"*"},
+	AllowedHosts:                      []string{".localhost", "127.0.0.1", "[::1]"},
 	HTTPHeaderTimeout:                 webserver.DefaultHeaderTimeout,
 	HTTPBodyTimeout:                   webserver.DefaultBodyTimeout,
 	HTTPSendTimeout:                   webserver.DefaultSendTimeout,

@@ -163,9 +163,14 @@ func (b *batcher[T, R]) settle(batch []*batched[T, R]) {
 }
 
 // together returns a context that ends when those of all callers of a batch have ended, or when the write takes too
-// long.
+// long. If all of them have a deadline it has the latest, which is all that a client of Redis looks at while it waits
+// for an answer.
 func together[T, R any](batch []*batched[T, R]) (ctx context.Context, stop func()) {
 	ctx, cancel := context.WithCancelCause(context.Background())
+	timed, timedOut := ctx, func() {}
+	if latest, ok := lastDeadline(batch); ok {
+		timed, timedOut = context.WithDeadline(ctx, latest)
+	}
 	var left atomic.Int64
 	left.Store(int64(len(batch)))
 	stops := make([]func() bool, len(batch))
@@ -177,11 +182,26 @@ func together[T, R any](batch []*batched[T, R]) (ctx context.Context, stop func(
 		})
 	}
 	timer := time.AfterFunc(writeTimeout, func() { cancel(errWriteTimeout) })
-	return ctx, func() {
+	return timed, func() {
 		timer.Stop()
 		for _, stop := range stops {
 			stop()
 		}
+		timedOut()
 		cancel(nil)
 	}
+}
+
+// lastDeadline returns the latest deadline of a batch's callers, or false if one of them has none.
+func lastDeadline[T, R any](batch []*batched[T, R]) (latest time.Time, all bool) {
+	for _, p := range batch {
+		deadline, ok := p.ctx.Deadline()
+		if !ok {
+			return time.Time{}, false
+		}
+		if deadline.After(latest) {
+			latest = deadline
+		}
+	}
+	return latest, true
 }

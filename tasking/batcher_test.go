@@ -7,6 +7,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/pulpgo/pulpcore/pulperr"
 )
@@ -253,6 +254,35 @@ func TestBatcherSurvivesAPanic(t *testing.T) {
 		wg.Wait()
 		if got, err := b.do(t.Context(), 4); err != nil || got != 4 {
 			t.Errorf("the next one = %d, %v", got, err)
+		}
+	})
+}
+
+func TestBatchHasTheLatestDeadlineOfItsCallers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		now := time.Now()
+		short, stopShort := context.WithDeadline(t.Context(), now.Add(time.Second))
+		defer stopShort()
+		long, stopLong := context.WithDeadline(t.Context(), now.Add(2*time.Second))
+		defer stopLong()
+		for name, tt := range map[string]struct {
+			callers []context.Context
+			want    time.Time // zero is none
+		}{
+			"all have one":      {[]context.Context{short, long, short}, now.Add(2 * time.Second)},
+			"one is left alone": {[]context.Context{short, t.Context()}, time.Time{}},
+		} {
+			var batch []*batched[int, int]
+			for _, ctx := range tt.callers {
+				batch = append(batch, &batched[int, int]{ctx: ctx})
+			}
+			ctx, stop := together(batch)
+			got, ok := ctx.Deadline()
+			stop()
+			if ok == tt.want.IsZero() || !got.Equal(tt.want) {
+				t.Errorf("%s: the deadline is %v, %v, want %v", name, got.Sub(now), ok, tt.want.Sub(now))
+			}
 		}
 	})
 }

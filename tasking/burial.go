@@ -3,9 +3,11 @@ package tasking
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/google/uuid"
 
+	"github.com/pulpgo/pulpcore/internal/sqldialect"
 	"github.com/pulpgo/pulpcore/models"
 )
 
@@ -55,20 +57,29 @@ func (b *burials) end(id uuid.UUID) {
 	delete(b.dead, id)
 }
 
-// takeOver makes the tasks that take returns this worker's own and ends them, unless that is under way. It does not
-// wait for it. If take returns nil there is nothing to do; otherwise note is told how many there are.
-func (w *Worker) takeOver(
-	ctx context.Context, l *life, dead uuid.UUID, take func(ctx context.Context, tx *models.Tx) ([]*claimed, error),
-	note func(tasks int),
-) {
-	if !l.burials.begin(dead) {
+// takeover is how the tasks of a dead worker become this worker's own.
+type takeover struct {
+	dead uuid.UUID     // the worker, or a task that nobody executes
+	ttl  time.Duration // of a worker whose heartbeat stands still; 0 if that is not why it counts as dead
+	take func(ctx context.Context, tx *models.Tx) ([]*claimed, error)
+	note func(tasks int) // is told how many there are
+}
+
+// takeOver makes the tasks that t takes this worker's own and ends them, unless that is under way. It does not wait for
+// it. If t takes nil there is nothing to do.
+func (w *Worker) takeOver(ctx context.Context, l *life, t takeover) {
+	if !l.burials.begin(t.dead) {
 		return
 	}
 	l.burials.all.Go(func() {
-		defer l.burials.end(dead)
-		tasks, err := w.taken(ctx, l, take)
+		defer l.burials.end(t.dead)
+		err := w.letOthersWrite(ctx, t.ttl)
+		var tasks []*claimed
+		if err == nil {
+			tasks, err = w.taken(ctx, l, t)
+		}
 		if err == nil && tasks != nil {
-			note(len(tasks))
+			t.note(len(tasks))
 			err = w.deliverOldestSoon(ctx)
 			w.buryAll(ctx, l, tasks)
 			if err := w.sweepDirs(ctx); err != nil {
@@ -76,22 +87,48 @@ func (w *Worker) takeOver(
 			}
 		}
 		if err != nil && ctx.Err() == nil {
-			w.log.WarnContext(ctx, "the dead are dealt with later", "id", dead, "err", err)
+			w.log.WarnContext(ctx, "the dead are dealt with later", "id", t.dead, "err", err)
 		}
 	})
 }
 
-// taken is what take returns in a transaction that has committed.
-func (w *Worker) taken(
-	ctx context.Context, l *life, take func(ctx context.Context, tx *models.Tx) ([]*claimed, error),
-) (tasks []*claimed, err error) {
+// letOthersWrite gives a worker with a TTL that counts as dead on SQLite the chance to prove that it is alive. While
+// one transaction writes, every heartbeat waits. So this worker waits for the writer too, and then for as long as the
+// other has for a heartbeat.
+func (w *Worker) letOthersWrite(ctx context.Context, ttl time.Duration) error {
+	if ttl == 0 || w.q.kind == sqldialect.Postgres {
+		return nil
+	}
+	_, err := exec(ctx, w.q.db, "UPDATE core_worker SET pulp_last_updated = ? WHERE pulp_id = ?", models.Now(), w.id())
+	if err != nil {
+		return wrap(err, "wait for the others to write")
+	}
+	timer := time.NewTimer(ttl / 3)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// taken is what t takes in a transaction that has committed. On SQLite it is nothing if the transaction had to wait for
+// another one for long: the heartbeat of the dead may have waited too.
+func (w *Worker) taken(ctx context.Context, l *life, t takeover) (tasks []*claimed, err error) {
 	if !l.burials.enter(ctx) {
 		return nil, context.Cause(ctx)
 	}
 	defer l.burials.leave()
+	w.q.at("reap.before")
+	began := time.Now()
 	err = w.q.tx(ctx, func(ctx context.Context, tx *models.Tx) (err error) {
 		w.forget(tasks) // of an attempt that was rolled back
-		tasks, err = take(ctx, tx)
+		tasks = nil
+		if t.ttl > 0 && w.q.kind == sqldialect.SQLite && time.Since(began) > t.ttl/6 {
+			return nil
+		}
+		tasks, err = t.take(ctx, tx)
 		return err
 	})
 	if err != nil {

@@ -2,6 +2,8 @@ package tasking
 
 import (
 	"context"
+	"errors"
+	"slices"
 
 	"github.com/google/uuid"
 
@@ -11,10 +13,13 @@ import (
 )
 
 const cancelWaitingSQL = `UPDATE core_task SET state = 'canceled', finished_at = ?now, cancel_requested_at = ?now,
-	pulp_last_updated = ?now WHERE pulp_id = ?id AND (state = 'waiting') IS TRUE RETURNING seq`
+	pulp_last_updated = ?now WHERE pulp_id = ?id AND (state = 'waiting') IS TRUE RETURNING seq, reserved_resources`
 
 const cancelRunningSQL = `UPDATE core_task SET state = 'canceling', cancel_requested_at = ?now, pulp_last_updated = ?now
 	WHERE pulp_id = ?id AND (state = 'running') IS TRUE RETURNING seq`
+
+// errReserved ends a cancellation whose locks are not those of all that the task has reserved: it ran meanwhile.
+var errReserved = errors.New("tasking: the task reserved more while it was being canceled")
 
 // Cancel stops a task and returns it as it is then: canceled if it was waiting, canceling if it was running, in which
 // case it keeps its reservations until its function has returned. A second call changes nothing. Tasks that it
@@ -23,16 +28,11 @@ const cancelRunningSQL = `UPDATE core_task SET state = 'canceling', cancel_reque
 // Errors: NotFound; Conflict if the task has ended otherwise than by being canceled; Locked if the resources' rows
 // stayed locked for 5 s, or in a caller's transaction for as long as that one waits.
 func (q *Queue) Cancel(ctx context.Context, id uuid.UUID) (*models.Task, error) {
-	t, err := q.Get(ctx, id)
-	if err != nil {
-		return nil, err
+	t, err := q.cancel(ctx, id)
+	for errors.Is(err, errReserved) {
+		t, err = q.cancel(ctx, id)
 	}
-	list := reservations(t.ReservedResources)
-	err = q.tx(ctx, func(ctx context.Context, tx *models.Tx) error { return q.cancelIn(ctx, tx, t, list) })
 	if err != nil {
-		return nil, wrap(err, "cancel task %s", id)
-	}
-	if t, err = q.Get(ctx, id); err != nil {
 		return nil, err
 	}
 	if t.State.Final() && t.State != models.Canceled {
@@ -41,18 +41,38 @@ func (q *Queue) Cancel(ctx context.Context, id uuid.UUID) (*models.Task, error) 
 	return t, nil
 }
 
-func (q *Queue) cancelIn(ctx context.Context, tx *models.Tx, t *models.Task, list []sqldialect.Reservation) error {
+// cancel cancels a task and returns it as it is then.
+//
+// Errors: errReserved, and then nothing was changed.
+func (q *Queue) cancel(ctx context.Context, id uuid.UUID) (*models.Task, error) {
+	t, err := q.Get(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	q.at("cancel.read")
+	err = q.tx(ctx, func(ctx context.Context, tx *models.Tx) error { return q.cancelIn(ctx, tx, t) })
+	if err != nil {
+		return nil, wrap(err, "cancel task %s", id)
+	}
+	return q.Get(ctx, id)
+}
+
+func (q *Queue) cancelIn(ctx context.Context, tx *models.Tx, t *models.Task) error {
+	list := reservations(t.ReservedResources)
 	if err := q.kind.LockResources(ctx, tx.Bun(), list, q.patience()); err != nil {
 		return err
 	}
 	id := t.ID
 	args := sqldialect.Named{"id": id, "now": q.kind.Now()}
-	var seq []int64
-	if err := tx.Bun().NewRaw(cancelWaitingSQL, args).Scan(ctx, &seq); err != nil {
+	var waited []*claimed
+	if err := tx.Bun().NewRaw(cancelWaitingSQL, args).Scan(ctx, &waited); err != nil {
 		return err
 	}
-	if len(seq) > 0 {
-		ready, err := q.kind.Release(ctx, tx.Bun(), sqldialect.Held{Seq: seq[0], Reservations: list})
+	if len(waited) > 0 {
+		if !slices.Equal(waited[0].ReservedResources, t.ReservedResources) {
+			return errReserved
+		}
+		ready, err := q.kind.Release(ctx, tx.Bun(), sqldialect.Held{Seq: waited[0].Seq, Reservations: list})
 		tx.AfterCommit(func() {
 			q.tel.canceled(ctx, t)
 			q.deliver(ctx, ready...)
@@ -60,6 +80,7 @@ func (q *Queue) cancelIn(ctx context.Context, tx *models.Tx, t *models.Task, lis
 		})
 		return err
 	}
+	var seq []int64
 	if err := tx.Bun().NewRaw(cancelRunningSQL, args).Scan(ctx, &seq); err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -124,6 +125,51 @@ func TestCancelWhileClaimed(t *testing.T) {
 				}
 			}
 		}
+		b.noReservations()
+	})
+}
+
+// TestCancelOfATaskThatReservedMeanwhile has a task run between the look at it and its cancellation, reserve one more
+// resource and wait for its next attempt.
+func TestCancelOfATaskThatReservedMeanwhile(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, b *bench) {
+		reserver := tasking.Define[noArgs]("test.reserver")
+		reserve := make(chan struct{})
+		var once sync.Once
+		var id uuid.UUID
+		tasking.SetFault(b.q, func(point string) {
+			if point != "cancel.read" {
+				return
+			}
+			once.Do(func() {
+				close(reserve)
+				eventually(t, "the end of the attempt", func() bool {
+					task := b.get(id)
+					return task.State == models.Waiting && task.Attempt == 1
+				})
+			})
+		})
+		b.run(tasking.WorkerOptions{Bindings: []tasking.Binding{reserver.Do(
+			func(ctx context.Context, env *tasking.Env, _ noArgs) error {
+				<-reserve
+				err := env.DB.Tx(ctx, func(ctx context.Context, tx *models.Tx) error {
+					return env.Reserve(ctx, tx, tasking.Named("new")...)
+				})
+				return errors.Join(err, tasking.Retry(errFlaky, time.Hour))
+			})}})
+		ticket, err := reserver.Dispatch(t.Context(), b.q, noArgs{}, &tasking.Options{Exclusive: tasking.Named("own")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		id = ticket.TaskID
+		behind := b.dispatch(blockArgs{Name: "behind", Exclusive: []string{"own"}})
+		if task, err := b.q.Cancel(t.Context(), id); err != nil || task.State != models.Canceled {
+			t.Errorf("Cancel() = %+v, %v", task, err)
+		}
+		b.begins("behind")
+		b.end("behind", nil)
+		b.wait(behind, models.Completed)
 		b.noReservations()
 	})
 }

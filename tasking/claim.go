@@ -135,7 +135,8 @@ func (w *Worker) claim(l *life, id uuid.UUID) (*claimed, error) {
 		return err
 	})
 	if err == nil && c == nil {
-		err = outcome.err // nothing was claimed
+		w.late.add(handedOff{id, outcome.id})
+		err = outcome.err // nothing was claimed by now
 	}
 	return c, err
 }

@@ -37,7 +37,8 @@ type delivery struct {
 const messageType = "task"
 
 const (
-	// enqueueBudget is how long a dispatch waits for Redis before it leaves the delivery to the relay.
+	// enqueueBudget is how long a dispatch or the end of a task waits for Redis before it leaves the delivery to the
+	// relay, and how long a hint may take.
 	enqueueBudget = 200 * time.Millisecond
 	// enqueueInline is how many tasks a finished one delivers itself; more are left to the relay.
 	enqueueInline = 200
@@ -197,16 +198,19 @@ func (d *delivery) enqueue(ctx context.Context, tasks []sqldialect.ReadyTask) (i
 
 func messageID(t sqldialect.ReadyTask) string { return t.ID.String() + "." + strconv.Itoa(t.Gen) }
 
-// publish sends a hint to all other processes. A Redis within this process has none.
+// publish sends a hint to all other processes, unless Redis failed just now. A Redis within this process has none.
 func (q *Queue) publish(ctx context.Context, what, payload string) {
-	if q.embedded != nil {
+	if q.embedded != nil || q.delivery.spared() {
 		return
 	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), enqueueBudget)
+	defer cancel()
 	client, err := q.delivery.redis()
 	if err == nil {
 		err = client.Publish(ctx, q.channel(what), payload).Err()
 	}
 	if err != nil {
+		q.delivery.failed()
 		q.log.DebugContext(ctx, "redis did not take a hint", "hint", what, "err", err)
 	}
 }

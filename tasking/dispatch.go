@@ -29,8 +29,12 @@ type spec struct {
 	raw []byte // the arguments in the clear, for execution in this process
 }
 
-// maxName is the longest name of a task and of an idempotency key, in bytes.
-const maxName = 255
+const (
+	// maxName is the longest name of a task and of an idempotency key, in bytes.
+	maxName = 255
+	// maxJSON is how many bytes the arguments of a task and its result may have, each as JSON.
+	maxJSON = 16 << 20
+)
 
 func (q *Queue) newSpec(ctx context.Context, name string, raw []byte, locks Locks, o *Options) (*spec, error) {
 	domain := q.db.Domain()
@@ -39,6 +43,9 @@ func (q *Queue) newSpec(ctx context.Context, name string, raw []byte, locks Lock
 		return nil, fmt.Errorf("tasking: dispatch %s: the queue's database handle has no domain: %w", name, pulperr.Invalid)
 	case o.MaxAttempts < 0:
 		return nil, pulperr.Public(pulperr.Invalid, "task %q: the number of attempts is negative", name)
+	case len(raw) > maxJSON:
+		return nil, pulperr.Public(pulperr.Invalid,
+			"the arguments of task %q have %d bytes and may have %d; store what is large and name it", name, len(raw), maxJSON)
 	case name == "" || len(name) > maxName || len(o.IdempotencyKey) > maxName,
 		models.HasNUL(name + o.IdempotencyKey + o.CID):
 		return nil, pulperr.Public(pulperr.Invalid, "the name or key of task %q is empty, too long or contains a NUL", name)

@@ -20,7 +20,7 @@ import (
 // Env is what a task has to work with. It ends with the task. Its methods are safe for concurrent use.
 type Env struct {
 	// DB is bound to the task's domain. Transactions made with it fail with [ErrLost] once the task is not this worker's
-	// any more, and what is created through it is recorded as made by the task.
+	// any more, and what is created through it is recorded as made by the task. It has the store, if there is one.
 	DB    *models.DB
 	Store *storage.Store // nil if the worker has none
 	Queue *Queue         // for tasks of the same domain, which get this one as their parent
@@ -55,7 +55,7 @@ func (w *Worker) newEnv(ctx context.Context, c *claimed) (*Env, error) {
 			return e, fmt.Errorf("tasking: domain of task %s: %w", c.ID, err)
 		}
 	}
-	e.DB = db.ForTask(&models.TaskScope{
+	e.DB = db.WithStore(w.opts.Store).ForTask(&models.TaskScope{
 		TaskID: c.ID, ClaimID: c.ClaimID, Fence: fence(w.q.kind, c.ID, c.ClaimID, &e.completion),
 	})
 	e.Queue = w.q.In(e.DB)

@@ -147,8 +147,14 @@ const (
 // slots are taken by tasks that wait for tasks which have not begun, nothing goes on, and nobody notices. Such tasks
 // need workers with more slots than there are of them, or dispatch what comes afterwards as a task of its own.
 //
-// Errors: NotFound; Conflict if it is called by a task that has reserved what the other one needs; the cause of ctx.
+// Errors: NotFound; Conflict if it is called by a task that the other one waits for itself, because of what the first
+// one has reserved or over any number of tasks between them, of which those that call Wait must run in this process;
+// the cause of ctx.
 func (q *Queue) Wait(ctx context.Context, id uuid.UUID) (*models.Task, error) {
+	own, inTask := TaskID(ctx)
+	if inTask {
+		defer q.beginWait(waitEdge{own, id})()
+	}
 	ended, stop := q.events.watch(id)
 	defer stop()
 	timer := time.NewTimer(0)
@@ -161,8 +167,11 @@ func (q *Queue) Wait(ctx context.Context, id uuid.UUID) (*models.Task, error) {
 		case err != nil || t.State.Final():
 			return t, err
 		}
-		if err := q.wouldDeadlock(ctx, t); err != nil {
-			return nil, err
+		if inTask {
+			if err := q.refuseDeadlock(ctx, waitEdge{own, id}); err != nil {
+				return nil, err
+			}
+			inTask = false
 		}
 		timer.Reset(pause)
 		select {

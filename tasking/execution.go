@@ -120,7 +120,20 @@ func (w *Worker) apply(env *Env, raw []byte) (json.RawMessage, error) {
 			return nil, fmt.Errorf("tasking: arguments of %s: %w", c.Name, err)
 		}
 	}
-	return w.execute(env, b, raw)
+	result, err := w.execute(env, b, raw)
+	if err == nil {
+		err = checkResult(c.Name, result)
+	}
+	return result, err
+}
+
+// checkResult fails if the result of a task is too large to be stored.
+func checkResult(name string, result json.RawMessage) error {
+	if len(result) <= maxJSON {
+		return nil
+	}
+	return pulperr.Public(pulperr.Invalid,
+		"the result of task %q has %d bytes and may have %d; store what is large and name it", name, len(result), maxJSON)
 }
 
 // ending says what the function's return means.
@@ -174,7 +187,7 @@ func (w *Worker) conclude(
 		w.mu.Unlock()
 	}()
 	defer env.removeWorkDir()
-	if errors.Is(x.cause(), errFenced) {
+	if x.fenced(env) {
 		w.q.tel.ended(ctx, env, outcomeFenced, errFenced)
 		env.Log.WarnContext(ctx, "task was taken from this worker", "err", x.err)
 		return "", nil
@@ -204,6 +217,12 @@ func (w *Worker) conclude(
 	return done.state, done.next
 }
 
+// fenced reports whether the task is known not to be this worker's any more: by the heartbeat, or by a transaction of
+// the function, of which only those after CompleteTx say nothing about it.
+func (x *execution) fenced(env *Env) bool {
+	return errors.Is(x.cause(), errFenced) || errors.Is(x.err, errFenced) && !env.completion.is(completed)
+}
+
 func (e *Env) logEnd(ctx context.Context, state models.TaskState, cause error) {
 	level := slog.LevelInfo
 	switch {
@@ -231,7 +250,9 @@ func (w *Worker) finish(
 		return finished{state: models.Completed}, nil
 	}
 	if e.state != models.Completed {
-		w.discard(ctx, env)
+		if err := w.discard(ctx, env); err != nil {
+			return finished{}, err
+		}
 	}
 	store := func(fn func() error) error {
 		hopeless := func(err error) bool { return ctx.Err() != nil || finishWillNotHelp(err) }
@@ -265,17 +286,25 @@ func finishWillNotHelp(err error) bool {
 	return errors.Is(err, errFenced) || sqldialect.IsDataError(err)
 }
 
-// discard removes what a task left incomplete.
-func (w *Worker) discard(ctx context.Context, env *Env) {
+// discard removes what a task left incomplete. What it reads and what it writes is fenced: of a task that was taken
+// from this worker, the incomplete resources are those of another attempt. What cannot be removed stays.
+//
+// Errors: errFenced.
+func (w *Worker) discard(ctx context.Context, env *Env) error {
 	db, task := env.DB, env.claimed.ID
 	if w.opts.Discard == nil {
-		return
+		return nil
 	}
 	var prns []string
-	err := db.Bun().NewRaw("SELECT prn FROM core_createdresource WHERE task_id = ? AND incomplete", task).Scan(ctx, &prns)
+	err := db.Tx(ctx, func(ctx context.Context, tx *models.Tx) error {
+		return tx.Bun().NewRaw("SELECT prn FROM core_createdresource WHERE task_id = ? AND incomplete", task).
+			Scan(ctx, &prns)
+	})
+	if errors.Is(err, errFenced) {
+		return err
+	}
 	if err != nil {
 		env.Log.ErrorContext(ctx, "incomplete resources cannot be read", "err", err)
-		return
 	}
 	for _, prn := range prns {
 		err := w.opts.Discard(ctx, db, prn)
@@ -285,8 +314,12 @@ func (w *Worker) discard(ctx context.Context, env *Env) {
 				return err
 			})
 		}
+		if errors.Is(err, errFenced) {
+			return err
+		}
 		if err != nil {
 			env.Log.ErrorContext(ctx, "incomplete resource stays", "prn", prn, "err", err)
 		}
 	}
+	return nil
 }

@@ -3,6 +3,8 @@ package tasking
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -53,6 +55,22 @@ func NewObserver(ctx context.Context, w *Worker) (*Observer, error) {
 func (o *Observer) Look(ctx context.Context) (time.Duration, error) {
 	defer o.l.burials.all.Wait()
 	return o.w.look(ctx, o.l)
+}
+
+// ClaimLate claims a task for the worker by a statement that gets no answer and is carried out after the worker has asked
+// what became of it.
+func (o *Observer) ClaimLate(ctx context.Context, id uuid.UUID) error {
+	token, lost := uuid.New(), errors.New("no answer")
+	o.w.claims.write = func(_ context.Context, ids []uuid.UUID) ([]claimOutcome, error) {
+		return []claimOutcome{{err: lost, id: token}}, nil
+	}
+	if c, err := o.w.claim(o.l, id); c != nil || !errors.Is(err, lost) {
+		return fmt.Errorf("claim = %v, %w", c, err)
+	}
+	return o.w.q.write(ctx, func(idb bun.IDB) error {
+		_, err := o.w.q.claim(ctx, idb, []uuid.UUID{id}, o.w.id(), token)
+		return err
+	})
 }
 
 // Close ends the worker's life.
@@ -106,7 +124,38 @@ func SetBacklog(q *Queue, n int64) { q.backlog.Store(n) }
 func Grace(q *Queue) time.Duration { return q.grace() }
 
 // Relay delivers what is due.
-func Relay(ctx context.Context, w *Worker) error { return w.relay(ctx) }
+func Relay(ctx context.Context, w *Worker) error { return w.relayAll(ctx) }
+
+// ReadLeftOver reads a page of each queue as workers with free slots do.
+func ReadLeftOver(ctx context.Context, w *Worker) error {
+	_, err := w.readLeftOver(ctx, defaultQueue)
+	_, immediateErr := w.readLeftOver(ctx, immediateQueue)
+	return errors.Join(err, immediateErr)
+}
+
+// ReadReady reads a page of each queue as workers do that poll the database.
+func ReadReady(ctx context.Context, w *Worker) error {
+	_, err := w.readReady(ctx, defaultQueue, 0)
+	_, immediateErr := w.readReady(ctx, immediateQueue, 0)
+	return errors.Join(err, immediateErr)
+}
+
+// RelayDue delivers what is due, and nothing else.
+func RelayDue(ctx context.Context, w *Worker) error { return w.relay(ctx) }
+
+// RedeliverAll makes workers deliver every ready task again.
+func RedeliverAll(ctx context.Context, q *Queue) error {
+	err := q.identify(ctx)
+	if err == nil {
+		err = q.tx(ctx, func(ctx context.Context, tx *models.Tx) error { return q.redeliverAll(ctx, tx.Bun()) })
+	}
+	return err
+}
+
+// RedeliverPage makes the next ready tasks due and reports whether there may be more.
+func RedeliverPage(ctx context.Context, w *Worker) (more bool, err error) {
+	return w.redeliverPage(ctx)
+}
 
 // CheckEpoch finds out whether Redis has lost its data.
 func CheckEpoch(ctx context.Context, w *Worker) error { return w.checkEpoch(ctx) }

@@ -40,7 +40,7 @@ type finishing struct {
 	taken     []handedOff
 }
 
-// handedOff is a claim on a slot's next task, whose commit may have got no answer.
+// handedOff is a claim on a task, whose commit may have got no answer.
 type handedOff struct{ id, claim uuid.UUID }
 
 // finished is what became of it.
@@ -275,20 +275,32 @@ func endReports(ctx context.Context, idb bun.IDB, state models.TaskState, tasks 
 	return err
 }
 
-// jsonText returns e as an argument; nil is NULL. NUL bytes, which Postgres cannot store, are left out.
+// jsonText returns e as an argument; nil is NULL. Each text is storable.
 func jsonText(e *models.TaskError) (any, error) {
 	if e == nil {
 		return nil, nil
 	}
 	clean := *e
-	clean.Description = strings.ReplaceAll(e.Description, "\x00", "")
-	clean.Reason = strings.ReplaceAll(e.Reason, "\x00", "")
+	clean.Description, clean.Reason = storable(e.Description), storable(e.Reason)
 	if e.Traceback != nil {
-		t := strings.ReplaceAll(*e.Traceback, "\x00", "")
+		t := storable(*e.Traceback)
 		clean.Traceback = &t
 	}
 	b, err := json.Marshal(clean)
 	return string(b), err
+}
+
+// maxErrorText is how many bytes of each text of an error are stored.
+const maxErrorText = 64 << 10
+
+// storable returns a text without NUL bytes, which Postgres cannot store, and cut to what an error may have.
+func storable(text string) string {
+	text = strings.ReplaceAll(text, "\x00", "")
+	if len(text) <= maxErrorText {
+		return text
+	}
+	const mark = " […]"
+	return strings.ToValidUTF8(text[:maxErrorText-len(mark)], "") + mark
 }
 
 // CompleteTx ends the task as completed within tx, the last transaction of its function: what tx wrote and the end of
@@ -299,13 +311,16 @@ func jsonText(e *models.TaskError) (any, error) {
 // fail with [ErrLost].
 //
 // Errors: [ErrCanceled] if the task is being canceled; [ErrLost] if it is not this worker's any more; Conflict if it
-// was completed before. The transaction must be rolled back then.
+// was completed before; Invalid for a result of more than 16 MiB. The transaction must be rolled back then.
 func (e *Env) CompleteTx(ctx context.Context, tx *models.Tx, result any) error {
 	end := ending{state: models.Completed}
 	if result != nil {
 		raw, err := json.Marshal(result)
 		if err != nil {
 			return fmt.Errorf("tasking: result of %s: %w", e.claimed.Name, err)
+		}
+		if err := checkResult(e.claimed.Name, raw); err != nil {
+			return err
 		}
 		end.result = raw
 	}

@@ -16,6 +16,36 @@ import (
 )
 
 // offersInline waits until the bench's worker executes immediate tasks in the dispatch.
+// TestImmediateTaskRunsInAnotherWorker ends the first of two workers of a process.
+func TestImmediateTaskRunsInAnotherWorker(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, b *bench) {
+		quick := tasking.Define[noArgs]("test.quick")
+		opts := func() tasking.WorkerOptions {
+			return tasking.WorkerOptions{Kind: tasking.KindAPI, Slots: -1, Bindings: []tasking.Binding{quick.Do(
+				func(context.Context, *tasking.Env, noArgs) error { return nil })}}
+		}
+		stop := b.run(opts())
+		b.onlyWorker()
+		b.run(opts())
+		eventually(t, "the second worker", func() bool {
+			workers, err := b.q.Workers(t.Context())
+			return err == nil && len(workers) == 2
+		})
+		stop()
+		eventually(t, "an execution in the dispatch", func() bool {
+			ticket, err := quick.Dispatch(t.Context(), b.q, noArgs{}, &tasking.Options{Immediate: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if ticket.State == models.Waiting {
+				_, _ = b.q.Cancel(t.Context(), ticket.TaskID)
+			}
+			return ticket.State == models.Completed
+		})
+	})
+}
+
 func (b *bench) offersInline(task *tasking.Task[string]) {
 	b.t.Helper()
 	eventually(b.t, "an inline execution", func() bool {

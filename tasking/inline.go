@@ -3,6 +3,7 @@ package tasking
 import (
 	"context"
 	"iter"
+	"slices"
 	"sync"
 	"time"
 
@@ -16,17 +17,13 @@ import (
 func (c *core) offerInline(w *Worker) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.inline == nil {
-		c.inline = w
-	}
+	c.inline = append(c.inline, w)
 }
 
 func (c *core) withdrawInline(w *Worker) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.inline == w {
-		c.inline = nil
-	}
+	c.inline = slices.DeleteFunc(c.inline, func(other *Worker) bool { return other == w })
 }
 
 // consumers counts the workers of this process that take tasks from the queue.
@@ -36,24 +33,31 @@ func (c *core) consumers(n int) {
 	c.consumer += n
 }
 
-// enterInline returns the worker of this process that may execute an immediate task now, or nil. leave ends it.
+// enterInline returns a worker of this process that may execute an immediate task now, or nil. leave ends it.
 func (c *core) enterInline() (w *Worker, l *life, leave func()) {
 	c.mu.Lock()
-	w = c.inline
+	workers := slices.Clone(c.inline)
 	c.mu.Unlock()
-	if w == nil {
-		return nil, nil, nil
+	for _, w := range workers {
+		if l, leave := w.enterInline(); l != nil {
+			return w, l, leave
+		}
 	}
+	return nil, nil, nil
+}
+
+// enterInline registers an immediate task, or returns nil if the worker has enough of them or drains.
+func (w *Worker) enterInline() (l *life, leave func()) {
 	select {
 	case w.inline <- struct{}{}:
 	default:
-		return nil, nil, nil
+		return nil, nil
 	}
 	if l = w.enter(); l == nil {
 		<-w.inline
-		return nil, nil, nil
+		return nil, nil
 	}
-	return w, l, func() {
+	return l, func() {
 		l.busy.Done()
 		<-w.inline
 	}
@@ -139,31 +143,46 @@ func (w *Worker) RunPending(ctx context.Context) error {
 
 const readyPage = 100
 
-// readyTasks yields the tasks of a queue, or of all if it is "", that this worker may claim, oldest first.
+// readyTasks yields the tasks of a queue, or of all if it is "", that this worker may claim, the oldest of each queue
+// first.
 func (w *Worker) readyTasks(ctx context.Context, queue string) iter.Seq2[sqldialect.ReadyTask, error] {
+	queues := []string{queue}
+	if queue == "" {
+		queues = []string{immediateQueue, defaultQueue}
+	}
 	return func(yield func(sqldialect.ReadyTask, error) bool) {
-		for after := int64(0); ; {
-			var page []struct {
-				sqldialect.ReadyTask
-				Seq int64 `bun:"seq"`
-			}
-			err := w.q.db.Bun().NewRaw(`SELECT pulp_id, queue, delivery_gen, versions, seq FROM core_task
-				WHERE state = 'waiting' AND unblocked_at IS NOT NULL AND (not_before IS NULL OR not_before <= ?now)
-				AND (?queue = '' OR queue = ?queue) AND seq > ?after ORDER BY seq LIMIT ?limit`,
-				sqldialect.Named{"now": w.q.kind.Now(), "queue": queue, "after": after, "limit": readyPage}).Scan(ctx, &page)
-			if err != nil {
-				yield(sqldialect.ReadyTask{}, err)
-				return
-			}
-			for _, t := range page {
-				after = t.Seq
-				if w.fulfils(t.Versions) && !yield(t.ReadyTask, nil) {
+		for _, queue := range queues {
+			for after := int64(0); ; {
+				page, err := w.readReady(ctx, queue, after)
+				if err != nil {
+					yield(sqldialect.ReadyTask{}, err)
 					return
 				}
-			}
-			if len(page) < readyPage {
-				return
+				for _, t := range page {
+					after = t.Seq
+					if w.fulfils(t.Versions) && !yield(t.ReadyTask, nil) {
+						return
+					}
+				}
+				if len(page) < readyPage {
+					break
+				}
 			}
 		}
 	}
+}
+
+// queuedTask is a ready task with its place in the order.
+type queuedTask struct {
+	sqldialect.ReadyTask
+	Seq int64 `bun:"seq"`
+}
+
+// readReady returns the ready tasks of a queue behind a place that may begin now.
+func (w *Worker) readReady(ctx context.Context, queue string, after int64) (page []queuedTask, err error) {
+	err = w.q.db.Bun().NewRaw(`SELECT pulp_id, queue, delivery_gen, versions, seq FROM core_task
+		WHERE state = 'waiting' AND unblocked_at IS NOT NULL AND queue = ?queue AND seq > ?after
+			AND (not_before IS NULL OR not_before <= ?now) ORDER BY queue, seq LIMIT ?limit`,
+		sqldialect.Named{"now": w.q.kind.Now(), "queue": queue, "after": after, "limit": readyPage}).Scan(ctx, &page)
+	return page, err
 }

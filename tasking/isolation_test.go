@@ -320,7 +320,7 @@ func TestIsolatedTaskIsCanceled(t *testing.T) {
 			t.Parallel()
 			dbtest.Each(t, func(t *testing.T, url string) {
 				t.Parallel()
-				b, workDir := isolationBench(t, url, tasking.WorkerOptions{CancelGrace: tt.grace})
+				b, workDir := isolationBench(t, url, tasking.WorkerOptions{CancelGrace: tt.grace, Tracebacks: true})
 				cancelIsolated(t, b, workDir, tt.end)
 			})
 		})

@@ -14,6 +14,7 @@ import (
 const (
 	metaInstallation = "installation" // random, tells this installation's work directories from others'
 	metaEpoch        = "redis_epoch"  // the word that Redis shall know
+	metaRedelivery   = "redelivery"   // how far the ready tasks are delivered again; "" if they need not be
 )
 
 // identify reads the installation's name, making it first where it is missing.
@@ -27,7 +28,9 @@ func (q *Queue) identify(ctx context.Context) error {
 	name, err := q.meta(ctx, q.db.Bun(), metaInstallation, false)
 	if err == nil && name == "" {
 		err = q.tx(ctx, func(ctx context.Context, tx *models.Tx) error {
-			for key, value := range map[string]string{metaInstallation: strings.ToLower(rand.Text()[:8]), metaEpoch: ""} {
+			for key, value := range map[string]string{
+				metaInstallation: strings.ToLower(rand.Text()[:8]), metaEpoch: "", metaRedelivery: "",
+			} {
 				_, err := tx.Bun().NewRaw("INSERT INTO core_taskingmeta (key, value) VALUES (?, ?) ON CONFLICT (key) DO NOTHING",
 					key, value).Exec(ctx)
 				if err != nil {

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 
 	"github.com/alicebob/miniredis/v2"
+	"github.com/google/uuid"
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
 	"go.opentelemetry.io/otel/metric"
@@ -49,8 +50,10 @@ type core struct {
 	backlog     atomic.Int64       // tasks that were ready when somebody counted last
 
 	mu       sync.Mutex
-	inline   *Worker // executes immediate tasks in this process; nil if there is none
-	consumer int     // workers of this process that take tasks from the queue
+	inline   []*Worker          // that execute immediate tasks in this process; the first that can does
+	consumer int                // workers of this process that take tasks from the queue
+	alive    map[uuid.UUID]bool // workers that run in this process
+	waits    map[waitEdge]int   // of tasks that run in this process
 
 	installation string // name of the installation, once known
 }
@@ -91,7 +94,8 @@ func NewQueue(db *models.DB, opts *QueueOptions) (*Queue, error) {
 	c := &core{
 		kind: db.Conn().Kind, log: opts.Log, prefix: opts.Prefix, events: newEvents(),
 		listening: make(chan struct{}, 1), ticking: make(chan struct{}, 1),
-		versions: opts.Versions, preferDefer: opts.PreferDefer,
+		versions: opts.Versions, preferDefer: opts.PreferDefer, alive: map[uuid.UUID]bool{},
+		waits: map[waitEdge]int{},
 	}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
@@ -117,19 +121,21 @@ func (c *core) at(point string) {
 	}
 }
 
+// connect says how to reach Redis. Its clients end a call at the deadline of the call's context, which they do not by
+// default: a Redis that does not answer would hold up each dispatch for their own 5 s.
 func (c *core) connect(opts *QueueOptions) error {
 	quiet := &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	switch {
 	case opts.Redis != nil:
 		o := *opts.Redis
-		o.MaintNotificationsConfig = quiet
+		o.MaintNotificationsConfig, o.ContextTimeoutEnabled = quiet, true
 		c.newClient = func() redis.UniversalClient { return redis.NewUniversalClient(&o) }
 	case opts.RedisURL != "":
 		o, err := redis.ParseURL(opts.RedisURL)
 		if err != nil { // the parser's message may quote a password
 			return pulperr.Public(pulperr.Invalid, "the Redis URL is not valid")
 		}
-		o.MaintNotificationsConfig = quiet
+		o.MaintNotificationsConfig, o.ContextTimeoutEnabled = quiet, true
 		c.newClient = func() redis.UniversalClient { return redis.NewClient(o) }
 	default:
 		c.embedded = miniredis.NewMiniRedis()

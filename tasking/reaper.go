@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/pulpgo/pulpcore/internal/sqldialect"
 	"github.com/pulpgo/pulpcore/models"
 )
 
@@ -61,17 +62,27 @@ func (w *Worker) observeWorkers(ctx context.Context, l *life) (shortest time.Dur
 	for _, other := range list {
 		ttl := time.Duration(other.TTL) * time.Millisecond
 		shortest = min(shortest, ttl)
-		if other.ID == own || !l.watch.still(other.ID, other.Beat, ttl) {
+		if other.ID == own || w.q.silenced(other.ID) || !l.watch.still(other.ID, other.Beat, ttl) {
 			continue
 		}
-		w.takeOver(ctx, l, other.ID,
-			func(ctx context.Context, tx *models.Tx) ([]*claimed, error) { return w.takeFrom(ctx, tx, other) },
-			func(tasks int) {
+		w.takeOver(ctx, l, takeover{
+			dead: other.ID, ttl: ttl,
+			take: func(ctx context.Context, tx *models.Tx) ([]*claimed, error) { return w.takeFrom(ctx, tx, other) },
+			note: func(tasks int) {
 				w.q.tel.reaped(ctx)
 				w.log.WarnContext(ctx, "worker is missing", "worker_id", other.ID, "name", other.Name, "tasks", tasks)
-			})
+			},
+		})
 	}
 	return shortest, nil
+}
+
+// silenced reports whether a worker of this process runs whose heartbeat says nothing, because on SQLite any long
+// transaction holds it up.
+func (c *core) silenced(id uuid.UUID) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.kind == sqldialect.SQLite && c.alive[id]
 }
 
 // takeFrom makes the dead worker's tasks this worker's own, under new claims, so that the dead one, should it only
@@ -93,10 +104,10 @@ func (w *Worker) takeFrom(ctx context.Context, tx *models.Tx, dead *models.Worke
 // take changes the owner and the claims of running tasks. They are locked first, so that two who take the same ones do
 // not take them from each other, and one that ends meanwhile is no longer among them. Whatever is returned, with an
 // error too, has to be forgotten in the end.
-func (w *Worker) take(ctx context.Context, tx *models.Tx, where string, arg any) ([]*claimed, error) {
+func (w *Worker) take(ctx context.Context, tx *models.Tx, where string, args ...any) ([]*claimed, error) {
 	var ids []uuid.UUID
 	err := tx.Bun().NewRaw("SELECT pulp_id FROM core_task WHERE "+where+
-		" AND state IN ('running', 'canceling') ORDER BY pulp_id ?", arg, w.q.kind.ForUpdate()).Scan(ctx, &ids)
+		" AND state IN ('running', 'canceling') ORDER BY pulp_id ?", append(args, w.q.kind.ForUpdate())...).Scan(ctx, &ids)
 	if err != nil {
 		return nil, err
 	}

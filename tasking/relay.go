@@ -30,6 +30,7 @@ const (
 	relayVerify   = time.Minute            // how long a delivered task may wait before it is looked at again
 	relayRate     = 200                    // looks a second at most, with a deep backlog
 	sweepInterval = 30 * time.Second       //
+	countInterval = 10 * time.Second       // between two counts of the backlog
 	pollInterval  = 250 * time.Millisecond // of the database, where Redis is away
 	redisPatience = 10 * time.Second       // how long Redis may be away before the database is polled
 )
@@ -46,7 +47,7 @@ func (w *Worker) keepRelaying(ctx context.Context, _ *life) {
 		w.log.DebugContext(ctx, "tables are not analysed", "err", err)
 	}
 	if w.q.embedded != nil { // it is empty
-		err := w.q.tx(ctx, func(ctx context.Context, tx *models.Tx) error { return w.q.deliverAllSoon(ctx, tx.Bun()) })
+		err := w.q.tx(ctx, func(ctx context.Context, tx *models.Tx) error { return w.q.redeliverAll(ctx, tx.Bun()) })
 		if err != nil && ctx.Err() == nil {
 			w.log.WarnContext(ctx, "old tasks are delivered later", "err", err)
 		}
@@ -54,7 +55,7 @@ func (w *Worker) keepRelaying(ctx context.Context, _ *life) {
 	for {
 		err := w.checkEpoch(ctx)
 		if err == nil {
-			err = w.relay(ctx)
+			err = w.relayAll(ctx)
 		}
 		if time.Since(swept) >= sweepInterval {
 			swept = time.Now()
@@ -96,6 +97,19 @@ func (c *core) forgetBacklog() {
 	c.backlog.CompareAndSwap(n, n/2)
 }
 
+// relayAll delivers what is due, and what the loss of Redis's data made due.
+func (w *Worker) relayAll(ctx context.Context) error {
+	for {
+		more, err := w.redeliverPage(ctx)
+		if err == nil {
+			err = w.relay(ctx)
+		}
+		if err != nil || !more {
+			return err
+		}
+	}
+}
+
 // relay delivers what is due, batch by batch.
 func (w *Worker) relay(ctx context.Context) error {
 	for first := true; ; first = false {
@@ -133,7 +147,8 @@ func (w *Worker) takeDue(ctx context.Context) ([]due, error) {
 	}
 	const isDue = `state = 'waiting' AND unblocked_at IS NOT NULL AND deliver_due <= ?now
 		AND (not_before IS NULL OR not_before <= ?now)`
-	err := w.q.db.Bun().NewRaw("SELECT pulp_id FROM core_task WHERE "+isDue+" LIMIT 1", args).Scan(ctx, &waiting)
+	err := w.q.db.Bun().NewRaw("SELECT pulp_id FROM core_task WHERE "+isDue+" ORDER BY deliver_due LIMIT 1", args).
+		Scan(ctx, &waiting)
 	if err != nil || len(waiting) == 0 {
 		return nil, wrap(err, "look for undelivered tasks")
 	}
@@ -209,13 +224,10 @@ func (d *delivery) messageState(t sqldialect.ReadyTask) asynq.TaskState {
 // postpone sets when the tasks of a delivered batch are looked at again: later, the longer the backlog is, but soon
 // where the message is with a worker.
 func (w *Worker) postpone(ctx context.Context, batch []due, doubtful map[uuid.UUID]bool) error {
-	var backlog int
-	err := w.q.db.Bun().NewRaw(`SELECT count(*) FROM core_task WHERE state = 'waiting' AND unblocked_at IS NOT NULL`).
-		Scan(ctx, &backlog)
+	backlog, err := w.countBacklog(ctx)
 	if err != nil {
-		return wrap(err, "count ready tasks")
+		return err
 	}
-	w.q.backlog.Store(int64(backlog))
 	verify := max(relayVerify, time.Duration(backlog/relayRate)*time.Second)
 	var safe, soon []due
 	for _, t := range batch {
@@ -228,25 +240,46 @@ func (w *Worker) postpone(ctx context.Context, batch []due, doubtful map[uuid.UU
 	return errors.Join(w.lookAgain(ctx, safe, verify), w.lookAgain(ctx, soon, w.activeTooLong()))
 }
 
+// countBacklog returns how many tasks are ready. It counts them anew after a while only: after Redis lost its data
+// there is one batch after the other.
+func (w *Worker) countBacklog(ctx context.Context) (backlog int64, err error) {
+	if time.Since(w.counted) < countInterval {
+		return w.q.backlog.Load(), nil
+	}
+	err = w.q.db.Bun().NewRaw(`SELECT count(*) FROM core_task WHERE state = 'waiting' AND unblocked_at IS NOT NULL`).
+		Scan(ctx, &backlog)
+	if err != nil {
+		return 0, wrap(err, "count ready tasks")
+	}
+	w.counted = time.Now()
+	w.q.backlog.Store(backlog)
+	return backlog, nil
+}
+
 // lookAgain sets when tasks are looked at again. One that has run meanwhile and waits for another attempt has a new
 // generation, about which nobody was told yet.
 func (w *Worker) lookAgain(ctx context.Context, list []due, after time.Duration) error {
 	if len(list) == 0 {
 		return nil
 	}
-	ids := make([]uuid.UUID, len(list))
 	messages := make([]any, 0, 2*len(list))
-	for i, t := range list {
-		ids[i] = t.ID
+	for _, t := range list {
 		messages = append(messages, t.ID, t.Gen)
 	}
-	_, err := exec(ctx, w.q.db, `UPDATE core_task SET deliver_due = ?due FROM (?messages) AS v
-		WHERE pulp_id = v.column1 AND delivery_gen = v.column2 AND pulp_id IN (
-			SELECT pulp_id FROM core_task WHERE pulp_id IN (?ids) AND (state = 'waiting') IS TRUE ?lock)`,
-		sqldialect.Named{
-			"due": w.q.kind.After(after), "ids": bun.List(ids), "lock": w.q.kind.SkipLocked(),
-			"messages": bun.SafeQuery(w.q.kind.Values(len(list), "uuid", "integer"), messages...),
-		})
+	// The rows are locked by a statement of their own: as part of the other, Postgres may run it once per row.
+	err := w.q.tx(ctx, func(ctx context.Context, tx *models.Tx) error {
+		var ids []uuid.UUID
+		err := tx.Bun().NewRaw(`SELECT t.pulp_id FROM (?) AS v JOIN core_task t ON t.pulp_id = v.column1
+				AND t.delivery_gen = v.column2 WHERE (t.state = 'waiting') IS TRUE ?`,
+			bun.SafeQuery(w.q.kind.Values(len(list), "uuid", "integer"), messages...), w.q.kind.SkipLockedOf("t")).
+			Scan(ctx, &ids)
+		if err != nil || len(ids) == 0 {
+			return err
+		}
+		_, err = tx.Bun().NewRaw("UPDATE core_task SET deliver_due = ? WHERE pulp_id IN (?)",
+			w.q.kind.After(after), bun.List(ids)).Exec(ctx)
+		return err
+	})
 	return wrap(err, "postpone delivery")
 }
 
@@ -306,7 +339,7 @@ func (w *Worker) newEpoch(ctx context.Context, client redis.UniversalClient, wor
 		if err := w.q.setMeta(ctx, tx.Bun(), metaEpoch, word); err != nil {
 			return err
 		}
-		return w.q.deliverAllSoon(ctx, tx.Bun())
+		return w.q.redeliverAll(ctx, tx.Bun())
 	})
 	if err != nil || !changed {
 		return err

@@ -69,7 +69,7 @@ func (q *Queue) Blocked(ctx context.Context, limit int) ([]Blocked, error) {
 	found := make([][]reserved, len(probes))
 	for begin := 0; begin < len(probes); begin += probesAtOnce {
 		end := min(begin+probesAtOnce, len(probes))
-		if err := q.look(ctx, probes[begin:end], found[begin:end]); err != nil {
+		if err := q.look(ctx, probes[begin:end], found[begin:end], maxHolders+1); err != nil {
 			return nil, wrap(err, "look for what blocks tasks")
 		}
 	}
@@ -116,8 +116,8 @@ type reserved struct {
 // probe asks who of one kind comes before a task at a resource. There is one per kind because the index of reservations
 // has the kind before the place in the queue.
 type probe struct {
-	blocked   int // index of the waiting task
-	seq       int64
+	blocked   int   // index of the waiting task
+	from, seq int64 // the places that are asked for: from the first of them to before the second
 	key       int64
 	resource  string
 	exclusive bool // how the waiting task wants it
@@ -136,14 +136,14 @@ func newProbe(blocked int, seq int64, name string) []probe {
 	return []probe{p, shared}
 }
 
-// look fills in who is found by each of the probes, one more than is wanted.
-func (q *Queue) look(ctx context.Context, probes []probe, found [][]reserved) error {
+// look fills in who is found by each of the probes, limit of them at most.
+func (q *Queue) look(ctx context.Context, probes []probe, found [][]reserved, limit int) error {
 	parts := make([]string, len(probes))
 	var args []any
 	for i, p := range probes {
 		parts[i] = `SELECT * FROM (SELECT CAST(? AS BIGINT) AS probe, seq, task_id FROM core_taskresource
-			WHERE rkey = ? AND exclusive = ? AND seq < ? ORDER BY seq LIMIT ?) AS p`
-		args = append(args, i, p.key, p.others, p.seq, maxHolders+1)
+			WHERE rkey = ? AND exclusive = ? AND seq >= ? AND seq < ? ORDER BY seq LIMIT ?) AS p`
+		args = append(args, i, p.key, p.others, p.from, p.seq, limit)
 	}
 	if len(parts) == 0 {
 		return nil

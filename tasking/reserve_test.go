@@ -129,6 +129,38 @@ func TestSweepFindsWhoIsFarBehind(t *testing.T) {
 	})
 }
 
+// TestSweepFindsReservationsWithoutTasks has tasks deleted that left reservations, behind very many that are in order,
+// and one that waits for one of those.
+func TestSweepFindsReservationsWithoutTasks(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, b *bench) {
+		for i := range 1100 {
+			b.exec("INSERT INTO core_taskresource (rkey, exclusive, seq, task_id) VALUES (?, ?, ?, ?)",
+				i-550, i%2 == 0, i, models.NewID())
+		}
+		ended := b.dispatch(blockArgs{Name: "ended", Exclusive: []string{"r", "s"}})
+		b.exec("DELETE FROM core_task WHERE pulp_id = ?", ended)
+		blocked := b.dispatch(blockArgs{Name: "blocked", Exclusive: []string{"r"}})
+		if task := b.get(blocked); task.UnblockedAt != nil {
+			t.Fatal("a reservation without a task blocks nobody")
+		}
+		w := b.worker(tasking.WorkerOptions{})
+		for range 20 { // each goes as far as its time allows
+			if err := tasking.Sweep(t.Context(), w); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if task := b.get(blocked); task.UnblockedAt == nil {
+			t.Error("a task stays blocked by a reservation without a task")
+		}
+		var left int
+		err := b.db.Bun().NewRaw("SELECT count(*) FROM core_taskresource WHERE task_id <> ?", blocked).Scan(t.Context(), &left)
+		if err != nil || left != 0 {
+			t.Errorf("%d reservations without a task are left, %v", left, err)
+		}
+	})
+}
+
 // TestSweepWithoutFindsDoesNotWrite sweeps while somebody else writes, which on SQLite is one at a time.
 func TestSweepWithoutFindsDoesNotWrite(t *testing.T) {
 	t.Parallel()

@@ -272,6 +272,8 @@ func TestDispatchRequiresThePluginsOwnVersion(t *testing.T) {
 	}{
 		{"its own", "test.x", tasking.Options{}, `{"test":"2.0"}`},
 		{"core's tasks have Python's names", "pulpcore.app.x", tasking.Options{}, `{"core":"3.81.0"}`},
+		{"the name that it has in Pulp", "pulp_test.app.tasks.x", tasking.Options{}, `{"test":"2.0"}`},
+		{"a plugin that is not here, by its name in Pulp", "pulp_other.app.x", tasking.Options{}, ""},
 		{"a plugin that is not here", "other.x", tasking.Options{}, ""},
 		{"asked for", "test.x", tasking.Options{Versions: map[string]string{"a": "1"}}, `{"a":"1"}`},
 		{"none", "test.x", tasking.Options{Versions: map[string]string{}}, ""},

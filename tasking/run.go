@@ -163,10 +163,21 @@ func (w *Worker) register(ctx context.Context, l *life) error {
 	if err != nil {
 		return wrap(err, "register worker %q", w.opts.Name)
 	}
+	w.q.replaceAlive(w.id(), row.ID)
 	w.mu.Lock()
 	l.id, w.lastBeat = row.ID, time.Now()
 	w.mu.Unlock()
 	return nil
+}
+
+// replaceAlive notes the id of a worker of this process and forgets the one that it had before; uuid.Nil is none.
+func (c *core) replaceAlive(old, id uuid.UUID) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.alive, old)
+	if id != uuid.Nil {
+		c.alive[id] = true
+	}
 }
 
 // startDrain lets nothing new begin.
@@ -222,6 +233,7 @@ func (w *Worker) stopAll(cause error) {
 // ends takes the worker's traces away. A row that still owns tasks stays, for the others to find.
 func (w *Worker) ends(l *life) {
 	l.unhook()
+	w.q.replaceAlive(w.id(), uuid.Nil)
 	if w.opts.Downloads == nil {
 		_ = l.pool.Close() // returns nil
 	}

@@ -66,17 +66,18 @@ func (s *scheduler) dispatchDue(ctx context.Context) (n int, err error) {
 	}
 	var faults []error
 	var last uuid.UUID
+	var due time.Time
 	for {
 		var page []scheduleRow
-		err := s.q.db.Bun().NewRaw("SELECT pulp_id, pulp_domain_id, name FROM core_taskschedule WHERE "+dueWhere+
-			" AND pulp_id > ?last ORDER BY pulp_id LIMIT ?limit",
-			sqldialect.Named{"now": s.q.kind.Now(), "last": last, "limit": schedulePage}).Scan(ctx, &page)
+		err := s.q.db.Bun().NewRaw("SELECT pulp_id, pulp_domain_id, name, next_dispatch FROM core_taskschedule WHERE "+
+			dueWhere+" AND (next_dispatch, pulp_id) > (?due, ?last) ORDER BY next_dispatch, pulp_id LIMIT ?limit",
+			sqldialect.Named{"now": s.q.kind.Now(), "due": due, "last": last, "limit": schedulePage}).Scan(ctx, &page)
 		if err != nil {
 			return n, errors.Join(append(faults, wrap(err, "look for schedules that are due"))...)
 		}
 		for i := range page {
 			row := &page[i]
-			last = row.ID
+			due, last = *row.NextDispatch, row.ID
 			if _, failed := s.failed[row.ID]; failed {
 				continue
 			}

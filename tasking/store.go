@@ -103,13 +103,6 @@ func (q *Queue) deliverSoon(ctx context.Context, tasks []sqldialect.ReadyTask) e
 	})
 }
 
-// deliverAllSoon makes the relay deliver every ready task again, those that wait for another attempt when they are due.
-func (q *Queue) deliverAllSoon(ctx context.Context, idb bun.IDB) error {
-	_, err := idb.NewRaw(`UPDATE core_task SET deliver_due = CASE WHEN not_before > ?now THEN not_before ELSE ?now END
-		WHERE state = 'waiting' AND unblocked_at IS NOT NULL`, sqldialect.Named{"now": q.kind.Now()}).Exec(ctx)
-	return err
-}
-
 // patient calls fn until it succeeds, fails for a reason that will not go away, or give is closed.
 func patient(give <-chan struct{}, permanent func(error) bool, failed func(error), fn func() error) error {
 	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {

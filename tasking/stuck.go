@@ -93,8 +93,12 @@ func (w *Worker) reportStuck(x *execution, env *Env) {
 const noteSQL = `UPDATE core_task SET error = ?error, pulp_last_updated = ?now
 	WHERE pulp_id = ?id AND claim_id = ?claim AND state = 'canceling'`
 
-// note writes down what is wrong with a task that is being canceled. It stays when the task ends.
+// note writes down what is wrong with a task that is being canceled. It stays when the task ends. Stacks are for
+// clients only if the worker says so.
 func (w *Worker) note(env *Env, e *models.TaskError) {
+	if !w.opts.Tracebacks {
+		e.Traceback = nil
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(env.ctx), noteTimeout)
 	defer cancel()
 	text, err := jsonText(e)

@@ -45,6 +45,7 @@ func TestStuckTaskIsReported(t *testing.T) {
 				return nil
 			})},
 			CancelGrace: 50 * time.Millisecond,
+			Tracebacks:  true,
 			OnStuck:     func(task *models.Task, dump string) { reports <- report{task, dump} },
 			Log:         slog.New(slog.NewTextHandler(&log, nil)),
 		})
@@ -90,6 +91,41 @@ func TestStuckTaskIsReported(t *testing.T) {
 		b.wait(next, models.Completed)
 		if len(reports) != 0 {
 			t.Error("OnStuck was called twice")
+		}
+	})
+}
+
+// TestStacksAreForTheLog has a worker that shows clients no stacks.
+func TestStacksAreForTheLog(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, b *bench) {
+		leave, reports, began := make(chan struct{}), make(chan string, 1), make(chan struct{})
+		end := sync.OnceFunc(func() { close(leave) })
+		b.run(tasking.WorkerOptions{
+			Bindings: []tasking.Binding{deaf.Do(func(context.Context, *tasking.Env, noArgs) error {
+				close(began)
+				doNotListen(leave)
+				return nil
+			})},
+			CancelGrace: time.Millisecond,
+			OnStuck:     func(_ *models.Task, dump string) { reports <- dump },
+		})
+		t.Cleanup(end) // before the worker is waited for
+		ticket, err := deaf.Dispatch(t.Context(), b.q, noArgs{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		<-began
+		if _, err := b.q.Cancel(t.Context(), ticket.TaskID); err != nil {
+			t.Fatal(err)
+		}
+		if dump := <-reports; !strings.Contains(dump, "tasking_test.linger") {
+			t.Errorf("the host is told %q", dump)
+		}
+		end()
+		task := b.wait(ticket.TaskID, models.Canceled)
+		if task.Error == nil || task.Error.Description == "" || task.Error.Traceback != nil {
+			t.Errorf("error = %+v, want a description without stacks", task.Error)
 		}
 	})
 }

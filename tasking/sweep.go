@@ -5,15 +5,12 @@ import (
 	"errors"
 	"time"
 
-	"github.com/google/uuid"
-	"github.com/uptrace/bun"
-
 	"github.com/pulpgo/pulpcore/internal/sqldialect"
 	"github.com/pulpgo/pulpcore/models"
 )
 
 const (
-	// sweepPage is how many blocked tasks, or tasks with reservations that should be gone, one statement looks at.
+	// sweepPage is how many blocked tasks, or reservations, one statement looks at.
 	sweepPage = 500
 	// sweepTime is how long a sweep begins new pages; the next one goes on behind them. With 100,000 blocked tasks a page
 	// takes about 5 ms.
@@ -36,15 +33,27 @@ func (w *Worker) sweep(ctx context.Context) error {
 	return wrap(errors.Join(err, strandedErr), "sweep reservations")
 }
 
-// sweepOrphans removes reservations of tasks that have ended. An ended task never begins again.
+// sweepOrphans removes reservations of tasks that have ended or do not exist and returns how many. An ended task never
+// begins again.
 func (w *Worker) sweepOrphans(ctx context.Context) (removed int64, err error) {
-	var ended []uuid.UUID
-	err = w.q.db.Bun().NewRaw(`SELECT DISTINCT r.task_id FROM core_taskresource r JOIN core_task t ON t.pulp_id = r.task_id
-		WHERE t.state NOT IN ('waiting', 'running', 'canceling') LIMIT ?`, sweepPage).Scan(ctx, &ended)
-	if err != nil || len(ended) == 0 {
-		return 0, err
+	for until := time.Now().Add(sweepTime); ; {
+		orphans, last, err := w.q.kind.OrphanedReservations(ctx, w.q.db.Bun(), w.sweptKey, sweepPage)
+		if err != nil {
+			return removed, err
+		}
+		if len(orphans) > 0 {
+			err := w.q.tx(ctx, func(ctx context.Context, tx *models.Tx) error {
+				return w.q.kind.RemoveReservations(ctx, tx.Bun(), orphans)
+			})
+			if err != nil {
+				return removed, err
+			}
+			removed += int64(len(orphans))
+		}
+		if w.sweptKey = last; last == nil || time.Now().After(until) {
+			return removed, nil
+		}
 	}
-	return exec(ctx, w.q.db, "DELETE FROM core_taskresource WHERE task_id IN (?)", bun.List(ended))
 }
 
 // sweepStranded grants tasks that wait for nothing and returns how many.

@@ -18,13 +18,14 @@ type Task[A any] struct {
 	name string
 }
 
-// Define declares the task named "<plugin>.<task>", in 255 bytes at most. Its arguments are stored as JSON, so A must
-// survive encoding/json; it may implement [Locker] to say what the task reserves. They are encrypted with the key of
-// the database, if it has one; results, errors and names of resources are not. Define never fails; [NewWorker] reports
+// Define declares the task named "<plugin>.<task>", in 255 bytes at most. A task that Pulp has, too, may have its name
+// there, "pulp_<plugin>.app.tasks.…", by which clients look for it. Its arguments are stored as JSON, so A must survive
+// encoding/json; it may implement [Locker] to say what the task reserves. They are encrypted with the key of the
+// database, if it has one; results, errors and names of resources are not. Define never fails; [NewWorker] reports
 // faults.
 func Define[A any](name string) *Task[A] { return &Task[A]{name: name} }
 
-// Name returns "<plugin>.<task>".
+// Name returns the name given to [Define].
 func (t *Task[A]) Name() string { return t.name }
 
 // Do binds the task to the function that executes it. The error decides the task's outcome: nil is completed, anything
@@ -39,7 +40,8 @@ func (t *Task[A]) Do(fn func(ctx context.Context, env *Env, args A) error, opts 
 	return t.DoResult(func(ctx context.Context, env *Env, args A) (any, error) { return nil, fn(ctx, env, args) }, opts...)
 }
 
-// DoResult is [Task.Do] for a function with a result, which is stored as JSON with the task; nil stores none.
+// DoResult is [Task.Do] for a function with a result, which is stored as JSON with the task; nil stores none. The task
+// fails if the result has more than 16 MiB.
 func (t *Task[A]) DoResult(
 	fn func(ctx context.Context, env *Env, args A) (any, error), opts ...*BindingOptions,
 ) Binding {
@@ -70,8 +72,8 @@ func (t *Task[A]) DoResult(
 // task may have ended when Dispatch returns. With a queue that belongs to a transaction, see [Queue.In], it does what
 // [Task.DispatchTx] does.
 //
-// Errors: Invalid for arguments or resources that cannot be stored; Exists if an unfinished task has the same
-// idempotency key; Locked if the resources' rows stayed locked for 5 s; Unavailable.
+// Errors: Invalid for arguments or resources that cannot be stored, such as arguments of more than 16 MiB; Exists if an
+// unfinished task has the same idempotency key; Locked if the resources' rows stayed locked for 5 s; Unavailable.
 func (t *Task[A]) Dispatch(ctx context.Context, q *Queue, args A, opts ...*Options) (*Ticket, error) {
 	s, err := t.spec(ctx, q, args, opts)
 	if err != nil {

@@ -13,10 +13,7 @@ import (
 // requirements returns the versions of plugins that a worker needs for a task, as JSON; nil asks for none.
 func (c *core) requirements(task string, asked map[string]string) (*string, error) {
 	if asked == nil {
-		plugin, _, _ := strings.Cut(task, ".")
-		if plugin == "pulpcore" { // its tasks have Python's names, its version does not
-			plugin = "core"
-		}
+		plugin := c.pluginOf(task)
 		version, known := c.versions[plugin]
 		if !known {
 			return nil, nil
@@ -36,6 +33,19 @@ func (c *core) requirements(task string, asked map[string]string) (*string, erro
 		return nil, fmt.Errorf("tasking: versions for %s: %w", task, err)
 	}
 	return new(string(text)), nil
+}
+
+// pluginOf returns the plugin to which a task belongs by its name. The name may be that of the task in Pulp, which
+// begins with the Python package of the plugin, "pulp_file" for "file".
+func (c *core) pluginOf(task string) string {
+	first, _, _ := strings.Cut(task, ".")
+	if first == "pulpcore" {
+		return "core"
+	}
+	if _, known := c.versions[first]; known {
+		return first
+	}
+	return strings.TrimPrefix(first, "pulp_")
 }
 
 // fulfils reports whether the worker has the versions that a task needs.

@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/pulpgo/pulpcore/download"
+	"github.com/pulpgo/pulpcore/internal/sqldialect"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
 	"github.com/pulpgo/pulpcore/storage"
@@ -56,11 +57,12 @@ type WorkerOptions struct {
 	CancelGrace time.Duration
 	// OnStuck is told once of each task in this process whose function does not return, with the stacks of its
 	// goroutines. Its reservations stay until it returns or the process ends, so a host may end the process here: other
-	// workers then end the task. Default: only the log and the task's error tell of it.
+	// workers then end the task. Default: the log tells of it, with the stacks, and the task's error.
 	OnStuck func(task *models.Task, dump string)
 	// ProgressInterval is how often a progress report is written at most. Default 1 s.
 	ProgressInterval time.Duration
-	// Tracebacks puts the stack of a task that panicked into its error, where clients see it. Default: only the log.
+	// Tracebacks puts the stack of a task that panicked, or of one that does not stop, into its error, where clients see
+	// it. Default: only the log.
 	Tracebacks bool
 
 	// Command returns a command, not started, that calls [Worker.RunIsolated] of a worker with the same bindings on the
@@ -99,15 +101,19 @@ var (
 
 // Worker executes tasks. One process may have several.
 type Worker struct {
-	q        *Queue
-	opts     WorkerOptions
-	log      *slog.Logger
-	bindings map[string]Binding
-	slots    map[string]chan struct{} // by queue; one token per running task
-	inline   chan struct{}            // one token per immediate task executed in a dispatching call
-	claims   *batcher[uuid.UUID, claimOutcome]
-	finishes *batcher[*finishing, finished]
-	sweptTo  int64 // the place of the last blocked task that the sweep looked at; the relay's alone
+	q          *Queue
+	opts       WorkerOptions
+	log        *slog.Logger
+	bindings   map[string]Binding
+	slots      map[string]chan struct{} // by queue; one token per running task
+	inline     chan struct{}            // one token per immediate task executed in a dispatching call
+	claims     *batcher[uuid.UUID, claimOutcome]
+	finishes   *batcher[*finishing, finished]
+	late       lateClaims
+	leftOverTo map[string]int64 // by queue, the place of the last ready task that was looked at; the polling's alone
+	counted    time.Time        // when the backlog was counted last; the relay's alone
+	sweptTo    int64            // the place of the last blocked task that the sweep looked at; the relay's alone
+	sweptKey   *sqldialect.Held // the last reservation that it looked at; nil is before the first
 
 	mu       sync.Mutex
 	life     *life                    // nil unless running
@@ -150,7 +156,8 @@ const (
 func NewWorker(q *Queue, opts *WorkerOptions) (*Worker, error) {
 	w := &Worker{
 		q: q, bindings: map[string]Binding{}, runs: map[uuid.UUID]*execution{}, reaping: map[uuid.UUID]bool{},
-		patience: strangerPatience,
+		leftOverTo: map[string]int64{},
+		patience:   strangerPatience,
 	}
 	if opts != nil {
 		w.opts = *opts

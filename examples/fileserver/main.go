@@ -38,7 +38,6 @@ import (
 	"github.com/pulpgo/pulpcore"
 	"github.com/pulpgo/pulpcore/examples/fileserver/file"
 	"github.com/pulpgo/pulpcore/examples/fileserver/taskpage"
-	"github.com/pulpgo/pulpcore/rest"
 	"github.com/pulpgo/pulpcore/settings"
 )
 
@@ -158,7 +157,7 @@ func serveRole(ctx context.Context, app *pulpcore.App, kind string, h http.Handl
 // withTaskPage serves the page of tasks beside h.
 func withTaskPage(app *pulpcore.App, h http.Handler) http.Handler {
 	set := app.Settings()
-	page := taskpage.Handler(app.Queue(), rest.BasicAuth(app.DB()), &taskpage.Options{
+	page := taskpage.Handler(app.Queue(), app.Auth(), &taskpage.Options{
 		API: set.Core().APIRoot + "api/v3/", Origins: app.Origins(), Log: set.Logger(os.Stderr),
 	})
 	mux := http.NewServeMux()

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"os"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
@@ -217,4 +219,37 @@ func connect(t *testing.T, url string) *redis.Client {
 	client := redis.NewClient(opts)
 	t.Cleanup(func() { _ = client.Close() })
 	return client
+}
+
+func TestRedisLeaseIsRenewed(t *testing.T) {
+	t.Parallel()
+	server := StartRedis(t)
+	opts, err := redis.ParseURL(server.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	opts.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+	lease := &redisLease{opts: opts, token: "a"}
+	if err := lease.take(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	locks := lease.client(0)
+	defer locks.Close()
+	if err := locks.Expire(t.Context(), lockKey(lease.number), leaseTime/2).Err(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	var keeper sync.WaitGroup
+	keeper.Go(func() { lease.keep(ctx, 10*time.Millisecond) })
+	patience, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	err = poll(patience, 10*time.Millisecond, func() (bool, error) {
+		left, err := locks.TTL(t.Context(), lockKey(lease.number)).Result()
+		return left > leaseTime*3/4, err
+	})
+	stop()
+	keeper.Wait()
+	if err != nil {
+		t.Errorf("the lease is not renewed: %v", err)
+	}
 }

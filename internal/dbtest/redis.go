@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -37,7 +38,12 @@ func RedisURL(tb testing.TB) string {
 	if err := lease.take(tb.Context()); err != nil {
 		tb.Fatal(err)
 	}
+	ctx, stop := context.WithCancel(context.WithoutCancel(tb.Context()))
+	var keeper sync.WaitGroup
+	keeper.Go(func() { lease.keep(ctx, leaseTime/4) })
 	tb.Cleanup(func() {
+		stop()
+		keeper.Wait()
 		if err := lease.release(context.Background()); err != nil {
 			tb.Error(err)
 		}

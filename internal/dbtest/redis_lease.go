@@ -13,7 +13,7 @@ import (
 // The databases of a shared server that are handed out; 0 holds the locks.
 const firstDatabase, lastDatabase = 1, 15
 
-// leaseTime frees the database of a test process that died. It exceeds the longest test run.
+// leaseTime frees the database of a test process that died. Each lease is renewed several times within it.
 const leaseTime = 20 * time.Minute
 
 // redisLease holds one numbered database of a shared server.
@@ -44,6 +44,23 @@ func (l *redisLease) take(ctx context.Context) error {
 		return err
 	}
 	return l.empty(ctx)
+}
+
+// keep renews the lease until ctx is done.
+func (l *redisLease) keep(ctx context.Context, every time.Duration) {
+	locks := l.client(0)
+	defer locks.Close()
+	ticker := time.NewTicker(every)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+			// An error shows when the database is given up. The key is changed only where it still exists.
+			_ = locks.Expire(ctx, lockKey(l.number), leaseTime).Err()
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // release empties the database and gives it up, unless the lease ran out and another test has it now.

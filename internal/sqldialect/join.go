@@ -13,6 +13,15 @@ func (k Kind) JoinEach(table, alias, cond string) string {
 	return "CROSS JOIN " + table + " AS " + alias + " ON " + cond
 }
 
+// Whole ends a subquery whose rows are to be found before they are sorted: Postgres would rather walk an index in the
+// order that is asked for, past all rows that are not meant, if it takes the table for small.
+func (k Kind) Whole() string {
+	if k == Postgres {
+		return " OFFSET 0"
+	}
+	return ""
+}
+
 // LeftJoinEach is [Kind.JoinEach] as an outer join: a row for which table has none stays, with NULL for its columns.
 func (k Kind) LeftJoinEach(table, alias, cond string) string {
 	if k == Postgres {

@@ -1,6 +1,12 @@
 package sqldialect
 
-import "github.com/uptrace/bun"
+import (
+	"strconv"
+	"strings"
+
+	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/dialect/pgdialect"
+)
 
 // ByteOrder returns what makes a text column compare and sort byte by byte, to be written behind its name. SQLite's
 // text always does; Postgres needs it where the database has a language's order.
@@ -9,4 +15,25 @@ func (k Kind) ByteOrder() bun.Safe {
 		return ` COLLATE "C"`
 	}
 	return ""
+}
+
+// The index on what tasks have reserved is one of ended tasks.
+const reservesPostgres = `t.pulp_id IN (SELECT x.pulp_id FROM core_task AS x
+		WHERE x.finished_at IS NOT NULL AND x.reserved_resources && ?::text[]
+	UNION ALL SELECT x.pulp_id FROM core_task AS x
+		WHERE x.state IN ('waiting', 'running', 'canceling') AND x.reserved_resources && ?::text[])`
+
+// Reserves returns a condition on tasks, whose alias is t, that holds for those that reserve or reserved one of some
+// resources, by their names in the column reserved_resources: PRNs, with "shared:" before them for shared ones.
+func (k Kind) Reserves(names ...string) (expr string, args []any) {
+	if k == SQLite { // the names as they stand in the column's JSON; to parse it for every task takes far longer
+		parts := make([]string, len(names))
+		for i, name := range names {
+			parts[i] = "instr(t.reserved_resources, ?) > 0"
+			args = append(args, strconv.Quote(name))
+		}
+		return "(" + strings.Join(parts, " OR ") + ")", args
+	}
+	list := pgdialect.Array(names)
+	return reservesPostgres, []any{list, list}
 }

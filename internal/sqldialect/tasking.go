@@ -98,6 +98,16 @@ func (k Kind) After(d time.Duration) any {
 	return bun.Safe(fmt.Sprintf("statement_timestamp() + interval '%d microseconds'", d.Microseconds()))
 }
 
+// FollowIndex keeps Postgres, until the transaction ends, from sorting what an index has in order. Where it knows
+// little of a table it would read and sort all rows of an index for each page.
+func (k Kind) FollowIndex(ctx context.Context, tx bun.IDB) error {
+	if k == SQLite {
+		return nil
+	}
+	_, err := tx.NewRaw("SET LOCAL enable_sort = off; SET LOCAL enable_bitmapscan = off").Exec(ctx)
+	return err
+}
+
 // SkipLocked ends a SELECT of rows that are to be changed, so that several processes take different ones. SQLite's
 // transactions are alone anyway.
 func (k Kind) SkipLocked() bun.Safe {
@@ -105,6 +115,14 @@ func (k Kind) SkipLocked() bun.Safe {
 		return ""
 	}
 	return "FOR UPDATE SKIP LOCKED"
+}
+
+// SkipLockedOf is [Kind.SkipLocked] for the rows of one of several tables.
+func (k Kind) SkipLockedOf(alias string) bun.Safe {
+	if k == SQLite {
+		return ""
+	}
+	return bun.Safe("FOR UPDATE OF " + alias + " SKIP LOCKED")
 }
 
 // ForUpdate ends a SELECT of rows that only this transaction may change.

@@ -2,6 +2,7 @@ package sqldialect
 
 import (
 	"context"
+	"math"
 
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
@@ -176,6 +177,62 @@ func (k Kind) Stranded(ctx context.Context, idb bun.IDB, after int64, limit int)
 		}
 	}
 	return ids, last, nil
+}
+
+// A row that is compared with a row of values is found by the primary key. The page comes first, as above.
+const orphanedSQL = `SELECT r.rkey, r.exclusive, r.seq, t.pulp_id IS NULL OR t.state NOT IN ('waiting', 'running',
+		'canceling') AS orphaned
+	FROM (SELECT * FROM core_taskresource WHERE (rkey, exclusive, seq) > (?key, ?exclusive, ?seq)
+			ORDER BY rkey, exclusive, seq LIMIT ?limit) AS r
+		LEFT JOIN core_task t ON t.pulp_id = r.task_id
+	ORDER BY r.rkey, r.exclusive, r.seq`
+
+// OrphanedReservations looks at reservations, at most limit of them, in the order of their key from behind one; nil is
+// the first. It returns those whose task has ended or does not exist, of which there should be none, each as one Held,
+// and the last one that it looked at; nil says that there is nothing behind.
+func (k Kind) OrphanedReservations(
+	ctx context.Context, idb bun.IDB, after *Held, limit int,
+) (orphans []Held, last *Held, err error) {
+	if after == nil {
+		after = &Held{Reservations: []Reservation{{Key: math.MinInt64 + 1}}} // the least that is a number of 64 bits in SQL
+	}
+	first := after.Reservations[0]
+	args := Named{"key": first.Key, "exclusive": first.Exclusive, "seq": after.Seq, "limit": limit}
+	var rows []struct {
+		Key       int64 `bun:"rkey"`
+		Exclusive bool  `bun:"exclusive"`
+		Seq       int64 `bun:"seq"`
+		Orphaned  bool  `bun:"orphaned"`
+	}
+	if err := idb.NewRaw(orphanedSQL, args).Scan(ctx, &rows); err != nil {
+		return nil, after, err
+	}
+	for i, row := range rows {
+		held := Held{Seq: row.Seq, Reservations: []Reservation{{Key: row.Key, Exclusive: row.Exclusive}}}
+		if row.Orphaned {
+			orphans = append(orphans, held)
+		}
+		if i == limit-1 {
+			last = &held
+		}
+	}
+	return orphans, last, nil
+}
+
+const removePostgres = `DELETE FROM core_taskresource r
+	USING unnest(?rkeys::bigint[], ?rexcl::bool[], ?seqs::bigint[]) rm(k, x, seq)
+	WHERE r.rkey = rm.k AND r.exclusive = rm.x AND r.seq = rm.seq`
+
+// RemoveReservations removes reservations without granting those who wait for them.
+func (k Kind) RemoveReservations(ctx context.Context, tx bun.IDB, list []Held) error {
+	args := Named{}
+	k.held(list, args)
+	statement := removePostgres
+	if k == SQLite {
+		statement = releaseSQLite
+	}
+	_, err := tx.NewRaw(statement, args).Exec(ctx)
+	return err
 }
 
 // GrantStranded grants those of the tasks that still have nothing in their way.

@@ -198,10 +198,19 @@ CREATE TABLE core_publication (
   pass_through BOOLEAN NOT NULL DEFAULT FALSE,
   checkpoint BOOLEAN NOT NULL DEFAULT FALSE,
   -- RESTRICT: a publication has more than a cascade would find, see core_leftover
-  repository_version_id {{.uuid}} NOT NULL REFERENCES core_repositoryversion ON DELETE RESTRICT
+  repository_version_id {{.uuid}} NOT NULL REFERENCES core_repositoryversion ON DELETE RESTRICT,
+  -- Copied from the version when the publication is made, for the indexes below.
+  repository_id {{.uuid}},
+  version_number BIGINT
 );
 --;;
 CREATE INDEX core_publication_version ON core_publication (repository_version_id);
+--;;
+CREATE INDEX core_publication_newest ON core_publication (repository_id, version_number, pulp_id)
+  WHERE complete AND NOT checkpoint;
+--;;
+CREATE INDEX core_publication_checkpoint ON core_publication (repository_id, pulp_created, pulp_id)
+  WHERE complete AND checkpoint;
 --;;
 CREATE TABLE core_publishedartifact (
   pulp_id {{.uuid}} PRIMARY KEY,
@@ -311,11 +320,16 @@ CREATE TABLE core_task (
   error {{.json}}, result {{.json}}
 ){{if .postgres}} WITH (fillfactor=60, autovacuum_vacuum_scale_factor=0.02, autovacuum_analyze_scale_factor=0.02){{end}};
 --;;
-CREATE INDEX core_task_created ON core_task (pulp_created DESC, pulp_id);
+CREATE INDEX core_task_created ON core_task (pulp_domain_id, pulp_created DESC, pulp_id DESC);
 --;;
-CREATE INDEX core_task_cid ON core_task (logging_cid);
+{{if .postgres}}-- Only of tasks that have ended, so that a task is entered once in its life. Those that have not are few.
+CREATE INDEX core_task_reserved ON core_task USING GIN (reserved_resources) WHERE finished_at IS NOT NULL;
+--;;
+{{end}}CREATE INDEX core_task_cid ON core_task (logging_cid);
 --;;
 CREATE INDEX core_task_ready ON core_task (deliver_due) WHERE state = 'waiting' AND unblocked_at IS NOT NULL;
+--;;
+CREATE INDEX core_task_queued ON core_task (queue, seq) WHERE state = 'waiting' AND unblocked_at IS NOT NULL;
 --;;
 CREATE INDEX core_task_owned ON core_task (worker_id) WHERE state IN ('running', 'canceling');
 --;;

@@ -16,7 +16,6 @@ import (
 	"github.com/pulpgo/pulpcore/examples/fileserver/taskpage"
 	"github.com/pulpgo/pulpcore/internal/dbtest"
 	"github.com/pulpgo/pulpcore/pulperr"
-	"github.com/pulpgo/pulpcore/rest"
 	"github.com/pulpgo/pulpcore/settings"
 	"github.com/pulpgo/pulpcore/tasking"
 )
@@ -80,7 +79,7 @@ func serve(t *testing.T, opts ...settings.Option) *server {
 		}
 		s.app.Handler().ServeHTTP(w, r)
 	})
-	mux.Handle("/tasks/", http.StripPrefix("/tasks", taskpage.Handler(s.app.Queue(), rest.BasicAuth(s.app.DB()), nil)))
+	mux.Handle("/tasks/", http.StripPrefix("/tasks", taskpage.Handler(s.app.Queue(), s.app.Auth(), nil)))
 	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
 	ended := make(chan error, 1)
 	go func() {

@@ -11,7 +11,7 @@ import (
 
 func ExampleReadManifest() {
 	const manifest = `a b.txt,ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad,3
-"commas, quoted.txt",e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855,0
+commas, and "quotes".txt,e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855,0
 ../../etc/passwd,e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855,0
 `
 	for e, err := range file.ReadManifest(strings.NewReader(manifest)) {
@@ -23,7 +23,7 @@ func ExampleReadManifest() {
 	}
 	// Output:
 	// a b.txt: 3 bytes
-	// commas, quoted.txt: 0 bytes
+	// commas, and "quotes".txt: 0 bytes
 	// manifest line 3: "../../etc/passwd" is not a canonical relative path
 }
 
@@ -33,6 +33,6 @@ func ExampleWriteEntry() {
 	})
 	fmt.Println(err)
 	// Output:
-	// "a,b.txt",ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad,3
+	// a,b.txt,ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad,3
 	// <nil>
 }

@@ -160,8 +160,11 @@ func TestSyncAndPublish(t *testing.T) {
 				if want := map[models.Policy]int{models.Immediate: len(up.files), models.OnDemand: 1}[policy]; len(up.asked) != want {
 					t.Errorf("%d paths were asked for, want %d", len(up.asked), want)
 				}
-				if diff := cmp.Diff(sortedLines(up.list()), sortedLines(b.publish(version))); diff != "" {
-					t.Errorf("published manifest (-want +got):\n%s", diff)
+				// Its own manifest, and the remote's, which the mirror was published with.
+				for _, manifest := range []string{b.publish(version), b.served("mirror", b.publications()[0])} {
+					if diff := cmp.Diff(sortedLines(up.list()), sortedLines(manifest)); diff != "" {
+						t.Errorf("published manifest (-want +got):\n%s", diff)
+					}
 				}
 			})
 		})
@@ -177,21 +180,39 @@ func sortedLines(text string) []string {
 // publish returns the manifest of a publication of the version.
 func (b *bench) publish(v *models.RepositoryVersion) string {
 	b.t.Helper()
-	ctx, db := b.t.Context(), b.app.DB()
-	args := file.PublishArgs{RepositoryVersion: v.ID, Repository: models.PRNOf(b.repo)}
-	pulptest.RunTask(b.t, b.app, file.Publish, args)
-	pub, err := file.Publications.One(ctx, db)
-	if err != nil || pub.Manifest != "PULP_MANIFEST" || !pub.PassThrough {
-		b.t.Fatalf("publication %+v, %v", pub, err)
+	args := file.PublishArgs{
+		RepositoryVersion: v.ID, Repository: models.PRNOf(b.repo),
+		Publication: file.Publication{Manifest: new("PULP_MANIFEST")},
 	}
-	d := &file.Distribution{Distribution: models.Distribution{Name: "d", BasePath: "d"}}
-	d.PublicationID = &pub.ID
-	if err := file.Distributions.Create(ctx, db, d); err != nil {
+	pulptest.RunTask(b.t, b.app, file.Publish, args)
+	list := b.publications()
+	return b.served("published", list[len(list)-1])
+}
+
+// publications returns all publications, the oldest first.
+func (b *bench) publications() []*file.Publication {
+	b.t.Helper()
+	list, err := file.Publications.List(b.t.Context(), b.app.DB())
+	if err != nil {
 		b.t.Fatal(err)
 	}
-	status, body := b.app.Get(b.t, "/pulp/content/d/PULP_MANIFEST")
+	return list
+}
+
+// served returns the manifest of a publication as a client gets it.
+func (b *bench) served(name string, pub *file.Publication) string {
+	b.t.Helper()
+	if pub.Manifest == nil || !pub.PassThrough || !pub.Complete {
+		b.t.Fatalf("publication %+v", pub)
+	}
+	d := &file.Distribution{Distribution: models.Distribution{Name: name, BasePath: name}}
+	d.PublicationID = &pub.ID
+	if err := file.Distributions.Create(b.t.Context(), b.app.DB(), d); err != nil {
+		b.t.Fatal(err)
+	}
+	status, body := b.app.Get(b.t, "/pulp/content/"+name+"/"+*pub.Manifest)
 	if status != http.StatusOK {
-		b.t.Fatalf("GET PULP_MANIFEST = %d %s", status, body)
+		b.t.Fatalf("GET %s = %d %s", *pub.Manifest, status, body)
 	}
 	return body
 }

@@ -2,8 +2,6 @@ package file
 
 import (
 	"bufio"
-	"context"
-	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
@@ -43,13 +41,16 @@ func OpenManifest(path string) iter.Seq2[Entry, error] {
 }
 
 // ReadManifest yields the entries of a PULP_MANIFEST, in UTF-8 with or without byte order mark, holding one line in
-// memory. Lines may end in CR LF; blank ones are passed over. A path with a comma or a quotation mark in it may be
-// quoted as in CSV. A path may come more than once: what that means is for the reader's caller to say.
+// memory. A line ends in LF, CR LF or CR, and is split at its last two commas, so a path may contain commas; quotation
+// marks mean nothing. Blanks around the three fields are removed. Blank lines and lines that begin with "#" are passed
+// over. A path may come more than once: what that means is for the reader's caller to say.
 //
 // Errors, which come last: Invalid for the first line that is wrong, naming it; Unavailable if r fails.
+//
+// Mirrors pulp_file.manifest.Manifest.read.
 func ReadManifest(r io.Reader) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
-		lines := bufio.NewReaderSize(r, maxLine)
+		lines := bufio.NewReaderSize(&lineFeeds{r: r}, maxLine)
 		for n := 1; ; n++ {
 			raw, err := lines.ReadSlice('\n')
 			switch {
@@ -77,13 +78,38 @@ func ReadManifest(r io.Reader) iter.Seq2[Entry, error] {
 	}
 }
 
-// trimLine removes the line's end, and in front of the first line the byte order mark. Of a blank line nothing is left.
+// lineFeeds reads from r with every CR LF and every lone CR replaced by LF.
+type lineFeeds struct {
+	r  io.Reader
+	cr bool // the last byte that was read is a CR
+}
+
+// Read implements [io.Reader].
+func (l *lineFeeds) Read(p []byte) (int, error) {
+	n, err := l.r.Read(p)
+	kept := p[:0]
+	for _, c := range p[:n] {
+		after := l.cr
+		l.cr = c == '\r'
+		switch {
+		case c == '\n' && after:
+			continue
+		case l.cr:
+			c = '\n'
+		}
+		kept = append(kept, c)
+	}
+	return len(kept), err
+}
+
+// trimLine removes the blanks around a line, and in front of the first line the byte order mark. Nothing is left of a
+// comment.
 func trimLine(line string, n int) string {
-	line = strings.TrimSuffix(strings.TrimSuffix(line, "\n"), "\r")
 	if n == 1 {
 		line = strings.TrimPrefix(line, byteOrderMark)
 	}
-	if strings.TrimSpace(line) == "" {
+	line = strings.TrimSpace(line)
+	if strings.HasPrefix(line, "#") {
 		return ""
 	}
 	return line
@@ -91,25 +117,33 @@ func trimLine(line string, n int) string {
 
 // parseLine returns the fault in words, or "".
 func parseLine(line string) (Entry, string) {
-	path, rest, fault := cutPath(line)
-	if fault != "" {
-		return Entry{}, fault
+	fields := strings.Split(line, ",")
+	n := len(fields)
+	if n < 3 {
+		return Entry{}, fmt.Sprintf("%d fields instead of path,sha256,size", n)
 	}
-	digest, size, _ := strings.Cut(rest, ",")
-	e := Entry{Path: path, SHA256: strings.ToLower(strings.TrimSpace(digest))}
+	e := Entry{
+		Path:   strings.TrimSpace(strings.Join(fields[:n-2], ",")),
+		SHA256: strings.ToLower(strings.TrimSpace(fields[n-2])),
+	}
+	size := strings.TrimSpace(fields[n-1])
 	var err error
-	size = strings.TrimSpace(size)
 	if e.Size, err = strconv.ParseInt(size, 10, 64); err != nil || strings.Trim(size, "0123456789") != "" {
 		return Entry{}, fmt.Sprintf("%q is not a size in bytes", size)
 	}
 	return e, e.fault()
 }
 
+// lineSeparators are the characters beside the control characters at which Pulp ends a line.
+const lineSeparators = "\u0085\u2028\u2029"
+
 // fault says what is wrong with an entry, or "".
 func (e Entry) fault() string {
 	switch {
 	case !models.ValidPath(e.Path):
 		return fmt.Sprintf("%q is not a canonical relative path", e.Path)
+	case strings.ContainsAny(e.Path, lineSeparators):
+		return fmt.Sprintf("%q contains a line separator, which a manifest cannot express", e.Path)
 	case len(e.SHA256) != 64 || strings.Trim(e.SHA256, "0123456789abcdef") != "":
 		return fmt.Sprintf("%q is not a sha256", e.SHA256)
 	case e.Size < 0:
@@ -118,55 +152,17 @@ func (e Entry) fault() string {
 	return ""
 }
 
-// cutPath splits a line behind its path: at the comma before the last one, or behind the quotes.
-func cutPath(line string) (path, rest, fault string) {
-	if strings.HasPrefix(line, `"`) {
-		fields, err := csv.NewReader(strings.NewReader(line)).Read()
-		switch {
-		case err != nil:
-			return "", "", "the quotes around the path are wrong"
-		case len(fields) != 3:
-			return "", "", fmt.Sprintf("%d fields instead of path,sha256,size", len(fields))
-		}
-		return fields[0], fields[1] + "," + fields[2], ""
-	}
-	fields := strings.Split(line, ",")
-	n := len(fields)
-	if n < 3 {
-		return "", "", fmt.Sprintf("%d fields instead of path,sha256,size", n)
-	}
-	return strings.Join(fields[:n-2], ","), fields[n-2] + "," + fields[n-1], ""
-}
-
-// WriteEntry writes one line of a manifest, which [ReadManifest] reads as the same entry.
+// WriteEntry writes one line of a manifest. [ReadManifest] reads it as the same entry unless the path begins or ends
+// with a blank or begins with "#": the format has no quotes, and Pulp writes such paths as they are, too.
 //
-// Errors: Invalid for an entry that cannot be in a manifest; those of w.
+// Errors: Invalid for an entry whose line would be read as something else than one entry, as with a line separator in
+// the path; those of w.
+//
+// Mirrors pulp_file.manifest.Manifest.write.
 func WriteEntry(w io.Writer, e Entry) error {
 	if fault := e.fault(); fault != "" {
 		return pulperr.Public(pulperr.Invalid, "manifest entry %q: %s", e.Path, fault)
 	}
-	path := e.Path
-	if strings.ContainsAny(path, `",`) || strings.HasPrefix(path, byteOrderMark) {
-		path = `"` + strings.ReplaceAll(path, `"`, `""`) + `"`
-	}
-	_, err := fmt.Fprintf(w, "%s,%s,%d\n", path, e.SHA256, e.Size)
+	_, err := fmt.Fprintf(w, "%s,%s,%d\n", e.Path, e.SHA256, e.Size)
 	return err
-}
-
-// writeManifest writes the manifest of a version.
-func writeManifest(ctx context.Context, db *models.DB, v *models.RepositoryVersion, w io.Writer) error {
-	b := bufio.NewWriter(w)
-	for f, err := range v.Files(ctx, db) {
-		if err != nil {
-			return err
-		}
-		e := Entry{Path: f.RelativePath, SHA256: f.SHA256}
-		if f.Size != nil {
-			e.Size = *f.Size
-		}
-		if err := WriteEntry(b, e); err != nil {
-			return err
-		}
-	}
-	return b.Flush()
 }

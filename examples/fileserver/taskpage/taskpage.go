@@ -76,6 +76,8 @@ func (p *page) guard(next http.Handler) http.Handler {
 		h.Set("Cache-Control", "no-store")
 		user, err := p.auth.Authenticate(r)
 		switch {
+		case errors.Is(err, pulperr.TooMany):
+			http.Error(w, pulperr.Message(err), http.StatusTooManyRequests)
 		case err != nil && !errors.Is(err, pulperr.Unauthorized):
 			p.fail(w, r, err)
 		case err != nil, user == nil:

@@ -1,0 +1,1 @@
+Passwords are hashed with argon2id; hashes brought along from Django (PBKDF2, argon2) are verified and renewed. Log-ins take turns by address and name, are refused with 503 and 429 beyond their bounds, and each refused one is logged. Verified ones are remembered as long as they are used, and looked at every 10 seconds. The setting ACCESS_LOG writes a line for each request.

@@ -1,0 +1,1 @@
+`App.Auth`, `App.Proxies`, `Options.AccessLog`; `webserver.Proxies`, `webserver.Hosts`, `webserver.AccessLog`; `rest.Options.Hosts`, whose default allows only the names of this machine; `rest.BasicAuth` takes options; the kind `pulperr.TooMany`.

@@ -1,0 +1,120 @@
+package login
+
+import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/golang-lru/v2/simplelru"
+
+	"github.com/pulpgo/pulpcore/pulperr"
+)
+
+const (
+	freeFailures  = 5 // that have no consequences
+	firstPause    = time.Second
+	longestPause  = time.Minute
+	forgetFailure = 15 * time.Minute // without another
+	maxFailures   = 10_000           // pairs of source and name that are remembered
+)
+
+// Blocked is the error of [Failures.Check].
+type Blocked struct {
+	Wait time.Duration // after which another try is looked at
+}
+
+// Error says when to try again.
+func (b *Blocked) Error() string {
+	return fmt.Sprintf("login: failed too often, blocked for another %s: %s", b.Wait, pulperr.TooMany)
+}
+
+// Unwrap makes it an error of kind TooMany, with public text.
+func (b *Blocked) Unwrap() error {
+	return pulperr.Public(pulperr.TooMany, "Too many failed log-ins; try again in %d s.", b.Seconds())
+}
+
+// Seconds are Wait in whole seconds, for the header Retry-After.
+func (b *Blocked) Seconds() int { return int((b.Wait + time.Second - 1) / time.Second) }
+
+// Failures count failed log-ins of a name from a source. After five, each one makes the next wait, twice as long as the
+// one before: 1 s to a minute. Other sources are not affected, so nobody can lock the owner of an account out.
+type Failures struct {
+	mu   sync.Mutex
+	seen *simplelru.LRU[Key, failure]
+	keys keys
+}
+
+type failure struct {
+	count int
+	last  time.Time
+	until time.Time
+}
+
+// NewFailures returns an empty count.
+func NewFailures() *Failures {
+	seen, err := simplelru.NewLRU[Key, failure](maxFailures, nil)
+	if err != nil {
+		panic(err) // the size is positive
+	}
+	return &Failures{seen: seen, keys: newKeys()}
+}
+
+// Check returns nil if a log-in may be tried now.
+//
+// Errors: a [Blocked].
+func (f *Failures) Check(source, name string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	was, _ := f.seen.Get(f.keys.of(source, name))
+	if wait := time.Until(was.until); wait > 0 {
+		return &Blocked{wait}
+	}
+	return nil
+}
+
+// Add counts a failure.
+func (f *Failures) Add(source, name string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	key, now := f.keys.of(source, name), time.Now()
+	was, _ := f.seen.Get(key)
+	if now.Sub(was.last) > forgetFailure {
+		was = failure{}
+	}
+	was.last = now
+	if was.count++; was.count > freeFailures {
+		was.until = now.Add(min(firstPause<<min(was.count-freeFailures-1, 10), longestPause))
+	}
+	f.seen.Add(key, was)
+}
+
+// Forget is for a log-in that succeeded.
+func (f *Failures) Forget(source, name string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.seen.Remove(f.keys.of(source, name))
+}
+
+// Key stands for strings without containing them.
+type Key [sha256.Size]byte
+
+// keys makes keys that mean nothing outside this process.
+type keys struct{ secret [32]byte }
+
+func newKeys() (k keys) {
+	_, _ = rand.Read(k.secret[:]) // never fails
+	return k
+}
+
+func (k *keys) of(parts ...string) (key Key) {
+	mac := hmac.New(sha256.New, k.secret[:])
+	for _, part := range parts {
+		sum := sha256.Sum256([]byte(part))
+		mac.Write(sum[:])
+	}
+	mac.Sum(key[:0])
+	return key
+}

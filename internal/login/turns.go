@@ -1,0 +1,147 @@
+// Package login keeps log-ins with a password from being a burden: how many are verified at a time, whose turn it is, who
+// failed too often, and who was verified lately.
+package login
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/pulpgo/pulpcore/pulperr"
+)
+
+// ErrFull is the error of [Turns.Enter] for one more than may wait.
+var ErrFull = fmt.Errorf("login: %w",
+	pulperr.Public(pulperr.Unavailable, "Too many log-ins are being checked; try again in a moment."))
+
+// How many may wait for their turn.
+const (
+	maxWaiting          = 128
+	maxWaitingForSource = 32
+	maxWaitingForName   = 8 // of one source
+)
+
+// Turns let a few callers at a time do something expensive. The others wait, and get their turns fairly: the sources
+// one after the other, and of one source the names one after the other.
+type Turns struct {
+	mu      sync.Mutex
+	free    int
+	served  uint64 // turns given so far
+	sources map[string]*visits
+	waiting []*visitor // in the order in which they came
+}
+
+// visits are what is remembered of a source as long as somebody waits for it.
+type visits struct {
+	waiting int
+	last    uint64            // the turn it had last; 0 if none
+	names   map[string]uint64 // the same, by name
+}
+
+type visitor struct {
+	source, name string
+	turn         chan struct{} // closed when it is his turn
+}
+
+// NewTurns returns turns for n callers at a time.
+func NewTurns(n int) *Turns { return &Turns{free: n, sources: map[string]*visits{}} }
+
+// Enter returns when it is the caller's turn, who ends it by calling leave.
+//
+// Errors: [ErrFull] at once; what ended ctx.
+func (t *Turns) Enter(ctx context.Context, source, name string) (leave func(), err error) {
+	v, err := t.queue(source, name)
+	if err != nil {
+		return nil, err
+	}
+	select {
+	case <-v.turn:
+		return sync.OnceFunc(t.leave), nil
+	case <-ctx.Done():
+		t.abandon(v)
+		return nil, context.Cause(ctx)
+	}
+}
+
+func (t *Turns) queue(source, name string) (*visitor, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	v := &visitor{source: source, name: name, turn: make(chan struct{})}
+	if t.free > 0 {
+		t.free--
+		close(v.turn)
+		return v, nil
+	}
+	s := t.sources[source]
+	if s == nil {
+		s = &visits{names: map[string]uint64{}}
+	}
+	same := 0
+	for _, w := range t.waiting {
+		if w.source == source && w.name == name {
+			same++
+		}
+	}
+	if len(t.waiting) >= maxWaiting || s.waiting >= maxWaitingForSource || same >= maxWaitingForName {
+		return nil, ErrFull
+	}
+	t.sources[source] = s
+	s.waiting++
+	t.waiting = append(t.waiting, v)
+	return v, nil
+}
+
+func (t *Turns) leave() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.next()
+}
+
+// next gives the turn that became free to whoever waited longest of those who were served least lately.
+func (t *Turns) next() {
+	if len(t.waiting) == 0 {
+		t.free++
+		return
+	}
+	first := 0
+	for i, v := range t.waiting[1:] {
+		if t.before(v, t.waiting[first]) {
+			first = i + 1
+		}
+	}
+	v := t.waiting[first]
+	t.served++
+	s := t.sources[v.source]
+	s.last, s.names[v.name] = t.served, t.served
+	t.remove(first)
+	close(v.turn)
+}
+
+func (t *Turns) before(v, than *visitor) bool {
+	a, b := t.sources[v.source], t.sources[than.source]
+	if a != b {
+		return a.last < b.last
+	}
+	return a.names[v.name] < a.names[than.name]
+}
+
+func (t *Turns) remove(i int) {
+	v := t.waiting[i]
+	t.waiting = slices.Delete(t.waiting, i, i+1)
+	s := t.sources[v.source]
+	if s.waiting--; s.waiting == 0 {
+		delete(t.sources, v.source)
+	}
+}
+
+// abandon is for one who waits no longer. If it became his turn in this moment, the next one has it.
+func (t *Turns) abandon(v *visitor) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if i := slices.Index(t.waiting, v); i >= 0 {
+		t.remove(i)
+		return
+	}
+	t.next()
+}

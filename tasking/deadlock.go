@@ -1,0 +1,164 @@
+package tasking
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"github.com/pulpgo/pulpcore/pulperr"
+)
+
+// waitEdge says that a task waits for another one by [Queue.Wait].
+type waitEdge struct{ waiter, awaited uuid.UUID }
+
+// beginWait notes that a task of this process waits for another one, until the returned function is called.
+func (c *core) beginWait(e waitEdge) (end func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.waits[e]++ // a task may wait for another one twice
+	return func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.waits[e]--; c.waits[e] == 0 {
+			delete(c.waits, e)
+		}
+	}
+}
+
+// awaited returns the tasks that tasks of this process wait for, by waiter.
+func (c *core) awaited() map[uuid.UUID][]uuid.UUID {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	list := map[uuid.UUID][]uuid.UUID{}
+	for e := range c.waits {
+		list[e.waiter] = append(list[e.waiter], e.awaited)
+	}
+	return list
+}
+
+// refuseDeadlock fails if the awaited task waits, directly or not, for the one that waits for it: for ever.
+//
+// It is enough to look once, when the wait begins. A task is blocked only by tasks that are before it, and a running
+// one reserves only what no task has or wants, so what blocks the awaited task becomes less. If one of those tasks
+// begins to wait later on, it looks itself.
+func (q *Queue) refuseDeadlock(ctx context.Context, e waitEdge) error {
+	if e.waiter == e.awaited {
+		return pulperr.Public(pulperr.Conflict, "a task cannot wait for itself")
+	}
+	search := &waitSearch{
+		q: q, goal: e.waiter, awaited: q.awaited(), seen: map[uuid.UUID]bool{}, looked: map[place]int64{},
+	}
+	found, err := search.run(ctx, e.awaited)
+	if err != nil {
+		return wrap(err, "look for what blocks task %s", e.awaited)
+	}
+	if found {
+		return pulperr.Public(pulperr.Conflict,
+			"a task cannot wait for task %s, which cannot begin or end before the first one has ended", e.awaited)
+	}
+	return nil
+}
+
+// waitSearch follows what tasks wait for: those that are in the way of a blocked one, and those that [Queue.Wait] was
+// called for.
+type waitSearch struct {
+	q       *Queue
+	goal    uuid.UUID
+	awaited map[uuid.UUID][]uuid.UUID
+	seen    map[uuid.UUID]bool
+	looked  map[place]int64 // up to which place in the queue its reservations were looked at
+	probes  []probe         // that are to be made
+}
+
+// place is where the reservations of one kind of one resource are.
+type place struct {
+	key    int64
+	others bool
+}
+
+// run reports whether the task waits for the goal.
+func (s *waitSearch) run(ctx context.Context, task uuid.UUID) (bool, error) {
+	for next := []uuid.UUID{task}; ; {
+		fresh := s.follow(next)
+		if s.seen[s.goal] {
+			return true, nil
+		}
+		if err := s.expand(ctx, fresh); err != nil {
+			return false, err
+		}
+		if len(s.probes) == 0 {
+			return false, nil
+		}
+		var err error
+		if next, err = s.probe(ctx); err != nil {
+			return false, err
+		}
+	}
+}
+
+// follow marks tasks and those they wait for by [Queue.Wait] as seen, and returns those that were not.
+func (s *waitSearch) follow(tasks []uuid.UUID) (fresh []uuid.UUID) {
+	for len(tasks) > 0 {
+		id := tasks[len(tasks)-1]
+		tasks = tasks[:len(tasks)-1]
+		if !s.seen[id] {
+			s.seen[id] = true
+			fresh, tasks = append(fresh, id), append(tasks, s.awaited[id]...)
+		}
+	}
+	return fresh
+}
+
+// expand adds probes for what is in the way of those of the tasks that are blocked.
+func (s *waitSearch) expand(ctx context.Context, tasks []uuid.UUID) error {
+	for len(tasks) > 0 {
+		page := tasks[:min(len(tasks), readPage)]
+		tasks = tasks[len(page):]
+		var blocked []*claimed
+		err := s.q.db.Bun().NewRaw(`SELECT pulp_id, seq, reserved_resources FROM core_task
+			WHERE pulp_id IN (?) AND (state = 'waiting') IS TRUE AND unblocked_at IS NULL`, bun.List(page)).Scan(ctx, &blocked)
+		if err != nil {
+			return err
+		}
+		for _, t := range blocked {
+			for _, name := range t.ReservedResources {
+				for _, p := range newProbe(0, t.Seq, name) {
+					s.add(p)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// add adds a probe without what was looked at before.
+func (s *waitSearch) add(p probe) {
+	at := place{p.key, p.others}
+	if p.from = s.looked[at]; p.from < p.seq {
+		s.looked[at] = p.seq
+		s.probes = append(s.probes, p)
+	}
+}
+
+// probe makes some of the probes and returns whom they found.
+func (s *waitSearch) probe(ctx context.Context) (tasks []uuid.UUID, err error) {
+	n := min(len(s.probes), probesAtOnce)
+	probes := s.probes[:n:n]
+	s.probes = s.probes[n:]
+	found := make([][]reserved, n)
+	if err := s.q.look(ctx, probes, found, readPage); err != nil {
+		return nil, err
+	}
+	for i, list := range found {
+		for _, r := range list {
+			tasks = append(tasks, r.ID)
+		}
+		if len(list) == readPage {
+			p := probes[i]
+			p.from = list[readPage-1].Seq + 1
+			s.probes = append(s.probes, p)
+		}
+	}
+	return tasks, nil
+}

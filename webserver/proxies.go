@@ -1,0 +1,186 @@
+package webserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+
+	"github.com/pulpgo/pulpcore/pulperr"
+)
+
+// Proxies are the reverse proxies in front of a server that are believed when they say for whom they ask: the client's
+// address, and the scheme and the host that it used. nil and the zero value believe nobody.
+type Proxies struct {
+	trusted []netip.Prefix
+	unix    bool
+}
+
+// TrustProxies returns Proxies by their addresses: "10.0.0.7", "10.0.0.0/8", "fd00::/8", or "unix" for everybody who
+// connects over a Unix socket.
+//
+// Errors: Invalid, naming every entry that is none of these.
+func TrustProxies(list ...string) (*Proxies, error) {
+	p := new(Proxies)
+	var faults []error
+	for _, text := range list {
+		if text == "unix" {
+			p.unix = true
+			continue
+		}
+		prefix, err := netip.ParsePrefix(text)
+		if addr, addrErr := netip.ParseAddr(text); addrErr == nil && addr.Zone() == "" {
+			prefix, err = netip.PrefixFrom(addr, addr.BitLen()), nil
+		}
+		if err != nil || prefix.Addr().Is4In6() {
+			faults = append(faults, fmt.Errorf("%q is no address of a proxy, such as 10.0.0.7, 10.0.0.0/8 or unix", text))
+			continue
+		}
+		p.trusted = append(p.trusted, prefix.Masked())
+	}
+	if err := errors.Join(faults...); err != nil {
+		return nil, fmt.Errorf("webserver: %w: %w", pulperr.Invalid, err)
+	}
+	return p, nil
+}
+
+// The headers in which proxies say for whom they ask.
+const (
+	forwardedFor   = "X-Forwarded-For"
+	forwardedProto = "X-Forwarded-Proto"
+	forwardedHost  = "X-Forwarded-Host"
+)
+
+// forwarding returns all headers that only a proxy may set.
+func forwarding() []string {
+	return []string{
+		forwardedFor, forwardedProto, forwardedHost, "X-Forwarded-Port", "X-Forwarded-Server", "X-Real-Ip", "Forwarded",
+	}
+}
+
+type schemeKey struct{}
+
+// Handler gives h requests as the client sent them: r.RemoteAddr is the client's, r.Host what it asked for, and
+// [SchemeOf] what it used. What only a proxy may say is removed from the header of every request. Put it around all
+// other handlers.
+//
+// Of X-Forwarded-For the rightmost address that is no trusted proxy's is the client's; X-Forwarded-Proto and
+// X-Forwarded-Host are believed if they have one value.
+func (p *Proxies) Handler(h http.Handler) http.Handler {
+	if p == nil {
+		p = new(Proxies)
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.ServeHTTP(w, p.clients(r)) })
+}
+
+// clients returns the request as the client sent it.
+func (p *Proxies) clients(r *http.Request) *http.Request {
+	said := r.Header
+	ctx := r.Context()
+	trusted := p.trusts(r.RemoteAddr)
+	if proto := single(said, forwardedProto); trusted && (proto == "http" || proto == "https") {
+		ctx = context.WithValue(ctx, schemeKey{}, proto)
+	}
+	r = r.WithContext(ctx)
+	r.Header = said.Clone()
+	for _, name := range forwarding() {
+		delete(r.Header, name)
+	}
+	if !trusted {
+		return r
+	}
+	if host := single(said, forwardedHost); host != "" {
+		r.Host = host
+	}
+	if addr := p.client(said[forwardedFor]); addr != "" {
+		r.RemoteAddr = net.JoinHostPort(addr, "0")
+	}
+	return r
+}
+
+func (p *Proxies) trusts(remote string) bool {
+	addr, ok := parseAddress(remote)
+	if !ok {
+		return p.unix && (remote == "" || remote[0] == '@' || remote[0] == '/')
+	}
+	return p.contains(addr)
+}
+
+func (p *Proxies) contains(addr netip.Addr) bool {
+	for _, prefix := range p.trusted {
+		if prefix.Contains(addr) {
+			return true
+		}
+	}
+	return false
+}
+
+// client returns the rightmost address that is not a trusted proxy's; the leftmost if all are, "" if there is none.
+func (p *Proxies) client(lines []string) (client string) {
+	hops := strings.Split(strings.Join(lines, ","), ",")
+	for i := len(hops) - 1; i >= 0; i-- {
+		addr, ok := parseAddress(strings.TrimSpace(hops[i]))
+		if !ok {
+			return client // what is further left was said by whoever said this
+		}
+		client = addr.String()
+		if !p.contains(addr) {
+			return client
+		}
+	}
+	return client
+}
+
+// parseAddress reads an address with or without a port.
+func parseAddress(text string) (netip.Addr, bool) {
+	if ap, err := netip.ParseAddrPort(text); err == nil {
+		return ap.Addr().Unmap().WithZone(""), true
+	}
+	addr, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(text, "["), "]"))
+	return addr.Unmap().WithZone(""), err == nil
+}
+
+func single(h http.Header, name string) string {
+	if values := h[name]; len(values) == 1 && !strings.Contains(values[0], ",") {
+		return strings.TrimSpace(values[0])
+	}
+	return ""
+}
+
+// SchemeOf returns "https" or "http": what the client used, as far as the connection and trusted [Proxies] say.
+func SchemeOf(r *http.Request) string {
+	if said, ok := r.Context().Value(schemeKey{}).(string); ok {
+		return said
+	}
+	if r.TLS != nil {
+		return "https"
+	}
+	return "http"
+}
+
+// AddressOf returns the client's address without the port, as the connection or trusted [Proxies] say. Over a Unix
+// socket it is what the server says of it, which may be empty.
+func AddressOf(r *http.Request) string {
+	if addr, ok := parseAddress(r.RemoteAddr); ok {
+		return addr.String()
+	}
+	return r.RemoteAddr
+}
+
+// SourceOf returns whom to count a request against: the client's address, of IPv6 only the network of 64 bits, for a
+// client has all addresses there.
+func SourceOf(r *http.Request) string {
+	addr, ok := parseAddress(r.RemoteAddr)
+	if !ok {
+		return r.RemoteAddr
+	}
+	if addr.Is6() {
+		if prefix, err := addr.Prefix(64); err == nil {
+			return prefix.String()
+		}
+	}
+	return addr.String()
+}
