@@ -121,7 +121,7 @@ func (c *checker) checkPlugins(set *settings.Set) {
 		for _, t := range p.Tasks {
 			if !strings.HasPrefix(t.Name(), p.Name+".") && !strings.HasPrefix(t.Name(), "pulp_"+p.Name+".") {
 				fault("task %q: the name does not start with the plugin's; change it in tasking.Define to "+
-					"\"%s.…\" or \"pulp_%[3]s.…\"", t.Name(), p.Name)
+					"\"%s.…\" or \"pulp_%[1]s.…\"", t.Name(), p.Name)
 			}
 			if other, ok := owner[t.Name()]; ok && other != p.Name {
 				fault("task %q: it is bound by plugin %q already; bind it in one of them", t.Name(), other)

@@ -8,6 +8,15 @@ CREATE TABLE file_file_content (
 --;;
 CREATE UNIQUE INDEX file_file_content_key ON file_file_content ("pulp_domain_id", "relative_path", "sha256")
 --;;
+CREATE TABLE file_file_publication (
+  pulp_id {{.uuid}} PRIMARY KEY REFERENCES core_publication ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED,
+  pulp_domain_id {{.uuid}} NOT NULL,
+  "manifest" TEXT
+)
+--;;
+INSERT INTO file_file_publication (pulp_id, pulp_domain_id)
+  SELECT pulp_id, pulp_domain_id FROM core_publication WHERE pulp_type = 'file.file'
+--;;
 CREATE TABLE file_file_repository (
   pulp_id {{.uuid}} PRIMARY KEY REFERENCES core_repository ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED,
   pulp_domain_id {{.uuid}} NOT NULL,
@@ -17,12 +26,3 @@ CREATE TABLE file_file_repository (
 --;;
 INSERT INTO file_file_repository (pulp_id, pulp_domain_id, "autopublish")
   SELECT pulp_id, pulp_domain_id, FALSE FROM core_repository WHERE pulp_type = 'file.file'
---;;
-CREATE TABLE file_file_publication (
-  pulp_id {{.uuid}} PRIMARY KEY REFERENCES core_publication ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED,
-  pulp_domain_id {{.uuid}} NOT NULL,
-  "manifest" TEXT
-)
---;;
-INSERT INTO file_file_publication (pulp_id, pulp_domain_id)
-  SELECT pulp_id, pulp_domain_id FROM core_publication WHERE pulp_type = 'file.file'
