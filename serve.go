@@ -11,7 +11,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/pulpgo/pulpcore/internal/formfiles"
 	"github.com/pulpgo/pulpcore/pulperr"
 	"github.com/pulpgo/pulpcore/rest"
 	"github.com/pulpgo/pulpcore/webserver"
@@ -71,7 +70,7 @@ func listenAndServe(ctx context.Context, limits *webserver.Limits, addr string, 
 const drainTime = 30 * time.Second
 
 func serveOn(ctx context.Context, limits *webserver.Limits, l net.Listener, h http.Handler) error {
-	srv := limits.Server(formfiles.Handler(h))             // the limits hand on a copy of the request
+	srv := limits.Server(h)
 	srv.BaseContext = func(net.Listener) context.Context { // whose streams end before requests are waited for
 		return rest.WithDrain(context.Background(), ctx)
 	}

@@ -14,7 +14,7 @@ import (
 var kinds = []pulperr.Kind{
 	pulperr.Internal, pulperr.Invalid, pulperr.NotFound, pulperr.Exists, pulperr.Conflict, pulperr.Locked,
 	pulperr.Unauthorized, pulperr.Forbidden, pulperr.Unsupported, pulperr.TooLarge, pulperr.Unavailable,
-	pulperr.Canceled,
+	pulperr.Canceled, pulperr.TooMany,
 }
 
 func TestEveryKindIsListed(t *testing.T) {

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/felixge/httpsnoop"
+
+	"github.com/pulpgo/pulpcore/internal/formfiles"
 )
 
 // AccessLog writes one line for each request when it ends: method, path without the query, status, bytes of the body
@@ -37,6 +39,7 @@ func (l *AccessLog) Handler(h http.Handler) http.Handler {
 	if l == nil || l.Log == nil {
 		return h
 	}
+	h = formfiles.Handler(h)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Context().Value(accessKey{}) != nil {
 			h.ServeHTTP(w, r)

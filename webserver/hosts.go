@@ -13,8 +13,8 @@ import (
 )
 
 // Hosts are the names under which a server may be asked. A client chooses the Host header freely, and answers repeat
-// it, so a name that is not the server's is refused. The address that a client connected to is always allowed. nil allows
-// what means this machine besides: localhost and names below it, and the loopback addresses.
+// it, so a name that is not the server's is refused. The address that a client connected to is always allowed. nil
+// allows what means this machine besides: localhost and names below it, and the loopback addresses.
 type Hosts struct {
 	all      bool
 	names    map[string]bool

@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/pulpgo/pulpcore/internal/formfiles"
 	"github.com/pulpgo/pulpcore/pulperr"
 )
 
@@ -122,6 +123,7 @@ type limitedKey struct{}
 // earlier. A connection that h hijacks has none.
 func (l *Limits) Handler(h http.Handler) http.Handler {
 	f := l.filled()
+	h = formfiles.Handler(h)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Context().Value(limitedKey{}) != nil {
 			h.ServeHTTP(w, r)

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"strings"
 
+	"github.com/pulpgo/pulpcore/internal/formfiles"
 	"github.com/pulpgo/pulpcore/pulperr"
 )
 
@@ -73,6 +74,7 @@ func (p *Proxies) Handler(h http.Handler) http.Handler {
 	if p == nil {
 		p = new(Proxies)
 	}
+	h = formfiles.Handler(h)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.ServeHTTP(w, p.clients(r)) })
 }
 

@@ -3,11 +3,13 @@ package webserver_test
 import (
 	"crypto/tls"
 	"errors"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
 
+	"github.com/pulpgo/pulpcore/internal/nettest"
 	"github.com/pulpgo/pulpcore/pulperr"
 	"github.com/pulpgo/pulpcore/webserver"
 )
@@ -132,4 +134,19 @@ func FuzzProxies(f *testing.F) {
 			webserver.AddressOf(r)
 		})).ServeHTTP(httptest.NewRecorder(), r)
 	})
+}
+
+// What hands on a copy of the request removes the files that its handler parsed from that.
+func TestFilesOfForms(t *testing.T) {
+	uploads := nettest.NewUploads(t)
+	for name, h := range map[string]http.Handler{
+		"proxies":    new(webserver.Proxies).Handler(uploads),
+		"access log": (&webserver.AccessLog{Log: slog.New(slog.DiscardHandler)}).Handler(uploads),
+		"limits":     new(webserver.Limits).Handler(uploads),
+	} {
+		h.ServeHTTP(httptest.NewRecorder(), uploads.Request("/"))
+		if files := uploads.Files(); len(files) != 0 {
+			t.Errorf("%s: files that are left: %q", name, files)
+		}
+	}
 }

@@ -1,5 +1,5 @@
-// Package login keeps log-ins with a password from being a burden: how many are verified at a time, whose turn it is, who
-// failed too often, and who was verified lately.
+// Package login keeps log-ins with a password from being a burden: how many are verified at a time, whose turn it is,
+// who failed too often, and who was verified lately.
 package login
 
 import (
