@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/pulpgo/pulpcore/internal/dbtest"
 	"github.com/pulpgo/pulpcore/models"
 )
 
@@ -31,8 +32,8 @@ func read(b *testing.B, c *http.Client, url string, size int) {
 	}
 }
 
-// BenchmarkContentServe serves a stored file from a folder over loopback, with net/http's file server beside it as the
-// limit of what is possible.
+// BenchmarkContentServe serves a stored file from a folder over loopback on each database, with net/http's file server
+// beside it as the limit of what is possible.
 func BenchmarkContentServe(b *testing.B) {
 	for _, size := range []int{1 << 10, 1 << 20} {
 		text := body(size)
@@ -42,33 +43,35 @@ func BenchmarkContentServe(b *testing.B) {
 		}
 		raw := httptest.NewServer(http.FileServer(http.Dir(dir)))
 		defer raw.Close()
-		s := newSite(b, sqlite(b), &siteOptions{store: b.TempDir()})
-		s.distribute("x", s.tree("f", text))
-		r := s.tree("f", text)
-		v, err := models.LatestVersion(b.Context(), s.db, r.ID)
-		s.must(err)
-		s.publish(v, true, "meta", "m")
-		s.distribute("p", r)
-		for _, side := range []struct{ name, url string }{
-			{"FileServer", raw.URL + "/f"},
-			{"version", s.url + "/pulp/content/x/f"},
-			{"publication", s.url + "/pulp/content/p/f"},
-		} {
-			b.Run(fmt.Sprintf("%s/%dKiB", side.name, size>>10), func(b *testing.B) {
-				transport := &http.Transport{MaxIdleConnsPerHost: 16}
-				defer transport.CloseIdleConnections()
-				c := &http.Client{Transport: transport}
-				b.ReportAllocs()
-				b.SetBytes(int64(size))
-				b.RunParallel(func(pb *testing.PB) {
-					for pb.Next() {
-						read(b, c, side.url, size)
-					}
-				})
-				b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "req/s")
-			})
+		benchServe(b, "FileServer", raw.URL+"/f", size)
+		for _, db := range dbtest.URLs(b) {
+			s := newSite(b, db.URL, &siteOptions{store: b.TempDir()})
+			s.distribute("x", s.tree("f", text))
+			r := s.tree("f", text)
+			v, err := models.LatestVersion(b.Context(), s.db, r.ID)
+			s.must(err)
+			s.publish(v, true, "meta", "m")
+			s.distribute("p", r)
+			benchServe(b, "version/"+db.Name, s.url+"/pulp/content/x/f", size)
+			benchServe(b, "publication/"+db.Name, s.url+"/pulp/content/p/f", size)
 		}
 	}
+}
+
+func benchServe(b *testing.B, name, url string, size int) {
+	b.Run(fmt.Sprintf("%s/%dKiB", name, size>>10), func(b *testing.B) {
+		transport := &http.Transport{MaxIdleConnsPerHost: 16}
+		defer transport.CloseIdleConnections()
+		c := &http.Client{Transport: transport}
+		b.ReportAllocs()
+		b.SetBytes(int64(size))
+		b.RunParallel(func(pb *testing.PB) {
+			for pb.Next() {
+				read(b, c, url, size)
+			}
+		})
+		b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "req/s")
+	})
 }
 
 // BenchmarkListing lists a folder of one distribution whose version has many files below it.
