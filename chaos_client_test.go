@@ -253,16 +253,20 @@ func (c *chaosClient) get(path string) (string, int) {
 	return string(body), res.StatusCode
 }
 
-// chaosPatience is how long the last tasks may take: dead workers are noticed, leases run out, retries have their pauses.
+// chaosPatience is how long nothing may move: dead workers are noticed, leases run out, retries have their pauses.
 const chaosPatience = 2 * time.Minute
 
 // settle waits until no task is unfinished, and asserts that none that was accepted got lost.
 func (c *chaosClient) settle() {
-	deadline := time.Now().Add(chaosPatience)
+	deadline, left := time.Now().Add(chaosPatience), 0.0
 	for tick := time.Tick(200 * time.Millisecond); ; <-tick {
 		answer := c.do("GET", "tasks/?state__in=waiting,running,canceling&limit=1", nil)
-		if n, ok := answer["count"].(float64); ok && n == 0 {
+		n, ok := answer["count"].(float64)
+		if ok && n == 0 {
 			break
+		}
+		if ok && n != left {
+			deadline, left = time.Now().Add(chaosPatience), n
 		}
 		if time.Now().After(deadline) {
 			c.t.Fatalf("tasks do not end: %v", answer)

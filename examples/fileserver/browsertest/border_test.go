@@ -55,11 +55,16 @@ func (s *server) publishFiles(files map[string]string) {
 	}
 	repo := &file.Repository{Repository: models.Repository{Name: "only"}}
 	must(s.t, file.Repositories.Create(ctx, db, repo))
-	_, err := models.CreateVersion(ctx, db, repo, nil, func(v *models.NewVersion) error {
+	v, err := models.CreateVersion(ctx, db, repo, nil, func(v *models.NewVersion) error {
 		_, err := v.Add(ctx, units)
 		return err
 	})
 	must(s.t, err)
+	if v == nil {
+		return // there are no files
+	}
+	pub := &file.Publication{Publication: models.Publication{RepositoryVersionID: v.ID, PassThrough: true}}
+	must(s.t, models.Publish(ctx, db, s.app.Store(), pub, func(*models.NewPublication) error { return nil }))
 	d := &file.Distribution{Distribution: models.Distribution{Name: "d", BasePath: "d", RepositoryID: &repo.ID}}
 	must(s.t, file.Distributions.Create(ctx, db, d))
 }
