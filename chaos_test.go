@@ -44,7 +44,8 @@ func chaosSettings(dir, db, redis string) (*settings.Set, error) {
 		settings.Value("REMOTE_CONTENT_FETCH_FAILURE_COOLDOWN", 0))
 }
 
-// chaosServer does all that an App does until it is told to end, or killed. It says "ready" when it serves.
+// chaosServer runs API, content app and workers until the parent process writes to its stdin, or kills it. It prints
+// "ready" when it listens.
 func chaosServer(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -80,8 +81,8 @@ func chaosServer(ctx context.Context) error {
 }
 
 // TestChaos lets clients do what they like with servers that are killed at random, with SIGKILL, for as long as the flag
-// -chaos says. Then everything must come to rest in a state that holds together: every task has ended, nothing is
-// reserved, every row has its bytes, what was served was right, and what nobody needs can be found and removed.
+// -chaos says. Then the test waits until every task has ended, and asserts that no resource is reserved, that every
+// artifact has its bytes, that clients got right bytes only, and that the stray sweep removes all other objects.
 func TestChaos(t *testing.T) {
 	for _, db := range dbtest.URLs(t) {
 		t.Run(db.Name, func(t *testing.T) {

@@ -177,7 +177,7 @@ func TestPanicsOfPlugins(t *testing.T) {
 	}
 }
 
-// TestFilesOfForms has a route parse a form that nobody else removes the files of.
+// TestFilesOfForms: a plugin's route parses a form and leaves its temporary files; the content app removes them.
 func TestFilesOfForms(t *testing.T) { //nolint:paralleltest // Uploads sets the environment
 	uploads := nettest.NewUploads(t)
 	s := newSite(t, sqlite(t), &siteOptions{Options: content.Options{Routes: []content.Route{

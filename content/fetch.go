@@ -184,8 +184,8 @@ func (a *App) forget(f *flight) {
 	}
 }
 
-// run fetches the file and ends the flight. A panic, which a driver of the store or a hook of a plugin's remote can
-// cause, ends it as an error does: nobody else can recover it here, so it would end the process.
+// run fetches the file and ends the flight. It recovers panics, which a store's driver or a hook of a plugin's remote
+// can cause, and ends the flight with an error: in this goroutine a panic would otherwise end the process.
 func (f *flight) run(ctx context.Context) {
 	defer f.cancel(nil)
 	defer f.spool.release()

@@ -35,8 +35,8 @@ type panicCase struct {
 	whole  bool       // the answer has all bytes
 }
 
-// TestPanicsOfFetches has the driver of the store panic while a file is fetched. The client is told, the place of the
-// fetch is free, and the next client gets the file.
+// TestPanicsOfFetches: the store's driver panics while the content app fetches a file. The app answers 500 or cuts the
+// connection, gives the fetch's slot back, and serves the file to the next client.
 func TestPanicsOfFetches(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []panicCase{

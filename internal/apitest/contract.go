@@ -136,8 +136,8 @@ func firstLine(err error) string {
 	return line
 }
 
-// members returns the members of objects that the schema does not have and, unless sparse, those that are missing. It
-// looks into what the validation of JSON schemas leaves to taste.
+// members returns the members of objects that the schema does not declare and, unless sparse, the declared ones that
+// are missing. A JSON schema without additionalProperties and required lets both pass.
 func members(s *openapi3.Schema, value any, at string, sparse bool) (faults []string) {
 	switch v := value.(type) {
 	case map[string]any:
