@@ -9,6 +9,7 @@ import (
 
 	"github.com/pulpgo/pulpcore/internal/sqldialect"
 	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/tasking/internal/taskdb"
 )
 
 // burials are the takeovers that a worker is at. They wait for locks and remove what is incomplete, so each is a
@@ -99,9 +100,10 @@ func (w *Worker) letOthersWrite(ctx context.Context, ttl time.Duration) error {
 	if ttl == 0 || w.q.kind == sqldialect.Postgres {
 		return nil
 	}
-	_, err := exec(ctx, w.q.db, "UPDATE core_worker SET pulp_last_updated = ? WHERE pulp_id = ?", models.Now(), w.id())
+	_, err := taskdb.ExecTx(ctx, w.q.db, "UPDATE core_worker SET pulp_last_updated = ? WHERE pulp_id = ?",
+		models.Now(), w.id())
 	if err != nil {
-		return wrap(err, "wait for the others to write")
+		return taskdb.Wrap(err, "wait for the others to write")
 	}
 	timer := time.NewTimer(ttl / 3)
 	defer timer.Stop()
@@ -122,7 +124,7 @@ func (w *Worker) taken(ctx context.Context, l *life, t takeover) (tasks []*claim
 	defer l.burials.leave()
 	w.q.at("reap.before")
 	began := time.Now()
-	err = w.q.tx(ctx, func(ctx context.Context, tx *models.Tx) (err error) {
+	err = taskdb.Tx(ctx, w.q.db, func(ctx context.Context, tx *models.Tx) (err error) {
 		w.forget(tasks) // of an attempt that was rolled back
 		tasks = nil
 		if t.ttl > 0 && w.q.kind == sqldialect.SQLite && time.Since(began) > t.ttl/6 {
@@ -133,7 +135,7 @@ func (w *Worker) taken(ctx context.Context, l *life, t takeover) (tasks []*claim
 	})
 	if err != nil {
 		w.forget(tasks)
-		return nil, wrap(err, "take over tasks of the dead")
+		return nil, taskdb.Wrap(err, "take over tasks of the dead")
 	}
 	return tasks, nil
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/pulpgo/pulpcore/internal/sqldialect"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
+	"github.com/pulpgo/pulpcore/tasking/internal/taskdb"
 )
 
 const cancelWaitingSQL = `UPDATE core_task SET state = 'canceled', finished_at = ?now, cancel_requested_at = ?now,
@@ -50,16 +51,16 @@ func (q *Queue) cancel(ctx context.Context, id uuid.UUID) (*models.Task, error) 
 		return nil, err
 	}
 	q.at("cancel.read")
-	err = q.tx(ctx, func(ctx context.Context, tx *models.Tx) error { return q.cancelIn(ctx, tx, t) })
+	err = taskdb.Tx(ctx, q.db, func(ctx context.Context, tx *models.Tx) error { return q.cancelIn(ctx, tx, t) })
 	if err != nil {
-		return nil, wrap(err, "cancel task %s", id)
+		return nil, taskdb.Wrap(err, "cancel task %s", id)
 	}
 	return q.Get(ctx, id)
 }
 
 func (q *Queue) cancelIn(ctx context.Context, tx *models.Tx, t *models.Task) error {
 	list := reservations(t.ReservedResources)
-	if err := q.kind.LockResources(ctx, tx.Bun(), list, q.patience()); err != nil {
+	if err := taskdb.LockResources(ctx, taskdb.On(tx.DB), list, q.patience()); err != nil {
 		return err
 	}
 	id := t.ID
@@ -72,7 +73,7 @@ func (q *Queue) cancelIn(ctx context.Context, tx *models.Tx, t *models.Task) err
 		if !slices.Equal(waited[0].ReservedResources, t.ReservedResources) {
 			return errReserved
 		}
-		ready, err := q.kind.Release(ctx, tx.Bun(), sqldialect.Held{Seq: waited[0].Seq, Reservations: list})
+		ready, err := taskdb.Release(ctx, taskdb.On(tx.DB), taskdb.Held{Seq: waited[0].Seq, Reservations: list})
 		tx.AfterCommit(func() {
 			q.tel.canceled(ctx, t)
 			q.deliver(ctx, ready...)

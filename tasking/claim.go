@@ -12,6 +12,7 @@ import (
 
 	"github.com/pulpgo/pulpcore/internal/sqldialect"
 	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/tasking/internal/taskdb"
 )
 
 // claimed is a task with what only its executor needs.
@@ -45,7 +46,7 @@ func (q *Queue) write(ctx context.Context, fn func(idb bun.IDB) error) error {
 	if q.kind == sqldialect.Postgres {
 		return fn(q.db.Bun())
 	}
-	return q.tx(ctx, func(ctx context.Context, tx *models.Tx) error { return fn(tx.Bun()) })
+	return taskdb.Tx(ctx, q.db, func(ctx context.Context, tx *models.Tx) error { return fn(tx.Bun()) })
 }
 
 // claim makes ready tasks a worker's own, all under one claim id, which with the task's id is its fencing token. Those
@@ -157,7 +158,7 @@ const putBackSQL = `UPDATE core_task SET state = 'waiting', worker_id = NULL, cl
 //
 // Errors: errFenced if it is canceled or not executed under the claim.
 func (q *Queue) putBack(ctx context.Context, c *claimed, pause time.Duration, count int) error {
-	return q.tx(ctx, func(ctx context.Context, tx *models.Tx) error {
+	return taskdb.Tx(ctx, q.db, func(ctx context.Context, tx *models.Tx) error {
 		var n int64
 		err := execIn(ctx, tx.Bun(), &n, putBackSQL, sqldialect.Named{
 			"id": c.ID, "claim": c.ClaimID, "count": count, "due": q.kind.After(pause), "now": q.kind.Now(),

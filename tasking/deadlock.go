@@ -7,6 +7,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"github.com/pulpgo/pulpcore/pulperr"
+	"github.com/pulpgo/pulpcore/tasking/internal/taskdb"
 )
 
 // waitEdge says that a task waits for another one by [Queue.Wait].
@@ -51,7 +52,7 @@ func (q *Queue) refuseDeadlock(ctx context.Context, e waitEdge) error {
 	}
 	found, err := search.run(ctx, e.awaited)
 	if err != nil {
-		return wrap(err, "look for what blocks task %s", e.awaited)
+		return taskdb.Wrap(err, "look for what blocks task %s", e.awaited)
 	}
 	if found {
 		return pulperr.Public(pulperr.Conflict,

@@ -15,7 +15,7 @@ import (
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
 
-	"github.com/pulpgo/pulpcore/internal/sqldialect"
+	"github.com/pulpgo/pulpcore/tasking/internal/taskdb"
 )
 
 // delivery tells workers, by way of asynq, which tasks they may try to claim. A message is a hint and no more: one that
@@ -83,7 +83,7 @@ func (d *delivery) reset() {
 }
 
 // offer hands a task to asynq and reports false if asynq has it already.
-func (d *delivery) offer(ctx context.Context, t sqldialect.ReadyTask) (bool, error) {
+func (d *delivery) offer(ctx context.Context, t taskdb.ReadyTask) (bool, error) {
 	fresh, err := d.send(ctx, t)
 	if err != nil {
 		d.failed()
@@ -94,7 +94,7 @@ func (d *delivery) offer(ctx context.Context, t sqldialect.ReadyTask) (bool, err
 }
 
 // send is offer without a note of whether Redis answers.
-func (d *delivery) send(ctx context.Context, t sqldialect.ReadyTask) (bool, error) {
+func (d *delivery) send(ctx context.Context, t taskdb.ReadyTask) (bool, error) {
 	d.mu.Lock()
 	if d.closed {
 		d.mu.Unlock()
@@ -133,7 +133,7 @@ func (c *core) channel(what string) string { return c.prefix + ":" + what }
 
 // deliver announces tasks that became ready and wakes the workers. It never fails: what Redis does not take, the relay
 // delivers later.
-func (q *Queue) deliver(ctx context.Context, tasks ...sqldialect.ReadyTask) {
+func (q *Queue) deliver(ctx context.Context, tasks ...taskdb.ReadyTask) {
 	if len(tasks) == 0 {
 		return
 	}
@@ -178,7 +178,7 @@ func (q *Queue) wake(ctx context.Context) {
 
 // enqueue hands tasks to asynq and returns how many it did within its budget, of which the end is no error. One that
 // asynq has already counts as delivered. A Redis that took some and then ran out of time is slow, but not away.
-func (d *delivery) enqueue(ctx context.Context, tasks []sqldialect.ReadyTask) (int, error) {
+func (d *delivery) enqueue(ctx context.Context, tasks []taskdb.ReadyTask) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, enqueueBudget)
 	defer cancel()
 	for i, t := range tasks {
@@ -196,7 +196,7 @@ func (d *delivery) enqueue(ctx context.Context, tasks []sqldialect.ReadyTask) (i
 	return len(tasks), nil
 }
 
-func messageID(t sqldialect.ReadyTask) string { return t.ID.String() + "." + strconv.Itoa(t.Gen) }
+func messageID(t taskdb.ReadyTask) string { return t.ID.String() + "." + strconv.Itoa(t.Gen) }
 
 // publish sends a hint to all other processes, unless Redis failed just now. A Redis within this process has none.
 func (q *Queue) publish(ctx context.Context, what, payload string) {
@@ -244,7 +244,7 @@ func (c *core) consuming() bool {
 }
 
 // payloadOf is what asynq carries: the task's id and, behind it, the versions of plugins that it needs, if any.
-func payloadOf(t sqldialect.ReadyTask) []byte {
+func payloadOf(t taskdb.ReadyTask) []byte {
 	payload := t.ID[:]
 	if t.Versions != nil {
 		payload = append(payload[:len(payload):len(payload)], *t.Versions...)

@@ -14,6 +14,7 @@ import (
 	"github.com/pulpgo/pulpcore/internal/sqldialect"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
+	"github.com/pulpgo/pulpcore/tasking/internal/taskdb"
 )
 
 // The queues. Short work has its own, so that it never waits for a sync.
@@ -25,7 +26,7 @@ const (
 // spec is a task that is ready to be stored.
 type spec struct {
 	db  *models.DB // whose task dispatches it, if any
-	row sqldialect.NewTask
+	row taskdb.NewTask
 	raw []byte // the arguments in the clear, for execution in this process
 }
 
@@ -63,7 +64,7 @@ func (q *Queue) newSpec(ctx context.Context, name string, raw []byte, locks Lock
 	if err != nil {
 		return nil, fmt.Errorf("tasking: dispatch %s: %w", name, err)
 	}
-	s := &spec{db: q.db, raw: raw, row: sqldialect.NewTask{
+	s := &spec{db: q.db, raw: raw, row: taskdb.NewTask{
 		ID: id, DomainID: domain.ID, Name: name, CID: o.CID, UserID: o.User, Args: sealed,
 		Resources: names, Reservations: reservations(names), Immediate: o.Immediate,
 		Deferred: !o.Immediate || !o.NotDeferred, Queue: defaultQueue, MaxAttempts: o.MaxAttempts, Versions: versions,
@@ -120,7 +121,7 @@ func (q *Queue) dispatch(ctx context.Context, s *spec) (*Ticket, error) {
 
 func (q *Queue) dispatchTx(ctx context.Context, tx *models.Tx, s *spec) (*Ticket, error) {
 	return q.tel.dispatch(ctx, s, func(ctx context.Context) (*Ticket, error) {
-		if err := q.kind.LockResources(ctx, tx.Bun(), s.row.Reservations, 0); err != nil {
+		if err := taskdb.LockResources(ctx, taskdb.On(tx.DB), s.row.Reservations, 0); err != nil {
 			return nil, dispatchError(err, s)
 		}
 		ticket, err := q.insertAndDeliver(ctx, tx, s)
@@ -130,13 +131,13 @@ func (q *Queue) dispatchTx(ctx context.Context, tx *models.Tx, s *spec) (*Ticket
 
 // dispatched is what became of a task in a batch.
 type dispatched struct {
-	sqldialect.InsertedTask
+	taskdb.InsertedTask
 	busy bool // somebody has a lock: nothing was written
 }
 
 func newDispatches(q *Queue) *batcher[*spec, dispatched] {
 	return &batcher[*spec, dispatched]{
-		limit: sqldialect.ManyLocks, weigh: func(s *spec) int { return max(1, len(s.row.Reservations)) },
+		limit: taskdb.ManyLocks, weigh: func(s *spec) int { return max(1, len(s.row.Reservations)) },
 		write: q.writeDispatches,
 		blames: func(err error) bool {
 			return sqldialect.IsDataError(err) || sqldialect.IsUniqueViolation(err) || errors.Is(err, pulperr.NotFound) ||
@@ -149,7 +150,7 @@ func newDispatches(q *Queue) *batcher[*spec, dispatched] {
 func (q *Queue) writeDispatches(ctx context.Context, batch []*spec) ([]dispatched, error) {
 	q.tel.batch(ctx, batchDispatch, len(batch))
 	out := make([]dispatched, len(batch))
-	lists := make([][]sqldialect.Reservation, len(batch))
+	lists := make([][]taskdb.Reservation, len(batch))
 	for i, s := range batch {
 		lists[i] = s.row.Reservations
 	}
@@ -194,21 +195,21 @@ func (q *Queue) insertAndDeliver(ctx context.Context, tx *models.Tx, s *spec) (*
 	return &Ticket{TaskID: s.row.ID, State: models.TaskState(done[0].State)}, nil
 }
 
-func (q *Queue) deliverInserted(ctx context.Context, s *spec, done sqldialect.InsertedTask) {
+func (q *Queue) deliverInserted(ctx context.Context, s *spec, done taskdb.InsertedTask) {
 	q.emit(s.event(models.TaskState(done.State))) // before a worker knows of it
 	q.tel.dispatched(ctx, s, done)
 	if done.Ready && done.State == string(models.Waiting) {
-		q.deliver(ctx, sqldialect.ReadyTask{ID: s.row.ID, Queue: s.row.Queue, Versions: s.row.Versions})
+		q.deliver(ctx, taskdb.ReadyTask{ID: s.row.ID, Queue: s.row.Queue, Versions: s.row.Versions})
 	}
 }
 
 // insert writes tasks and their reservations, whose resources are locked.
-func (q *Queue) insert(ctx context.Context, tx *models.Tx, batch []*spec) ([]sqldialect.InsertedTask, error) {
+func (q *Queue) insert(ctx context.Context, tx *models.Tx, batch []*spec) ([]taskdb.InsertedTask, error) {
 	canceled, err := canceledGroups(ctx, tx, batch)
 	if err != nil {
 		return nil, err
 	}
-	rows := make([]*sqldialect.NewTask, len(batch))
+	rows := make([]*taskdb.NewTask, len(batch))
 	for i, s := range batch {
 		row := s.row
 		reason := "Resources temporarily unavailable."
@@ -222,7 +223,7 @@ func (q *Queue) insert(ctx context.Context, tx *models.Tx, batch []*spec) ([]sql
 		row.CancelReason, row.Grace = string(text), q.grace()
 		rows[i] = &row
 	}
-	return q.kind.InsertTasks(ctx, tx.Bun(), rows)
+	return taskdb.InsertTasks(ctx, taskdb.On(tx.DB), rows)
 }
 
 // canceledGroups tells of each group into which tasks are dispatched whether it was canceled, and keeps it so until the
@@ -265,5 +266,5 @@ func dispatchError(err error, s *spec) error {
 	if sqldialect.IsUniqueViolation(err) && s.row.IdempotencyKey != nil {
 		return pulperr.Public(pulperr.Exists, "an unfinished task has the idempotency key %q", *s.row.IdempotencyKey)
 	}
-	return wrap(err, "dispatch %s", s.row.Name)
+	return taskdb.Wrap(err, "dispatch %s", s.row.Name)
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
 	"github.com/pulpgo/pulpcore/storage"
+	"github.com/pulpgo/pulpcore/tasking/internal/taskdb"
 )
 
 // Env is what a task has to work with. It ends with the task. Its methods are safe for concurrent use.
@@ -135,17 +136,10 @@ func (e *Env) FetchRequest(
 func (e *Env) Created(ctx context.Context, tx *models.Tx, prn string) error {
 	row := &models.CreatedResource{ID: models.NewID(), Created: models.Now(), TaskID: e.Task.ID, PRN: prn}
 	_, err := tx.Bun().NewInsert().Model(row).Exec(ctx)
-	return wrap(err, "record created resource %s", prn)
+	return taskdb.Wrap(err, "record created resource %s", prn)
 }
 
-// exec runs one statement in a transaction of its own, fenced.
-func exec(ctx context.Context, db *models.DB, statement string, args ...any) (affected int64, err error) {
-	err = db.Tx(ctx, func(ctx context.Context, tx *models.Tx) error {
-		return execIn(ctx, tx.Bun(), &affected, statement, args...)
-	})
-	return affected, err
-}
-
+// execIn runs one statement and stores how many rows it changed.
 func execIn(ctx context.Context, idb bun.IDB, affected *int64, statement string, args ...any) error {
 	res, err := idb.NewRaw(statement, args...).Exec(ctx)
 	if err != nil {

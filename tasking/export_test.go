@@ -12,8 +12,8 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/uptrace/bun"
 
-	"github.com/pulpgo/pulpcore/internal/sqldialect"
 	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/tasking/internal/taskdb"
 )
 
 // Claim claims a task as a worker would and returns nil if it cannot be claimed.
@@ -89,7 +89,7 @@ func SetFault(q *Queue, fn func(point string)) { q.fault = fn }
 
 // Announce sends one more message about a task, as if Redis had doubled or made up one.
 func Announce(ctx context.Context, q *Queue, id uuid.UUID, gen int) error {
-	_, err := q.delivery.offer(ctx, sqldialect.ReadyTask{ID: id, Queue: defaultQueue, Gen: gen})
+	_, err := q.delivery.offer(ctx, taskdb.ReadyTask{ID: id, Queue: defaultQueue, Gen: gen})
 	return err
 }
 
@@ -107,9 +107,9 @@ func RedisName(q *Queue) string { return q.queueName(defaultQueue) }
 
 // Deliver announces tasks that are ready as generation gen.
 func Deliver(ctx context.Context, q *Queue, gen int, ids ...uuid.UUID) {
-	list := make([]sqldialect.ReadyTask, len(ids))
+	list := make([]taskdb.ReadyTask, len(ids))
 	for i, id := range ids {
-		list[i] = sqldialect.ReadyTask{ID: id, Queue: defaultQueue, Gen: gen}
+		list[i] = taskdb.ReadyTask{ID: id, Queue: defaultQueue, Gen: gen}
 	}
 	q.deliver(ctx, list...)
 }
@@ -145,7 +145,7 @@ func RelayDue(ctx context.Context, w *Worker) error { return w.relay(ctx) }
 
 // RedeliverAll makes workers deliver every ready task again.
 func RedeliverAll(ctx context.Context, q *Queue) error {
-	return q.tx(ctx, func(ctx context.Context, tx *models.Tx) error { return q.redeliverAll(ctx, tx.Bun()) })
+	return taskdb.Tx(ctx, q.db, func(ctx context.Context, tx *models.Tx) error { return q.redeliverAll(ctx, tx.Bun()) })
 }
 
 // RedeliverPage makes the next ready tasks due and reports whether there may be more.
@@ -175,7 +175,7 @@ func Pile(ctx context.Context, q *Queue, n int, resource string) error {
 	const page = 1000
 	worker, claim := uuid.New(), uuid.New()
 	for at := 0; at <= n; at += page {
-		rows := make([]*sqldialect.NewTask, 0, page)
+		rows := make([]*taskdb.NewTask, 0, page)
 		for i := range min(page, n+1-at) {
 			s, err := q.newSpec(ctx, "test.piled", []byte("{}"), Locks{Exclusive: Named(resource)}, &Options{})
 			if err != nil {
@@ -186,11 +186,11 @@ func Pile(ctx context.Context, q *Queue, n int, resource string) error {
 			}
 			rows = append(rows, &s.row)
 		}
-		err := q.tx(ctx, func(ctx context.Context, tx *models.Tx) error {
-			if err := q.kind.LockResources(ctx, tx.Bun(), rows[0].Reservations, 0); err != nil {
+		err := taskdb.Tx(ctx, q.db, func(ctx context.Context, tx *models.Tx) error {
+			if err := taskdb.LockResources(ctx, taskdb.On(tx.DB), rows[0].Reservations, 0); err != nil {
 				return err
 			}
-			_, err := q.kind.InsertTasks(ctx, tx.Bun(), rows)
+			_, err := taskdb.InsertTasks(ctx, taskdb.On(tx.DB), rows)
 			return err
 		})
 		if err != nil {
@@ -232,7 +232,7 @@ func UnobservedAllocs(ctx context.Context) float64 {
 	store := func(context.Context) (*Ticket, error) { return nil, nil }
 	return testing.AllocsPerRun(100, func() {
 		_, _ = t.dispatch(ctx, s, store)
-		t.dispatched(ctx, s, sqldialect.InsertedTask{})
+		t.dispatched(ctx, s, taskdb.InsertedTask{})
 		t.batch(ctx, batchClaim, 1)
 		t.duplicate(ctx)
 		t.ended(t.starting(ctx, c), e, outcome(models.Completed), nil)

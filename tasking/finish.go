@@ -12,6 +12,7 @@ import (
 
 	"github.com/pulpgo/pulpcore/internal/sqldialect"
 	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/tasking/internal/taskdb"
 )
 
 // ending is how a task ends.
@@ -47,13 +48,13 @@ type handedOff struct{ id, claim uuid.UUID }
 type finished struct {
 	state models.TaskState // "" if it is not executed under its claim
 	next  *claimed         // the task that the slot goes on with; nil is none
-	ready []sqldialect.ReadyTask
+	ready []taskdb.ReadyTask
 	busy  bool // somebody has a lock: nothing was written
 }
 
 func newFinishes(w *Worker) *batcher[*finishing, finished] {
 	return &batcher[*finishing, finished]{
-		limit: sqldialect.ManyLocks, weigh: func(f *finishing) int { return max(1, len(f.task.reserved())) },
+		limit: taskdb.ManyLocks, weigh: func(f *finishing) int { return max(1, len(f.task.reserved())) },
 		write: w.writeFinishes, blames: sqldialect.IsDataError,
 	}
 }
@@ -89,7 +90,7 @@ func (w *Worker) endedBefore(ctx context.Context, f *finishing) (done finished, 
 func (w *Worker) endAlone(ctx context.Context, f *finishing) (done finished, err error) {
 	list := reservations(f.task.reserved())
 	err = w.q.lockedTx(ctx, list, lockPatience, func(ctx context.Context, tx *models.Tx) error {
-		all, err := w.finishIn(ctx, tx.Bun(), []*finishing{f}, [][]sqldialect.Reservation{list})
+		all, err := w.finishIn(ctx, tx.Bun(), []*finishing{f}, [][]taskdb.Reservation{list})
 		if err == nil {
 			done = all[0]
 		}
@@ -102,12 +103,12 @@ func (w *Worker) endAlone(ctx context.Context, f *finishing) (done finished, err
 func (w *Worker) writeFinishes(ctx context.Context, batch []*finishing) ([]finished, error) {
 	w.q.tel.batch(ctx, batchFinish, len(batch))
 	out := make([]finished, len(batch))
-	lists := make([][]sqldialect.Reservation, len(batch))
+	lists := make([][]taskdb.Reservation, len(batch))
 	for i, f := range batch {
 		lists[i] = reservations(f.task.reserved())
 	}
 	busy, err := w.q.batchTx(ctx, lists, func(ctx context.Context, tx *models.Tx, free []int) error {
-		some, someLists := make([]*finishing, len(free)), make([][]sqldialect.Reservation, len(free))
+		some, someLists := make([]*finishing, len(free)), make([][]taskdb.Reservation, len(free))
 		for i, at := range free {
 			some[i], someLists[i] = batch[at], lists[at]
 		}
@@ -131,7 +132,7 @@ func (w *Worker) writeFinishes(ctx context.Context, batch []*finishing) ([]finis
 
 // finishIn ends tasks whose resources are locked.
 func (w *Worker) finishIn(
-	ctx context.Context, idb bun.IDB, batch []*finishing, lists [][]sqldialect.Reservation,
+	ctx context.Context, idb bun.IDB, batch []*finishing, lists [][]taskdb.Reservation,
 ) ([]finished, error) {
 	q := w.q
 	states, err := q.finishRows(ctx, idb, batch)
@@ -139,13 +140,13 @@ func (w *Worker) finishIn(
 		return nil, err
 	}
 	out := make([]finished, len(batch))
-	var held []sqldialect.Held
+	var held []taskdb.Held
 	for i, f := range batch {
 		out[i].state = states[f.task.ID]
 		if out[i].state == "" {
 			continue
 		}
-		held = append(held, sqldialect.Held{Seq: f.task.Seq, Reservations: lists[i]})
+		held = append(held, taskdb.Held{Seq: f.task.Seq, Reservations: lists[i]})
 		if f.reported {
 			if err := endReports(ctx, idb, out[i].state, f.task.ID); err != nil {
 				return nil, err
@@ -155,7 +156,7 @@ func (w *Worker) finishIn(
 	if len(held) == 0 {
 		return out, nil
 	}
-	ready, err := q.kind.Release(ctx, idb, held...)
+	ready, err := taskdb.Release(ctx, taskdb.Conn{IDB: idb, Kind: q.kind}, held...)
 	if err != nil {
 		return nil, err
 	}
@@ -169,9 +170,9 @@ func (w *Worker) finishIn(
 // handOff claims tasks that became ready for the slots that go on, and returns the others: a chain of tasks on one
 // resource then costs one commit per task and no message.
 func (w *Worker) handOff(
-	ctx context.Context, idb bun.IDB, batch []*finishing, out []finished, ready []sqldialect.ReadyTask,
-) ([]sqldialect.ReadyTask, error) {
-	var left []sqldialect.ReadyTask
+	ctx context.Context, idb bun.IDB, batch []*finishing, out []finished, ready []taskdb.ReadyTask,
+) ([]taskdb.ReadyTask, error) {
+	var left []taskdb.ReadyTask
 	var ids []uuid.UUID
 	var takers []int
 	next := 0
@@ -203,7 +204,7 @@ func (w *Worker) handOff(
 
 // share gives each of those that ended some of the tasks that became ready, so that they deliver them side by side.
 // There is at least one that ended.
-func share(out []finished, ready []sqldialect.ReadyTask) {
+func share(out []finished, ready []taskdb.ReadyTask) {
 	for i := 0; len(ready) > 0; i = (i + 1) % len(out) {
 		if out[i].state != "" {
 			out[i].ready, ready = append(out[i].ready, ready[0]), ready[1:]
@@ -328,18 +329,18 @@ func (e *Env) CompleteTx(ctx context.Context, tx *models.Tx, result any) error {
 		return err
 	}
 	w, list := e.worker, reservations(e.claimed.reserved())
-	if err := w.q.kind.LockResources(ctx, tx.Bun(), list, 0); err != nil {
-		return wrap(err, "complete task %s", e.claimed.ID)
+	if err := taskdb.LockResources(ctx, taskdb.On(tx.DB), list, 0); err != nil {
+		return taskdb.Wrap(err, "complete task %s", e.claimed.ID)
 	}
 	reports, err := e.reports.write(ctx, tx.Bun()) // before the task's row is locked, like whoever else writes them
 	if err != nil {
-		return wrap(err, "complete task %s", e.claimed.ID)
+		return taskdb.Wrap(err, "complete task %s", e.claimed.ID)
 	}
 	done, err := w.finishIn(ctx, tx.Bun(), []*finishing{{task: e.claimed, end: end, reported: true}},
-		[][]sqldialect.Reservation{list})
+		[][]taskdb.Reservation{list})
 	switch {
 	case err != nil:
-		return wrap(err, "complete task %s", e.claimed.ID)
+		return taskdb.Wrap(err, "complete task %s", e.claimed.ID)
 	case done[0].state == models.Canceled:
 		return ErrCanceled
 	case done[0].state == "":

@@ -8,9 +8,9 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/pulpgo/pulpcore/internal/sqldialect"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
+	"github.com/pulpgo/pulpcore/tasking/internal/taskdb"
 )
 
 // GroupProgress is one progress report that the members of a group share.
@@ -57,7 +57,7 @@ func (p GroupProgress) add(ctx context.Context, a addition) error {
 		done, err = q.additions.do(ctx, a)
 	}
 	if err == nil && done.busy {
-		err = q.tx(ctx, func(ctx context.Context, tx *models.Tx) (err error) {
+		err = taskdb.Tx(ctx, q.db, func(ctx context.Context, tx *models.Tx) (err error) {
 			done.found, err = a.write(ctx, tx)
 			return err
 		})
@@ -65,7 +65,7 @@ func (p GroupProgress) add(ctx context.Context, a addition) error {
 	if err == nil && !done.found {
 		return pulperr.Public(pulperr.NotFound, "the task group has no progress report %q", p.code)
 	}
-	return wrap(err, "change progress report %q", p.code)
+	return taskdb.Wrap(err, "change progress report %q", p.code)
 }
 
 func (a addition) write(ctx context.Context, tx *models.Tx) (found bool, err error) {
@@ -111,7 +111,7 @@ func (q *Queue) writeAdditions(ctx context.Context, batch []addition) ([]added, 
 		return cmp.Or(slices.Compare(a.group[:], b.group[:]), cmp.Compare(a.code, b.code))
 	})
 	out := make([]added, len(batch))
-	none := make([][]sqldialect.Reservation, len(batch))
+	none := make([][]taskdb.Reservation, len(batch))
 	busy, err := q.batchTx(ctx, none, func(ctx context.Context, tx *models.Tx, _ []int) error {
 		exists := map[key]bool{}
 		for _, sum := range order {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/pulpgo/pulpcore/internal/sqldialect"
 	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/tasking/internal/taskdb"
 )
 
 // offerInline makes w execute immediate tasks that are dispatched in this process.
@@ -121,14 +122,14 @@ func (w *Worker) RunPending(ctx context.Context) error {
 		claimed := false
 		for t, err := range w.readyTasks(ctx, "") {
 			if err != nil {
-				return wrap(err, "read ready tasks")
+				return taskdb.Wrap(err, "read ready tasks")
 			}
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
 			c, err := w.claim(l, t.ID)
 			if err != nil {
-				return wrap(err, "claim task %s", t.ID)
+				return taskdb.Wrap(err, "claim task %s", t.ID)
 			}
 			if c != nil {
 				claimed = true
@@ -145,17 +146,17 @@ const readyPage = 100
 
 // readyTasks yields the tasks of a queue, or of all if it is "", that this worker may claim, the oldest of each queue
 // first.
-func (w *Worker) readyTasks(ctx context.Context, queue string) iter.Seq2[sqldialect.ReadyTask, error] {
+func (w *Worker) readyTasks(ctx context.Context, queue string) iter.Seq2[taskdb.ReadyTask, error] {
 	queues := []string{queue}
 	if queue == "" {
 		queues = []string{immediateQueue, defaultQueue}
 	}
-	return func(yield func(sqldialect.ReadyTask, error) bool) {
+	return func(yield func(taskdb.ReadyTask, error) bool) {
 		for _, queue := range queues {
 			for after := int64(0); ; {
 				page, err := w.readReady(ctx, queue, after)
 				if err != nil {
-					yield(sqldialect.ReadyTask{}, err)
+					yield(taskdb.ReadyTask{}, err)
 					return
 				}
 				for _, t := range page {
@@ -174,7 +175,7 @@ func (w *Worker) readyTasks(ctx context.Context, queue string) iter.Seq2[sqldial
 
 // queuedTask is a ready task with its place in the order.
 type queuedTask struct {
-	sqldialect.ReadyTask
+	taskdb.ReadyTask
 	Seq int64 `bun:"seq"`
 }
 

@@ -9,6 +9,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 
 	"github.com/pulpgo/pulpcore/internal/sqldialect"
+	"github.com/pulpgo/pulpcore/tasking/internal/taskdb"
 )
 
 // instruments are what is counted and measured as it happens.
@@ -124,7 +125,7 @@ func (b *backlog) register(m metric.Meter) (metric.Registration, error) {
 func (b *backlog) observe(ctx context.Context, o metric.Observer) error {
 	counts, err := b.look(ctx)
 	if err != nil {
-		return wrap(err, "count unfinished tasks")
+		return taskdb.Wrap(err, "count unfinished tasks")
 	}
 	for _, queue := range []string{defaultQueue, immediateQueue} { // one without tasks has zeros
 		c, set := counts[queue], attributes(queueKey.String(queue))

@@ -13,6 +13,7 @@ import (
 
 	"github.com/pulpgo/pulpcore/download"
 	"github.com/pulpgo/pulpcore/pulperr"
+	"github.com/pulpgo/pulpcore/tasking/internal/taskdb"
 )
 
 // RunIsolated executes the one task for which another worker started this process, see [WorkerOptions].Command, and
@@ -154,7 +155,7 @@ func (i *isolated) execute(ctx context.Context) (json.RawMessage, error) {
 	w := i.w
 	c, err := w.q.readClaim(ctx, i.req.Task, i.req.Claim)
 	if err != nil {
-		return nil, wrap(err, "read task %s", i.req.Task)
+		return nil, taskdb.Wrap(err, "read task %s", i.req.Task)
 	}
 	if c == nil {
 		return nil, errFenced

@@ -6,6 +6,7 @@ import (
 
 	"github.com/pulpgo/pulpcore/internal/sqldialect"
 	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/tasking/internal/taskdb"
 )
 
 const (
@@ -22,11 +23,11 @@ const (
 // gets their places. It returns which items are busy: nothing was written for them, and each has to be written alone,
 // so that the others need not wait for the lock with it.
 func (q *Queue) batchTx(
-	ctx context.Context, lists [][]sqldialect.Reservation, fn func(ctx context.Context, tx *models.Tx, free []int) error,
+	ctx context.Context, lists [][]taskdb.Reservation, fn func(ctx context.Context, tx *models.Tx, free []int) error,
 ) (busy []bool, err error) {
 	busy = make([]bool, len(lists))
-	err = q.tx(ctx, func(ctx context.Context, tx *models.Tx) error {
-		taken, err := q.kind.TryLockResources(ctx, tx.Bun(), sqldialect.Union(lists...), batchPatience)
+	err = taskdb.Tx(ctx, q.db, func(ctx context.Context, tx *models.Tx) error {
+		taken, err := taskdb.TryLockResources(ctx, taskdb.On(tx.DB), taskdb.Union(lists...), batchPatience)
 		if err != nil {
 			return err
 		}
@@ -51,7 +52,7 @@ func (q *Queue) batchTx(
 }
 
 // anyOf reports whether one of the resources in list is taken.
-func anyOf(taken map[int64]bool, list []sqldialect.Reservation) bool {
+func anyOf(taken map[int64]bool, list []taskdb.Reservation) bool {
 	for _, r := range list {
 		if taken[r.Key] {
 			return true
@@ -74,16 +75,16 @@ func (q *Queue) patience() time.Duration {
 //
 // Errors: one for which [sqldialect.IsLockTimeout] is true.
 func (q *Queue) lockedTx(
-	ctx context.Context, list []sqldialect.Reservation, patience time.Duration,
+	ctx context.Context, list []taskdb.Reservation, patience time.Duration,
 	fn func(ctx context.Context, tx *models.Tx) error,
 ) error {
 	turn := patience
-	if sqldialect.LocksAll(list) && !q.db.InTx() {
+	if taskdb.LocksAll(list) && !q.db.InTx() {
 		turn = allTurn
 	}
 	for began := time.Now(); ; {
-		err := q.tx(ctx, func(ctx context.Context, tx *models.Tx) error {
-			if err := q.kind.LockResources(ctx, tx.Bun(), list, turn); err != nil {
+		err := taskdb.Tx(ctx, q.db, func(ctx context.Context, tx *models.Tx) error {
+			if err := taskdb.LockResources(ctx, taskdb.On(tx.DB), list, turn); err != nil {
 				return err
 			}
 			return fn(ctx, tx)

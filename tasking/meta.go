@@ -8,6 +8,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/tasking/internal/taskdb"
 )
 
 // Facts about the installation that are kept in the database.
@@ -27,7 +28,7 @@ func (q *Queue) identify(ctx context.Context) error {
 	}
 	name, err := q.meta(ctx, q.db.Bun(), metaInstallation, false)
 	if err == nil && name == "" {
-		err = q.tx(ctx, func(ctx context.Context, tx *models.Tx) error {
+		err = taskdb.Tx(ctx, q.db, func(ctx context.Context, tx *models.Tx) error {
 			for key, value := range map[string]string{metaInstallation: strings.ToLower(rand.Text()[:8]), metaEpoch: ""} {
 				_, err := tx.Bun().NewRaw("INSERT INTO core_taskingmeta (key, value) VALUES (?, ?) ON CONFLICT (key) DO NOTHING",
 					key, value).Exec(ctx)
@@ -40,7 +41,7 @@ func (q *Queue) identify(ctx context.Context) error {
 		})
 	}
 	if err != nil {
-		return wrap(err, "read the installation's name")
+		return taskdb.Wrap(err, "read the installation's name")
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -57,7 +58,7 @@ func (q *Queue) meta(ctx context.Context, idb bun.IDB, key string, lock bool) (s
 	}
 	err := idb.NewRaw("SELECT value FROM core_taskingmeta WHERE key = ? ?", key, suffix).Scan(ctx, &values)
 	if err != nil || len(values) == 0 {
-		return "", wrap(err, "read %s", key)
+		return "", taskdb.Wrap(err, "read %s", key)
 	}
 	return values[0], nil
 }
@@ -65,5 +66,5 @@ func (q *Queue) meta(ctx context.Context, idb bun.IDB, key string, lock bool) (s
 func (q *Queue) setMeta(ctx context.Context, idb bun.IDB, key, value string) error {
 	_, err := idb.NewRaw(`INSERT INTO core_taskingmeta (key, value) VALUES (?, ?)
 		ON CONFLICT (key) DO UPDATE SET value = excluded.value`, key, value).Exec(ctx)
-	return wrap(err, "write %s", key)
+	return taskdb.Wrap(err, "write %s", key)
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/tasking/internal/taskdb"
 )
 
 // observeOrphans has running tasks ended whose worker has had no row for a TTL. A worker that slept while it claimed a
@@ -18,7 +19,7 @@ func (w *Worker) observeOrphans(ctx context.Context, l *life) error {
 	err := w.q.db.Bun().NewRaw(`SELECT DISTINCT worker_id FROM core_task WHERE state IN ('running', 'canceling')
 		AND NOT EXISTS (SELECT 1 FROM core_worker w WHERE w.pulp_id = core_task.worker_id)`).Scan(ctx, &owners)
 	if err != nil {
-		return wrap(err, "look for tasks without a worker")
+		return taskdb.Wrap(err, "look for tasks without a worker")
 	}
 	for _, id := range owners {
 		if !l.watch.still(id, noBeat, w.opts.TTL) {
@@ -46,7 +47,7 @@ func (w *Worker) observeStrangers(ctx context.Context, l *life) error {
 	err := w.q.db.Bun().NewRaw(`SELECT pulp_id, claim_id FROM core_task WHERE worker_id = ?
 		AND state IN ('running', 'canceling')`, own).Scan(ctx, &rows)
 	if err != nil {
-		return wrap(err, "look for tasks that nobody executes")
+		return taskdb.Wrap(err, "look for tasks that nobody executes")
 	}
 	for _, c := range rows {
 		id := c.ID

@@ -12,6 +12,7 @@ import (
 
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
+	"github.com/pulpgo/pulpcore/tasking/internal/taskdb"
 )
 
 // Progress is one step of a task while it runs. It is counted in memory and written once per interval. It is safe for
@@ -96,7 +97,7 @@ func (e *Env) Progress(ctx context.Context, message, code string, fn func(p *Pro
 		return err
 	})
 	if err != nil {
-		return wrap(err, "begin progress report %q", code)
+		return taskdb.Wrap(err, "begin progress report %q", code)
 	}
 	e.Queue.emit(progressEvent(e.Task, &p.row))
 	state := models.Failed // also if fn panics
@@ -160,7 +161,7 @@ func (e *Env) save(ctx context.Context, p *Progress) error {
 	case n > 0:
 		e.Queue.emit(progressEvent(e.Task, &r))
 	}
-	return wrap(err, "write progress report %q", r.Code)
+	return taskdb.Wrap(err, "write progress report %q", r.Code)
 }
 
 // writeReport writes a report unless it has ended.

@@ -12,6 +12,7 @@ import (
 	"github.com/pulpgo/pulpcore/internal/sqldialect"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
+	"github.com/pulpgo/pulpcore/tasking/internal/taskdb"
 )
 
 // PurgeOptions are the parts of a purge that have defaults.
@@ -76,7 +77,7 @@ func (q *Queue) Purge(ctx context.Context, before time.Time, opts *PurgeOptions)
 	}
 	for _, step := range []func(context.Context) error{p.tasks, p.groups} {
 		if err := step(ctx); err != nil {
-			return p.done, wrap(err, "purge tasks")
+			return p.done, taskdb.Wrap(err, "purge tasks")
 		}
 	}
 	return p.done, nil
@@ -146,7 +147,7 @@ func (p *purge) remove(ctx context.Context, ids []uuid.UUID) error {
 		return nil
 	}
 	var gone Purged
-	err := p.q.tx(ctx, func(ctx context.Context, tx *models.Tx) (err error) {
+	err := taskdb.Tx(ctx, p.q.db, func(ctx context.Context, tx *models.Tx) (err error) {
 		gone, err = p.q.deleteEnded(ctx, tx, ids)
 		return err
 	})
@@ -194,7 +195,7 @@ func (q *Queue) deleteEnded(ctx context.Context, tx *models.Tx, ids []uuid.UUID)
 func (p *purge) groups(ctx context.Context) error {
 	for {
 		var gone Purged
-		err := p.q.tx(ctx, func(ctx context.Context, tx *models.Tx) (err error) {
+		err := taskdb.Tx(ctx, p.q.db, func(ctx context.Context, tx *models.Tx) (err error) {
 			gone, err = p.deleteGroups(ctx, tx)
 			return err
 		})

@@ -170,34 +170,6 @@ func (q *Queue) Close() error {
 	return err
 }
 
-const txAttempts = 5
-
-// tx runs fn in a transaction of its own, again after a deadlock.
-func (q *Queue) tx(ctx context.Context, fn func(ctx context.Context, tx *models.Tx) error) error {
-	for i := 1; ; i++ {
-		err := q.db.Tx(ctx, fn)
-		again := sqldialect.IsRetryable(err) && !sqldialect.IsLockTimeout(err)
-		if err == nil || !again || i == txAttempts || ctx.Err() != nil {
-			return err
-		}
-		q.log.DebugContext(ctx, "transaction is run again", "attempt", i, "err", err)
-	}
-}
-
-func wrap(err error, format string, args ...any) error {
-	if err == nil {
-		return nil
-	}
-	what := fmt.Sprintf(format, args...)
-	switch {
-	case sqldialect.IsRetryable(err):
-		return fmt.Errorf("tasking: %s: %w: %w", what, pulperr.Locked, err)
-	case sqldialect.IsUnavailable(err):
-		return fmt.Errorf("tasking: %s: %w: %w", what, pulperr.Unavailable, err)
-	}
-	return fmt.Errorf("tasking: %s: %w", what, err)
-}
-
 // Ping asks Redis whether it is there.
 //
 // Errors: Unavailable.

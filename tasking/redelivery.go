@@ -9,6 +9,7 @@ import (
 
 	"github.com/pulpgo/pulpcore/internal/sqldialect"
 	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/tasking/internal/taskdb"
 )
 
 // redeliveryPage is how many ready tasks become due in one transaction.
@@ -43,7 +44,7 @@ func (w *Worker) redeliverPage(ctx context.Context) (more bool, err error) {
 	if err != nil || text == "" {
 		return false, err
 	}
-	err = w.q.tx(ctx, func(ctx context.Context, tx *models.Tx) error {
+	err = taskdb.Tx(ctx, w.q.db, func(ctx context.Context, tx *models.Tx) error {
 		var found []string
 		err := tx.Bun().NewRaw("SELECT value FROM core_taskingmeta WHERE key = ? ?", metaRedelivery, w.q.kind.SkipLocked()).
 			Scan(ctx, &found)
@@ -57,7 +58,7 @@ func (w *Worker) redeliverPage(ctx context.Context) (more bool, err error) {
 		}
 		return w.q.setMeta(ctx, tx.Bun(), metaRedelivery, last)
 	})
-	return more && err == nil, wrap(err, "deliver ready tasks again")
+	return more && err == nil, taskdb.Wrap(err, "deliver ready tasks again")
 }
 
 // makeDue makes the ready tasks behind one due, and returns the last of them, or "" if there are none behind. One that

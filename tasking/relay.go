@@ -15,12 +15,13 @@ import (
 
 	"github.com/pulpgo/pulpcore/internal/sqldialect"
 	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/tasking/internal/taskdb"
 )
 
 // grace is how long after a grant a task counts as lost on its way: longer, the more tasks are on their way, because a
 // worker that is busy takes them later.
 func (c *core) grace() time.Duration {
-	return min(sqldialect.DeliveryGrace+time.Duration(c.backlog.Load())*time.Millisecond, relayVerify)
+	return min(taskdb.DeliveryGrace+time.Duration(c.backlog.Load())*time.Millisecond, relayVerify)
 }
 
 const (
@@ -47,7 +48,9 @@ func (w *Worker) keepRelaying(ctx context.Context, _ *life) {
 		w.log.DebugContext(ctx, "tables are not analysed", "err", err)
 	}
 	if w.q.embedded != nil { // it is empty
-		err := w.q.tx(ctx, func(ctx context.Context, tx *models.Tx) error { return w.q.redeliverAll(ctx, tx.Bun()) })
+		err := taskdb.Tx(ctx, w.q.db, func(ctx context.Context, tx *models.Tx) error {
+			return w.q.redeliverAll(ctx, tx.Bun())
+		})
 		if err != nil && ctx.Err() == nil {
 			w.log.WarnContext(ctx, "old tasks are delivered later", "err", err)
 		}
@@ -86,7 +89,7 @@ func (w *Worker) checkEviction(ctx context.Context) {
 
 // due is a ready task that nobody has claimed.
 type due struct {
-	sqldialect.ReadyTask
+	taskdb.ReadyTask
 	Stale bool `bun:"stale"` // it became ready so long ago that a worker with its message counts as dead
 }
 
@@ -150,16 +153,16 @@ func (w *Worker) takeDue(ctx context.Context) ([]due, error) {
 	err := w.q.db.Bun().NewRaw("SELECT pulp_id FROM core_task WHERE "+isDue+" ORDER BY deliver_due LIMIT 1", args).
 		Scan(ctx, &waiting)
 	if err != nil || len(waiting) == 0 {
-		return nil, wrap(err, "look for undelivered tasks")
+		return nil, taskdb.Wrap(err, "look for undelivered tasks")
 	}
 	var batch []due
-	err = w.q.tx(ctx, func(ctx context.Context, tx *models.Tx) error {
+	err = taskdb.Tx(ctx, w.q.db, func(ctx context.Context, tx *models.Tx) error {
 		batch = nil
 		return tx.Bun().NewRaw(`UPDATE core_task SET deliver_due = ?lease WHERE pulp_id IN (
 				SELECT pulp_id FROM core_task WHERE `+isDue+` ORDER BY deliver_due LIMIT ?limit ?lock)
 			RETURNING pulp_id, queue, delivery_gen, versions, unblocked_at <= ?stale AS stale`, args).Scan(ctx, &batch)
 	})
-	return batch, wrap(err, "take undelivered tasks")
+	return batch, taskdb.Wrap(err, "take undelivered tasks")
 }
 
 // redeliver hands a batch to asynq. A message that asynq has and cannot be trusted any more gets a successor. It
@@ -185,10 +188,10 @@ func (w *Worker) redeliver(ctx context.Context, batch []due) (doubtful map[uuid.
 		}
 		next := t.ReadyTask
 		next.Gen++
-		n, err := exec(ctx, w.q.db, `UPDATE core_task SET delivery_gen = ? WHERE pulp_id = ? AND delivery_gen = ?
+		n, err := taskdb.ExecTx(ctx, w.q.db, `UPDATE core_task SET delivery_gen = ? WHERE pulp_id = ? AND delivery_gen = ?
 			AND state = 'waiting'`, next.Gen, t.ID, t.Gen)
 		if err != nil {
-			return nil, wrap(err, "renew the message of task %s", t.ID)
+			return nil, taskdb.Wrap(err, "renew the message of task %s", t.ID)
 		}
 		if n == 0 {
 			continue
@@ -209,7 +212,7 @@ func (w *Worker) activeTooLong() time.Duration { return w.opts.TTL / 3 }
 
 // messageState returns what asynq does with a message that it says it has, or 0 if it does not know it after all. If
 // Redis does not answer the message counts as pending, for now.
-func (d *delivery) messageState(t sqldialect.ReadyTask) asynq.TaskState {
+func (d *delivery) messageState(t taskdb.ReadyTask) asynq.TaskState {
 	client, err := d.redis()
 	if err != nil {
 		return asynq.TaskStatePending
@@ -249,7 +252,7 @@ func (w *Worker) countBacklog(ctx context.Context) (backlog int64, err error) {
 	err = w.q.db.Bun().NewRaw(`SELECT count(*) FROM core_task WHERE state = 'waiting' AND unblocked_at IS NOT NULL`).
 		Scan(ctx, &backlog)
 	if err != nil {
-		return 0, wrap(err, "count ready tasks")
+		return 0, taskdb.Wrap(err, "count ready tasks")
 	}
 	w.counted = time.Now()
 	w.q.backlog.Store(backlog)
@@ -267,7 +270,7 @@ func (w *Worker) lookAgain(ctx context.Context, list []due, after time.Duration)
 		messages = append(messages, t.ID, t.Gen)
 	}
 	// The rows are locked by a statement of their own: as part of the other, Postgres may run it once per row.
-	err := w.q.tx(ctx, func(ctx context.Context, tx *models.Tx) error {
+	err := taskdb.Tx(ctx, w.q.db, func(ctx context.Context, tx *models.Tx) error {
 		var ids []uuid.UUID
 		err := tx.Bun().NewRaw(`SELECT t.pulp_id FROM (?) AS v JOIN core_task t ON t.pulp_id = v.column1
 				AND t.delivery_gen = v.column2 WHERE (t.state = 'waiting') IS TRUE ?`,
@@ -280,17 +283,17 @@ func (w *Worker) lookAgain(ctx context.Context, list []due, after time.Duration)
 			w.q.kind.After(after), bun.List(ids)).Exec(ctx)
 		return err
 	})
-	return wrap(err, "postpone delivery")
+	return taskdb.Wrap(err, "postpone delivery")
 }
 
 // deliverOldestSoon makes the relay look at the tasks whose messages a dead worker may have taken along: Redis hands
 // messages out in order, so those are among the oldest.
 func (w *Worker) deliverOldestSoon(ctx context.Context) error {
-	_, err := exec(ctx, w.q.db, `UPDATE core_task SET deliver_due = ?now WHERE pulp_id IN (
+	_, err := taskdb.ExecTx(ctx, w.q.db, `UPDATE core_task SET deliver_due = ?now WHERE pulp_id IN (
 			SELECT pulp_id FROM core_task WHERE state = 'waiting' AND unblocked_at IS NOT NULL
 			ORDER BY unblocked_at LIMIT ?limit ?lock)`,
 		sqldialect.Named{"now": w.q.kind.Now(), "limit": relayBatch, "lock": w.q.kind.SkipLocked()})
-	return wrap(err, "look for what a dead worker took along")
+	return taskdb.Wrap(err, "look for what a dead worker took along")
 }
 
 // checkEpoch finds out whether Redis still has what it was given: it keeps a random word that the database knows too.
@@ -331,7 +334,7 @@ func (w *Worker) newEpoch(ctx context.Context, client redis.UniversalClient, wor
 		}
 	}
 	changed := false
-	err := w.q.tx(ctx, func(ctx context.Context, tx *models.Tx) error {
+	err := taskdb.Tx(ctx, w.q.db, func(ctx context.Context, tx *models.Tx) error {
 		known, err := w.q.meta(ctx, tx.Bun(), metaEpoch, true)
 		if changed = err == nil && known != word; !changed {
 			return err // another worker was faster

@@ -7,6 +7,7 @@ import (
 
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
+	"github.com/pulpgo/pulpcore/tasking/internal/taskdb"
 )
 
 // Reserve gives the running task resources for itself that nobody has or waits for, from tx's commit until the task
@@ -22,15 +23,14 @@ func (e *Env) Reserve(ctx context.Context, tx *models.Tx, resources ...Resource)
 	names = slices.DeleteFunc(names, func(n string) bool { return slices.Contains(e.claimed.ReservedResources, n) })
 	slices.Sort(names)
 	names = slices.Compact(names)
-	kind := tx.Conn().Kind
-	if err := kind.LockResources(ctx, tx.Bun(), reservations(names), 0); err != nil {
-		return wrap(err, "reserve")
+	if err := taskdb.LockResources(ctx, taskdb.On(tx.DB), reservations(names), 0); err != nil {
+		return taskdb.Wrap(err, "reserve")
 	}
 	for _, name := range names {
 		key := reservations([]string{name})[0].Key
-		free, err := kind.AddReservation(ctx, tx.Bun(), e.claimed.ID, e.claimed.Seq, name, key)
+		free, err := taskdb.AddReservation(ctx, taskdb.On(tx.DB), e.claimed.ID, e.claimed.Seq, name, key)
 		if err != nil {
-			return wrap(err, "reserve %q", name)
+			return taskdb.Wrap(err, "reserve %q", name)
 		}
 		if free {
 			// Already now, because the answer to the commit may get lost; to release what was not reserved does no harm.
@@ -49,7 +49,7 @@ func (e *Env) owns(ctx context.Context, tx *models.Tx, key int64) (bool, error) 
 	var found []int
 	err := tx.Bun().NewRaw("SELECT 1 FROM core_taskresource WHERE rkey = ? AND exclusive = ? AND seq = ?",
 		key, true, e.claimed.Seq).Scan(ctx, &found)
-	return len(found) > 0, wrap(err, "look for an own reservation")
+	return len(found) > 0, taskdb.Wrap(err, "look for an own reservation")
 }
 
 // reserved returns what the task has reserved by now, and perhaps more.

@@ -7,9 +7,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/pulpgo/pulpcore/internal/sqldialect"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
+	"github.com/pulpgo/pulpcore/tasking/internal/taskdb"
 )
 
 // Resource is something that tasks reserve: a row, or any name they agree on. Tasks that reserve the same resource run
@@ -129,7 +129,7 @@ func resolve(r *models.Registry, list []Resource) ([]string, error) {
 
 // reservations returns what the database keeps of names: hashes, sorted. Two names with the same hash, which is not to
 // be expected, would make their tasks wait for each other and nothing worse.
-func reservations(names []string) []sqldialect.Reservation {
+func reservations(names []string) []taskdb.Reservation {
 	byKey := map[int64]bool{}
 	for _, name := range names {
 		bare, shared := strings.CutPrefix(name, sharedPrefix)
@@ -137,11 +137,11 @@ func reservations(names []string) []sqldialect.Reservation {
 		key := int64(binary.BigEndian.Uint64(sum[:8])) //nolint:gosec // all 64 bits are wanted
 		byKey[key] = byKey[key] || !shared
 	}
-	list := make([]sqldialect.Reservation, 0, len(byKey))
+	list := make([]taskdb.Reservation, 0, len(byKey))
 	for key, exclusive := range byKey {
-		list = append(list, sqldialect.Reservation{Key: key, Exclusive: exclusive})
+		list = append(list, taskdb.Reservation{Key: key, Exclusive: exclusive})
 	}
-	slices.SortFunc(list, func(a, b sqldialect.Reservation) int {
+	slices.SortFunc(list, func(a, b taskdb.Reservation) int {
 		if a.Key < b.Key {
 			return -1
 		}

@@ -16,6 +16,7 @@ import (
 	"github.com/pulpgo/pulpcore/download"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
+	"github.com/pulpgo/pulpcore/tasking/internal/taskdb"
 )
 
 // Run registers the worker, executes tasks until ctx is done and returns nil when the running ones have ended. It also
@@ -161,7 +162,7 @@ func (w *Worker) register(ctx context.Context, l *life) error {
 		return err
 	})
 	if err != nil {
-		return wrap(err, "register worker %q", w.opts.Name)
+		return taskdb.Wrap(err, "register worker %q", w.opts.Name)
 	}
 	w.q.replaceAlive(w.id(), row.ID)
 	w.mu.Lock()
@@ -249,7 +250,7 @@ func (w *Worker) ends(l *life) {
 	if left > 0 {
 		return
 	}
-	_, err := exec(ctx, w.q.db, `DELETE FROM core_worker WHERE pulp_id = ? AND NOT EXISTS (SELECT 1 FROM core_task
+	_, err := taskdb.ExecTx(ctx, w.q.db, `DELETE FROM core_worker WHERE pulp_id = ? AND NOT EXISTS (SELECT 1 FROM core_task
 		WHERE worker_id = ? AND state IN ('running', 'canceling'))`, l.id, l.id)
 	if err = errors.Join(err, w.removeDir(l.id)); err != nil {
 		w.log.WarnContext(ctx, "worker leaves traces", "worker_id", l.id, "err", err)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/pulpgo/pulpcore/internal/sqldialect"
 	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/tasking/internal/taskdb"
 )
 
 const (
@@ -73,7 +74,7 @@ func (s *scheduler) dispatchDue(ctx context.Context) (n int, err error) {
 			dueWhere+" AND (next_dispatch, pulp_id) > (?due, ?last) ORDER BY next_dispatch, pulp_id LIMIT ?limit",
 			sqldialect.Named{"now": s.q.kind.Now(), "due": due, "last": last, "limit": schedulePage}).Scan(ctx, &page)
 		if err != nil {
-			return n, errors.Join(append(faults, wrap(err, "look for schedules that are due"))...)
+			return n, errors.Join(append(faults, taskdb.Wrap(err, "look for schedules that are due"))...)
 		}
 		for i := range page {
 			row := &page[i]

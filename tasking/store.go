@@ -11,6 +11,7 @@ import (
 	"github.com/pulpgo/pulpcore/internal/sqldialect"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
+	"github.com/pulpgo/pulpcore/tasking/internal/taskdb"
 )
 
 // completion is how far a task is that ends within its own last transaction.
@@ -91,7 +92,7 @@ func fenceAll(ctx context.Context, tx *models.Tx, scopes []*models.TaskScope) er
 }
 
 // deliverSoon makes the relay deliver some tasks.
-func (q *Queue) deliverSoon(ctx context.Context, tasks []sqldialect.ReadyTask) error {
+func (q *Queue) deliverSoon(ctx context.Context, tasks []taskdb.ReadyTask) error {
 	ids := make([]uuid.UUID, len(tasks))
 	for i, t := range tasks {
 		ids[i] = t.ID

@@ -5,8 +5,8 @@ import (
 	"errors"
 	"time"
 
-	"github.com/pulpgo/pulpcore/internal/sqldialect"
 	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/tasking/internal/taskdb"
 )
 
 const (
@@ -30,20 +30,20 @@ func (w *Worker) sweep(ctx context.Context) error {
 		w.log.ErrorContext(ctx, "reservations were repaired; please report this",
 			"stranded", stranded, "orphans", orphans)
 	}
-	return wrap(errors.Join(err, strandedErr), "sweep reservations")
+	return taskdb.Wrap(errors.Join(err, strandedErr), "sweep reservations")
 }
 
 // sweepOrphans removes reservations of tasks that have ended or do not exist and returns how many. An ended task never
 // begins again.
 func (w *Worker) sweepOrphans(ctx context.Context) (removed int64, err error) {
 	for until := time.Now().Add(sweepTime); ; {
-		orphans, last, err := w.q.kind.OrphanedReservations(ctx, w.q.db.Bun(), w.sweptKey, sweepPage)
+		orphans, last, err := taskdb.OrphanedReservations(ctx, taskdb.On(w.q.db), w.sweptKey, sweepPage)
 		if err != nil {
 			return removed, err
 		}
 		if len(orphans) > 0 {
-			err := w.q.tx(ctx, func(ctx context.Context, tx *models.Tx) error {
-				return w.q.kind.RemoveReservations(ctx, tx.Bun(), orphans)
+			err := taskdb.Tx(ctx, w.q.db, func(ctx context.Context, tx *models.Tx) error {
+				return taskdb.RemoveReservations(ctx, taskdb.On(tx.DB), orphans)
 			})
 			if err != nil {
 				return removed, err
@@ -60,14 +60,14 @@ func (w *Worker) sweepOrphans(ctx context.Context) (removed int64, err error) {
 func (w *Worker) sweepStranded(ctx context.Context) (int, error) {
 	granted := 0
 	for until := time.Now().Add(sweepTime); ; {
-		ids, last, err := w.q.kind.Stranded(ctx, w.q.db.Bun(), w.sweptTo, sweepPage)
+		ids, last, err := taskdb.Stranded(ctx, taskdb.On(w.q.db), w.sweptTo, sweepPage)
 		if err != nil {
 			return granted, err
 		}
 		if len(ids) > 0 {
-			var ready []sqldialect.ReadyTask
-			err := w.q.tx(ctx, func(ctx context.Context, tx *models.Tx) (err error) {
-				ready, err = w.q.kind.GrantStranded(ctx, tx.Bun(), ids)
+			var ready []taskdb.ReadyTask
+			err := taskdb.Tx(ctx, w.q.db, func(ctx context.Context, tx *models.Tx) (err error) {
+				ready, err = taskdb.GrantStranded(ctx, taskdb.On(tx.DB), ids)
 				return err
 			})
 			if err != nil {

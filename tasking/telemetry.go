@@ -11,9 +11,9 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	nooptrace "go.opentelemetry.io/otel/trace/noop"
 
-	"github.com/pulpgo/pulpcore/internal/sqldialect"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
+	"github.com/pulpgo/pulpcore/tasking/internal/taskdb"
 )
 
 // scope is what spans and metrics say they come from.
@@ -90,7 +90,7 @@ func newTelemetry(q *Queue, tracer trace.TracerProvider, meter metric.MeterProvi
 	if err == nil {
 		t.reading, err = t.backlog.register(m)
 	}
-	return t, wrap(err, "instruments")
+	return t, taskdb.Wrap(err, "instruments")
 }
 
 // close ends the reading of the database.
@@ -125,7 +125,7 @@ func (t *telemetry) dispatch(
 }
 
 // dispatched counts a task that was stored.
-func (t *telemetry) dispatched(ctx context.Context, s *spec, done sqldialect.InsertedTask) {
+func (t *telemetry) dispatched(ctx context.Context, s *spec, done taskdb.InsertedTask) {
 	if t == nil {
 		return
 	}

@@ -13,10 +13,10 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/pulpgo/pulpcore/download"
-	"github.com/pulpgo/pulpcore/internal/sqldialect"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
 	"github.com/pulpgo/pulpcore/storage"
+	"github.com/pulpgo/pulpcore/tasking/internal/taskdb"
 )
 
 // Kinds of processes.
@@ -113,7 +113,7 @@ type Worker struct {
 	leftOverTo map[string]int64 // by queue, the place of the last ready task that was looked at; the polling's alone
 	counted    time.Time        // when the backlog was counted last; the relay's alone
 	sweptTo    int64            // the place of the last blocked task that the sweep looked at; the relay's alone
-	sweptKey   *sqldialect.Held // the last reservation that it looked at; nil is before the first
+	sweptKey   *taskdb.Held     // the last reservation that it looked at; nil is before the first
 
 	mu       sync.Mutex
 	life     *life                    // nil unless running

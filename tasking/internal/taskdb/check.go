@@ -1,10 +1,12 @@
-package sqldialect
+package taskdb
 
 import (
 	"context"
 
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
+
+	"github.com/pulpgo/pulpcore/internal/sqldialect"
 )
 
 // BrokenTask is a task that a check found, or a reservation of one that does not exist.
@@ -59,23 +61,23 @@ const MiscountedTasks TaskCheck = `SELECT t.pulp_id AS id, t.name, 0 AS rkey, 0 
 	LIMIT ?limit`
 
 // StrandedTasks finds waiting tasks that nothing is in the way of and that were not granted: those that
-// [Kind.GrantStranded] grants.
+// [GrantStranded] grants.
 const StrandedTasks TaskCheck = `SELECT t.pulp_id AS id, t.name, 0 AS rkey, 0 AS holders FROM core_task t
 	WHERE t.state = 'waiting' AND t.unblocked_at IS NULL AND NOT EXISTS (?blockers) LIMIT ?limit`
 
 // FindBroken runs a check and returns what it finds, limit rows at most.
-func (k Kind) FindBroken(ctx context.Context, idb bun.IDB, check TaskCheck, limit int) ([]BrokenTask, error) {
-	args := Named{
+func FindBroken(ctx context.Context, c Conn, check TaskCheck, limit int) ([]BrokenTask, error) {
+	args := sqldialect.Named{
 		"limit": limit, "own": bun.Safe("unnest(t.rkeys, t.rexcl) m(k, x)"), "lateral": bun.Safe("LATERAL"),
 		"key": bun.Safe("m.k"), "exclusive": bun.Safe("m.x"), "blockers": bun.Safe(blockersPostgres),
 	}
-	if k == SQLite {
+	if c.Kind == sqldialect.SQLite {
 		args["own"], args["lateral"] = bun.Safe("json_each(t.rkeys) m"), bun.Safe("")
 		args["key"] = bun.Safe("json_extract(m.value, '$[0]')")
 		args["exclusive"] = bun.Safe("json_extract(m.value, '$[1]')")
 		args["blockers"] = bun.Safe(blockersSQLite)
 	}
 	var found []BrokenTask
-	err := idb.NewRaw(string(check), args).Scan(ctx, &found)
+	err := c.NewRaw(string(check), args).Scan(ctx, &found)
 	return found, err
 }

@@ -1,4 +1,4 @@
-package sqldialect
+package taskdb
 
 import (
 	"context"
@@ -7,6 +7,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
+
+	"github.com/pulpgo/pulpcore/internal/sqldialect"
 )
 
 const (
@@ -33,19 +35,19 @@ const lockResourcesPostgres = `SELECT CASE WHEN x THEN pg_advisory_xact_lock(k):
 // LockResources orders this transaction with all others that add or remove reservations of the same resources; the
 // list must be sorted by key. It comes before any row is locked and before the statement that looks at reservations,
 // which needs a snapshot taken after the locks. If patience is not zero, waiting longer is an error that
-// [IsRetryable]. On SQLite the transaction itself, begun IMMEDIATE, is that lock.
-func (k Kind) LockResources(ctx context.Context, tx bun.IDB, list []Reservation, patience time.Duration) error {
-	if k == SQLite {
+// [sqldialect.IsRetryable]. On SQLite the transaction itself, begun IMMEDIATE, is that lock.
+func LockResources(ctx context.Context, c Conn, list []Reservation, patience time.Duration) error {
+	if c.Kind == sqldialect.SQLite {
 		return nil
 	}
-	args := Named{}
-	k.keys(lockList(list), args)
+	args := sqldialect.Named{}
+	addReservations(c.Kind, lockList(list), args)
 	statement := lockResourcesPostgres
 	if patience > 0 {
 		args["patience"] = patience.Milliseconds()
 		statement = "SET LOCAL lock_timeout = ?patience; " + statement
 	}
-	_, err := tx.NewRaw(statement, args).Exec(ctx)
+	_, err := c.NewRaw(statement, args).Exec(ctx)
 	return err
 }
 
@@ -57,19 +59,19 @@ const tryLockResourcesPostgres = `SELECT k FROM (SELECT set_config('lock_timeout
 		ELSE pg_try_advisory_xact_lock_shared(k) END AS got FROM unnest(?rkeys::bigint[], ?rexcl::bool[]) r(k, x)) l
 	WHERE NOT got`
 
-// TryLockResources is [Kind.LockResources] without waiting: it returns the keys of the resources that somebody else has
+// TryLockResources is [LockResources] without waiting: it returns the keys of the resources that somebody else has
 // locked, all of them if one lock that stands for all is taken. The other resources are locked. Patience bounds how
-// long each further statement waits for a lock on a row, as [Kind.LockPatience] does.
-func (k Kind) TryLockResources(
-	ctx context.Context, tx bun.IDB, list []Reservation, patience time.Duration,
+// long each further statement waits for a lock on a row, as [sqldialect.Kind.LockPatience] does.
+func TryLockResources(
+	ctx context.Context, c Conn, list []Reservation, patience time.Duration,
 ) (map[int64]bool, error) {
-	if k == SQLite {
+	if c.Kind == sqldialect.SQLite {
 		return nil, nil
 	}
-	args := Named{"patience": strconv.FormatInt(patience.Milliseconds(), 10)}
-	k.keys(lockList(list), args)
+	args := sqldialect.Named{"patience": strconv.FormatInt(patience.Milliseconds(), 10)}
+	addReservations(c.Kind, lockList(list), args)
 	var keys []int64
-	if err := tx.NewRaw(tryLockResourcesPostgres, args).Scan(ctx, &keys); err != nil || len(keys) == 0 {
+	if err := c.NewRaw(tryLockResourcesPostgres, args).Scan(ctx, &keys); err != nil || len(keys) == 0 {
 		return nil, err
 	}
 	taken := make(map[int64]bool, len(keys))
@@ -136,15 +138,15 @@ const occupiedSQLite = `SELECT k,
 		x = 1 AND EXISTS (SELECT 1 FROM core_taskresource o WHERE o.rkey = k AND o.exclusive = 0) AS shared
 	FROM (SELECT json_extract(value, '$[0]') AS k, json_extract(value, '$[1]') AS x FROM json_each(?rkeys))`
 
-func (k Kind) occupied(ctx context.Context, tx bun.IDB, list []Reservation) (map[int64]occupancy, error) {
-	args := Named{}
-	k.keys(list, args)
+func occupancies(ctx context.Context, c Conn, list []Reservation) (map[int64]occupancy, error) {
+	args := sqldialect.Named{}
+	addReservations(c.Kind, list, args)
 	statement := occupiedPostgres
-	if k == SQLite {
+	if c.Kind == sqldialect.SQLite {
 		statement = occupiedSQLite
 	}
 	var rows []occupancy
-	if err := tx.NewRaw(statement, args).Scan(ctx, &rows); err != nil {
+	if err := c.NewRaw(statement, args).Scan(ctx, &rows); err != nil {
 		return nil, err
 	}
 	found := make(map[int64]occupancy, len(rows))
@@ -154,14 +156,14 @@ func (k Kind) occupied(ctx context.Context, tx bun.IDB, list []Reservation) (map
 	return found, nil
 }
 
-// InsertTasks inserts tasks and their reservations, in this order, and decides which are ready. [Kind.LockResources]
+// InsertTasks inserts tasks and their reservations, in this order, and decides which are ready. [LockResources]
 // with [Union] of all reservations comes first.
-func (k Kind) InsertTasks(ctx context.Context, tx bun.IDB, tasks []*NewTask) ([]InsertedTask, error) {
+func InsertTasks(ctx context.Context, c Conn, tasks []*NewTask) ([]InsertedTask, error) {
 	lists := make([][]Reservation, len(tasks))
 	for i, t := range tasks {
 		lists[i] = t.Reservations
 	}
-	occupied, err := k.occupied(ctx, tx, Union(lists...))
+	occupied, err := occupancies(ctx, c, Union(lists...))
 	if err != nil {
 		return nil, err
 	}
@@ -169,11 +171,11 @@ func (k Kind) InsertTasks(ctx context.Context, tx bun.IDB, tasks []*NewTask) ([]
 	for i, t := range tasks {
 		done[i] = t.outcome(occupied)
 	}
-	if err := k.insertRows(ctx, tx, tasks, done); err != nil {
+	if err := insertRows(ctx, c, tasks, done); err != nil {
 		return nil, err
 	}
-	if k == SQLite {
-		err = insertReservations(ctx, tx, tasks, done)
+	if c.Kind == sqldialect.SQLite {
+		err = insertReservations(ctx, c, tasks, done)
 	}
 	return done, err
 }
@@ -217,24 +219,24 @@ const insertTaskRow = `(?own, ?id, ?now, ?now, ?domain, ?name, ?state, ?user, ?c
 
 // insertRows writes the rows of tasks and fills in their places in the order. On Postgres it writes what they reserve
 // as well.
-func (k Kind) insertRows(ctx context.Context, tx bun.IDB, tasks []*NewTask, done []InsertedTask) error {
+func insertRows(ctx context.Context, c Conn, tasks []*NewTask, done []InsertedTask) error {
 	rows := make(commaList, len(tasks))
 	for i, t := range tasks {
-		args, err := k.taskRow(t, done[i])
+		args, err := taskRow(c, t, done[i])
 		if err != nil {
 			return err
 		}
 		rows[i] = bun.SafeQuery(insertTaskRow, args)
 	}
 	statement, columns := insertTasksPostgres, "seq, rkeys, rexcl"
-	if k == SQLite {
+	if c.Kind == sqldialect.SQLite {
 		statement, columns = insertTasks, "rkeys" // seq comes by itself
 	}
 	var inserted []struct {
 		ID  uuid.UUID `bun:"pulp_id"`
 		Seq int64     `bun:"seq"`
 	}
-	err := tx.NewRaw(statement, Named{"columns": bun.Safe(columns), "rows": rows}).Scan(ctx, &inserted)
+	err := c.NewRaw(statement, sqldialect.Named{"columns": bun.Safe(columns), "rows": rows}).Scan(ctx, &inserted)
 	if err != nil {
 		return err
 	}
@@ -252,43 +254,43 @@ func (k Kind) insertRows(ctx context.Context, tx bun.IDB, tasks []*NewTask, done
 }
 
 // taskRow returns the arguments of a task's row.
-func (k Kind) taskRow(t *NewTask, done InsertedTask) (Named, error) {
-	resources, err := k.texts(t.Resources)
+func taskRow(c Conn, t *NewTask, done InsertedTask) (sqldialect.Named, error) {
+	resources, err := texts(c.Kind, t.Resources)
 	if err != nil {
 		return nil, err
 	}
-	args := Named{
-		"id": t.ID, "now": k.Now(), "domain": t.DomainID, "name": t.Name, "state": done.State, "user": t.UserID,
+	args := sqldialect.Named{
+		"id": t.ID, "now": c.Now(), "domain": t.DomainID, "name": t.Name, "state": done.State, "user": t.UserID,
 		"cid": t.CID, "parent": t.Parent, "group": t.Group, "schedule": t.Schedule, "idempotency_key": t.IdempotencyKey,
 		"args": t.Args, "versions": t.Versions, "resources": resources, "immediate": t.Immediate, "deferred": t.Deferred,
 		"queue": t.Queue, "attempt": 0, "max_attempts": t.MaxAttempts, "worker": nil, "claim": nil, "unblocked": nil,
 		"due": nil, "started": nil, "finished": nil, "error": nil,
 		"trace": t.Trace,
 	}
-	own := Named{}
-	k.keys(t.Reservations, own)
+	own := sqldialect.Named{}
+	addReservations(c.Kind, t.Reservations, own)
 	args["own"] = own["rkeys"]
-	if k == Postgres {
+	if c.Kind == sqldialect.Postgres {
 		args["own"] = commaList{bun.Safe("nextval('core_task_seq')"), bun.SafeQuery("?rkeys, ?rexcl", own)}
 	}
 	if done.Ready {
-		args["unblocked"] = k.Now()
+		args["unblocked"] = c.Now()
 	}
 	switch done.State {
 	case "running":
-		args["attempt"], args["worker"], args["claim"], args["started"] = 1, t.Worker, t.Claim, k.Now()
+		args["attempt"], args["worker"], args["claim"], args["started"] = 1, t.Worker, t.Claim, c.Now()
 	case "canceled":
-		args["finished"], args["error"] = k.Now(), t.CancelReason
+		args["finished"], args["error"] = c.Now(), t.CancelReason
 	default:
 		if done.Ready {
-			args["due"] = k.After(t.Grace)
+			args["due"] = c.After(t.Grace)
 		}
 	}
 	return args, nil
 }
 
 // insertReservations writes on SQLite what the tasks reserve that are not canceled.
-func insertReservations(ctx context.Context, tx bun.IDB, tasks []*NewTask, done []InsertedTask) error {
+func insertReservations(ctx context.Context, c Conn, tasks []*NewTask, done []InsertedTask) error {
 	var rows commaList
 	for i, t := range tasks {
 		if done[i].State == "canceled" {
@@ -301,7 +303,7 @@ func insertReservations(ctx context.Context, tx bun.IDB, tasks []*NewTask, done 
 	if len(rows) == 0 {
 		return nil
 	}
-	_, err := tx.NewRaw("INSERT INTO core_taskresource (rkey, exclusive, seq, task_id) VALUES ?", rows).Exec(ctx)
+	_, err := c.NewRaw("INSERT INTO core_taskresource (rkey, exclusive, seq, task_id) VALUES ?", rows).Exec(ctx)
 	return err
 }
 
@@ -316,24 +318,24 @@ const addReservationSQLite = `UPDATE core_task SET rkeys = json_insert(rkeys, '$
 	WHERE pulp_id = ?id AND NOT EXISTS (SELECT 1 FROM core_taskresource WHERE rkey = ?key)`
 
 // AddReservation gives a running task one more exclusive reservation, or returns false if any task has one of it.
-// [Kind.LockResources] comes first.
-func (k Kind) AddReservation(
-	ctx context.Context, tx bun.IDB, id uuid.UUID, seq int64, name string, key int64,
+// [LockResources] comes first.
+func AddReservation(
+	ctx context.Context, c Conn, id uuid.UUID, seq int64, name string, key int64,
 ) (bool, error) {
-	args := Named{"id": id, "seq": seq, "name": name, "key": key}
+	args := sqldialect.Named{"id": id, "seq": seq, "name": name, "key": key}
 	statement := addReservationPostgres
-	if k == SQLite {
+	if c.Kind == sqldialect.SQLite {
 		statement = addReservationSQLite
 	}
-	res, err := tx.NewRaw(statement, args).Exec(ctx)
+	res, err := c.NewRaw(statement, args).Exec(ctx)
 	if err != nil {
 		return false, err
 	}
 	n, err := res.RowsAffected()
-	if err != nil || n == 0 || k == Postgres {
+	if err != nil || n == 0 || c.Kind == sqldialect.Postgres {
 		return n > 0, err
 	}
-	_, err = tx.NewRaw(`INSERT INTO core_taskresource (rkey, exclusive, seq, task_id)
+	_, err = c.NewRaw(`INSERT INTO core_taskresource (rkey, exclusive, seq, task_id)
 		VALUES (?key, TRUE, ?seq, ?id)`, args).Exec(ctx)
 	return true, err
 }

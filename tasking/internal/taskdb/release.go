@@ -1,4 +1,4 @@
-package sqldialect
+package taskdb
 
 import (
 	"context"
@@ -7,6 +7,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/dialect/pgdialect"
+
+	"github.com/pulpgo/pulpcore/internal/sqldialect"
 )
 
 // ReadyTask is a task that may run now and has to be delivered.
@@ -102,28 +104,28 @@ const followersSQLite = `WITH rm(k, x, seq) AS (SELECT json_extract(value, '$[0]
 				ORDER BY f.seq LIMIT 1), 9223372036854775807)) WHERE id IS NOT NULL`
 
 // Release removes the reservations of tasks and grants those who waited for nothing else. The caller has called
-// [Kind.LockResources] with [Union] of them in the same transaction.
-func (k Kind) Release(ctx context.Context, tx bun.IDB, held ...Held) ([]ReadyTask, error) {
-	args := Named{"now": k.Now(), "due": k.After(DeliveryGrace)}
-	k.held(held, args)
-	if k == SQLite {
-		if _, err := tx.NewRaw(releaseSQLite, args).Exec(ctx); err != nil {
+// [LockResources] with [Union] of them in the same transaction.
+func Release(ctx context.Context, c Conn, held ...Held) ([]ReadyTask, error) {
+	args := sqldialect.Named{"now": c.Now(), "due": c.After(DeliveryGrace)}
+	addHeld(c.Kind, held, args)
+	if c.Kind == sqldialect.SQLite {
+		if _, err := c.NewRaw(releaseSQLite, args).Exec(ctx); err != nil {
 			return nil, err
 		}
 		args["candidates"] = bun.SafeQuery(followersSQLite, args)
-		return k.grant(ctx, tx, args)
+		return grant(ctx, c, args)
 	}
-	ids, err := releaseRows(ctx, tx, args)
+	ids, err := releaseRows(ctx, c, args)
 	if err != nil || len(ids) == 0 {
 		return nil, err
 	}
-	return k.lockAndGrant(ctx, tx, ids, args)
+	return lockAndGrant(ctx, c, ids, args)
 }
 
 // releaseRows removes reservations on Postgres and returns those who might have waited for them.
-func releaseRows(ctx context.Context, tx bun.IDB, args Named) ([]uuid.UUID, error) {
+func releaseRows(ctx context.Context, c Conn, args sqldialect.Named) ([]uuid.UUID, error) {
 	var rows []vacated
-	if err := tx.NewRaw(releasePostgres, args).Scan(ctx, &rows); err != nil {
+	if err := c.NewRaw(releasePostgres, args).Scan(ctx, &rows); err != nil {
 		return nil, err
 	}
 	var ids []uuid.UUID
@@ -139,19 +141,19 @@ func releaseRows(ctx context.Context, tx bun.IDB, args Named) ([]uuid.UUID, erro
 	if len(keys) == 0 {
 		return ids, nil
 	}
-	shared, err := scanIDs(ctx, tx, sharedPostgres, Named{
+	shared, err := scanIDs(ctx, c, sharedPostgres, sqldialect.Named{
 		"rkeys": pgdialect.Array(keys), "from": pgdialect.Array(from), "until": pgdialect.Array(until),
 	})
 	return append(ids, shared...), err
 }
 
 // scanPage reads rows in the order of an index, whatever the database knows of the table.
-func (k Kind) scanPage(ctx context.Context, idb bun.IDB, statement string, args Named, rows any) error {
-	if k == SQLite {
-		return idb.NewRaw(statement, args).Scan(ctx, rows)
+func scanPage(ctx context.Context, c Conn, statement string, args sqldialect.Named, rows any) error {
+	if c.Kind == sqldialect.SQLite {
+		return c.NewRaw(statement, args).Scan(ctx, rows)
 	}
-	return idb.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
-		if err := k.FollowIndex(ctx, tx); err != nil {
+	return c.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+		if err := c.FollowIndex(ctx, tx); err != nil {
 			return err
 		}
 		return tx.NewRaw(statement, args).Scan(ctx, rows)
@@ -166,9 +168,9 @@ const strandedSQL = `SELECT t.pulp_id, t.seq, NOT EXISTS (?blockers) AS stranded
 // Stranded looks at waiting tasks that are not granted, at most limit of them, in order from behind the place after. It
 // returns those that have nothing in their way, of which there should be none, and the last place that it looked at; 0
 // says that there is nothing behind.
-func (k Kind) Stranded(ctx context.Context, idb bun.IDB, after int64, limit int) ([]uuid.UUID, int64, error) {
-	args := Named{"blockers": bun.Safe(blockersPostgres), "after": after, "limit": limit}
-	if k == SQLite {
+func Stranded(ctx context.Context, c Conn, after int64, limit int) ([]uuid.UUID, int64, error) {
+	args := sqldialect.Named{"blockers": bun.Safe(blockersPostgres), "after": after, "limit": limit}
+	if c.Kind == sqldialect.SQLite {
 		args["blockers"] = bun.Safe(blockersSQLite)
 	}
 	var rows []struct {
@@ -176,7 +178,7 @@ func (k Kind) Stranded(ctx context.Context, idb bun.IDB, after int64, limit int)
 		Seq      int64     `bun:"seq"`
 		Stranded bool      `bun:"stranded"`
 	}
-	if err := k.scanPage(ctx, idb, strandedSQL, args, &rows); err != nil {
+	if err := scanPage(ctx, c, strandedSQL, args, &rows); err != nil {
 		return nil, after, err
 	}
 	last := int64(0)
@@ -203,21 +205,21 @@ const orphanedSQL = `SELECT r.rkey, r.exclusive, r.seq, t.pulp_id IS NULL OR t.s
 // OrphanedReservations looks at reservations, at most limit of them, in the order of their key from behind one; nil is
 // the first. It returns those whose task has ended or does not exist, of which there should be none, each as one Held,
 // and the last one that it looked at; nil says that there is nothing behind.
-func (k Kind) OrphanedReservations(
-	ctx context.Context, idb bun.IDB, after *Held, limit int,
+func OrphanedReservations(
+	ctx context.Context, c Conn, after *Held, limit int,
 ) (orphans []Held, last *Held, err error) {
 	if after == nil {
 		after = &Held{Reservations: []Reservation{{Key: math.MinInt64 + 1}}} // the least that is a number of 64 bits in SQL
 	}
 	first := after.Reservations[0]
-	args := Named{"key": first.Key, "exclusive": first.Exclusive, "seq": after.Seq, "limit": limit}
+	args := sqldialect.Named{"key": first.Key, "exclusive": first.Exclusive, "seq": after.Seq, "limit": limit}
 	var rows []struct {
 		Key       int64 `bun:"rkey"`
 		Exclusive bool  `bun:"exclusive"`
 		Seq       int64 `bun:"seq"`
 		Orphaned  bool  `bun:"orphaned"`
 	}
-	if err := k.scanPage(ctx, idb, orphanedSQL, args, &rows); err != nil {
+	if err := scanPage(ctx, c, orphanedSQL, args, &rows); err != nil {
 		return nil, after, err
 	}
 	for i, row := range rows {
@@ -237,44 +239,44 @@ const removePostgres = `DELETE FROM core_taskresource r
 	WHERE r.rkey = rm.k AND r.exclusive = rm.x AND r.seq = rm.seq`
 
 // RemoveReservations removes reservations without granting those who wait for them.
-func (k Kind) RemoveReservations(ctx context.Context, tx bun.IDB, list []Held) error {
-	args := Named{}
-	k.held(list, args)
+func RemoveReservations(ctx context.Context, c Conn, list []Held) error {
+	args := sqldialect.Named{}
+	addHeld(c.Kind, list, args)
 	statement := removePostgres
-	if k == SQLite {
+	if c.Kind == sqldialect.SQLite {
 		statement = releaseSQLite
 	}
-	_, err := tx.NewRaw(statement, args).Exec(ctx)
+	_, err := c.NewRaw(statement, args).Exec(ctx)
 	return err
 }
 
 // GrantStranded grants those of the tasks that still have nothing in their way.
-func (k Kind) GrantStranded(ctx context.Context, tx bun.IDB, ids []uuid.UUID) ([]ReadyTask, error) {
-	args := Named{"now": k.Now(), "due": k.After(DeliveryGrace)}
-	if k == SQLite {
+func GrantStranded(ctx context.Context, c Conn, ids []uuid.UUID) ([]ReadyTask, error) {
+	args := sqldialect.Named{"now": c.Now(), "due": c.After(DeliveryGrace)}
+	if c.Kind == sqldialect.SQLite {
 		args["candidates"] = bun.List(ids)
-		return k.grant(ctx, tx, args)
+		return grant(ctx, c, args)
 	}
-	return k.lockAndGrant(ctx, tx, ids, args)
+	return lockAndGrant(ctx, c, ids, args)
 }
 
-func (k Kind) lockAndGrant(ctx context.Context, tx bun.IDB, ids []uuid.UUID, args Named) ([]ReadyTask, error) {
+func lockAndGrant(ctx context.Context, c Conn, ids []uuid.UUID, args sqldialect.Named) ([]ReadyTask, error) {
 	args["ids"] = uuidArray(ids)
-	locked, err := scanIDs(ctx, tx, lockFollowersPostgres, args)
+	locked, err := scanIDs(ctx, c, lockFollowersPostgres, args)
 	if err != nil || len(locked) == 0 {
 		return nil, err
 	}
 	args["ids"] = uuidArray(locked)
-	return k.grant(ctx, tx, args)
+	return grant(ctx, c, args)
 }
 
-func (k Kind) grant(ctx context.Context, tx bun.IDB, args Named) ([]ReadyTask, error) {
+func grant(ctx context.Context, c Conn, args sqldialect.Named) ([]ReadyTask, error) {
 	statement := grantPostgres
-	if k == SQLite {
+	if c.Kind == sqldialect.SQLite {
 		statement = grantSQLite
 	}
 	var ready []ReadyTask
-	err := tx.NewRaw(statement, args).Scan(ctx, &ready)
+	err := c.NewRaw(statement, args).Scan(ctx, &ready)
 	return ready, err
 }
 
