@@ -268,3 +268,14 @@ func UnobservedAllocs(ctx context.Context) float64 {
 		t.canceled(ctx, task)
 	})
 }
+
+// Maintainer returns the id of the worker that has the lease of the maintenance, or "".
+func Maintainer(ctx context.Context, q *Queue) (string, error) {
+	a, err := taskdb.ReadAgenda(ctx, taskdb.On(q.db))
+	return a.Holder, err
+}
+
+// SetMaintainer gives the lease of the maintenance to a worker.
+func SetMaintainer(ctx context.Context, q *Queue, worker uuid.UUID) error {
+	return taskdb.SetMeta(ctx, taskdb.On(q.db), taskdb.Maintenance, worker.String())
+}
