@@ -88,8 +88,7 @@ func (q *Queue) cancelIn(ctx context.Context, tx *models.Tx, t *models.Task) err
 	if len(seq) > 0 {
 		tx.AfterCommit(func() {
 			q.emit(taskEvent(t, models.Canceling)) // before the task knows of it
-			q.events.cancel(id)
-			q.publish(ctx, "cancel", id.String())
+			q.publishCancel(ctx, id)
 		})
 	}
 	return nil

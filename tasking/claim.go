@@ -12,6 +12,7 @@ import (
 
 	"github.com/pulpgo/pulpcore/internal/sqldialect"
 	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/tasking/internal/batch"
 	"github.com/pulpgo/pulpcore/tasking/internal/taskdb"
 )
 
@@ -89,9 +90,9 @@ type claimOutcome struct {
 	id   uuid.UUID
 }
 
-func newClaims(w *Worker) *batcher[uuid.UUID, claimOutcome] {
-	return &batcher[uuid.UUID, claimOutcome]{
-		limit: claimBatch, write: w.writeClaims, blames: func(error) bool { return false },
+func newClaims(w *Worker) *batch.Writer[uuid.UUID, claimOutcome] {
+	return &batch.Writer[uuid.UUID, claimOutcome]{
+		Limit: claimBatch, Write: w.writeClaims,
 	}
 }
 
@@ -124,7 +125,7 @@ func (w *Worker) writeClaims(ctx context.Context, ids []uuid.UUID) ([]claimOutco
 // got lost it asks again, until it knows or the worker gives up.
 func (w *Worker) claim(l *life, id uuid.UUID) (*claimed, error) {
 	ctx := context.Background()
-	outcome, err := w.claims.do(ctx, id)
+	outcome, err := w.claims.Do(ctx, id)
 	if err != nil || outcome.err == nil {
 		return outcome.task, err
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/pulpgo/pulpcore/internal/sqldialect"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
+	"github.com/pulpgo/pulpcore/tasking/internal/batch"
 	"github.com/pulpgo/pulpcore/tasking/internal/taskdb"
 )
 
@@ -102,7 +103,7 @@ func (q *Queue) dispatch(ctx context.Context, s *spec) (*Ticket, error) {
 		if err := q.db.CheckOutside(ctx); err != nil {
 			return nil, fmt.Errorf("tasking: dispatch %s: %w", s.row.Name, err)
 		}
-		done, err := q.dispatches.do(ctx, s)
+		done, err := q.dispatches.Do(ctx, s)
 		if err != nil {
 			return nil, dispatchError(err, s)
 		}
@@ -135,11 +136,11 @@ type dispatched struct {
 	busy bool // somebody has a lock: nothing was written
 }
 
-func newDispatches(q *Queue) *batcher[*spec, dispatched] {
-	return &batcher[*spec, dispatched]{
-		limit: taskdb.ManyLocks, weigh: func(s *spec) int { return max(1, len(s.row.Reservations)) },
-		write: q.writeDispatches,
-		blames: func(err error) bool {
+func newDispatches(q *Queue) *batch.Writer[*spec, dispatched] {
+	return &batch.Writer[*spec, dispatched]{
+		Limit: taskdb.ManyLocks, Weight: func(s *spec) int { return max(1, len(s.row.Reservations)) },
+		Write: q.writeDispatches,
+		IsItemError: func(err error) bool {
 			return sqldialect.IsDataError(err) || sqldialect.IsUniqueViolation(err) || errors.Is(err, pulperr.NotFound) ||
 				errors.Is(err, errFenced)
 		},

@@ -212,9 +212,8 @@ func TestSubscriptionEndsWithContextAndQueue(t *testing.T) {
 func TestEventsShareMessages(t *testing.T) {
 	t.Parallel()
 	b := setup(t, dbtest.SQLite(t), dbtest.RedisURL(t))
-	client := tasking.NewClient(b.q)
-	defer client.Close()
-	sub := client.Subscribe(t.Context(), tasking.Prefix(b.q)+":event")
+	other := b.queueWith(tasking.QueueOptions{RedisURL: b.redisURL, Prefix: tasking.Prefix(b.q)})
+	sub := tasking.Redis(other).Subscribe(t.Context(), tasking.Prefix(b.q)+":event")
 	defer sub.Close()
 	if _, err := sub.Receive(t.Context()); err != nil {
 		t.Fatal(err)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/tasking/internal/taskdb"
+	"github.com/pulpgo/pulpcore/tasking/internal/transport"
 )
 
 // Claim claims a task as a worker would and returns nil if it cannot be claimed.
@@ -61,7 +63,7 @@ func (o *Observer) Look(ctx context.Context) (time.Duration, error) {
 // what became of it.
 func (o *Observer) ClaimLate(ctx context.Context, id uuid.UUID) error {
 	token, lost := uuid.New(), errors.New("no answer")
-	o.w.claims.write = func(_ context.Context, ids []uuid.UUID) ([]claimOutcome, error) {
+	o.w.claims.Write = func(_ context.Context, ids []uuid.UUID) ([]claimOutcome, error) {
 		return []claimOutcome{{err: lost, id: token}}, nil
 	}
 	if c, err := o.w.claim(o.l, id); c != nil || !errors.Is(err, lost) {
@@ -87,15 +89,19 @@ func FenceAll(ctx context.Context, db *models.DB, scopes []*models.TaskScope) er
 // SetFault makes fn be called at the points between two steps at which a process may die.
 func SetFault(q *Queue, fn func(point string)) { q.fault = fn }
 
-// Announce sends one more message about a task, as if Redis had doubled or made up one.
+// Announce sends one more message about a task, as if Redis had doubled or made up one. Without a Redis it does nothing:
+// consumers have no messages there.
 func Announce(ctx context.Context, q *Queue, id uuid.UUID, gen int) error {
-	_, err := q.delivery.offer(ctx, taskdb.ReadyTask{ID: id, Queue: defaultQueue, Gen: gen})
+	if q.retainer == nil {
+		return nil
+	}
+	_, err := q.retainer.Offer(ctx, taskdb.ReadyTask{ID: id, Queue: defaultQueue, Gen: gen})
 	return err
 }
 
 // Redis returns the queue's connection.
 func Redis(q *Queue) redis.UniversalClient {
-	c, err := q.delivery.redis()
+	c, err := q.Redis()
 	if err != nil {
 		panic(err)
 	}
@@ -103,7 +109,7 @@ func Redis(q *Queue) redis.UniversalClient {
 }
 
 // RedisName returns the name of the default queue within Redis.
-func RedisName(q *Queue) string { return q.queueName(defaultQueue) }
+func RedisName(q *Queue) string { return q.RedisQueues()[0] }
 
 // Deliver announces tasks that are ready as generation gen.
 func Deliver(ctx context.Context, q *Queue, gen int, ids ...uuid.UUID) {
@@ -114,8 +120,11 @@ func Deliver(ctx context.Context, q *Queue, gen int, ids ...uuid.UUID) {
 	q.deliver(ctx, list...)
 }
 
-// Spared reports whether dispatches leave Redis alone because it failed.
-func Spared(q *Queue) bool { return q.delivery.spared() }
+// IsDown reports whether dispatches leave Redis alone because it failed.
+func IsDown(q *Queue) bool {
+	_, err := q.transport.Announce(context.Background(), nil)
+	return errors.Is(err, transport.ErrDown)
+}
 
 // SetBacklog makes the queue believe that so many tasks were ready when somebody counted.
 func SetBacklog(q *Queue, n int64) { q.backlog.Store(n) }
@@ -135,8 +144,8 @@ func ReadLeftOver(ctx context.Context, w *Worker) error {
 
 // ReadReady reads a page of each queue as workers do that poll the database.
 func ReadReady(ctx context.Context, w *Worker) error {
-	_, err := w.readReady(ctx, defaultQueue, 0)
-	_, immediateErr := w.readReady(ctx, immediateQueue, 0)
+	_, err := w.q.readReady(ctx, defaultQueue, 0)
+	_, immediateErr := w.q.readReady(ctx, immediateQueue, 0)
 	return errors.Join(err, immediateErr)
 }
 
@@ -158,17 +167,6 @@ func CheckEpoch(ctx context.Context, w *Worker) error { return w.checkEpoch(ctx)
 
 // Sweep repairs what should never be.
 func Sweep(ctx context.Context, w *Worker) error { return w.sweep(ctx) }
-
-// MatchDequeues calls fn for each request of asynq that the long poll recognises.
-func MatchDequeues(client redis.UniversalClient, fn func()) {
-	h := newLongPoll()
-	h.matched = fn
-	h.close()
-	client.AddHook(h)
-}
-
-// NewClient makes another connection.
-func NewClient(q *Queue) redis.UniversalClient { return q.newClient() }
 
 // Pile stores n waiting tasks behind one that seems to run, all on one resource.
 func Pile(ctx context.Context, q *Queue, n int, resource string) error {
@@ -207,7 +205,7 @@ func CompareVersions(a, b string) int { return compareVersions(a, b) }
 func RemoveAll(path string) error { return removeAll(path) }
 
 // Prefix returns the prefix of the queue's names in Redis.
-func Prefix(q *Queue) string { return q.prefix }
+func Prefix(q *Queue) string { return strings.TrimSuffix(RedisName(q), "."+defaultQueue) }
 
 // EventBuffer is how many events a slow reader may be behind.
 const EventBuffer = eventBuffer

@@ -12,6 +12,7 @@ import (
 
 	"github.com/pulpgo/pulpcore/internal/sqldialect"
 	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/tasking/internal/batch"
 	"github.com/pulpgo/pulpcore/tasking/internal/taskdb"
 )
 
@@ -52,10 +53,10 @@ type finished struct {
 	busy  bool // somebody has a lock: nothing was written
 }
 
-func newFinishes(w *Worker) *batcher[*finishing, finished] {
-	return &batcher[*finishing, finished]{
-		limit: taskdb.ManyLocks, weigh: func(f *finishing) int { return max(1, len(f.task.reserved())) },
-		write: w.writeFinishes, blames: sqldialect.IsDataError,
+func newFinishes(w *Worker) *batch.Writer[*finishing, finished] {
+	return &batch.Writer[*finishing, finished]{
+		Limit: taskdb.ManyLocks, Weight: func(f *finishing) int { return max(1, len(f.task.reserved())) },
+		Write: w.writeFinishes, IsItemError: sqldialect.IsDataError,
 	}
 }
 
@@ -64,7 +65,7 @@ func newFinishes(w *Worker) *batcher[*finishing, finished] {
 //
 // Errors: errFenced.
 func (w *Worker) end(ctx context.Context, f *finishing) (finished, error) {
-	done, err := w.finishes.do(ctx, f)
+	done, err := w.finishes.Do(ctx, f)
 	if err == nil && done.busy { // in a transaction of its own, so that nobody else waits for the lock with it
 		done, err = w.endAlone(ctx, f)
 	}

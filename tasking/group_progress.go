@@ -10,6 +10,7 @@ import (
 
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
+	"github.com/pulpgo/pulpcore/tasking/internal/batch"
 	"github.com/pulpgo/pulpcore/tasking/internal/taskdb"
 )
 
@@ -54,7 +55,7 @@ func (p GroupProgress) add(ctx context.Context, a addition) error {
 	done := added{busy: true}
 	var err error
 	if !q.db.InTx() {
-		done, err = q.additions.do(ctx, a)
+		done, err = q.additions.Do(ctx, a)
 	}
 	if err == nil && done.busy {
 		err = taskdb.Tx(ctx, q.db, func(ctx context.Context, tx *models.Tx) (err error) {
@@ -84,9 +85,9 @@ type added struct {
 // additionBatch is how many additions share a transaction at most.
 const additionBatch = 256
 
-func newAdditions(q *Queue) *batcher[addition, added] {
-	return &batcher[addition, added]{
-		limit: additionBatch, write: q.writeAdditions, blames: func(err error) bool { return errors.Is(err, errFenced) },
+func newAdditions(q *Queue) *batch.Writer[addition, added] {
+	return &batch.Writer[addition, added]{
+		Limit: additionBatch, Write: q.writeAdditions, IsItemError: func(err error) bool { return errors.Is(err, errFenced) },
 	}
 }
 

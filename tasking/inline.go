@@ -27,13 +27,6 @@ func (c *core) withdrawInline(w *Worker) {
 	c.inline = slices.DeleteFunc(c.inline, func(other *Worker) bool { return other == w })
 }
 
-// consumers counts the workers of this process that take tasks from the queue.
-func (c *core) consumers(n int) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.consumer += n
-}
-
 // enterInline returns a worker of this process that may execute an immediate task now, or nil. leave ends it.
 func (c *core) enterInline() (w *Worker, l *life, leave func()) {
 	c.mu.Lock()
@@ -120,7 +113,7 @@ func (w *Worker) RunPending(ctx context.Context) error {
 	defer context.AfterFunc(ctx, func() { w.stopAll(ErrShutdown) })()
 	for {
 		claimed := false
-		for t, err := range w.readyTasks(ctx, "") {
+		for t, err := range w.claimable(ctx) {
 			if err != nil {
 				return taskdb.Wrap(err, "read ready tasks")
 			}
@@ -142,32 +135,38 @@ func (w *Worker) RunPending(ctx context.Context) error {
 	}
 }
 
-const readyPage = 100
-
-// readyTasks yields the tasks of a queue, or of all if it is "", that this worker may claim, the oldest of each queue
-// first.
-func (w *Worker) readyTasks(ctx context.Context, queue string) iter.Seq2[taskdb.ReadyTask, error] {
-	queues := []string{queue}
-	if queue == "" {
-		queues = []string{immediateQueue, defaultQueue}
-	}
+// claimable yields the ready tasks of all queues that this worker may claim, the oldest of each queue first.
+func (w *Worker) claimable(ctx context.Context) iter.Seq2[taskdb.ReadyTask, error] {
 	return func(yield func(taskdb.ReadyTask, error) bool) {
-		for _, queue := range queues {
-			for after := int64(0); ; {
-				page, err := w.readReady(ctx, queue, after)
-				if err != nil {
-					yield(taskdb.ReadyTask{}, err)
+		for _, queue := range []string{immediateQueue, defaultQueue} {
+			for t, err := range w.q.readyTasks(ctx, queue) {
+				if (err != nil || w.fulfils(t.Versions)) && !yield(t, err) || err != nil {
 					return
 				}
-				for _, t := range page {
-					after = t.Seq
-					if w.fulfils(t.Versions) && !yield(t.ReadyTask, nil) {
-						return
-					}
+			}
+		}
+	}
+}
+
+const readyPage = 100
+
+// readyTasks yields the ready tasks of a queue that may begin now, the oldest first.
+func (q *Queue) readyTasks(ctx context.Context, queue string) iter.Seq2[taskdb.ReadyTask, error] {
+	return func(yield func(taskdb.ReadyTask, error) bool) {
+		for after := int64(0); ; {
+			page, err := q.readReady(ctx, queue, after)
+			if err != nil {
+				yield(taskdb.ReadyTask{}, err)
+				return
+			}
+			for _, t := range page {
+				after = t.Seq
+				if !yield(t.ReadyTask, nil) {
+					return
 				}
-				if len(page) < readyPage {
-					break
-				}
+			}
+			if len(page) < readyPage {
+				return
 			}
 		}
 	}
@@ -180,10 +179,10 @@ type queuedTask struct {
 }
 
 // readReady returns the ready tasks of a queue behind a place that may begin now.
-func (w *Worker) readReady(ctx context.Context, queue string, after int64) (page []queuedTask, err error) {
-	err = w.q.db.Bun().NewRaw(`SELECT pulp_id, queue, delivery_gen, versions, seq FROM core_task
+func (q *Queue) readReady(ctx context.Context, queue string, after int64) (page []queuedTask, err error) {
+	err = q.db.Bun().NewRaw(`SELECT pulp_id, queue, delivery_gen, versions, seq FROM core_task
 		WHERE state = 'waiting' AND unblocked_at IS NOT NULL AND queue = ?queue AND seq > ?after
 			AND (not_before IS NULL OR not_before <= ?now) ORDER BY queue, seq LIMIT ?limit`,
-		sqldialect.Named{"now": w.q.kind.Now(), "queue": queue, "after": after, "limit": readyPage}).Scan(ctx, &page)
+		sqldialect.Named{"now": q.kind.Now(), "queue": queue, "after": after, "limit": readyPage}).Scan(ctx, &page)
 	return page, err
 }

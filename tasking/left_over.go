@@ -80,7 +80,7 @@ func (w *Worker) tryInSlot(l *life, queue string, id uuid.UUID) bool {
 	go func() { // counted in l.busy, which the worker waits for
 		defer l.busy.Done()
 		defer func() { <-slots }()
-		_ = w.tryTask(l, id) // it says itself what goes wrong, and the next look tries again
+		_ = w.tryTask(l, id) // it logs its errors, and the next poll tries again
 	}()
 	return true
 }

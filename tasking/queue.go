@@ -5,20 +5,21 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"sync"
 	"sync/atomic"
 
-	"github.com/alicebob/miniredis/v2"
 	"github.com/google/uuid"
 	"github.com/redis/go-redis/v9"
-	"github.com/redis/go-redis/v9/maintnotifications"
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/pulpgo/pulpcore/internal/sqldialect"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
+	"github.com/pulpgo/pulpcore/tasking/internal/batch"
+	"github.com/pulpgo/pulpcore/tasking/internal/transport"
+	"github.com/pulpgo/pulpcore/tasking/internal/transport/asynqredis"
+	"github.com/pulpgo/pulpcore/tasking/internal/transport/inprocess"
 )
 
 // Queue is where tasks are dispatched to, canceled and waited for. A handle is bound to one domain like the [models.DB]
@@ -30,30 +31,29 @@ type Queue struct {
 
 // core is what all handles of one NewQueue have in common.
 type core struct {
-	kind      sqldialect.Kind
-	log       *slog.Logger
-	prefix    string
-	newClient func() redis.UniversalClient
-	embedded  *miniredis.Miniredis // nil with a real Redis
-	delivery  *delivery
-	events    *events
-	outbox    *outbox
-	listening chan struct{} // a token for the worker that receives the events of other processes
-	ticking   chan struct{} // a token for the worker that keeps the clock of the embedded Redis
-	tel       *telemetry    // nil without a provider
+	kind sqldialect.Kind
+	log  *slog.Logger
+	tel  *telemetry // nil without a provider
 
-	dispatches  *batcher[*spec, dispatched]
-	additions   *batcher[addition, added]
+	transport   transport.Transport
+	retainer    transport.Retainer    // the transport, or nil if it keeps no messages
+	broadcaster transport.Broadcaster // the transport, or nil if there are no other processes
+	database    *inprocess.Transport  // reads ready tasks from the database; the transport itself if there is no Redis
+	hub         *eventHub
+	publisher   *eventPublisher // nil without a broadcaster
+	listener    *listener       // nil without a broadcaster
+
+	dispatches  *batch.Writer[*spec, dispatched]
+	additions   *batch.Writer[addition, added]
 	versions    map[string]string // of the plugins of this process
 	preferDefer bool
 	fault       func(point string) // stops at a point, in tests; nil does nothing
 	backlog     atomic.Int64       // tasks that were ready when somebody counted last
 
-	mu       sync.Mutex
-	inline   []*Worker          // that execute immediate tasks in this process; the first that can does
-	consumer int                // workers of this process that take tasks from the queue
-	alive    map[uuid.UUID]bool // workers that run in this process
-	waits    map[waitEdge]int   // of tasks that run in this process
+	mu     sync.Mutex
+	inline []*Worker          // that execute immediate tasks in this process; the first that can does
+	alive  map[uuid.UUID]bool // workers that run in this process
+	waits  map[waitEdge]int   // of tasks that run in this process
 
 	installation string // name of the installation, once known
 }
@@ -61,7 +61,7 @@ type core struct {
 // QueueOptions are the parts of a [Queue] that have defaults.
 type QueueOptions struct {
 	// RedisURL is where ready tasks are announced: "redis://[user:password@]host[:port]/db", rediss:// or unix://. Empty
-	// means a Redis inside this process, for installations of a single process. Redis holds nothing that cannot be lost.
+	// means no Redis, for installations of a single process. Redis holds nothing that must not be lost.
 	RedisURL string
 	// Redis are the full connection options, for example for Sentinel; they win over RedisURL.
 	Redis *redis.UniversalOptions
@@ -92,22 +92,16 @@ func NewQueue(db *models.DB, opts *QueueOptions) (*Queue, error) {
 		opts = &QueueOptions{}
 	}
 	c := &core{
-		kind: db.Conn().Kind, log: opts.Log, prefix: opts.Prefix, events: newEvents(),
-		listening: make(chan struct{}, 1), ticking: make(chan struct{}, 1),
-		versions: opts.Versions, preferDefer: opts.PreferDefer, alive: map[uuid.UUID]bool{},
-		waits: map[waitEdge]int{},
+		kind: db.Conn().Kind, log: opts.Log, hub: newEventHub(), versions: opts.Versions, preferDefer: opts.PreferDefer,
+		alive: map[uuid.UUID]bool{}, waits: map[waitEdge]int{},
 	}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
 	}
-	if c.prefix == "" {
-		c.prefix = "pulp"
-	}
-	if err := c.connect(opts); err != nil {
+	q := &Queue{core: c, db: db}
+	if err := q.setTransport(opts); err != nil {
 		return nil, err
 	}
-	c.delivery, c.outbox = newDelivery(c), newOutbox(c)
-	q := &Queue{core: c, db: db}
 	c.dispatches, c.additions = newDispatches(q), newAdditions(q)
 	var err error
 	c.tel, err = newTelemetry(q, opts.Tracer, opts.Meter)
@@ -121,32 +115,24 @@ func (c *core) at(point string) {
 	}
 }
 
-// connect says how to reach Redis. Its clients end a call at the deadline of the call's context, which they do not by
-// default: a Redis that does not answer would hold up each dispatch for their own 5 s.
-func (c *core) connect(opts *QueueOptions) error {
-	quiet := &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
-	switch {
-	case opts.Redis != nil:
-		o := *opts.Redis
-		o.MaintNotificationsConfig, o.ContextTimeoutEnabled = quiet, true
-		c.newClient = func() redis.UniversalClient { return redis.NewUniversalClient(&o) }
-	case opts.RedisURL != "":
-		o, err := redis.ParseURL(opts.RedisURL)
-		if err != nil { // the parser's message may quote a password
-			return pulperr.Public(pulperr.Invalid, "the Redis URL is not valid")
-		}
-		o.MaintNotificationsConfig, o.ContextTimeoutEnabled = quiet, true
-		c.newClient = func() redis.UniversalClient { return redis.NewClient(o) }
-	default:
-		c.embedded = miniredis.NewMiniRedis()
-		c.newClient = func() redis.UniversalClient {
-			return redis.NewClient(&redis.Options{
-				Addr:                     "127.0.0.1:1", // never dialled
-				Dialer:                   func(context.Context, string, string) (net.Conn, error) { return c.embedded.Dial() },
-				MaintNotificationsConfig: quiet,
-			})
-		}
+// setTransport makes the transport and the parts that use it.
+func (q *Queue) setTransport(opts *QueueOptions) error {
+	q.database = inprocess.New(q.readyTasks, q.log)
+	if opts.Redis == nil && opts.RedisURL == "" {
+		q.transport = q.database
+		return nil
 	}
+	prefix := opts.Prefix
+	if prefix == "" {
+		prefix = "pulp"
+	}
+	redis, err := asynqredis.New(&asynqredis.Options{URL: opts.RedisURL, Redis: opts.Redis, Prefix: prefix, Log: q.log})
+	if err != nil {
+		return err
+	}
+	q.transport, q.retainer, q.broadcaster = redis, redis, redis
+	q.publisher = newEventPublisher(redis, q.log)
+	q.listener = newListener(redis, q.hub, q.publisher)
 	return nil
 }
 
@@ -161,40 +147,44 @@ func (q *Queue) DB() *models.DB { return q.db }
 // Close closes the connections to Redis, for all handles that come from one [NewQueue] at once, whichever of them it is
 // called on. It may be called twice.
 func (q *Queue) Close() error {
-	q.events.close()
-	q.outbox.close()
-	err := errors.Join(q.tel.close(), q.delivery.close())
-	if q.embedded != nil {
-		q.embedded.Close()
+	q.hub.close()
+	if q.publisher != nil {
+		q.publisher.close()
 	}
-	return err
+	return errors.Join(q.tel.close(), q.transport.Close())
 }
 
-// Ping asks Redis whether it is there.
+// Ping asks Redis whether it answers. Without a Redis it succeeds.
 //
 // Errors: Unavailable.
 func (q *Queue) Ping(ctx context.Context) error {
-	client, err := q.delivery.redis()
-	if err == nil {
-		err = client.Ping(ctx).Err()
-	}
-	if err != nil {
+	if err := q.transport.Ping(ctx); err != nil {
 		return fmt.Errorf("tasking: ping Redis: %w: %w", pulperr.Unavailable, err)
 	}
 	return nil
 }
 
-// Redis returns the connection to the Redis that ready tasks are announced in, which may be the one inside this
-// process: for tools that show what is there. The queue closes it.
+// ErrNoRedis is the error of [Queue.Redis] if the queue was opened without a Redis.
+var ErrNoRedis = pulperr.Public(pulperr.Unavailable, "the tasks of this installation are not announced in a Redis")
+
+// Redis returns the connection to the Redis in which ready tasks are announced, for tools that show its messages. The
+// queue closes it.
 //
-// Errors: Unavailable once the queue is closed.
+// Errors: ErrNoRedis; Unavailable once the queue is closed.
 func (q *Queue) Redis() (redis.UniversalClient, error) {
-	client, err := q.delivery.redis()
-	return client, kindOr(err, pulperr.Unavailable)
+	t, ok := q.transport.(*asynqredis.Transport)
+	if !ok {
+		return nil, ErrNoRedis
+	}
+	return t.Client()
 }
 
 // RedisQueues returns the names that the queue has within Redis: the one of ordinary tasks first, then that of
-// immediate ones.
+// immediate ones. Without a Redis there are none.
 func (q *Queue) RedisQueues() []string {
-	return []string{q.queueName(defaultQueue), q.queueName(immediateQueue)}
+	t, ok := q.transport.(*asynqredis.Transport)
+	if !ok {
+		return nil
+	}
+	return []string{t.QueueName(defaultQueue), t.QueueName(immediateQueue)}
 }

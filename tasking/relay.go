@@ -7,15 +7,13 @@ import (
 	"strings"
 	"time"
 
-	"github.com/alicebob/miniredis/v2"
 	"github.com/google/uuid"
-	"github.com/hibiken/asynq"
-	"github.com/redis/go-redis/v9"
 	"github.com/uptrace/bun"
 
 	"github.com/pulpgo/pulpcore/internal/sqldialect"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/tasking/internal/taskdb"
+	"github.com/pulpgo/pulpcore/tasking/internal/transport"
 )
 
 // grace is how long after a grant a task counts as lost on its way: longer, the more tasks are on their way, because a
@@ -27,13 +25,11 @@ func (c *core) grace() time.Duration {
 const (
 	relayInterval = time.Second
 	relayBatch    = 500
-	relayLease    = 5 * time.Second        // how long one relay has for its batch before another may take it
-	relayVerify   = time.Minute            // how long a delivered task may wait before it is looked at again
-	relayRate     = 200                    // looks a second at most, with a deep backlog
-	sweepInterval = 30 * time.Second       //
-	countInterval = 10 * time.Second       // between two counts of the backlog
-	pollInterval  = 250 * time.Millisecond // of the database, where Redis is away
-	redisPatience = 10 * time.Second       // how long Redis may be away before the database is polled
+	relayLease    = 5 * time.Second // how long one relay has for its batch before another may take it
+	relayVerify   = time.Minute     // how long a delivered task may wait before it is looked at again
+	relayRate     = 200             // looks a second at most, with a deep backlog
+	sweepInterval = 30 * time.Second
+	countInterval = 10 * time.Second // between two counts of the backlog
 )
 
 // keepRelaying delivers tasks that are ready and were not claimed in time: because a process died between its commit
@@ -47,17 +43,12 @@ func (w *Worker) keepRelaying(ctx context.Context, _ *life) {
 	if err := w.q.kind.Analyze(ctx, w.q.db.Bun(), "core_task", "core_taskresource"); err != nil && ctx.Err() == nil {
 		w.log.DebugContext(ctx, "tables are not analysed", "err", err)
 	}
-	if w.q.embedded != nil { // it is empty
-		err := taskdb.Tx(ctx, w.q.db, func(ctx context.Context, tx *models.Tx) error {
-			return w.q.redeliverAll(ctx, tx.Bun())
-		})
-		if err != nil && ctx.Err() == nil {
-			w.log.WarnContext(ctx, "old tasks are delivered later", "err", err)
-		}
-	}
 	for {
-		err := w.checkEpoch(ctx)
-		if err == nil {
+		var err error
+		if w.q.retainer != nil {
+			err = w.checkEpoch(ctx)
+		}
+		if err == nil && w.q.retainer != nil {
 			err = w.relayAll(ctx)
 		}
 		if time.Since(swept) >= sweepInterval {
@@ -75,14 +66,15 @@ func (w *Worker) keepRelaying(ctx context.Context, _ *life) {
 	}
 }
 
-// checkEviction warns of a Redis that throws data away when its memory is full. Tasks survive that, slowly.
+// checkEviction warns of a Redis that drops data when its memory is full. Tasks survive that, with delays.
 func (w *Worker) checkEviction(ctx context.Context) {
-	client, err := w.q.delivery.redis()
-	if err != nil || w.q.embedded != nil {
+	t, ok := w.q.transport.(interface {
+		EvictionPolicy(ctx context.Context) string
+	})
+	if !ok {
 		return
 	}
-	policy, err := client.ConfigGet(ctx, "maxmemory-policy").Result()
-	if p := policy["maxmemory-policy"]; err == nil && p != "" && p != "noeviction" {
+	if p := t.EvictionPolicy(ctx); p != "" && p != "noeviction" {
 		w.log.WarnContext(ctx, "redis may evict messages; set maxmemory-policy to noeviction", "maxmemory_policy", p)
 	}
 }
@@ -133,7 +125,7 @@ func (w *Worker) relay(ctx context.Context) error {
 		if err := w.postpone(ctx, batch, doubtful); err != nil {
 			return err
 		}
-		w.q.wake(ctx)
+		w.q.retainer.Wake(ctx)
 		if len(batch) < relayBatch {
 			return nil
 		}
@@ -165,12 +157,12 @@ func (w *Worker) takeDue(ctx context.Context) ([]due, error) {
 	return batch, taskdb.Wrap(err, "take undelivered tasks")
 }
 
-// redeliver hands a batch to asynq. A message that asynq has and cannot be trusted any more gets a successor. It
-// returns the tasks whose message is with a worker, which may claim them any moment or may have died.
+// redeliver offers a batch to the transport. A task whose message was lost gets a message of a new generation. It returns
+// the tasks whose message a worker has taken, which may claim them any moment or may have died.
 func (w *Worker) redeliver(ctx context.Context, batch []due) (doubtful map[uuid.UUID]bool, err error) {
 	doubtful = map[uuid.UUID]bool{}
 	for i, t := range batch {
-		fresh, err := w.q.delivery.offer(ctx, t.ReadyTask)
+		fresh, err := w.q.retainer.Offer(ctx, t.ReadyTask)
 		if err != nil {
 			return nil, err
 		}
@@ -178,12 +170,12 @@ func (w *Worker) redeliver(ctx context.Context, batch []due) (doubtful map[uuid.
 			w.q.tel.relayed(ctx, relayMissing)
 			continue
 		}
-		state := w.q.delivery.messageState(t.ReadyTask)
-		if state == asynq.TaskStateActive && !t.Stale {
+		state := w.q.retainer.State(t.ReadyTask)
+		if state == transport.Taken && !t.Stale {
 			doubtful[t.ID] = true
 			continue
 		}
-		if state == asynq.TaskStatePending || state == asynq.TaskStateScheduled || state == asynq.TaskStateRetry {
+		if state == transport.Queued {
 			continue
 		}
 		next := t.ReadyTask
@@ -199,7 +191,7 @@ func (w *Worker) redeliver(ctx context.Context, batch []due) (doubtful map[uuid.
 		batch[i].Gen = next.Gen
 		w.q.tel.relayed(ctx, relayReplaced)
 		w.log.WarnContext(ctx, "message of a task was lost by redis", "task_id", t.ID, "generation", next.Gen)
-		if _, err := w.q.delivery.offer(ctx, next); err != nil {
+		if _, err := w.q.retainer.Offer(ctx, next); err != nil {
 			return nil, err
 		}
 	}
@@ -209,20 +201,6 @@ func (w *Worker) redeliver(ctx context.Context, batch []due) (doubtful map[uuid.
 // activeTooLong is after what time a worker that took a task's message and did not claim the task counts as dead. If
 // it only was slow, its message and the new one are one too many, which does no harm.
 func (w *Worker) activeTooLong() time.Duration { return w.opts.TTL / 3 }
-
-// messageState returns what asynq does with a message that it says it has, or 0 if it does not know it after all. If
-// Redis does not answer the message counts as pending, for now.
-func (d *delivery) messageState(t taskdb.ReadyTask) asynq.TaskState {
-	client, err := d.redis()
-	if err != nil {
-		return asynq.TaskStatePending
-	}
-	info, err := asynq.NewInspectorFromRedisClient(client).GetTaskInfo(d.core.queueName(t.Queue), messageID(t))
-	if err != nil {
-		return 0
-	}
-	return info.State
-}
 
 // postpone sets when the tasks of a delivered batch are looked at again: later, the longer the backlog is, but soon
 // where the message is with a worker.
@@ -296,50 +274,37 @@ func (w *Worker) deliverOldestSoon(ctx context.Context) error {
 	return taskdb.Wrap(err, "look for what a dead worker took along")
 }
 
-// checkEpoch finds out whether Redis still has what it was given: it keeps a random word that the database knows too.
-// If the word is gone, so is everything else, and every ready task is delivered again.
+// checkEpoch finds out whether the transport still has the messages that it was given: it keeps a random token that the
+// database has too. A transport without the token has lost the messages as well, and every ready task is delivered again.
 func (w *Worker) checkEpoch(ctx context.Context) error {
-	if w.q.embedded != nil {
-		return nil
-	}
-	client, err := w.q.delivery.redis()
+	token, err := w.q.retainer.Token(ctx)
 	if err != nil {
 		return err
 	}
-	word, err := client.Get(ctx, w.q.channel("epoch")).Result()
-	if err != nil && !errors.Is(err, redis.Nil) {
-		w.q.delivery.failed()
-		return err
-	}
-	w.q.delivery.answered()
 	known, err := w.q.meta(ctx, w.q.db.Bun(), metaEpoch, false)
-	if err != nil || (word != "" && word == known) {
+	if err != nil || (token != "" && token == known) {
 		return err
 	}
-	return w.newEpoch(ctx, client, word)
+	return w.newEpoch(ctx, token)
 }
 
-// newEpoch is what happens after Redis lost its data, once for all workers. Redis has the word first and the database
-// follows, in a transaction that does not wait for Redis. If a worker dies between the two, the next look finds two
-// words and goes on here. Of those that look at the same time one sets the word, and the others find it.
-func (w *Worker) newEpoch(ctx context.Context, client redis.UniversalClient, word string) error {
-	key := w.q.channel("epoch")
-	if word == "" {
-		err := client.SetArgs(ctx, key, strings.ToLower(rand.Text()), redis.SetArgs{Mode: "NX"}).Err()
-		if err != nil && !errors.Is(err, redis.Nil) {
-			return err
-		}
-		if word, err = client.Get(ctx, key).Result(); err != nil {
+// newEpoch is what happens after the transport lost its data, once for all workers. The transport has the token first and
+// the database follows, in a transaction that does not wait for Redis. If a worker dies between the two, the next check
+// finds two tokens and goes on here. Of workers that check at the same time one sets the token, and the others find it.
+func (w *Worker) newEpoch(ctx context.Context, token string) error {
+	if token == "" {
+		var err error
+		if token, err = w.q.retainer.SetToken(ctx, strings.ToLower(rand.Text())); err != nil {
 			return err
 		}
 	}
 	changed := false
 	err := taskdb.Tx(ctx, w.q.db, func(ctx context.Context, tx *models.Tx) error {
 		known, err := w.q.meta(ctx, tx.Bun(), metaEpoch, true)
-		if changed = err == nil && known != word; !changed {
+		if changed = err == nil && known != token; !changed {
 			return err // another worker was faster
 		}
-		if err := w.q.setMeta(ctx, tx.Bun(), metaEpoch, word); err != nil {
+		if err := w.q.setMeta(ctx, tx.Bun(), metaEpoch, token); err != nil {
 			return err
 		}
 		return w.q.redeliverAll(ctx, tx.Bun())
@@ -347,83 +312,7 @@ func (w *Worker) newEpoch(ctx context.Context, client redis.UniversalClient, wor
 	if err != nil || !changed {
 		return err
 	}
-	w.q.delivery.reset()
 	w.q.tel.redisLost(ctx)
 	w.log.WarnContext(ctx, "redis is new or lost its data; all ready tasks are delivered again")
 	return nil
-}
-
-// keepPolling takes ready tasks straight from the database: always where Redis is in this process, and else while Redis
-// is away; and now and then those that are left over.
-func (w *Worker) keepPolling(ctx context.Context, l *life) {
-	ticker := time.NewTicker(pollInterval)
-	defer ticker.Stop()
-	leftOver := time.NewTicker(leftOverInterval)
-	defer leftOver.Stop()
-	for {
-		select {
-		case <-ticker.C:
-		case <-leftOver.C:
-			if w.q.embedded == nil {
-				w.takeLeftOver(ctx, l)
-			}
-			continue
-		case <-l.drain:
-			return
-		case <-ctx.Done():
-			return
-		}
-		if w.q.embedded == nil && w.q.delivery.down() < redisPatience {
-			continue
-		}
-		w.pollOnce(ctx, l)
-	}
-}
-
-func (w *Worker) pollOnce(ctx context.Context, l *life) {
-	for queue, slots := range w.slots {
-		if len(slots) == cap(slots) {
-			continue
-		}
-		for t, err := range w.readyTasks(ctx, queue) {
-			if err != nil {
-				if ctx.Err() == nil {
-					w.log.WarnContext(ctx, "ready tasks cannot be read", "err", err)
-				}
-				return
-			}
-			if !w.tryInSlot(l, queue, t.ID) {
-				break
-			}
-		}
-	}
-}
-
-// keepClock lets time pass in the Redis of this process, which has no clock of its own. One worker of a process does
-// so; when it ends another one goes on.
-func (w *Worker) keepClock(ctx context.Context, _ *life) {
-	if w.q.embedded == nil {
-		return
-	}
-	select {
-	case w.q.ticking <- struct{}{}:
-		defer func() { <-w.q.ticking }()
-	case <-ctx.Done():
-		return
-	}
-	ticker := time.NewTicker(time.Second)
-	defer ticker.Stop()
-	for {
-		select {
-		case now := <-ticker.C:
-			tick(w.q.embedded, now)
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
-func tick(m *miniredis.Miniredis, now time.Time) {
-	m.SetTime(now)
-	m.FastForward(time.Second)
 }

@@ -10,13 +10,12 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/hibiken/asynq"
-	"github.com/redis/go-redis/v9"
 
 	"github.com/pulpgo/pulpcore/download"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
 	"github.com/pulpgo/pulpcore/tasking/internal/taskdb"
+	"github.com/pulpgo/pulpcore/tasking/internal/transport"
 )
 
 // Run registers the worker, executes tasks until ctx is done and returns nil when the running ones have ended. It also
@@ -43,25 +42,27 @@ func (w *Worker) Run(ctx context.Context) error {
 	defer keepers.Wait()
 	defer stop()
 	for _, keep := range []func(context.Context, *life){
-		w.keepBeating, w.keepReaping, w.keepRelaying, w.keepScheduling, w.listen, w.listenEvents, w.keepClock,
+		w.keepBeating, w.keepReaping, w.keepRelaying, w.keepScheduling,
 	} {
 		keepers.Go(func() { keep(house, l) })
 	}
-	servers := w.startServers(l)
-	if w.opts.Slots > 0 {
+	if w.q.listener != nil {
+		keepers.Go(func() { w.q.listener.run(house) })
+	}
+	messages := w.consume(w.q.transport, l)
+	if w.opts.Slots > 0 && w.q.retainer != nil {
 		keepers.Go(func() { w.keepPolling(house, l) })
 	}
 	w.awaitEnd(ctx)
 	w.startDrain(l)
-	for _, s := range servers {
-		s.stop()
-	}
+	messages.stop()
 	err = w.awaitTasks(l)
-	for _, s := range servers {
-		s.close()
-	}
+	messages.close()
 	return err
 }
+
+// burstInterval is how often a worker with [WorkerOptions].Burst checks whether all tasks have ended.
+const burstInterval = 250 * time.Millisecond
 
 // awaitEnd waits until nothing new shall begin.
 func (w *Worker) awaitEnd(ctx context.Context) {
@@ -69,7 +70,7 @@ func (w *Worker) awaitEnd(ctx context.Context) {
 		<-ctx.Done()
 		return
 	}
-	ticker := time.NewTicker(pollInterval)
+	ticker := time.NewTicker(burstInterval)
 	defer ticker.Stop()
 	for quiet := 0; quiet < 2; { // twice, because between the two looks of one a task may have become ready
 		select {
@@ -97,7 +98,7 @@ func (w *Worker) idle(ctx context.Context) (bool, error) {
 	if running > 0 {
 		return false, nil
 	}
-	for _, err := range w.readyTasks(ctx, "") {
+	for _, err := range w.claimable(ctx) {
 		return false, err
 	}
 	return true, nil
@@ -131,12 +132,9 @@ func (w *Worker) begins(ctx context.Context, quiet bool) (*life, error) {
 	if w.opts.Kind != KindContent {
 		w.q.offerInline(w)
 	}
-	l.unhook = w.q.events.onCancel(func(id uuid.UUID) { w.cancelRun(id, ErrCanceled) })
+	l.unhook = w.q.hub.onCancel(func(id uuid.UUID) { w.cancelRun(id, ErrCanceled) })
 	if quiet {
 		return l, nil
-	}
-	if w.opts.Slots > 0 {
-		w.q.consumers(1)
 	}
 	if err := w.sweepDirs(ctx); err != nil {
 		w.log.WarnContext(ctx, "work directories of dead workers stay", "err", err)
@@ -238,9 +236,6 @@ func (w *Worker) ends(l *life) {
 	if w.opts.Downloads == nil {
 		_ = l.pool.Close() // returns nil
 	}
-	if w.opts.Slots > 0 && !l.quiet {
-		w.q.consumers(-1)
-	}
 	ctx, cancel := context.WithTimeout(context.Background(), lastGrace)
 	defer cancel()
 	w.mu.Lock()
@@ -260,120 +255,16 @@ func (w *Worker) ends(l *life) {
 	}
 }
 
-// server is asynq, taking the messages of one queue.
-type server struct {
-	asynq  *asynq.Server
-	poll   *longPoll
-	client redis.UniversalClient
-	unhook func()
-}
-
-// startServers starts one asynq server per queue, so that long work never holds up short work.
-func (w *Worker) startServers(l *life) []*server {
-	if w.opts.Slots <= 0 {
-		return nil
-	}
-	var servers []*server
-	for queue, slots := range map[string]int{defaultQueue: w.opts.Slots, immediateQueue: immediateSlots} {
-		servers = append(servers, w.startServer(l, queue, slots))
-	}
-	return servers
-}
-
-func (w *Worker) startServer(l *life, queue string, slots int) *server {
-	s := &server{poll: newLongPoll(), client: w.q.newClient()}
-	pipelineScripts(s.client)
-	s.client.AddHook(s.poll)
-	s.unhook = w.q.events.onWake(s.poll.wake)
-	s.asynq = asynq.NewServerFromRedisClient(s.client, asynq.Config{
-		Concurrency:              slots,
-		Queues:                   map[string]int{w.q.queueName(queue): 1},
-		TaskCheckInterval:        idleInterval,
-		DelayedTaskCheckInterval: time.Second,
-		RetryDelayFunc:           retryDelay,
-		IsFailure:                func(error) bool { return false },
-		ShutdownTimeout:          24 * time.Hour, // else it would put the messages of running tasks back
-		Logger:                   asynqLog{w.log},
-	})
-	handler := asynq.HandlerFunc(func(_ context.Context, m *asynq.Task) error { return w.handle(l, queue, m) })
-	if err := s.asynq.Start(handler); err != nil { // only a server that was started before fails
-		w.log.Error("asynq does not start", "err", err)
-	}
-	return s
-}
-
-// stop takes no more messages.
-func (s *server) stop() {
-	s.unhook()
-	s.poll.close()
-	s.asynq.Stop()
-}
-
-func (s *server) close() {
-	s.asynq.Shutdown()
-	_ = s.client.Close()
-}
-
-// Reasons to put a message back for later.
-var (
-	errDraining     = errors.New("tasking: the worker shuts down")
-	errNoClaim      = errors.New("tasking: the database does not answer")
-	errIncompatible = errors.New("tasking: the worker's plugins are too old for the task")
-)
-
-const (
-	// putBackPause is how long a message waits that could not be dealt with.
-	putBackPause = 2 * time.Second
-	// incompatiblePause is how long a task waits that another worker should take.
-	incompatiblePause = 5 * time.Second
-	// leavePause is how long a message waits that another worker should take. It may be long, because one that could take
-	// it also looks for what is left over.
-	leavePause = 15 * time.Second
-)
-
-// retryDelay spreads the messages that this worker leaves to others, so that they get their turn at them.
-func retryDelay(_ int, err error, _ *asynq.Task) time.Duration {
-	if errors.Is(err, errIncompatible) {
-		return leavePause + rand.N(leavePause/3)
-	}
-	return putBackPause
-}
-
-// handle executes the task that a message is about. A nil error takes the message off Redis, whatever became of the
-// task; the context of asynq plays no part, since it also ends when Redis is not well.
-func (w *Worker) handle(l *life, queue string, m *asynq.Task) error {
-	id, versions, err := parseMessage(m.Payload())
-	if err != nil {
-		w.log.Warn("message is not a task's", "err", err)
-		return nil
-	}
-	if !w.fulfils(versions) {
-		return w.leaveToOthers(id)
-	}
-	select {
-	case w.slots[queue] <- struct{}{}:
-	case <-l.drain:
-		return errDraining
-	}
-	defer func() { <-w.slots[queue] }()
-	if w.enter() == nil {
-		return errDraining
-	}
-	defer l.busy.Done()
-	err = w.tryTask(l, id)
-	w.q.at("finish.delivered")
-	return err
-}
-
 // leaveToOthers puts the message about a task back that this worker is too old for, as long as the task waits.
-func (w *Worker) leaveToOthers(id uuid.UUID) error {
+func (w *Worker) leaveToOthers(id uuid.UUID) *transport.Later {
 	var waiting []int
 	err := w.q.db.Bun().NewRaw("SELECT 1 FROM core_task WHERE pulp_id = ? AND (state = 'waiting') IS TRUE", id).
 		Scan(context.Background(), &waiting)
 	if err == nil && len(waiting) == 0 {
 		return nil
 	}
-	return errIncompatible
+	// Spread, so that the messages come to other workers too.
+	return &transport.Later{Pause: leavePause + rand.N(leavePause/3), Reason: "the worker's plugins are too old for the task"}
 }
 
 // chainBudget is how long a slot goes from one task straight to the next one that waited for it, until others get their
@@ -382,11 +273,11 @@ const chainBudget = 250 * time.Millisecond
 
 // tryTask claims a task and executes it to its end, and then those that it had in its way. It is no error if there is
 // nothing to claim.
-func (w *Worker) tryTask(l *life, id uuid.UUID) error {
+func (w *Worker) tryTask(l *life, id uuid.UUID) *transport.Later {
 	c, err := w.claim(l, id)
 	if err != nil {
 		w.log.Warn("task is tried later", "task_id", id, "err", err)
-		return errNoClaim
+		return &transport.Later{Pause: putBackPause, Reason: "the database does not answer"}
 	}
 	if c == nil {
 		w.q.tel.duplicate(context.Background())

@@ -65,7 +65,7 @@ type bench struct {
 	q     *tasking.Queue
 	block *tasking.Task[blockArgs]
 
-	redisURL string // of q; "" is the embedded one
+	redisURL string // of q; "" is none
 
 	mu      sync.Mutex
 	began   map[string]chan struct{}
@@ -290,7 +290,7 @@ func testLog(t testing.TB) *slog.Logger {
 // each runs fn on what a small and on what a large installation has.
 func each(t *testing.T, fn func(t *testing.T, b *bench)) {
 	t.Helper()
-	t.Run("sqlite and embedded redis", func(t *testing.T) {
+	t.Run("sqlite in process", func(t *testing.T) {
 		t.Parallel()
 		fn(t, setup(t, dbtest.SQLite(t), ""))
 	})

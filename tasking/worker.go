@@ -16,6 +16,7 @@ import (
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
 	"github.com/pulpgo/pulpcore/storage"
+	"github.com/pulpgo/pulpcore/tasking/internal/batch"
 	"github.com/pulpgo/pulpcore/tasking/internal/taskdb"
 )
 
@@ -107,8 +108,8 @@ type Worker struct {
 	bindings   map[string]Binding
 	slots      map[string]chan struct{} // by queue; one token per running task
 	inline     chan struct{}            // one token per immediate task executed in a dispatching call
-	claims     *batcher[uuid.UUID, claimOutcome]
-	finishes   *batcher[*finishing, finished]
+	claims     *batch.Writer[uuid.UUID, claimOutcome]
+	finishes   *batch.Writer[*finishing, finished]
 	late       lateClaims
 	leftOverTo map[string]int64 // by queue, the place of the last ready task that was looked at; the polling's alone
 	counted    time.Time        // when the backlog was counted last; the relay's alone
