@@ -64,7 +64,8 @@ func TestPeriodicStatementsUseIndexes(t *testing.T) {
 	if testing.Short() {
 		n = 20_000
 	}
-	onEach(t, func(t *testing.T, b *bench) {
+	both(t, func(t *testing.T, dbURL, redisURL string) {
+		b := setup(t, dbURL, redisURL)
 		b.pileRows(n)
 		r := &recorder{}
 		b.db.Conn().Bun.AddQueryHook(r) //nolint:staticcheck // the handle's other copies have to know of it
