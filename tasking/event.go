@@ -93,9 +93,9 @@ func (c *core) emit(list ...Event) {
 // eventBuffer is how many events a subscription keeps for a reader that is behind.
 const eventBuffer = 1024
 
-// Subscription is one reader's view of the events of a domain. It never delays the work that causes them: a reader that is
-// more than 1024 events behind finds one of kind [EventsLost] instead of them. It is safe for concurrent use, each
-// event being read once.
+// Subscription is one reader's view of the events of a domain. It never delays the work that causes them: a reader
+// that is more than 1024 events behind finds one of kind [EventsLost] instead of them. It is safe for concurrent use,
+// each event being read once.
 type Subscription struct {
 	domain uuid.UUID
 	leave  func() // ends the delivery

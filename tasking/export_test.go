@@ -59,8 +59,8 @@ func (o *Observer) Look(ctx context.Context) (time.Duration, error) {
 	return o.w.look(ctx, o.l)
 }
 
-// ClaimLate claims a task for the worker by a statement that gets no answer and is carried out after the worker has asked
-// what became of it.
+// ClaimLate claims a task for the worker by a statement that gets no answer and is carried out after the worker has
+// asked what became of it.
 func (o *Observer) ClaimLate(ctx context.Context, id uuid.UUID) error {
 	token, lost := uuid.New(), errors.New("no answer")
 	o.w.claims.Write = func(_ context.Context, ids []uuid.UUID) ([]claimOutcome, error) {
@@ -89,8 +89,8 @@ func FenceAll(ctx context.Context, db *models.DB, scopes []*models.TaskScope) er
 // SetFault makes fn be called at the points between two steps at which a process may die.
 func SetFault(q *Queue, fn func(point string)) { q.fault = fn }
 
-// Announce sends one more message about a task, as if Redis had doubled or made up one. Without a Redis it does nothing:
-// consumers have no messages there.
+// Announce sends one more message about a task, as if Redis had doubled or made up one. Without a Redis it does
+// nothing: consumers have no messages there.
 func Announce(ctx context.Context, q *Queue, id uuid.UUID, gen int) error {
 	if q.retainer == nil {
 		return nil

@@ -70,8 +70,8 @@ func (b *bench) ranInline(ticket *tasking.Ticket) bool {
 	return false
 }
 
-// TestImmediateTaskWaitsForTheCallersCommit has one dispatched by the queue of a transaction, whose rows nobody else sees
-// before the commit.
+// TestImmediateTaskWaitsForTheCallersCommit has one dispatched by the queue of a transaction, whose rows nobody else
+// sees before the commit.
 func TestImmediateTaskWaitsForTheCallersCommit(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, b *bench) {
@@ -158,8 +158,8 @@ func (h onDebug) Handle(ctx context.Context, r slog.Record) error {
 	return h.Handler.Handle(ctx, r)
 }
 
-// TestImmediateTaskIsOvertakenBetweenAttempts has the commit of a dispatch fail as a deadlock does, and somebody reserve
-// the resource until the next attempt.
+// TestImmediateTaskIsOvertakenBetweenAttempts has the commit of a dispatch fail as a deadlock does, and somebody
+// reserve the resource until the next attempt.
 func TestImmediateTaskIsOvertakenBetweenAttempts(t *testing.T) {
 	t.Parallel()
 	b := setup(t, dbtest.Postgres(t), dbtest.RedisURL(t))

@@ -157,8 +157,8 @@ func (w *Worker) takeDue(ctx context.Context) ([]due, error) {
 	return batch, taskdb.Wrap(err, "take undelivered tasks")
 }
 
-// redeliver offers a batch to the transport. A task whose message was lost gets a message of a new generation. It returns
-// the tasks whose message a worker has taken, which may claim them any moment or may have died.
+// redeliver offers a batch to the transport. A task whose message was lost gets a message of a new generation. It
+// returns the tasks whose message a worker has taken, which may claim them any moment or may have died.
 func (w *Worker) redeliver(ctx context.Context, batch []due) (doubtful map[uuid.UUID]bool, err error) {
 	doubtful = map[uuid.UUID]bool{}
 	for i, t := range batch {
@@ -274,8 +274,9 @@ func (w *Worker) deliverOldestSoon(ctx context.Context) error {
 	return taskdb.Wrap(err, "look for what a dead worker took along")
 }
 
-// checkEpoch finds out whether the transport still has the messages that it was given: it keeps a random token that the
-// database has too. A transport without the token has lost the messages as well, and every ready task is delivered again.
+// checkEpoch finds out whether the transport still has the messages that it was given: it keeps a random token that
+// the database has too. A transport without the token has lost the messages as well, and every ready task is
+// delivered again.
 func (w *Worker) checkEpoch(ctx context.Context) error {
 	token, err := w.q.retainer.Token(ctx)
 	if err != nil {
@@ -288,9 +289,10 @@ func (w *Worker) checkEpoch(ctx context.Context) error {
 	return w.newEpoch(ctx, token)
 }
 
-// newEpoch is what happens after the transport lost its data, once for all workers. The transport has the token first and
-// the database follows, in a transaction that does not wait for Redis. If a worker dies between the two, the next check
-// finds two tokens and goes on here. Of workers that check at the same time one sets the token, and the others find it.
+// newEpoch is what happens after the transport lost its data, once for all workers. The transport has the token first
+// and the database follows, in a transaction that does not wait for Redis. If a worker dies between the two, the next
+// check finds two tokens and goes on here. Of workers that check at the same time one sets the token, and the others
+// find it.
 func (w *Worker) newEpoch(ctx context.Context, token string) error {
 	if token == "" {
 		var err error

@@ -264,7 +264,7 @@ func (w *Worker) leaveToOthers(id uuid.UUID) *transport.Later {
 		return nil
 	}
 	// Spread, so that the messages come to other workers too.
-	return &transport.Later{Pause: leavePause + rand.N(leavePause/3), Reason: "the worker's plugins are too old for the task"}
+	return &transport.Later{Pause: leavePause + rand.N(leavePause/3), Reason: "the worker's plugins are too old"}
 }
 
 // chainBudget is how long a slot goes from one task straight to the next one that waited for it, until others get their

@@ -34,8 +34,8 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// leaveTimeForStress raises the time limit of go test above what -stress asks for: with -stress 10m nobody shall have to
-// know that the limit is 10 minutes. The go command itself waits a minute longer.
+// leaveTimeForStress raises the time limit of go test above what -stress asks for: with -stress 10m nobody shall have
+// to know that the limit is 10 minutes. The go command itself waits a minute longer.
 func leaveTimeForStress() error {
 	limit := flag.Lookup("test.timeout").Value
 	need := *stressFor + 55*time.Second

@@ -14,8 +14,8 @@ import (
 	"github.com/pulpgo/pulpcore/tasking/internal/taskdb"
 )
 
-// Message says that a task may be claimed. Two messages with the same id and generation are the same message; a task that
-// waits again for another attempt has a new generation.
+// Message says that a task may be claimed. Two messages with the same id and generation are the same message; a task
+// that waits again for another attempt has a new generation.
 type Message = taskdb.ReadyTask
 
 // Transport announces ready tasks to consumers. A transport may also be a [Broadcaster] and a [Retainer]. Its methods
@@ -33,8 +33,8 @@ type Transport interface {
 	// The caller stops and closes the consumer, in this order and before the transport is closed.
 	Consume(queue string, slots int, handle Handler) Consumer
 
-	// Down returns for how long the transport has not worked, as far as its calls have noticed; 0 if it works. Then messages
-	// reach no consumer, and workers have to look for ready tasks in the database.
+	// Down returns for how long the transport has not worked, as far as its calls have noticed; 0 if it works. Then
+	// messages reach no consumer, and workers have to look for ready tasks in the database.
 	Down() time.Duration
 
 	// Ping returns an error if the transport does not work.

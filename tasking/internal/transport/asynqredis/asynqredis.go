@@ -1,5 +1,5 @@
-// Package asynqredis is the transport between processes: asynq on Redis. A message is a task of asynq with the id of the
-// message; notices are messages of Redis's channels.
+// Package asynqredis is the transport between processes: asynq on Redis. A message is a task of asynq with the id of
+// the message; notices are messages of Redis's channels.
 package asynqredis
 
 import (

@@ -42,7 +42,8 @@ func TestTransport(t *testing.T) {
 	transporttest.Run(t, func(t *testing.T, _ *transporttest.Tasks) transporttest.Harness { return newHarness(t, url) })
 }
 
-// TestTransportOnMiniredis runs where there is no Redis. miniredis has a clock of its own, which asynq's retries wait for.
+// TestTransportOnMiniredis runs where there is no Redis. miniredis has a clock of its own, which asynq's retries wait
+// for.
 func TestTransportOnMiniredis(t *testing.T) {
 	t.Parallel()
 	server := miniredis.RunT(t)

@@ -35,8 +35,8 @@ func (n names) key(what string) string { return string(n) + ":" + what }
 
 // newConnection returns a connection for the options.
 //
-// A client ends a call at the deadline of the call's context only if ContextTimeoutEnabled is set: a Redis that does not
-// answer would hold up each dispatch for the client's own timeout of some seconds.
+// A client ends a call at the deadline of the call's context only if ContextTimeoutEnabled is set: a Redis that does
+// not answer would hold up each dispatch for the client's own timeout of some seconds.
 func newConnection(o *Options) (*connection, error) {
 	c := &connection{names: names(o.Prefix)}
 	if o.Redis != nil {

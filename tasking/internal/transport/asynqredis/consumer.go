@@ -60,10 +60,10 @@ func (c *consumer) Close() { c.server.Shutdown() }
 
 // process calls the handler. The context of asynq also ends when Redis does not answer, which is no reason to end a
 // task.
-func (c *consumer) process(_ context.Context, task *asynq.Task) error {
+func (c *consumer) process(ctx context.Context, task *asynq.Task) error {
 	m, err := parseMessage(c.queue, task.ResultWriter().TaskID(), task.Payload())
 	if err != nil {
-		c.log.Warn("message is not a task's", "err", err)
+		c.log.WarnContext(ctx, "message is not a task's", "err", err)
 		return nil
 	}
 	if later := c.handle(m); later != nil {

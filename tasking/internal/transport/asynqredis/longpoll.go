@@ -10,9 +10,9 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// longPoll is the client of an asynq server. It makes the server wait for messages instead of asking for them many times
-// a second: an answer "no message" is held back until [longPoll.wake], or for a quarter of a second, and then the request
-// is sent again. While it waits it holds no connection.
+// longPoll is the client of an asynq server. It makes the server wait for messages instead of asking for them many
+// times a second: an answer "no message" is held back until [longPoll.wake], or for a quarter of a second, and then
+// the request is sent again. While it waits it holds no connection.
 //
 // It recognises the request by its keys. Should a version of asynq word the request differently, then nothing is held
 // back and asynq asks every idleInterval.

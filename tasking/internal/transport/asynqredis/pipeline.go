@@ -8,9 +8,9 @@ import (
 	"github.com/pulpgo/pulpcore/tasking/internal/batch"
 )
 
-// pipeline is a client that sends the scripts which many goroutines run at the same time in one round trip: asynq has no
-// batches of its own. Producers and consumers have one each: a batch ends at the latest deadline of its callers, and
-// that of a consumer is later than a dispatch may wait.
+// pipeline is a client that sends the scripts which many goroutines run at the same time in one round trip: asynq has
+// no batches of its own. Producers and consumers have one each: a batch ends at the latest deadline of its callers,
+// and that of a consumer is later than a dispatch may wait.
 type pipeline struct {
 	redis.UniversalClient
 	scripts batch.Writer[script, *redis.Cmd]

@@ -75,8 +75,8 @@ func (p *producer) send(ctx context.Context, m transport.Message) (isNew bool, e
 	return true, nil
 }
 
-// sendAll sends messages within the budget and returns how many it sent. A Redis that took some of them and then ran out
-// of time is slow, not down.
+// sendAll sends messages within the budget and returns how many it sent. A Redis that took some of them and then ran
+// out of time is slow, not down.
 func (p *producer) sendAll(ctx context.Context, messages []transport.Message) (sent int, err error) {
 	deadline := time.Now().Add(transport.Budget)
 	ctx, cancel := context.WithDeadline(ctx, deadline)

@@ -65,8 +65,8 @@ func (c *consumer) run() {
 	}
 }
 
-// poll hands out the ready tasks, and waits for a slot for each. It reports true if it ended because what it had read is
-// too old: other tasks may have become ready that come first, and these may have been claimed.
+// poll hands out the ready tasks, and waits for a slot for each. It reports true if it ended because what it had read
+// is too old: other tasks may have become ready that come first, and these may have been claimed.
 func (c *consumer) poll() (again bool) {
 	began := time.Now()
 	handedOut := 0

@@ -57,7 +57,7 @@ func (f *fixture) retainer() transport.Retainer {
 }
 
 func testRetained(t *testing.T, f *fixture) {
-	tr, m := f.retainer(), f.add(Queue, 1)[0]
+	tr, m := f.retainer(), f.add(1)[0]
 	offer := func(m transport.Message, want bool) {
 		t.Helper()
 		if isNew, err := tr.Offer(t.Context(), m); err != nil || isNew != want {
@@ -100,14 +100,14 @@ func testRetained(t *testing.T, f *fixture) {
 func testOffer(t *testing.T, f *fixture) {
 	tr := f.retainer()
 	f.consume(tr, Queue, 1, f.take)
-	m := f.add(Queue, 1)[0]
+	m := f.add(1)[0]
 	if isNew, err := tr.Offer(t.Context(), m); !isNew || err != nil {
 		t.Fatalf("Offer() = %t, %v", isNew, err)
 	}
 	if got := f.next(); !isSame(got, m) { // a consumer polls
 		t.Errorf("message = %+v, want %+v", got, m)
 	}
-	m = f.add(Queue, 1)[0]
+	m = f.add(1)[0]
 	if _, err := tr.Offer(t.Context(), m); err != nil {
 		t.Fatal(err)
 	}

@@ -24,8 +24,8 @@ type Harness interface {
 	Open() transport.Transport
 }
 
-// Tasks are the ready tasks in the place of the database. A transport that reads ready tasks itself reads them here. It is
-// safe for concurrent use.
+// Tasks are the ready tasks in the place of the database. A transport that reads ready tasks itself reads them here.
+// It is safe for concurrent use.
 type Tasks struct {
 	mu   sync.Mutex
 	list []transport.Message
@@ -46,10 +46,10 @@ func (d *Tasks) Ready(_ context.Context, queue string) iter.Seq2[transport.Messa
 }
 
 // add makes new tasks ready.
-func (d *Tasks) add(queue string, n int) []transport.Message {
+func (d *Tasks) add(n int) []transport.Message {
 	var added []transport.Message
 	for i := range n {
-		m := transport.Message{ID: uuid.New(), Queue: queue, Gen: i % 3}
+		m := transport.Message{ID: uuid.New(), Queue: Queue, Gen: i % 3}
 		if i%2 == 1 {
 			m.Versions = new(fmt.Sprintf(`{"plugin":"%d"}`, i))
 		}
@@ -172,7 +172,7 @@ func isSame(a, b transport.Message) bool {
 
 func testOrder(t *testing.T, f *fixture) {
 	tr := f.harness.Open()
-	list := f.add(Queue, 5)
+	list := f.add(5)
 	f.announce(tr, list)
 	f.consume(tr, Queue, 1, f.take)
 	for _, want := range list {
@@ -185,7 +185,7 @@ func testOrder(t *testing.T, f *fixture) {
 func testQueues(t *testing.T, f *fixture) {
 	tr := f.harness.Open()
 	f.consume(tr, "other", 1, f.take)
-	list := f.add(Queue, 1)
+	list := f.add(1)
 	f.announce(tr, list)
 	f.nothing()
 	f.consume(tr, Queue, 1, f.take)
@@ -204,7 +204,7 @@ func testOnce(t *testing.T, f *fixture) {
 		mu.Unlock()
 		return f.take(m)
 	})
-	list := f.add(Queue, 20)
+	list := f.add(20)
 	f.announce(tr, list)
 	for range list {
 		f.next()
@@ -231,7 +231,7 @@ func testPutBack(t *testing.T, f *fixture) {
 		}
 		return f.take(m)
 	})
-	list := f.add(Queue, 1)
+	list := f.add(1)
 	f.announce(tr, list)
 	if got := f.next(); !isSame(got, list[0]) {
 		t.Errorf("message = %+v, want %+v", got, list[0])
@@ -252,7 +252,7 @@ func testSlots(t *testing.T, f *fixture) {
 		return nil
 	})
 	defer close(release)
-	f.announce(tr, f.add(Queue, 4))
+	f.announce(tr, f.add(4))
 	f.next()
 	f.next()
 	f.nothing()
@@ -268,7 +268,7 @@ func testStop(t *testing.T, f *fixture) {
 	tr := f.harness.Open()
 	stop := f.consume(tr, Queue, 1, f.take)
 	stop()
-	list := f.add(Queue, 1)
+	list := f.add(1)
 	f.announce(tr, list)
 	f.nothing()
 	f.consume(tr, Queue, 1, f.take)
@@ -285,7 +285,7 @@ func testClose(t *testing.T, f *fixture) {
 		<-release
 		return nil
 	})
-	f.announce(tr, f.add(Queue, 1))
+	f.announce(tr, f.add(1))
 	f.next()
 	c.Stop()
 	c.Stop()
@@ -310,7 +310,7 @@ func testClose(t *testing.T, f *fixture) {
 func testAnnounceWithoutConsumer(t *testing.T, f *fixture) {
 	tr := f.harness.Open()
 	began := time.Now()
-	list := f.add(Queue, 3)
+	list := f.add(3)
 	f.announce(tr, list)
 	f.announce(tr, list) // which are there already
 	if took := time.Since(began); took > 4*transport.Budget+time.Second {
@@ -325,11 +325,11 @@ func testAnnounceWithoutConsumer(t *testing.T, f *fixture) {
 func testWake(t *testing.T, f *fixture) {
 	tr := f.harness.Open()
 	f.consume(tr, Queue, 1, f.take)
-	f.announce(tr, f.add(Queue, 1)) // opens connections
+	f.announce(tr, f.add(1)) // opens connections
 	f.next()
 	var took []time.Duration
 	for range 7 {
-		list := f.add(Queue, 1)
+		list := f.add(1)
 		began := time.Now()
 		f.announce(tr, list)
 		f.next()
@@ -353,7 +353,7 @@ func testShared(t *testing.T, f *fixture) {
 			return f.take(m)
 		})
 	}
-	list := f.add(Queue, 50)
+	list := f.add(50)
 	f.announce(one, list)
 	for range list {
 		f.next()
@@ -373,7 +373,7 @@ func testClosedTransport(t *testing.T, f *fixture) {
 			t.Errorf("Close() = %v", err)
 		}
 	}
-	if sent, err := tr.Announce(t.Context(), f.add(Queue, 1)); sent != 0 || err == nil {
+	if sent, err := tr.Announce(t.Context(), f.add(1)); sent != 0 || err == nil {
 		t.Errorf("Announce() = %d, %v, want an error", sent, err)
 	}
 	if err := tr.Ping(t.Context()); err == nil {
@@ -392,7 +392,7 @@ func testClosedTransport(t *testing.T, f *fixture) {
 
 func testWorks(t *testing.T, f *fixture) {
 	tr := f.harness.Open()
-	f.announce(tr, f.add(Queue, 1))
+	f.announce(tr, f.add(1))
 	if err := tr.Ping(t.Context()); err != nil || tr.Down() != 0 {
 		t.Errorf("Ping() = %v, Down() = %v", err, tr.Down())
 	}
