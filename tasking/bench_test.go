@@ -22,7 +22,7 @@ import (
 // a time on an idle system, and beside it what asynq alone takes with the same Redis.
 func BenchmarkDispatchToStart(b *testing.B) {
 	for name, database := range map[string]func(testing.TB) string{"sqlite": dbtest.SQLite, "postgres": dbtest.Postgres} {
-		for redis, redisURL := range map[string]func(testing.TB) string{"embedded": nil, "redis": dbtest.RedisURL} {
+		for redis, redisURL := range map[string]func(testing.TB) string{"in process": nil, "redis": dbtest.RedisURL} {
 			b.Run(name+"/"+redis, func(b *testing.B) {
 				url := ""
 				if redisURL != nil {
@@ -92,6 +92,11 @@ func BenchmarkTaskThroughput(b *testing.B) {
 			b.ReportMetric(commits(b, s), "commits/s")
 		})
 	}
+}
+
+// BenchmarkTaskThroughputInProcess measures whole lives of tasks on SQLite without Redis.
+func BenchmarkTaskThroughputInProcess(b *testing.B) {
+	throughput(b, setup(b, dbtest.SQLite(b), ""))
 }
 
 const (

@@ -105,8 +105,8 @@ func TestTaskCannotWaitForItself(t *testing.T) {
 	})
 }
 
-// TestWaitRefusesCyclesOfThoseThatWait has a task wait for one that waits for a third one, which needs what the first one
-// has. Whichever of the two waits last is refused.
+// TestWaitRefusesCyclesOfThoseThatWait has a task wait for one that waits for a third one, which needs what the first
+// one has. Whichever of the two waits last is refused.
 func TestWaitRefusesCyclesOfThoseThatWait(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, b *bench) {

@@ -66,7 +66,8 @@ func TestGroupIsCanceledWhileMembersArrive(t *testing.T) {
 	})
 }
 
-// TestGroupProgressOfManyTasks is F73: 10,000 increments, of which those that come at the same time share a transaction.
+// TestGroupProgressOfManyTasks is F73: 10,000 increments, of which those that come at the same time share a
+// transaction.
 func TestGroupProgressOfManyTasks(t *testing.T) {
 	t.Parallel()
 	const tasks = 50

@@ -204,7 +204,8 @@ func TestDispatchInTheCallersTransaction(t *testing.T) {
 	})
 }
 
-// A queue from outside of a transaction would wait for a connection, or for SQLite's writer, that the transaction holds.
+// A queue from outside of a transaction would wait for a connection, or for SQLite's writer, that the transaction
+// holds.
 func TestDispatchOnAQueueFromOutside(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, b *bench) {

@@ -236,7 +236,8 @@ func TestUnobservedQueueAllocatesNothing(t *testing.T) {
 
 func TestMetricsTellWhatBecomesOfTasks(t *testing.T) {
 	t.Parallel()
-	each(t, func(t *testing.T, b *bench) {
+	both(t, func(t *testing.T, dbURL, redisURL string) {
+		b := setup(t, dbURL, redisURL)
 		o := observe(t)
 		b.q = b.queueWith(o.options(b.redisURL))
 		flaky := tasking.Define[noArgs]("test.flaky")
