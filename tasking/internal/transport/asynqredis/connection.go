@@ -1,6 +1,7 @@
 package asynqredis
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"sync"
@@ -33,6 +34,10 @@ func (n names) queue(queue string) string { return string(n) + "." + queue }
 // key returns the name of a key or a channel.
 func (n names) key(what string) string { return string(n) + ":" + what }
 
+// poolSize is how many connections a client has at most, without those of subscriptions. Four are enough, because
+// scripts share pipelines. The client keeps idle connections, so a short peak would leave ten per core.
+const poolSize = 4
+
 // newConnection returns a connection for the options.
 //
 // A client ends a call at the deadline of the call's context only if ContextTimeoutEnabled is set: a Redis that does
@@ -42,6 +47,7 @@ func newConnection(o *Options) (*connection, error) {
 	if o.Redis != nil {
 		opts := *o.Redis
 		opts.MaintNotificationsConfig, opts.ContextTimeoutEnabled = noNotifications, true
+		opts.PoolSize = cmp.Or(opts.PoolSize, poolSize)
 		c.dial = func() redis.UniversalClient { return redis.NewUniversalClient(&opts) }
 		return c, nil
 	}
@@ -50,6 +56,7 @@ func newConnection(o *Options) (*connection, error) {
 		return nil, pulperr.Public(pulperr.Invalid, "the Redis URL is not valid")
 	}
 	opts.MaintNotificationsConfig, opts.ContextTimeoutEnabled = noNotifications, true
+	opts.PoolSize = cmp.Or(opts.PoolSize, poolSize)
 	c.dial = func() redis.UniversalClient { return redis.NewClient(opts) }
 	return c, nil
 }
