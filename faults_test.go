@@ -54,7 +54,7 @@ func (*badDistribution) ContentHandler(context.Context, string) (_ http.Handler,
 
 func (*badSettings) Validate() bool { return true }
 
-func (badArgs) Locks() []tasking.Resource { return nil }
+func (badArgs) Resources() []tasking.Resource { return nil }
 
 var (
 	badPackages = models.Define[badPackage]("python.package")

@@ -59,8 +59,10 @@ type jobArgs struct {
 	Names []string `json:"names"`
 }
 
-// Locks reserves what a real sync would.
-func (a jobArgs) Locks() tasking.Locks { return tasking.Locks{Exclusive: tasking.Named(a.Names...)} }
+// Resources reserves what a real sync would.
+func (a jobArgs) Resources() tasking.Resources {
+	return tasking.Resources{Exclusive: tasking.Named(a.Names...)}
+}
 
 var job = tasking.Define[jobArgs]("test.job")
 

@@ -37,7 +37,7 @@ const (
 	maxJSON = 16 << 20
 )
 
-func (q *Queue) newSpec(ctx context.Context, name string, raw []byte, locks Locks, o *Options) (*spec, error) {
+func (q *Queue) newSpec(ctx context.Context, name string, raw []byte, resources Resources, o *Options) (*spec, error) {
 	domain := q.db.Domain()
 	switch {
 	case domain == nil:
@@ -51,7 +51,7 @@ func (q *Queue) newSpec(ctx context.Context, name string, raw []byte, locks Lock
 		models.HasNUL(name + o.IdempotencyKey + o.CID):
 		return nil, pulperr.Public(pulperr.Invalid, "the name or key of task %q is empty, too long or contains a NUL", name)
 	}
-	names, err := locks.names(q.db.Registry(), models.CorePRN("domain", domain.ID))
+	names, err := resources.names(q.db.Registry(), models.CorePRN("domain", domain.ID))
 	if err != nil {
 		return nil, err
 	}

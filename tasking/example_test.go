@@ -17,9 +17,9 @@ type CopyArgs struct {
 	From, To string
 }
 
-// Locks makes copies to one place wait for each other, while any number of them may read from the same one.
-func (a CopyArgs) Locks() tasking.Locks {
-	return tasking.Locks{Exclusive: tasking.Named(a.To), Shared: tasking.Named(a.From)}
+// Resources makes copies to one place wait for each other, while any number of them may read from the same one.
+func (a CopyArgs) Resources() tasking.Resources {
+	return tasking.Resources{Exclusive: tasking.Named(a.To), Shared: tasking.Named(a.From)}
 }
 
 // Copy is known by name before its function exists.

@@ -48,8 +48,8 @@ type labArgs struct {
 	Slow              time.Duration // how long it takes at least
 }
 
-func (a labArgs) Locks() tasking.Locks {
-	return tasking.Locks{Exclusive: tasking.Named(a.Exclusive...), Shared: tasking.Named(a.Shared...)}
+func (a labArgs) Resources() tasking.Resources {
+	return tasking.Resources{Exclusive: tasking.Named(a.Exclusive...), Shared: tasking.Named(a.Shared...)}
 }
 
 var labTask = tasking.Define[labArgs]("lab.task")

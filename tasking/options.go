@@ -12,7 +12,7 @@ import (
 type Options struct {
 	Group *Group // the task becomes a member; a task of a canceled group is stored as canceled
 
-	Exclusive []Resource // reserved besides those of the arguments' Locks method
+	Exclusive []Resource // reserved besides those of the arguments' Resources method
 	Shared    []Resource
 
 	// Immediate asks for execution within the dispatching process, in at most 5 s, before Dispatch returns. The task waits

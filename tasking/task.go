@@ -20,7 +20,7 @@ type Task[A any] struct {
 
 // Define declares the task named "<plugin>.<task>", in 255 bytes at most. A task that Pulp has, too, may have its name
 // there, "pulp_<plugin>.app.tasks.…", by which clients look for it. Its arguments are stored as JSON, so A must survive
-// encoding/json; it may implement [Locker] to say what the task reserves. They are encrypted with the key of the
+// encoding/json; it may implement [ResourceUser] to say what the task reserves. They are encrypted with the key of the
 // database, if it has one; results, errors and names of resources are not. Define never fails; [NewWorker] reports
 // faults.
 func Define[A any](name string) *Task[A] { return &Task[A]{name: name} }
@@ -103,17 +103,17 @@ func (t *Task[A]) spec(ctx context.Context, q *Queue, args A, opts []*Options) (
 	case len(opts) == 1 && opts[0] != nil:
 		o = *opts[0]
 	}
-	locks := Locks{Exclusive: o.Exclusive, Shared: o.Shared}
-	if l, ok := any(args).(Locker); ok {
-		locks = locks.and(l.Locks())
-	} else if l, ok := any(&args).(Locker); ok {
-		locks = locks.and(l.Locks())
+	resources := Resources{Exclusive: o.Exclusive, Shared: o.Shared}
+	if l, ok := any(args).(ResourceUser); ok {
+		resources = resources.and(l.Resources())
+	} else if l, ok := any(&args).(ResourceUser); ok {
+		resources = resources.and(l.Resources())
 	}
 	raw, err := json.Marshal(args)
 	if err != nil {
 		return nil, fmt.Errorf("tasking: arguments of %s: %w: %w", t.name, pulperr.Invalid, err)
 	}
-	return q.newSpec(ctx, t.name, raw, locks, &o)
+	return q.newSpec(ctx, t.name, raw, resources, &o)
 }
 
 // Binding is a task together with its function, for [WorkerOptions].

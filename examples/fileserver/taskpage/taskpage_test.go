@@ -43,8 +43,8 @@ func (auth) Authenticate(r *http.Request) (*models.User, error) {
 
 type workArgs struct{ Exclusive []string }
 
-func (a workArgs) Locks() tasking.Locks {
-	return tasking.Locks{Exclusive: tasking.Named(a.Exclusive...)}
+func (a workArgs) Resources() tasking.Resources {
+	return tasking.Resources{Exclusive: tasking.Named(a.Exclusive...)}
 }
 
 var work = tasking.Define[workArgs]("test.work")
