@@ -22,8 +22,8 @@ func TestCheckBindingsReportsAllFaults(t *testing.T) {
 	for _, err := range tasking.CheckBindings(&tasking.WorkerOptions{
 		WorkDir: "work",
 		Bindings: []tasking.Binding{
-			bad.Do(nothing), bad.Do(nothing, nil, nil),
-			tasking.Define[unlocked]("x.unlocked").Do(func(context.Context, *tasking.Env, unlocked) error { return nil },
+			bad.Bind(nothing), bad.Bind(nothing, nil, nil),
+			tasking.Define[unlocked]("x.unlocked").Bind(func(context.Context, *tasking.Env, unlocked) error { return nil },
 				&tasking.BindingOptions{Subprocess: true}),
 		},
 	}) {

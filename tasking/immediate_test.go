@@ -21,7 +21,7 @@ func TestImmediateTaskRunsInAnotherWorker(t *testing.T) {
 	onEach(t, func(t *testing.T, b *bench) {
 		quick := tasking.Define[noArgs]("test.quick")
 		opts := func() tasking.WorkerOptions {
-			return tasking.WorkerOptions{Kind: tasking.KindAPI, Slots: -1, Bindings: []tasking.Binding{quick.Do(
+			return tasking.WorkerOptions{Kind: tasking.KindAPI, Slots: -1, Bindings: []tasking.Binding{quick.Bind(
 				func(context.Context, *tasking.Env, noArgs) error { return nil })}}
 		}
 		stop := b.run(opts())
@@ -77,7 +77,7 @@ func TestImmediateTaskWaitsForTheCallersCommit(t *testing.T) {
 	each(t, func(t *testing.T, b *bench) {
 		quick := tasking.Define[string]("test.quick")
 		var ran atomic.Int32
-		b.run(tasking.WorkerOptions{Bindings: []tasking.Binding{quick.Do(
+		b.run(tasking.WorkerOptions{Bindings: []tasking.Binding{quick.Bind(
 			func(ctx context.Context, env *tasking.Env, word string) error {
 				if word == "ready?" {
 					return nil
@@ -184,7 +184,7 @@ func TestImmediateTaskIsOvertakenBetweenAttempts(t *testing.T) {
 	}})})
 	quick := tasking.Define[string]("test.quick")
 	var ran atomic.Int32
-	b.run(tasking.WorkerOptions{Bindings: []tasking.Binding{quick.Do(
+	b.run(tasking.WorkerOptions{Bindings: []tasking.Binding{quick.Bind(
 		func(_ context.Context, _ *tasking.Env, word string) error {
 			if word == "x" {
 				ran.Add(1)

@@ -62,7 +62,7 @@ func isolatedMain(url string) error {
 	opts := tasking.QueueOptions{Tracer: seen.tracer, Meter: seen.meter}
 	return withChildQueue(ctx, url, opts, func(q *tasking.Queue) error {
 		w, err := tasking.NewWorker(q, &tasking.WorkerOptions{
-			Bindings: []tasking.Binding{odd.DoResult(oddBody, isolated)}, Command: isolatedCommand(url),
+			Bindings: []tasking.Binding{odd.BindResult(oddBody, isolated)}, Command: isolatedCommand(url),
 		})
 		if err != nil {
 			return err
@@ -186,7 +186,7 @@ func isolationBench(t *testing.T, dbURL string, opts tasking.WorkerOptions) (b *
 	if opts.WorkDir == "" {
 		opts.WorkDir = t.TempDir()
 	}
-	opts.Bindings = []tasking.Binding{odd.DoResult(oddBody, isolated)}
+	opts.Bindings = []tasking.Binding{odd.BindResult(oddBody, isolated)}
 	opts.Command = isolatedCommand(dbURL)
 	b.run(opts)
 	return b, opts.WorkDir
@@ -424,7 +424,7 @@ func TestIsolatedTaskEndsWithTheShutdown(t *testing.T) {
 	url := dbtest.SQLite(t)
 	b := setup(t, url, "")
 	stop := b.run(tasking.WorkerOptions{
-		Bindings: []tasking.Binding{odd.DoResult(oddBody, isolated)}, Command: isolatedCommand(url),
+		Bindings: []tasking.Binding{odd.BindResult(oddBody, isolated)}, Command: isolatedCommand(url),
 		Grace: time.Millisecond, CancelGrace: 100 * time.Millisecond,
 	})
 	dir := t.TempDir()
@@ -441,7 +441,7 @@ func TestIsolatedTaskEndsWithTheShutdown(t *testing.T) {
 func TestIsolationFaults(t *testing.T) {
 	t.Parallel()
 	b := setup(t, dbtest.SQLite(t), "")
-	binding := odd.DoResult(oddBody, isolated)
+	binding := odd.BindResult(oddBody, isolated)
 	for _, tt := range []struct {
 		name string
 		opts tasking.WorkerOptions
@@ -449,8 +449,11 @@ func TestIsolationFaults(t *testing.T) {
 	}{
 		{"no command", tasking.WorkerOptions{Bindings: []tasking.Binding{binding}}, "set WorkerOptions.Command"},
 		{"ignored", tasking.WorkerOptions{Bindings: []tasking.Binding{binding}, IgnoreSubprocess: true}, ""},
-		{"two options", tasking.WorkerOptions{Bindings: []tasking.Binding{odd.DoResult(oddBody, nil, nil)}}, "more than one"},
-		{"nil options", tasking.WorkerOptions{Bindings: []tasking.Binding{odd.DoResult(oddBody, nil)}}, ""},
+		{
+			"two options", tasking.WorkerOptions{Bindings: []tasking.Binding{odd.BindResult(oddBody, nil, nil)}},
+			"more than one",
+		},
+		{"nil options", tasking.WorkerOptions{Bindings: []tasking.Binding{odd.BindResult(oddBody, nil)}}, ""},
 		{"relative WorkDir", tasking.WorkerOptions{WorkDir: "work"}, "not an absolute path"},
 	} {
 		_, err := tasking.NewWorker(b.q, &tt.opts)

@@ -184,7 +184,7 @@ func (cfg *labConfig) run() error {
 
 func (cfg *labConfig) work(ctx context.Context, q *tasking.Queue) error {
 	w, err := tasking.NewWorker(q, &tasking.WorkerOptions{
-		Bindings: []tasking.Binding{labTask.Do(labBody), stressTask.Do(stressBody)},
+		Bindings: []tasking.Binding{labTask.Bind(labBody), stressTask.Bind(stressBody)},
 		Slots:    cfg.Slots, Name: cfg.Name, Kind: cfg.Kind,
 		WorkDir: filepath.Join(cfg.Dir, "work"), TTL: cfg.TTL, Grace: cfg.Grace,
 	})
@@ -245,7 +245,7 @@ func (l *lab) work(opts tasking.WorkerOptions) (stop func()) {
 	if opts.TTL == 0 {
 		opts.TTL = labTTL
 	}
-	opts.Bindings = append(opts.Bindings, labTask.Do(labBody), stressTask.Do(stressBody))
+	opts.Bindings = append(opts.Bindings, labTask.Bind(labBody), stressTask.Bind(stressBody))
 	return l.bench.run(opts)
 }
 

@@ -132,7 +132,7 @@ func (b *bench) run(opts tasking.WorkerOptions) (stop func()) {
 
 func (b *bench) worker(opts tasking.WorkerOptions) *tasking.Worker {
 	b.t.Helper()
-	opts.Bindings = append(opts.Bindings, b.block.Do(b.body))
+	opts.Bindings = append(opts.Bindings, b.block.Bind(b.body))
 	if opts.WorkDir == "" {
 		opts.WorkDir = b.t.TempDir()
 	}

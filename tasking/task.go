@@ -13,7 +13,7 @@ import (
 )
 
 // Task ties a name to the type of its arguments. It is immutable, so it can be a package variable that two Apps share;
-// the function comes later, with [Task.Do], so that a task may dispatch itself.
+// the function comes later, with [Task.Bind], so that a task may dispatch itself.
 type Task[A any] struct {
 	name string
 }
@@ -28,7 +28,7 @@ func Define[A any](name string) *Task[A] { return &Task[A]{name: name} }
 // Name returns the name given to [Define].
 func (t *Task[A]) Name() string { return t.name }
 
-// Do binds the task to the function that executes it. The error decides the task's outcome: nil is completed, anything
+// Bind ties the task to the function that executes it. The error decides the task's outcome: nil is completed, anything
 // else failed, and whatever is returned after a cancellation canceled. Clients see [pulperr.Message] of the error, the
 // log all of it.
 //
@@ -36,13 +36,14 @@ func (t *Task[A]) Name() string { return t.name }
 // [context.Cause] tells which, see [ErrCanceled] and the others. A function that returns nil all the same, although it
 // took too long or the worker shuts down, has completed: it has done its work, if late. The reservations are held until
 // fn returns. At most one [BindingOptions] may be given, nil is allowed.
-func (t *Task[A]) Do(fn func(ctx context.Context, env *Env, args A) error, opts ...*BindingOptions) Binding {
-	return t.DoResult(func(ctx context.Context, env *Env, args A) (any, error) { return nil, fn(ctx, env, args) }, opts...)
+func (t *Task[A]) Bind(fn func(ctx context.Context, env *Env, args A) error, opts ...*BindingOptions) Binding {
+	noResult := func(ctx context.Context, env *Env, args A) (any, error) { return nil, fn(ctx, env, args) }
+	return t.BindResult(noResult, opts...)
 }
 
-// DoResult is [Task.Do] for a function with a result, which is stored as JSON with the task; nil stores none. The task
-// fails if the result has more than 16 MiB.
-func (t *Task[A]) DoResult(
+// BindResult is [Task.Bind] for a function with a result, which is stored as JSON with the task; nil stores none. The
+// task fails if the result has more than 16 MiB.
+func (t *Task[A]) BindResult(
 	fn func(ctx context.Context, env *Env, args A) (any, error), opts ...*BindingOptions,
 ) Binding {
 	b := Binding{name: t.name, args: reflect.TypeFor[*A]()}

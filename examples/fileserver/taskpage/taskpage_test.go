@@ -135,7 +135,7 @@ func TestPageShowsEverything(t *testing.T) {
 		}
 		var during string
 		w, err := tasking.NewWorker(b.q, &tasking.WorkerOptions{Name: "the worker", WorkDir: t.TempDir(), Bindings: []tasking.Binding{
-			work.Do(func(ctx context.Context, e *tasking.Env, a workArgs) error {
+			work.Bind(func(ctx context.Context, e *tasking.Env, a workArgs) error {
 				if a.Exclusive[0] == "fails" {
 					return pulperr.Public(pulperr.Invalid, "it is <broken>")
 				}
