@@ -63,7 +63,7 @@ func (w *Worker) limit(c *claimed) time.Duration {
 
 // attemptContext is what the context of an attempt begins with.
 func attemptContext(c *claimed) context.Context {
-	return WithCID(context.WithValue(context.Background(), taskKey, c.ID), c.LoggingCID)
+	return WithCorrelationID(context.WithValue(context.Background(), taskKey, c.ID), c.LoggingCID)
 }
 
 // begin makes the surroundings of a task.

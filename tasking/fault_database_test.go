@@ -77,7 +77,7 @@ func faultDispatchWithoutAnswer(t *testing.T, l *pgLab) {
 	dispatch := func(name, key string) error {
 		a := holding(name, "")
 		a.Dir = l.dir
-		_, err := labTask.Dispatch(t.Context(), l.q, a, &tasking.Options{CID: name, IdempotencyKey: key})
+		_, err := labTask.Dispatch(t.Context(), l.q, a, &tasking.Options{CorrelationID: name, IdempotencyKey: key})
 		return err
 	}
 	for _, key := range []string{"", "key"} {

@@ -193,7 +193,7 @@ func TestImmediateTaskIsOvertakenBetweenAttempts(t *testing.T) {
 		})}})
 	b.offersInline(quick)
 	ticket, err := quick.Dispatch(t.Context(), b.q, "x",
-		&tasking.Options{Immediate: true, Exclusive: tasking.Named("r"), CID: "fails"})
+		&tasking.Options{Immediate: true, Exclusive: tasking.Named("r"), CorrelationID: "fails"})
 	if err != nil || blocker == uuid.Nil {
 		t.Fatalf("Dispatch() = %v; overtaken by %s", err, blocker)
 	}

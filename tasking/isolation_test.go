@@ -158,7 +158,7 @@ func look(ctx context.Context, env *tasking.Env) (any, error) {
 	}
 	fmt.Println("to stdout")
 	fmt.Fprint(os.Stderr, strings.Repeat("long ", 20_000), "\nto stderr without an end")
-	r := &oddResult{PID: os.Getpid(), WorkDir: dir.Name(), Temp: os.TempDir(), CID: tasking.CID(ctx)}
+	r := &oddResult{PID: os.Getpid(), WorkDir: dir.Name(), Temp: os.TempDir(), CID: tasking.CorrelationID(ctx)}
 	if r.Cwd, err = os.Getwd(); err != nil {
 		return nil, err
 	}
@@ -194,7 +194,7 @@ func isolationBench(t *testing.T, dbURL string, opts tasking.WorkerOptions) (b *
 
 func (b *bench) odd(end, dir string) uuid.UUID {
 	b.t.Helper()
-	ctx := tasking.WithCID(b.t.Context(), "cid-1")
+	ctx := tasking.WithCorrelationID(b.t.Context(), "cid-1")
 	ticket, err := odd.Dispatch(ctx, b.q, oddArgs{End: end, Dir: dir}, &tasking.Options{Exclusive: tasking.Named("r")})
 	if err != nil {
 		b.t.Fatal(err)

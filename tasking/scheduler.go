@@ -167,7 +167,7 @@ func (q *Queue) scheduledSpec(ctx context.Context, row *scheduleRow) (*spec, err
 			resources.Exclusive = append(resources.Exclusive, Named(name)...)
 		}
 	}
-	s, err := q.newSpec(ctx, row.TaskName, raw, resources, &Options{User: row.UserID, CID: newCID()})
+	s, err := q.newSpec(ctx, row.TaskName, raw, resources, &Options{User: row.UserID, CorrelationID: newCID()})
 	if err != nil {
 		return nil, err
 	}

@@ -69,9 +69,9 @@ func (t *Task[A]) BindResult(
 // Dispatch stores the task and returns; a worker executes it as soon as nothing that was dispatched earlier holds or
 // waits for one of its resources. At most one [Options] may be given, nil is allowed.
 //
-// Correlation id, user and parent task are taken from ctx, see [WithCID] and [WithUser]. With [Options].Immediate the
-// task may have ended when Dispatch returns. With a queue that belongs to a transaction, see [Queue.In], it does what
-// [Task.DispatchTx] does.
+// Correlation id, user and parent task are taken from ctx, see [WithCorrelationID] and [WithUser]. With
+// [Options].Immediate the task may have ended when Dispatch returns. With a queue that belongs to a transaction, see
+// [Queue.In], it does what [Task.DispatchTx] does.
 //
 // Errors: Invalid for arguments or resources that cannot be stored, such as arguments of more than 16 MiB; Exists if an
 // unfinished task has the same idempotency key; Locked if the resources' rows stayed locked for 5 s; Unavailable.

@@ -34,7 +34,7 @@ func TestTaskRunsToItsEnd(t *testing.T) {
 				}
 				return map[string]int{"sum": n}, nil
 			})}})
-		ctx := tasking.WithUser(tasking.WithCID(t.Context(), "cid-1"), 7)
+		ctx := tasking.WithUser(tasking.WithCorrelationID(t.Context(), "cid-1"), 7)
 		ticket, err := sum.Dispatch(ctx, b.q, []int{1, 2, 3}, &tasking.Options{Exclusive: tasking.Named("x"), Shared: tasking.Named("y", "x")})
 		if err != nil {
 			t.Fatal(err)

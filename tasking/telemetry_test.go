@@ -151,7 +151,7 @@ func TestOneTraceAcrossProcesses(t *testing.T) {
 			}),
 			inner.Bind(func(context.Context, *tasking.Env, noArgs) error { return nil }),
 		}})
-		ctx, request := api.tracer.Tracer("test").Start(tasking.WithCID(t.Context(), "cid-1"), "request")
+		ctx, request := api.tracer.Tracer("test").Start(tasking.WithCorrelationID(t.Context(), "cid-1"), "request")
 		state, err := trace.ParseTraceState("vendor=a b")
 		if err != nil {
 			t.Fatal(err)
@@ -449,7 +449,7 @@ func TestLogSaysWhichTask(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx := tasking.WithCID(t.Context(), "cid-1")
+	ctx := tasking.WithCorrelationID(t.Context(), "cid-1")
 	ticket, err := say.Dispatch(ctx, b.q, noArgs{}, &tasking.Options{Group: group})
 	if err != nil {
 		t.Fatal(err)
