@@ -204,7 +204,7 @@ func Pile(ctx context.Context, q *Queue, n int, resource string) error {
 	for at := 0; at <= n; at += page {
 		rows := make([]*taskdb.NewTask, 0, page)
 		for i := range min(page, n+1-at) {
-			s, err := q.newSpec(ctx, "test.piled", []byte("{}"), Locks{Exclusive: Named(resource)}, &Options{})
+			s, err := q.newSpec(ctx, "test.piled", []byte("{}"), Resources{Exclusive: Named(resource)}, &Options{})
 			if err != nil {
 				return err
 			}

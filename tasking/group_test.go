@@ -77,7 +77,7 @@ func TestGroupProgressOfManyTasks(t *testing.T) {
 	}
 	count := tasking.Define[int]("test.count")
 	each(t, func(t *testing.T, b *bench) {
-		b.run(tasking.WorkerOptions{Slots: tasks, Bindings: []tasking.Binding{count.Do(
+		b.run(tasking.WorkerOptions{Slots: tasks, Bindings: []tasking.Binding{count.Bind(
 			func(ctx context.Context, env *tasking.Env, steps int) error {
 				for range steps {
 					if err := env.Group.Progress("c").Add(ctx, 1); err != nil {
