@@ -450,7 +450,8 @@ func TestIsolationFaults(t *testing.T) {
 		{"no command", tasking.WorkerOptions{Bindings: []tasking.Binding{binding}}, "set WorkerOptions.Command"},
 		{"ignored", tasking.WorkerOptions{Bindings: []tasking.Binding{binding}, IgnoreSubprocess: true}, ""},
 		{
-			"two options", tasking.WorkerOptions{Bindings: []tasking.Binding{odd.BindResult(oddBody, nil, nil)}},
+			"two options",
+			tasking.WorkerOptions{Bindings: []tasking.Binding{odd.BindResult(oddBody, nil, nil)}},
 			"more than one",
 		},
 		{"nil options", tasking.WorkerOptions{Bindings: []tasking.Binding{odd.BindResult(oddBody, nil)}}, ""},

@@ -14,8 +14,8 @@ import (
 	"github.com/pulpgo/pulpcore/tasking/internal/transport"
 )
 
-// poller takes ready tasks from the database that no message brings to this worker: all of them while Redis is down, and
-// else unattended ones, whose messages are with workers that cannot execute them.
+// poller takes ready tasks from the database that no message brings to this worker: all of them while Redis is down,
+// and else unattended ones, whose messages are with workers that cannot execute them.
 type poller struct {
 	db        *models.DB
 	transport transport.Transport
