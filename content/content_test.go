@@ -371,10 +371,10 @@ func (*wrongHooks) NeedsPublication(context.Context) (bool, error) { return true
 
 func TestCheckReportsAllFaultsByPlugin(t *testing.T) {
 	t.Parallel()
-	registry, faults := models.Check(models.Set{Plugin: "odd", Types: []models.AnyType{
+	registry, faults := models.Check(models.PluginModels{Plugin: "odd", Types: []models.AnyType{
 		models.Define[noGuard]("odd.none"), models.Define[wrongGuard]("odd.wrong"), models.Define[wrongHooks]("odd.hooks"),
 		nil,
-	}}, models.Set{Plugin: "test", Types: []models.AnyType{owns, stricts, guards}})
+	}}, models.PluginModels{Plugin: "test", Types: []models.AnyType{owns, stricts, guards}})
 	if len(faults) != 1 {
 		t.Fatalf("models.Check = %v, want the nil type", faults)
 	}

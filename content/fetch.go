@@ -342,7 +342,7 @@ func (f *flight) save(ctx context.Context, t *tee) {
 	}
 	if err == nil {
 		artifact := &models.Artifact{Size: obj.Size, Digests: obj.Digests}
-		err = models.KeepArtifact(ctx, f.app.db, f.app.store, f.id, artifact)
+		err = models.AttachArtifact(ctx, f.app.db, f.app.store, f.id, artifact)
 	}
 	if err != nil {
 		f.app.log.ErrorContext(ctx, "fetched content was not stored",

@@ -156,7 +156,7 @@ func newSite(t testing.TB, dbURL string, o *siteOptions) *site {
 
 func openDB(t testing.TB, url string) *models.DB {
 	t.Helper()
-	return modelstest.Open(t, url, nil, models.Set{Plugin: "test", Types: []models.AnyType{
+	return modelstest.Open(t, url, nil, models.PluginModels{Plugin: "test", Types: []models.AnyType{
 		files, remotes, repos, publications, distributions, stricts, owns, guards, mutes,
 	}})
 }
@@ -208,15 +208,15 @@ func sum(body string) string {
 // unit saves a unit with one file; without a body its bytes are not here.
 func (s *site) unit(path string, body *string) (unit, file uuid.UUID) {
 	s.t.Helper()
-	u := &models.SavedUnit{
-		Content: &File{Path: path, Digest: uniqueName()}, Files: []models.UnitFile{{RelativePath: path}},
+	u := &models.ContentWithFiles{
+		Content: &File{Path: path, Digest: uniqueName()}, Files: []models.ContentFile{{RelativePath: path}},
 	}
 	if body != nil {
 		a, err := models.NewArtifact(s.t.Context(), s.db, s.store, strings.NewReader(*body), nil)
 		s.must(err)
 		u.Files[0].ArtifactID = &a.ID
 	}
-	s.must(models.SaveUnits(s.t.Context(), s.db, []*models.SavedUnit{u}))
+	s.must(models.SaveContents(s.t.Context(), s.db, []*models.ContentWithFiles{u}))
 	return u.Content.PulpID(), u.Files[0].ID
 }
 

@@ -34,7 +34,7 @@ type shared struct {
 	keys      *Keyring
 	checksums *hashlib.Checksums
 	log       *slog.Logger
-	building  building
+	locks     repositoryLocks
 }
 
 // DBOptions are the parts of a database handle that have defaults.
@@ -163,11 +163,11 @@ type Tx struct {
 // use the outer handle, also to open a transaction.
 func (tx *Tx) AfterCommit(fn func()) { tx.afterCommit = append(tx.afterCommit, fn) }
 
-// writerPatience is how long a transaction waits for the one that SQLite allows at a time.
-const writerPatience = time.Minute
+// writerTimeout is how long a transaction waits for the one that SQLite allows at a time.
+const writerTimeout = time.Minute
 
 var errWriterBusy = pulperr.Public(pulperr.Locked, "the database has been busy with other transactions for %v",
-	writerPatience)
+	writerTimeout)
 
 // Tx runs fn in a transaction and commits if it returns nil. Inside fn use its ctx and tx.DB; on a handle that is
 // already in a transaction, Tx makes a savepoint. fn must not keep tx.
@@ -202,7 +202,7 @@ func (db *DB) runTx(ctx context.Context, tx *Tx, fn func(ctx context.Context, tx
 		}
 		defer end()
 		ctx = marked
-		wait, cancel := context.WithTimeoutCause(ctx, writerPatience, errWriterBusy)
+		wait, cancel := context.WithTimeoutCause(ctx, writerTimeout, errWriterBusy)
 		unlock, err := db.conn.LockWriter(wait)
 		cancel()
 		if err != nil {

@@ -26,7 +26,7 @@ type index struct {
 }
 
 // derive returns the one migration of a plugin that wrote none: the tables of its types' own columns.
-func (r *Registry) derive(s Set, words map[string]any) ([]migration, []error) {
+func (r *Registry) derive(s PluginModels, words map[string]any) ([]migration, []error) {
 	var up, down []string
 	for _, t := range s.Types {
 		sc := r.byDef[t.definition()]

@@ -39,7 +39,7 @@ func (db *DB) discardVersion(ctx context.Context, id uuid.UUID) error {
 	if err := find(ctx, db.q.NewSelect()); err != nil || len(left) == 0 {
 		return err
 	}
-	release, err := db.building.claim(left[0].RepositoryID)
+	release, err := db.locks.claim(left[0].RepositoryID)
 	if err != nil {
 		return err
 	}
@@ -51,7 +51,7 @@ func (db *DB) discardVersion(ctx context.Context, id uuid.UUID) error {
 		if err := find(ctx, tx.q.NewSelect()); err != nil || len(left) == 0 {
 			return err
 		}
-		if err := tx.checkNobodyWorks(ctx, left); err != nil {
+		if err := tx.checkNotLeased(ctx, left); err != nil {
 			return err
 		}
 		var err error

@@ -132,11 +132,11 @@ func TestRemoveDuplicatesInPages(t *testing.T) {
 		ctx := t.Context()
 		const n = 2500
 		save := func(digest string) (ids []uuid.UUID) {
-			units := []*models.SavedUnit{}
+			units := []*models.ContentWithFiles{}
 			for i := range n {
-				units = append(units, &models.SavedUnit{Content: &File{Path: fmt.Sprint(i), Digest: digest}})
+				units = append(units, &models.ContentWithFiles{Content: &File{Path: fmt.Sprint(i), Digest: digest}})
 			}
-			if err := models.SaveUnits(ctx, db, units); err != nil {
+			if err := models.SaveContents(ctx, db, units); err != nil {
 				t.Fatal(err)
 			}
 			for _, u := range units {

@@ -45,7 +45,7 @@ func Example() {
 }
 
 func cook(ctx context.Context, url string) error {
-	registry, err := models.NewRegistry(models.Set{Plugin: "cook", Types: []models.AnyType{recipes, books}})
+	registry, err := models.NewRegistry(models.PluginModels{Plugin: "cook", Types: []models.AnyType{recipes, books}})
 	if err != nil {
 		return err
 	}

@@ -13,7 +13,7 @@ import (
 
 // FileConflict is a file of a unit whose bytes are not those that were to be saved.
 type FileConflict struct {
-	Content      AnyContent // the unit as it was given to SaveUnits
+	Content      AnyContent // the unit as it was given to SaveContents
 	Key          string     // its natural key, for messages: "name=x version=1"
 	RelativePath string
 	Saved, Given string // sha256
@@ -44,7 +44,7 @@ func (e *FileConflictError) Unwrap() error { return pulperr.Conflict }
 func (e *FileConflictError) PublicText() string { return e.Error() }
 
 // conflictError describes files that have another artifact than was given.
-func (tx *Tx) conflictError(ctx context.Context, s *schema, units []*SavedUnit, differ []fileChange) error {
+func (tx *Tx) conflictError(ctx context.Context, s *schema, units []*ContentWithFiles, differ []fileChange) error {
 	ids := make([]uuid.UUID, 0, 2*len(differ))
 	for _, d := range differ {
 		ids = append(ids, d.saved, d.given)

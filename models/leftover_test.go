@@ -97,12 +97,12 @@ func TestDeleteRemoteInBatches(t *testing.T) {
 	tables := []string{"core_remote", "core_remoteartifact", "test_test_remote"}
 	testDeleteOwner(t, 3, tables, func(t *testing.T, db *models.DB) owner {
 		ctx := t.Context()
-		var units []*models.SavedUnit
+		var units []*models.ContentWithFiles
 		for range 1100 {
 			text := fmt.Sprint("of a remote ", serial.Add(1))
-			units = append(units, &models.SavedUnit{Content: &Note{Text: text}, Files: []models.UnitFile{{RelativePath: text}}})
+			units = append(units, &models.ContentWithFiles{Content: &Note{Text: text}, Files: []models.ContentFile{{RelativePath: text}}})
 		}
-		if err := models.SaveUnits(ctx, db, units); err != nil {
+		if err := models.SaveContents(ctx, db, units); err != nil {
 			t.Fatal(err)
 		}
 		r := newRemote(fmt.Sprint("remote ", serial.Add(1)))

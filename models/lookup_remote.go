@@ -53,12 +53,12 @@ func (s *RemoteSource) MarkFailed(ctx context.Context, db *DB) error {
 	})
 }
 
-// KeepArtifact saves an artifact whose bytes are in the store and gives it to a content artifact that has none. If the
-// artifact exists it is used; a content artifact that has one in the meantime keeps that, and one that is gone stays
+// AttachArtifact saves an artifact whose bytes are in the store and gives it to a content artifact that has none. If
+// the artifact exists it is used; a content artifact that has one in the meantime keeps that, and one that is gone stays
 // gone.
 //
 // Errors: those of [SaveArtifacts].
-func KeepArtifact(ctx context.Context, db *DB, store *storage.Store, contentArtifactID uuid.UUID, a *Artifact) error {
+func AttachArtifact(ctx context.Context, db *DB, store *storage.Store, contentArtifactID uuid.UUID, a *Artifact) error {
 	return db.retryTx(ctx, func(ctx context.Context, tx *Tx) error {
 		if err := SaveArtifacts(ctx, tx.DB, store, []*Artifact{a}); err != nil {
 			return err

@@ -22,13 +22,13 @@ import (
 // newFiles makes one unit with one file for each path, and returns units and files.
 func newFiles(t testing.TB, db *models.DB, paths ...string) (ids, files []uuid.UUID) {
 	t.Helper()
-	units := make([]*models.SavedUnit, len(paths))
+	units := make([]*models.ContentWithFiles, len(paths))
 	for i, p := range paths {
-		units[i] = &models.SavedUnit{
-			Content: &File{Path: p, Digest: fmt.Sprint(serial.Add(1))}, Files: []models.UnitFile{{RelativePath: p}},
+		units[i] = &models.ContentWithFiles{
+			Content: &File{Path: p, Digest: fmt.Sprint(serial.Add(1))}, Files: []models.ContentFile{{RelativePath: p}},
 		}
 	}
-	if err := models.SaveUnits(t.Context(), db, units); err != nil {
+	if err := models.SaveContents(t.Context(), db, units); err != nil {
 		t.Fatal(err)
 	}
 	for _, u := range units {
@@ -255,7 +255,7 @@ func TestRemoteSources(t *testing.T) {
 	})
 }
 
-func TestKeepArtifact(t *testing.T) {
+func TestAttachArtifact(t *testing.T) {
 	each(t, func(t *testing.T, db *models.DB) {
 		store, err := storage.Open(t.Context(), "mem://", nil)
 		if err != nil {
@@ -274,8 +274,8 @@ func TestKeepArtifact(t *testing.T) {
 		for range 8 {
 			savers.Go(func() {
 				a := &models.Artifact{Size: obj.Size, Digests: obj.Digests}
-				if err := models.KeepArtifact(t.Context(), db, store, files[0], a); err != nil {
-					t.Errorf("KeepArtifact = %v", err)
+				if err := models.AttachArtifact(t.Context(), db, store, files[0], a); err != nil {
+					t.Errorf("AttachArtifact = %v", err)
 				}
 			})
 		}
@@ -288,15 +288,15 @@ func TestKeepArtifact(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		err = models.KeepArtifact(t.Context(), db, store, files[0], &models.Artifact{Size: second.Size, Digests: second.Digests})
+		err = models.AttachArtifact(t.Context(), db, store, files[0], &models.Artifact{Size: second.Size, Digests: second.Digests})
 		again, err2 := models.FileOf(t.Context(), db, files[0])
 		if err != nil || err2 != nil || *again.ArtifactID != *f.ArtifactID {
 			t.Errorf("a content artifact changed its artifact: %v, %v", err, err2)
 		}
 		gone := models.NewID()
 		a := &models.Artifact{Size: obj.Size, Digests: obj.Digests}
-		if err := models.KeepArtifact(t.Context(), db, store, gone, a); err != nil {
-			t.Errorf("KeepArtifact of deleted content = %v", err)
+		if err := models.AttachArtifact(t.Context(), db, store, gone, a); err != nil {
+			t.Errorf("AttachArtifact of deleted content = %v", err)
 		}
 		if _, err := models.FileOf(t.Context(), db, gone); !errors.Is(err, pulperr.NotFound) {
 			t.Errorf("FileOf of deleted content = %v, want NotFound", err)

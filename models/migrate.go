@@ -201,7 +201,9 @@ func (db *DB) missing(ctx context.Context, plan []migration) ([]migration, error
 
 // changed returns the error of a migration whose text is not that which was applied.
 func (r *Registry) changed(m migration) error {
-	derived := slices.ContainsFunc(r.sets, func(s Set) bool { return s.Plugin == m.plugin && s.Migrations == nil })
+	derived := slices.ContainsFunc(r.sets, func(s PluginModels) bool {
+		return s.Plugin == m.plugin && s.Migrations == nil
+	})
 	switch {
 	case derived:
 		return pulperr.Public(pulperr.Conflict, "the types of plugin %q have changed since its tables were derived from "+
@@ -259,7 +261,7 @@ func (m migration) checksum() string {
 // migrations returns every step in the order of application: the core's, then each plugin's, by number.
 func (r *Registry) migrations(words map[string]any) ([]migration, error) {
 	var plan []migration
-	for _, s := range append([]Set{{Plugin: "core", Migrations: coreMigrations}}, r.sets...) {
+	for _, s := range append([]PluginModels{{Plugin: "core", Migrations: coreMigrations}}, r.sets...) {
 		steps, faults := r.steps(s, words)
 		if err := errors.Join(faults...); err != nil {
 			return nil, fmt.Errorf("models: plugin %q: %w: %w", s.Plugin, pulperr.Invalid, err)
@@ -272,7 +274,7 @@ func (r *Registry) migrations(words map[string]any) ([]migration, error) {
 	return plan, nil
 }
 
-func (r *Registry) steps(s Set, words map[string]any) ([]migration, []error) {
+func (r *Registry) steps(s PluginModels, words map[string]any) ([]migration, []error) {
 	if s.Migrations == nil {
 		return r.derive(s, words)
 	}

@@ -64,12 +64,13 @@ var migrationName = regexp.MustCompile(`^[a-z0-9_]+$`)
 // that it named. It drops a column only if opts says so. A column of another type, a renamed column and a type that is
 // gone are for a migration by hand, because only its author knows what shall become of the values.
 //
-// Set.Migrations is what was written so far; nil, or a file system without files, is none. Needs are the other plugins
-// to whose types those of the set refer. Opts may be nil.
+// PluginModels.Migrations holds the earlier migrations; nil, or a file system without files, means none. Needs are the
+// other plugins to whose types those of the set refer. Opts may be nil.
 //
 // Errors: Invalid for faults of the types and of the migrations; Unsupported for changes that have to be written by
 // hand, all of them with what to write.
-func NextMigration(ctx context.Context, set Set, opts *MigrationOptions, needs ...Set) (*NewMigration, error) {
+func NextMigration(ctx context.Context, set PluginModels, opts *MigrationOptions, needs ...PluginModels,
+) (*NewMigration, error) {
 	if opts == nil {
 		opts = &MigrationOptions{}
 	}
@@ -107,8 +108,8 @@ func NextMigration(ctx context.Context, set Set, opts *MigrationOptions, needs .
 func script(list []string) string { return strings.Join(list, separator) + "\n" }
 
 // history returns the statements that make the schema so far, and the number of the plugin's last migration.
-func (r *Registry) history(set Set, needs []Set) (statementsSoFar []string, last int, err error) {
-	all := append([]Set{{Plugin: "core", Migrations: coreMigrations}}, needs...)
+func (r *Registry) history(set PluginModels, needs []PluginModels) (statementsSoFar []string, last int, err error) {
+	all := append([]PluginModels{{Plugin: "core", Migrations: coreMigrations}}, needs...)
 	if set.Migrations != nil {
 		all = append(all, set)
 	}
@@ -128,7 +129,7 @@ func (r *Registry) history(set Set, needs []Set) (statementsSoFar []string, last
 }
 
 // difference compares the schema that statements make with what the types of a set need.
-func (r *Registry) difference(ctx context.Context, set Set, history, drop []string) (*difference, error) {
+func (r *Registry) difference(ctx context.Context, set PluginModels, history, drop []string) (*difference, error) {
 	tables, err := sqldialect.DrySchema(ctx, history, set.Plugin+"_")
 	if err != nil {
 		return nil, fmt.Errorf("models: migrations of plugin %q on SQLite: %w: %w", set.Plugin, pulperr.Invalid, err)
@@ -174,7 +175,7 @@ func (r *Registry) hasTable(name string) bool {
 }
 
 // verify executes a migration and looks whether a difference is left, and whether its way back leads to where it began.
-func (r *Registry) verify(ctx context.Context, set Set, history []string, d *difference) error {
+func (r *Registry) verify(ctx context.Context, set PluginModels, history []string, d *difference) error {
 	words := sqldialect.DryData()
 	var up, down []string
 	for _, step := range []struct {

@@ -66,8 +66,8 @@ type shop struct {
 	migrations fstest.MapFS
 }
 
-func (s shop) set() models.Set {
-	set := models.Set{Plugin: "shop", Types: s.types}
+func (s shop) set() models.PluginModels {
+	set := models.PluginModels{Plugin: "shop", Types: s.types}
 	if s.migrations != nil {
 		set.Migrations = s.migrations
 	}
@@ -158,7 +158,7 @@ func TestNextMigration(t *testing.T) {
 		if s, err := shelves2.Get(ctx, db, models.Ref[shelf2]{ID: shelf.ID}); err != nil || s.Name != "left" || s.Depth != nil {
 			t.Errorf("Get of a row whose type had no column before = %+v, %v", s, err)
 		}
-		noError(t, models.SaveUnits(ctx, db, []*models.SavedUnit{
+		noError(t, models.SaveContents(ctx, db, []*models.ContentWithFiles{
 			{Content: &item2{Name: "apple"}},
 			{Content: &item2{Name: "apple", Variant: "red", Sizes: []int{1}}},
 			{Content: &crate2{Number: 1}},
@@ -280,8 +280,8 @@ func TestNextMigrationNeedsOtherPlugins(t *testing.T) {
 		Title string `pulp:"natural"`
 	}
 	crates := models.Define[crate2]("shop_books.crate")
-	other := models.Set{Plugin: "shop_books", Types: []models.AnyType{crates}}
-	set := models.Set{Plugin: "shop", Types: []models.AnyType{
+	other := models.PluginModels{Plugin: "shop_books", Types: []models.AnyType{crates}}
+	set := models.PluginModels{Plugin: "shop", Types: []models.AnyType{
 		models.Define[book]("shop.book"), models.Define[shelf1]("shop.shelf", models.Accepts(crates)),
 	}}
 	if _, err := models.NextMigration(t.Context(), set, nil); !errors.Is(err, pulperr.Invalid) {

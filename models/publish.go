@@ -105,7 +105,7 @@ func (p *NewPublication) discard(ctx context.Context) {
 	if p.done {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), discardPatience)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), discardTimeout)
 	defer cancel()
 	if err := DiscardPublication(ctx, p.db, p.row.PulpID()); err != nil {
 		p.db.log.WarnContext(ctx, "an incomplete publication stays", "publication", p.row.PulpID(), "err", err)
@@ -185,15 +185,15 @@ func (p *NewPublication) Metadata(ctx context.Context, relativePath string, r io
 	if err != nil {
 		return err
 	}
-	unit := &SavedUnit{
+	unit := &ContentWithFiles{
 		Content: &PublishedMetadata{PublicationID: p.row.PulpID(), RelativePath: relativePath},
-		Files:   []UnitFile{{RelativePath: relativePath, ArtifactID: &artifact.ID}},
+		Files:   []ContentFile{{RelativePath: relativePath, ArtifactID: &artifact.ID}},
 	}
 	return p.db.Tx(ctx, func(ctx context.Context, tx *Tx) error {
 		if err := tx.holdPublication(ctx, p.row.PulpID()); err != nil {
 			return err
 		}
-		if err := SaveUnits(ctx, tx.DB, []*SavedUnit{unit}); err != nil {
+		if err := SaveContents(ctx, tx.DB, []*ContentWithFiles{unit}); err != nil {
 			return err
 		}
 		in := *p

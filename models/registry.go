@@ -12,8 +12,8 @@ import (
 	"github.com/pulpgo/pulpcore/pulperr"
 )
 
-// Set is what one plugin brings to the database.
-type Set struct {
+// PluginModels is what one plugin brings to the database.
+type PluginModels struct {
 	Plugin string    // name of the plugin, the part of its types' names before the dot
 	Types  []AnyType // its models
 
@@ -25,7 +25,7 @@ type Set struct {
 
 // Registry knows the types of one App. It is immutable and safe for concurrent use.
 type Registry struct {
-	sets   []Set
+	sets   []PluginModels
 	byDef  map[*definition]*schema
 	byType map[Master]map[string]*schema // by pulp_type
 	byGo   map[reflect.Type]*schema
@@ -55,7 +55,7 @@ var (
 var publishedMetadata = Define[PublishedMetadata]("core.publishedmetadata")
 
 // NewRegistry checks all sets and reports every fault in one error of kind Invalid; see [Check].
-func NewRegistry(sets ...Set) (*Registry, error) {
+func NewRegistry(sets ...PluginModels) (*Registry, error) {
 	r, faults := Check(sets...)
 	if err := errors.Join(faults...); err != nil {
 		return nil, fmt.Errorf("models: %w: %w", pulperr.Invalid, err)
@@ -69,7 +69,7 @@ func NewRegistry(sets ...Set) (*Registry, error) {
 //
 // The registry has all types, those with faults too, so that other packages can check what they know of them. Do not
 // give it to a database if there are faults.
-func Check(sets ...Set) (*Registry, []error) {
+func Check(sets ...PluginModels) (*Registry, []error) {
 	r := &Registry{
 		sets:   slices.Clone(sets),
 		byDef:  map[*definition]*schema{},

@@ -109,7 +109,7 @@ func (c *checker) checkReferences() {
 }
 
 // checkMigrations reads the migrations for both databases, since a template may be wrong for one of them only.
-func (c *checker) checkMigrations(s Set) {
+func (c *checker) checkMigrations(s PluginModels) {
 	if s.Migrations == nil {
 		return
 	}

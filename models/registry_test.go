@@ -51,7 +51,7 @@ func TestNewRegistryReportsEveryFault(t *testing.T) {
 		guard   struct{ models.ContentGuard }
 	)
 	stray := models.Define[Note]("stray.note")
-	set := models.Set{Plugin: "bad", Types: []models.AnyType{
+	set := models.PluginModels{Plugin: "bad", Types: []models.AnyType{
 		models.Define[noKey]("bad.no_key"),
 		models.Define[badWord]("bad.word"),
 		models.Define[badLen]("bad.len"),
@@ -65,7 +65,7 @@ func TestNewRegistryReportsEveryFault(t *testing.T) {
 		models.Define[repoBad]("bad.repo", models.Accepts(stray, remotes), models.SyncsFrom(stray)),
 		models.Define[guard]("bad.guard", models.Accepts(notes)),
 	}}
-	_, err := models.NewRegistry(set, models.Set{Plugin: "bad"}, models.Set{Plugin: "core"}, models.Set{
+	_, err := models.NewRegistry(set, models.PluginModels{Plugin: "bad"}, models.PluginModels{Plugin: "core"}, models.PluginModels{
 		Plugin: "bad_x", Types: []models.AnyType{models.Define[clashB]("bad_x.content"), models.Define[clashA]("other.a")},
 	})
 	if !errors.Is(err, pulperr.Invalid) {
@@ -146,7 +146,7 @@ func TestMigrations(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, url string) {
 		t.Parallel()
 		ctx := t.Context()
-		open := func(sets ...models.Set) *models.DB {
+		open := func(sets ...models.PluginModels) *models.DB {
 			r, err := models.NewRegistry(sets...)
 			if err != nil {
 				t.Fatal(err)
@@ -167,8 +167,8 @@ func TestMigrations(t *testing.T) {
 		v2 := step("0002_two", "CREATE TABLE x_two (id {{.uuid}})\n--;;\nCREATE INDEX x_i ON x_two (id)",
 			"DROP TABLE x_two")
 		v2["0001_one.up.sql"], v2["0001_one.down.sql"] = v1["0001_one.up.sql"], v1["0001_one.down.sql"]
-		old := open(testSet(), models.Set{Plugin: "x", Migrations: v1})
-		newer := open(testSet(), models.Set{Plugin: "x", Migrations: v2})
+		old := open(testSet(), models.PluginModels{Plugin: "x", Migrations: v1})
+		newer := open(testSet(), models.PluginModels{Plugin: "x", Migrations: v2})
 
 		if empty, err := old.Empty(ctx); err != nil || !empty {
 			t.Fatalf("Empty = %v, %v", empty, err)
@@ -188,7 +188,7 @@ func TestMigrations(t *testing.T) {
 		wantKind(t, old.Migrate(ctx), pulperr.Conflict, "newer than this program")
 
 		changed := step("0001_one", "CREATE TABLE x_one (id INTEGER)", "DROP TABLE x_one")
-		wantKind(t, open(models.Set{Plugin: "x", Migrations: changed}).Migrate(ctx), pulperr.Conflict, "has been changed")
+		wantKind(t, open(models.PluginModels{Plugin: "x", Migrations: changed}).Migrate(ctx), pulperr.Conflict, "has been changed")
 
 		for _, want := range []string{
 			"x 0002_two", "x 0001_one", "x ", "test 0001_initial", "test ", "core 0003_task_trace", "core 0002_tasking",
@@ -232,7 +232,7 @@ func TestMigrateFails(t *testing.T) {
 				for name, text := range test.files {
 					fsys[name] = &fstest.MapFile{Data: []byte(text)}
 				}
-				r, err := models.NewRegistry(models.Set{Plugin: "x", Migrations: fsys})
+				r, err := models.NewRegistry(models.PluginModels{Plugin: "x", Migrations: fsys})
 				if err != nil {
 					if !strings.Contains(err.Error(), test.want) {
 						t.Errorf("NewRegistry = %v, want %q", err, test.want)

@@ -12,7 +12,7 @@ import (
 // and everything else in batches. If the process dies in between, the repository is left without a version and can be
 // deleted again.
 func (db *DB) deleteRepository(ctx context.Context, s *schema, id uuid.UUID) error {
-	release, err := db.building.claim(id)
+	release, err := db.locks.claim(id)
 	if err != nil {
 		return err
 	}

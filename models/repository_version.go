@@ -68,7 +68,7 @@ func (db *DB) createVersion(ctx context.Context, repo AnyRepository, opts *Versi
 	fn func(v *NewVersion) error,
 ) (*RepositoryVersion, error) {
 	id := repo.PulpID()
-	release, err := db.building.claim(id)
+	release, err := db.locks.claim(id)
 	if err != nil {
 		return nil, err
 	}
@@ -117,7 +117,7 @@ func (db *DB) buildVersion(ctx context.Context, repo AnyRepository, opts *Versio
 //
 // Errors: Locked if the version is still being worked on; NotFound.
 func RepairVersions(ctx context.Context, db *DB, repositoryID uuid.UUID) error {
-	release, err := db.building.claim(repositoryID)
+	release, err := db.locks.claim(repositoryID)
 	if err != nil {
 		return err
 	}
@@ -230,8 +230,8 @@ func (v *NewVersion) complete(ctx context.Context) error {
 	return nil
 }
 
-// discardPatience bounds the undoing of a version whose context may have ended already.
-const discardPatience = time.Minute
+// discardTimeout bounds the undoing of a version whose context may have ended already.
+const discardTimeout = time.Minute
 
 // discard undoes a version that did not become complete. If that fails the next change of the repository does it.
 func (v *NewVersion) discard(ctx context.Context) {
@@ -239,7 +239,7 @@ func (v *NewVersion) discard(ctx context.Context) {
 	if v.row.Complete {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), discardPatience)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), discardTimeout)
 	defer cancel()
 	if err := v.db.endIncomplete(ctx, v.lease, v.row); err != nil {
 		v.db.log.WarnContext(ctx, "leftovers of a repository version stay until the next one",
@@ -260,14 +260,14 @@ func (db *DB) createVersionZero(ctx context.Context, repo *Repository) error {
 	return rowError(err, "repository", repo.Name)
 }
 
-// building keeps the goroutines of one process from changing one repository at the same time. Between processes the
+// repositoryLocks keeps the goroutines of one process from changing one repository at the same time. Between processes the
 // lease of a version does.
-type building struct {
+type repositoryLocks struct {
 	mu    sync.Mutex
 	repos map[uuid.UUID]bool
 }
 
-func (b *building) claim(id uuid.UUID) (release func(), err error) {
+func (b *repositoryLocks) claim(id uuid.UUID) (release func(), err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.repos[id] {

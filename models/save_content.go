@@ -16,30 +16,29 @@ import (
 	"github.com/pulpgo/pulpcore/internal/sqldialect"
 )
 
-// UnitFile is one file of a unit that is being saved.
-type UnitFile struct {
+// ContentFile is one file of a unit that is being saved.
+type ContentFile struct {
 	RelativePath string
 	ArtifactID   *uuid.UUID // nil while the bytes are at the remote
-	ID           uuid.UUID  // of the ContentArtifact; set by SaveUnits
+	ID           uuid.UUID  // of the ContentArtifact; set by SaveContents
 }
 
-// SavedUnit is a unit with its files, for [SaveUnits].
-type SavedUnit struct {
+// ContentWithFiles is a unit with its files, for [SaveContents].
+type ContentWithFiles struct {
 	Content AnyContent
-	Files   []UnitFile
+	Files   []ContentFile
 	Exists  bool // FindContents found it: only its files are saved
 }
 
-// SaveUnits inserts units and their content artifacts in bulk. A unit whose natural key exists takes over the identity
-// of the existing one; a file that so far was only at the remote gets its artifact. A file that has an artifact keeps
-// it, unless the type is [Replaceable]. Afterwards every unit and file has
-// its key. Concurrent calls with overlapping units neither fail nor deadlock.
+// SaveContents inserts units and their content artifacts in bulk. A unit whose natural key exists takes over the
+// identity of the existing one; a file that so far was only at the remote gets its artifact. A file that has an
+// artifact keeps it, unless the type is [Replaceable]. Afterwards every unit and file has its key. Concurrent calls with overlapping units neither fail nor deadlock.
 //
 // Errors: Invalid from a unit's Validate method, for a path that is not canonical or a key that is too long;
 // [FileConflictError] if a file has other bytes, then nothing of its batch of 500 units is saved; Exists if another
 // unique key of the plugin's table is taken.
-func SaveUnits(ctx context.Context, db *DB, units []*SavedUnit) error {
-	byType := map[*schema][]*SavedUnit{}
+func SaveContents(ctx context.Context, db *DB, units []*ContentWithFiles) error {
+	byType := map[*schema][]*ContentWithFiles{}
 	var order []*schema
 	for _, u := range units {
 		s, err := db.registry.of(u.Content)
@@ -270,7 +269,7 @@ type fileChange struct {
 }
 
 // saveFiles is insert-or-get for content artifacts, and gives those that were only at the remote their artifact.
-func (tx *Tx) saveFiles(ctx context.Context, s *schema, units []*SavedUnit) error {
+func (tx *Tx) saveFiles(ctx context.Context, s *schema, units []*ContentWithFiles) error {
 	rows, exists := filesOf(units)
 	var arrived []*ContentArtifact
 	var differ []fileChange
@@ -322,7 +321,7 @@ func (tx *Tx) saveFiles(ctx context.Context, s *schema, units []*SavedUnit) erro
 }
 
 // filesOf returns the files of units in order, and which units exist.
-func filesOf(units []*SavedUnit) (rows []*ContentArtifact, exists map[uuid.UUID]bool) {
+func filesOf(units []*ContentWithFiles) (rows []*ContentArtifact, exists map[uuid.UUID]bool) {
 	exists = make(map[uuid.UUID]bool)
 	for _, u := range units {
 		for _, f := range u.Files {

@@ -70,8 +70,8 @@ func (r *HookRepo) OnNewVersion(ctx context.Context, db *models.DB, v *models.Re
 	return r.observe(ctx, db, v)
 }
 
-func testSet() models.Set {
-	return models.Set{Plugin: "test", Types: []models.AnyType{
+func testSet() models.PluginModels {
+	return models.PluginModels{Plugin: "test", Types: []models.AnyType{
 		files, notes, strangers, remotes, repos, hookRepos, publications, distributions,
 	}}
 }
@@ -118,11 +118,11 @@ func newRepo(t testing.TB, db *models.DB) *Repo {
 func newNotes(t testing.TB, db *models.DB, n int) []uuid.UUID {
 	t.Helper()
 	ids := make([]uuid.UUID, n)
-	units := make([]*models.SavedUnit, n)
+	units := make([]*models.ContentWithFiles, n)
 	for i := range units {
-		units[i] = &models.SavedUnit{Content: &Note{Text: fmt.Sprintf("note %d", serial.Add(1))}}
+		units[i] = &models.ContentWithFiles{Content: &Note{Text: fmt.Sprintf("note %d", serial.Add(1))}}
 	}
-	if err := models.SaveUnits(t.Context(), db, units); err != nil {
+	if err := models.SaveContents(t.Context(), db, units); err != nil {
 		t.Fatal(err)
 	}
 	for i, u := range units {

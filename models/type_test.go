@@ -149,11 +149,11 @@ func TestTypeQueries(t *testing.T) {
 	each(t, func(t *testing.T, db *models.DB) {
 		ctx := t.Context()
 		const n = 1203 // more than two pages
-		units := make([]*models.SavedUnit, n)
+		units := make([]*models.ContentWithFiles, n)
 		for i := range units {
-			units[i] = &models.SavedUnit{Content: &File{Path: fmt.Sprintf("%05d", n-i), Digest: "x"}}
+			units[i] = &models.ContentWithFiles{Content: &File{Path: fmt.Sprintf("%05d", n-i), Digest: "x"}}
 		}
-		if err := models.SaveUnits(ctx, db, units); err != nil {
+		if err := models.SaveContents(ctx, db, units); err != nil {
 			t.Fatal(err)
 		}
 		seen := 0

@@ -19,7 +19,7 @@ import (
 // Errors: Invalid if it is the only version (PLP0011) or is being distributed; Locked if the repository is being
 // changed; NotFound.
 func DeleteVersion(ctx context.Context, db *DB, v *RepositoryVersion) error {
-	release, err := db.building.claim(v.RepositoryID)
+	release, err := db.locks.claim(v.RepositoryID)
 	if err != nil {
 		return err
 	}

@@ -73,7 +73,7 @@ func (db *DB) withRepository(ctx context.Context, id uuid.UUID,
 			case repaired:
 				return errBeingChanged
 			}
-			if err := tx.checkNobodyWorks(ctx, left); err != nil {
+			if err := tx.checkNotLeased(ctx, left); err != nil {
 				return err
 			}
 			l, err = tx.leaseVersions(ctx, id)
@@ -107,8 +107,8 @@ func (tx *Tx) take(ctx context.Context, cond string, id uuid.UUID) (lease, error
 	return l, rowError(err, "repository version", id.String())
 }
 
-// checkNobodyWorks fails if a running task, other than the handle's own, holds an incomplete version.
-func (tx *Tx) checkNobodyWorks(ctx context.Context, left []*RepositoryVersion) error {
+// checkNotLeased fails if a running task, other than the handle's own, holds an incomplete version.
+func (tx *Tx) checkNotLeased(ctx context.Context, left []*RepositoryVersion) error {
 	list := make([]uuid.UUID, len(left))
 	for i, v := range left {
 		list[i] = v.ID

@@ -57,7 +57,7 @@ func (db *DB) isProtected(ctx context.Context, v *RepositoryVersion) (bool, erro
 //
 // Errors: Locked if the repository is being changed; NotFound.
 func Retain(ctx context.Context, db *DB, repositoryID uuid.UUID) error {
-	release, err := db.building.claim(repositoryID)
+	release, err := db.locks.claim(repositoryID)
 	if err != nil {
 		return err
 	}

@@ -174,7 +174,7 @@ func (everybodyIsAdmin) Authenticate(*http.Request) (*models.User, error) {
 
 func openDB(t testing.TB, url string) *models.DB {
 	t.Helper()
-	return modelstest.Open(t, url, nil, models.Set{Plugin: "file", Types: []models.AnyType{
+	return modelstest.Open(t, url, nil, models.PluginModels{Plugin: "file", Types: []models.AnyType{
 		files, remotes, repositories, publications, distributions, guards,
 	}})
 }

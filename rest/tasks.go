@@ -102,11 +102,11 @@ func runCreate(ctx context.Context, env *tasking.Env, a rowArgs) error {
 // counts as created all the same, for that is where clients look.
 func createContent(ctx context.Context, env *tasking.Env, a rowArgs, c models.AnyContent) error {
 	labels := c.AsContent().Labels
-	unit := &models.SavedUnit{Content: c}
+	unit := &models.ContentWithFiles{Content: c}
 	if a.Artifact != nil {
-		unit.Files = []models.UnitFile{{RelativePath: a.RelativePath, ArtifactID: a.Artifact}}
+		unit.Files = []models.ContentFile{{RelativePath: a.RelativePath, ArtifactID: a.Artifact}}
 	}
-	if err := models.SaveUnits(ctx, env.DB, []*models.SavedUnit{unit}); err != nil {
+	if err := models.SaveContents(ctx, env.DB, []*models.ContentWithFiles{unit}); err != nil {
 		return err
 	}
 	if len(labels) > 0 {

@@ -83,7 +83,7 @@ func setup(t testing.TB, url string, opts ...func(*models.DBOptions, *storage.Op
 	for _, o := range opts {
 		o(dbOpts, storeOpts)
 	}
-	db := modelstest.Open(t, url, dbOpts, models.Set{
+	db := modelstest.Open(t, url, dbOpts, models.PluginModels{
 		Plugin: "test", Types: []models.AnyType{files, packs, remotes, repos},
 	})
 	store, err := storage.Open(t.Context(), "mem://", storeOpts)

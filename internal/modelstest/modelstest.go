@@ -11,7 +11,7 @@ import (
 //
 // Its registry is made of sets unless opts has one or there are none, and its keys are always the same ones unless opts
 // has some. opts may be nil.
-func Open(tb testing.TB, url string, opts *models.DBOptions, sets ...models.Set) *models.DB {
+func Open(tb testing.TB, url string, opts *models.DBOptions, sets ...models.PluginModels) *models.DB {
 	tb.Helper()
 	var o models.DBOptions
 	if opts != nil {
