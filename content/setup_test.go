@@ -17,6 +17,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"github.com/pulpgo/pulpcore/content"
+	"github.com/pulpgo/pulpcore/content/internal/lookup"
 	"github.com/pulpgo/pulpcore/download"
 	"github.com/pulpgo/pulpcore/hashlib"
 	"github.com/pulpgo/pulpcore/internal/dbtest"
@@ -365,9 +366,9 @@ func (s *site) try(method, path string, header ...string) (*reply, error) {
 }
 
 // artifactOf returns what is saved of a content artifact.
-func (s *site) artifactOf(file uuid.UUID) *models.ServedFile {
+func (s *site) artifactOf(file uuid.UUID) *lookup.File {
 	s.t.Helper()
-	f, err := models.FileOf(s.t.Context(), s.db, file)
+	f, err := lookup.FileByContentArtifact(s.t.Context(), s.db, file)
 	s.must(err)
 	return f
 }

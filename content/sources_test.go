@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/pulpgo/pulpcore/content"
+	"github.com/pulpgo/pulpcore/content/internal/lookup"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/storage"
 )
@@ -30,7 +31,7 @@ func cuts(text string, n int) http.HandlerFunc {
 // change edits the remotes of a file.
 func (s *site) change(file uuid.UUID, edit func(*Remote)) {
 	s.t.Helper()
-	sources, err := models.RemoteSources(s.t.Context(), s.db, file, time.Time{}.Add(time.Hour))
+	sources, err := lookup.RemoteSources(s.t.Context(), s.db, file, time.Time{}.Add(time.Hour))
 	s.must(err)
 	for _, source := range sources {
 		rm, err := remotes.Get(s.t.Context(), s.db, models.Ref[Remote]{ID: source.RemoteID})
@@ -245,7 +246,7 @@ func TestResyncEndsCooldown(t *testing.T) {
 			sends(text, true)(w, r)
 		})
 		file := s.absent(models.OnDemand, u.URL, promise("right"))
-		sources, err := models.RemoteSources(t.Context(), s.db, file, time.Now())
+		sources, err := lookup.RemoteSources(t.Context(), s.db, file, time.Now())
 		s.must(err)
 		for _, want := range []int{502, 404} {
 			if got := s.get("/pulp/content/x/f"); got.StatusCode != want {
@@ -316,7 +317,7 @@ func TestRemoteDeletedDuringFetch(t *testing.T) {
 		defer first.Body.Close()
 		_, err = io.ReadFull(first.Body, make([]byte, 1000)) // the fetch is under way
 		s.must(err)
-		sources, err := models.RemoteSources(t.Context(), s.db, file, time.Now())
+		sources, err := lookup.RemoteSources(t.Context(), s.db, file, time.Now())
 		s.must(err)
 		_, err = s.db.Bun().NewDelete().Model((*models.RemoteArtifact)(nil)).Where("ra.pulp_id = ?", sources[0].ID).
 			Exec(t.Context())

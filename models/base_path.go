@@ -10,6 +10,10 @@ import (
 	"github.com/pulpgo/pulpcore/pulperr"
 )
 
+// MaxBasePathSegments is how many segments a base path has at most. It bounds the number of base paths that a client's
+// path is compared with.
+const MaxBasePathSegments = 128
+
 // OverlappingDistribution returns the name of a distribution of the domain, whose base path lies above or below that
 // of d; "" if there is none. Saving d asks again, in the same transaction.
 func OverlappingDistribution(ctx context.Context, db *DB, d *Distribution) (string, error) {
@@ -32,8 +36,8 @@ func OverlappingDistribution(ctx context.Context, db *DB, d *Distribution) (stri
 // them, perhaps by the one without a content guard. Transactions that set base paths in a domain run one after the
 // other, so that two of them cannot both find the place free.
 func (tx *Tx) claimBasePath(ctx context.Context, d *Distribution) error {
-	if n := strings.Count(d.BasePath, "/") + 1; n > maxDepth {
-		return pulperr.Field("base_path", "has %d segments; at most %d are served", n, maxDepth)
+	if n := strings.Count(d.BasePath, "/") + 1; n > MaxBasePathSegments {
+		return pulperr.Field("base_path", "has %d segments; at most %d are served", n, MaxBasePathSegments)
 	}
 	_, err := tx.q.NewRaw("SELECT 1 FROM core_domain WHERE pulp_id = ? ?", tx.domain.ID, tx.conn.Kind.ForNoKeyUpdate()).
 		Exec(ctx)

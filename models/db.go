@@ -250,23 +250,9 @@ func retryable(err error) bool {
 	return sqldialect.IsRetryable(err) || errors.Is(err, errVanished)
 }
 
-// rowError gives a database error its kind and says which row it was about.
+// rowError gives a database error its kind and names the row that it is about.
 func rowError(err error, what, key string) error {
-	switch {
-	case err == nil:
-		return nil
-	case isNoRows(err):
-		return fmt.Errorf("models: %s %q: %w", what, key, pulperr.NotFound)
-	case sqldialect.IsUniqueViolation(err):
-		return fmt.Errorf("models: %s %q: %w: %w", what, key, pulperr.Exists, err)
-	case sqldialect.IsReferenced(err):
-		return fmt.Errorf("models: %s %q is in use: %w: %w", what, key, pulperr.Conflict, err)
-	case sqldialect.IsUnavailable(err):
-		return fmt.Errorf("models: %s %q: %w: %w", what, key, pulperr.Unavailable, err)
-	case errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded):
-		return err
-	}
-	return fmt.Errorf("models: %s %q: %w", what, key, err)
+	return sqldialect.RowError("models", err, what, key)
 }
 
 // writeError is [rowError] for a row that is inserted or changed: a foreign key refuses it if what it refers to is not

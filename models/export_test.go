@@ -85,12 +85,6 @@ func ReadTag(tag string) (Field, error) {
 	return f, errors.Join(append(f.readTag(tag), f.check()...)...)
 }
 
-// ContentStatements returns what a content request asks, by name: the source of a repository, and a file of a version.
-// Their arguments are those of [Lookup.Source] and [Lookup.File].
-func ContentStatements(db *DB) (source, file string) {
-	return sourceBy("repository_id", "repository_id"), versionFile(db.conn.Kind, "")
-}
-
 // The layout of migrations.
 var (
 	NormalForm = normalForm

@@ -33,9 +33,8 @@ func saveFile(t *testing.T, db *models.DB, c models.AnyContent, a *models.Artifa
 
 func wantFile(t *testing.T, db *models.DB, id uuid.UUID, want *models.Artifact) {
 	t.Helper()
-	f, err := models.FileOf(t.Context(), db, id)
-	if err != nil || f.SHA256 != want.SHA256 {
-		t.Errorf("FileOf = %+v, %v, want sha256 %s", f, err, want.SHA256)
+	if a := artifactOf(t, db, id); a == nil || a.SHA256 != want.SHA256 {
+		t.Errorf("the file has artifact %+v, want sha256 %s", a, want.SHA256)
 	}
 }
 

@@ -132,6 +132,12 @@ func (r *Registry) Lookup(m Master, pulpType string) (Row, bool) {
 	return nil, false
 }
 
+// HasColumns reports whether a pulp_type of a master has columns of its own; false also if no plugin has the type.
+func (r *Registry) HasColumns(m Master, pulpType string) bool {
+	s := r.byType[m][pulpType]
+	return s != nil && s.detail != ""
+}
+
 // Accepts returns the content types that a repository of type t may hold.
 func (r *Registry) Accepts(t AnyType) []string {
 	var names []string

@@ -2,6 +2,8 @@ package models_test
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -170,4 +172,37 @@ func members(ctx context.Context, db *models.DB, v *models.RepositoryVersion) (m
 		}
 		last = page[len(page)-1]
 	}
+}
+
+// newFiles makes one unit with one file for each path, and returns units and files.
+func newFiles(t testing.TB, db *models.DB, paths ...string) (ids, files []uuid.UUID) {
+	t.Helper()
+	units := make([]*models.ContentWithFiles, len(paths))
+	for i, p := range paths {
+		units[i] = &models.ContentWithFiles{
+			Content: &File{Path: p, Digest: fmt.Sprint(serial.Add(1))}, Files: []models.ContentFile{{RelativePath: p}},
+		}
+	}
+	if err := models.SaveContents(t.Context(), db, units); err != nil {
+		t.Fatal(err)
+	}
+	for _, u := range units {
+		ids, files = append(ids, u.Content.PulpID()), append(files, u.Files[0].ID)
+	}
+	return ids, files
+}
+
+// artifactOf returns the artifact of a content artifact, or nil if the bytes are not here.
+func artifactOf(t testing.TB, db *models.DB, contentArtifactID uuid.UUID) *models.Artifact {
+	t.Helper()
+	a := new(models.Artifact)
+	err := db.Bun().NewSelect().Model(a).Join("JOIN core_contentartifact AS ca ON ca.artifact_id = a.pulp_id").
+		Where("ca.pulp_id = ?", contentArtifactID).Scan(t.Context())
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
 }

@@ -207,6 +207,13 @@ func (db *DB) Cast(ctx context.Context, m Master, id uuid.UUID) (Row, error) {
 	return db.get(ctx, m, pulpType, id)
 }
 
+// Load returns the row of a master whose pulp_type is known, in its most derived form.
+//
+// Errors: NotFound, also if its plugin is not part of this App.
+func Load(ctx context.Context, db *DB, m Master, pulpType string, id uuid.UUID) (Row, error) {
+	return db.get(ctx, m, pulpType, id)
+}
+
 // get reads one row whose type is known by name.
 func (db *DB) get(ctx context.Context, m Master, pulpType string, id uuid.UUID) (Row, error) {
 	s := db.registry.byType[m][pulpType]

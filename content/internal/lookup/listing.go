@@ -1,4 +1,4 @@
-package models
+package lookup
 
 import (
 	"context"
@@ -7,16 +7,18 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
+
+	"github.com/pulpgo/pulpcore/models"
 )
 
 // Listing is one page of what a folder holds, in the order of the bytes of the names.
 type Listing struct {
-	Entries []ListEntry
+	Entries []Entry
 	After   string // where the next page begins; empty if this is the last
 }
 
-// ListEntry is a file or a folder.
-type ListEntry struct {
+// Entry is a file or a folder.
+type Entry struct {
 	Name  string    // without its parent folders; a folder's ends with a slash
 	Size  *int64    // bytes; nil for a folder and for a file of unknown size
 	Added time.Time // when it came to the repository; zero for a folder
@@ -106,19 +108,19 @@ func within(folder string) cursor {
 	return cursor{from: folder, end: pastFolder(folder)}
 }
 
-func entryOf(row pathRow, folder string) ListEntry {
+func entryOf(row pathRow, folder string) Entry {
 	name := row.Path[len(folder):]
 	if i := strings.IndexByte(name, '/'); i >= 0 {
-		return ListEntry{Name: name[:i+1]}
+		return Entry{Name: name[:i+1]}
 	}
-	return ListEntry{Name: name, contentArtifactID: row.ID}
+	return Entry{Name: name, contentArtifactID: row.ID}
 }
 
 // pastFolder returns the least text that is greater than everything that begins with folder, which ends with a slash.
 func pastFolder(folder string) string { return folder[:len(folder)-1] + "0" }
 
 // HasFolder reports whether the source has a file below a folder, which has no slash at the end and is not empty.
-func (s *Source) HasFolder(ctx context.Context, db *DB, dir string) (bool, error) {
+func (s *Source) HasFolder(ctx context.Context, db *models.DB, dir string) (bool, error) {
 	c := within(dir + "/")
 	plan, err := s.plan(ctx, db, c)
 	if err != nil {
@@ -130,7 +132,7 @@ func (s *Source) HasFolder(ctx context.Context, db *DB, dir string) (bool, error
 
 // List returns a page of the files and folders directly in a folder of the source: at most limit entries, those that
 // follow the After of the page before. The empty folder is the root. A folder that does not exist is empty.
-func (s *Source) List(ctx context.Context, db *DB, dir, after string, limit int) (*Listing, error) {
+func (s *Source) List(ctx context.Context, db *models.DB, dir, after string, limit int) (*Listing, error) {
 	folder := folderOf(dir)
 	plan, err := s.plan(ctx, db, within(folder))
 	if err != nil {
@@ -158,19 +160,19 @@ const (
 )
 
 // plan chooses the cheaper walk. SQLite has no statistics to choose by.
-func (s *Source) plan(ctx context.Context, db *DB, c cursor) (walkPlan, error) {
+func (s *Source) plan(ctx context.Context, db *models.DB, c cursor) (walkPlan, error) {
 	if s.PublicationID != nil && !s.PassThrough {
 		return walkPlan{batch: 256}, nil
 	}
-	order := db.conn.Kind.ByteOrder()
+	order := db.Conn().Kind.ByteOrder()
 	var paths, members int64
-	q := db.q.NewSelect().TableExpr("core_contentartifact AS ca").ColumnExpr("1 AS one").Limit(fewPaths + 1)
-	err := db.q.NewSelect().TableExpr("(?) AS x", c.where(q, "ca.relative_path", order)).ColumnExpr("COUNT(*)").
+	q := db.Bun().NewSelect().TableExpr("core_contentartifact AS ca").ColumnExpr("1 AS one").Limit(fewPaths + 1)
+	err := db.Bun().NewSelect().TableExpr("(?) AS x", c.where(q, "ca.relative_path", order)).ColumnExpr("COUNT(*)").
 		Scan(ctx, &paths)
 	if err != nil || paths <= fewPaths {
 		return walkPlan{byPath: true, batch: fewPaths + 1}, rowError(err, "paths below", c.from)
 	}
-	err = db.q.NewSelect().TableExpr("core_repositoryversioncount").ColumnExpr("COALESCE(SUM(present), 0)").
+	err = db.Bun().NewSelect().TableExpr("core_repositoryversioncount").ColumnExpr("COALESCE(SUM(present), 0)").
 		Where("version_id = ?", s.VersionID).Scan(ctx, &members)
 	if err != nil || members <= fewMembers {
 		return walkPlan{batch: fewMembers + 1}, rowError(err, "count of version", s.VersionID.String())
@@ -179,14 +181,14 @@ func (s *Source) plan(ctx context.Context, db *DB, c cursor) (walkPlan, error) {
 }
 
 // walk reads the next n paths of the source.
-func (s *Source) walk(ctx context.Context, db *DB, plan walkPlan, c cursor, n int) ([]pathRow, error) {
-	order := db.conn.Kind.ByteOrder()
+func (s *Source) walk(ctx context.Context, db *models.DB, plan walkPlan, c cursor, n int) ([]pathRow, error) {
+	order := db.Conn().Kind.ByteOrder()
 	join := "JOIN core_repositorycontent AS rc ON rc.content_id = ca.content_id"
 	if plan.byPath {
 		join = "CROSS JOIN core_repositorycontent AS rc" // SQLite does not turn it around
 	}
 	version := func() *bun.SelectQuery {
-		q := db.q.NewSelect().TableExpr("core_contentartifact AS ca").
+		q := db.Bun().NewSelect().TableExpr("core_contentartifact AS ca").
 			ColumnExpr("ca.relative_path AS path, ca.pulp_id AS id").Join(join).
 			Where("rc.content_id = ca.content_id").Where("rc.repository_id = ?", s.RepositoryID).
 			Where("rc.version_added <= ?", s.Number).
@@ -194,7 +196,7 @@ func (s *Source) walk(ctx context.Context, db *DB, plan walkPlan, c cursor, n in
 		return c.where(q, "ca.relative_path", order).OrderExpr("ca.relative_path?", order).Limit(int64(n))
 	}
 	published := func() *bun.SelectQuery {
-		q := db.q.NewSelect().TableExpr("core_publishedartifact AS pa").
+		q := db.Bun().NewSelect().TableExpr("core_publishedartifact AS pa").
 			ColumnExpr("pa.relative_path AS path, pa.content_artifact_id AS id").
 			Where("pa.publication_id = ?", s.PublicationID)
 		return c.where(q, "pa.relative_path", order).OrderExpr("pa.relative_path?", order).Limit(int64(n))
@@ -204,7 +206,7 @@ func (s *Source) walk(ctx context.Context, db *DB, plan walkPlan, c cursor, n in
 	case s.PublicationID == nil:
 		q = version()
 	case s.PassThrough:
-		q = db.q.NewSelect().ColumnExpr("path, id").OrderExpr("path?, precedence", order).Limit(int64(n)).
+		q = db.Bun().NewSelect().ColumnExpr("path, id").OrderExpr("path?, precedence", order).Limit(int64(n)).
 			TableExpr("(SELECT *, 0 AS precedence FROM (?) AS x UNION ALL SELECT *, 1 FROM (?) AS y) AS s",
 				published(), version())
 	default:
@@ -216,8 +218,8 @@ func (s *Source) walk(ctx context.Context, db *DB, plan walkPlan, c cursor, n in
 }
 
 // describe fills in the sizes and dates of the files among the entries.
-func (s *Source) describe(ctx context.Context, db *DB, entries []ListEntry) error {
-	at := make(map[uuid.UUID][]*ListEntry, len(entries))
+func (s *Source) describe(ctx context.Context, db *models.DB, entries []Entry) error {
+	at := make(map[uuid.UUID][]*Entry, len(entries))
 	var ids []uuid.UUID
 	for i := range entries {
 		if id := entries[i].contentArtifactID; id != uuid.Nil {
@@ -234,7 +236,7 @@ func (s *Source) describe(ctx context.Context, db *DB, entries []ListEntry) erro
 		Created time.Time  `bun:"pulp_created"`
 		Added   *time.Time `bun:"added"`
 	}
-	err := db.q.NewRaw(`SELECT ca.pulp_id, ca.pulp_created, v.pulp_created AS added, COALESCE(a.size,
+	err := db.Bun().NewRaw(`SELECT ca.pulp_id, ca.pulp_created, v.pulp_created AS added, COALESCE(a.size,
   (SELECT MIN(ra.size) FROM core_remoteartifact AS ra JOIN core_remote AS m ON m.pulp_id = ra.remote_id
   WHERE ra.content_artifact_id = ca.pulp_id)) AS size
 FROM core_contentartifact AS ca LEFT JOIN core_artifact AS a ON a.pulp_id = ca.artifact_id

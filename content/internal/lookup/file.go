@@ -1,4 +1,4 @@
-package models
+package lookup
 
 import (
 	"context"
@@ -8,10 +8,12 @@ import (
 
 	"github.com/pulpgo/pulpcore/hashlib"
 	"github.com/pulpgo/pulpcore/internal/sqldialect"
+
+	"github.com/pulpgo/pulpcore/models"
 )
 
-// ServedFile is a file as the content app serves it: a content artifact, and its artifact if the bytes are here.
-type ServedFile struct {
+// File is a file as the content app serves it: a content artifact, and its artifact if the bytes are here.
+type File struct {
 	ContentArtifactID uuid.UUID
 	ArtifactID        *uuid.UUID // nil while the bytes are at a remote; then the rest is zero
 	SHA256            string     // lowercase hex
@@ -20,14 +22,14 @@ type ServedFile struct {
 }
 
 // Expect returns what is known about the bytes.
-func (f *ServedFile) Expect() *hashlib.Expect {
+func (f *File) Expect() *hashlib.Expect {
 	if f.ArtifactID == nil {
 		return &hashlib.Expect{}
 	}
 	return &hashlib.Expect{Digests: hashlib.SHA256Hex(f.SHA256), Size: hashlib.Size(f.Size)}
 }
 
-// servedRow is a ServedFile as the database returns it.
+// servedRow is a File as the database returns it.
 type servedRow struct {
 	ContentArtifactID uuid.UUID  `bun:"content_artifact_id"`
 	ArtifactID        *uuid.UUID `bun:"artifact_id"`
@@ -36,8 +38,8 @@ type servedRow struct {
 	Stored            *time.Time `bun:"stored"`
 }
 
-func (r *servedRow) file() *ServedFile {
-	f := &ServedFile{ContentArtifactID: r.ContentArtifactID, ArtifactID: r.ArtifactID}
+func (r *servedRow) file() *File {
+	f := &File{ContentArtifactID: r.ContentArtifactID, ArtifactID: r.ArtifactID}
 	if r.ArtifactID != nil {
 		f.SHA256, f.Size, f.Stored = *r.SHA256, *r.Size, r.Stored.UTC()
 	}
@@ -74,17 +76,17 @@ func passThroughFile(kind sqldialect.Kind) string {
 // File returns the file at a path of a source. It costs one statement.
 //
 // Errors: NotFound.
-func (l *Lookup) File(ctx context.Context, s *Source, path string) (*ServedFile, error) {
+func (f *Finder) File(ctx context.Context, s *Source, path string) (*File, error) {
 	var row servedRow
 	var err error
 	switch {
 	case s.PublicationID == nil:
-		err = l.one(ctx, l.versionFile, &row, s.RepositoryID, s.Number, s.Number, path)
+		err = f.one(ctx, f.versionFile, &row, s.RepositoryID, s.Number, s.Number, path)
 	case s.PassThrough:
-		err = l.one(ctx, l.passThrough, &row, *s.PublicationID, path, s.RepositoryID, s.Number, s.Number, path,
+		err = f.one(ctx, f.passThrough, &row, *s.PublicationID, path, s.RepositoryID, s.Number, s.Number, path,
 			*s.PublicationID, path)
 	default:
-		err = l.one(ctx, l.published, &row, *s.PublicationID, path)
+		err = f.one(ctx, f.published, &row, *s.PublicationID, path)
 	}
 	if err != nil {
 		return nil, rowError(err, "file", path)
@@ -92,15 +94,15 @@ func (l *Lookup) File(ctx context.Context, s *Source, path string) (*ServedFile,
 	return row.file(), nil
 }
 
-// FileOf returns the file that a content artifact is.
+// FileByContentArtifact returns the file of a content artifact.
 //
 // Errors: NotFound.
-func FileOf(ctx context.Context, db *DB, contentArtifactID uuid.UUID) (*ServedFile, error) {
+func FileByContentArtifact(ctx context.Context, db *models.DB, contentArtifactID uuid.UUID) (*File, error) {
 	var row servedRow
-	err := db.q.NewRaw(servedColumns+`FROM core_contentartifact AS ca
+	err := db.Bun().NewRaw(servedColumns+`FROM core_contentartifact AS ca
 JOIN core_content AS c ON c.pulp_id = ca.content_id
 LEFT JOIN core_artifact AS a ON a.pulp_id = ca.artifact_id
-WHERE ca.pulp_id = ? AND c.pulp_domain_id = ?`, contentArtifactID, db.domain.ID).Scan(ctx, &row)
+WHERE ca.pulp_id = ? AND c.pulp_domain_id = ?`, contentArtifactID, db.Domain().ID).Scan(ctx, &row)
 	if err != nil {
 		return nil, rowError(err, "content artifact", contentArtifactID.String())
 	}

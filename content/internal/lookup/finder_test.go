@@ -1,4 +1,4 @@
-package models_test
+package lookup_test
 
 import (
 	"errors"
@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
+	"github.com/pulpgo/pulpcore/content/internal/lookup"
 	"github.com/pulpgo/pulpcore/hashlib"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
@@ -25,7 +26,7 @@ func newFiles(t testing.TB, db *models.DB, paths ...string) (ids, files []uuid.U
 	units := make([]*models.ContentWithFiles, len(paths))
 	for i, p := range paths {
 		units[i] = &models.ContentWithFiles{
-			Content: &File{Path: p, Digest: fmt.Sprint(serial.Add(1))}, Files: []models.ContentFile{{RelativePath: p}},
+			Content: &Note{Text: fmt.Sprint(serial.Add(1))}, Files: []models.ContentFile{{RelativePath: p}},
 		}
 	}
 	if err := models.SaveContents(t.Context(), db, units); err != nil {
@@ -91,14 +92,14 @@ func TestListAgainstModel(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		version := models.Source{VersionID: v.ID, RepositoryID: v.RepositoryID, Number: v.Number}
+		version := lookup.Source{VersionID: v.ID, RepositoryID: v.RepositoryID, Number: v.Number}
 		publication := version
 		publication.PublicationID = &pub.ID
 		through := publication
 		through.PassThrough = true
 		for _, side := range []struct {
 			name   string
-			source *models.Source
+			source *lookup.Source
 			paths  []string
 		}{
 			{"version", &version, paths},
@@ -155,7 +156,7 @@ func TestListOfManyFiles(t *testing.T) {
 		large := add(t, db, newRepo(t, db), ids...)
 		small := add(t, db, newRepo(t, db), ids[:120]...)
 		for _, v := range []*models.RepositoryVersion{large, small} {
-			s := models.Source{VersionID: v.ID, RepositoryID: v.RepositoryID, Number: v.Number}
+			s := lookup.Source{VersionID: v.ID, RepositoryID: v.RepositoryID, Number: v.Number}
 			page, err := s.List(t.Context(), db, "", "", 49)
 			if err != nil || len(page.Entries) != 49 || page.After != "d48/" {
 				t.Errorf("List = %d entries, after %q, %v", len(page.Entries), page.After, err)
@@ -176,7 +177,7 @@ func TestListOfManyFiles(t *testing.T) {
 
 func TestLookupDistribution(t *testing.T) {
 	each(t, func(t *testing.T, db *models.DB) {
-		l := models.NewLookup(db)
+		l := lookup.New(db)
 		defer l.Close()
 		deep := strings.TrimSuffix(strings.Repeat("d/", 100), "/")
 		for _, base := range []string{"a", "b/c", "b/cc", deep} {
@@ -220,7 +221,7 @@ func TestRemoteSources(t *testing.T) {
 			t.Fatal(err)
 		}
 		urls := func(failedAfter time.Time) []string {
-			found, err := models.RemoteSources(t.Context(), db, files[0], failedAfter)
+			found, err := lookup.RemoteSources(t.Context(), db, files[0], failedAfter)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -235,7 +236,7 @@ func TestRemoteSources(t *testing.T) {
 		if got := urls(hourAgo); len(got) != 3 {
 			t.Errorf("RemoteSources = %v", got)
 		}
-		found, err := models.RemoteSources(t.Context(), db, files[0], hourAgo)
+		found, err := lookup.RemoteSources(t.Context(), db, files[0], hourAgo)
 		if err != nil || *found[0].Expect().Size != *found[0].Size || found[0].SHA256 == "" {
 			t.Fatalf("RemoteSources = %+v, %v", found, err)
 		}
@@ -255,7 +256,32 @@ func TestRemoteSources(t *testing.T) {
 	})
 }
 
-func TestAttachArtifact(t *testing.T) {
+// Rows that overlap all the same, written by another program, are served by the one that says more.
+func TestLookupPrefersTheLongestBasePath(t *testing.T) {
+	each(t, func(t *testing.T, db *models.DB) {
+		ctx := t.Context()
+		for _, d := range []*Distribution{newDistribution("deep", "p/q"), newDistribution("flat", "z")} {
+			if err := distributions.Create(ctx, db, d); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_, err := db.Bun().ExecContext(ctx, "UPDATE core_distribution SET base_path = 'p' WHERE name = 'flat'")
+		if err != nil {
+			t.Fatal(err)
+		}
+		l := lookup.New(db)
+		defer l.Close()
+		for path, want := range map[string]string{"p/q/r": "deep", "p/q": "deep", "p/x": "flat"} {
+			m, err := l.Distribution(ctx, path)
+			if err != nil || m.Distribution.AsDistribution().Name != want {
+				t.Errorf("Distribution(%q) = %v, %v, want %s", path, m, err, want)
+			}
+		}
+	})
+}
+
+// A file at a remote is served by its artifact once it has one, and keeps it.
+func TestFileWithAttachedArtifact(t *testing.T) {
 	each(t, func(t *testing.T, db *models.DB) {
 		store, err := storage.Open(t.Context(), "mem://", nil)
 		if err != nil {
@@ -263,8 +289,8 @@ func TestAttachArtifact(t *testing.T) {
 		}
 		defer store.Close()
 		_, files := newFiles(t, db, "f")
-		if f, err := models.FileOf(t.Context(), db, files[0]); err != nil || f.ArtifactID != nil || f.Expect().Size != nil {
-			t.Errorf("FileOf = %+v, %v", f, err)
+		if f, err := lookup.FileByContentArtifact(t.Context(), db, files[0]); err != nil || f.ArtifactID != nil || f.Expect().Size != nil {
+			t.Errorf("FileByContentArtifact = %+v, %v", f, err)
 		}
 		obj, err := store.PutArtifact(t.Context(), strings.NewReader("bytes"), nil)
 		if err != nil {
@@ -280,16 +306,16 @@ func TestAttachArtifact(t *testing.T) {
 			})
 		}
 		savers.Wait()
-		f, err := models.FileOf(t.Context(), db, files[0])
+		f, err := lookup.FileByContentArtifact(t.Context(), db, files[0])
 		if err != nil || f.ArtifactID == nil || f.SHA256 != obj.Digests.SHA256 || f.Size != 5 || f.Stored.IsZero() {
-			t.Fatalf("FileOf = %+v, %v", f, err)
+			t.Fatalf("FileByContentArtifact = %+v, %v", f, err)
 		}
 		second, err := store.PutArtifact(t.Context(), strings.NewReader("others"), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		err = models.AttachArtifact(t.Context(), db, store, files[0], &models.Artifact{Size: second.Size, Digests: second.Digests})
-		again, err2 := models.FileOf(t.Context(), db, files[0])
+		again, err2 := lookup.FileByContentArtifact(t.Context(), db, files[0])
 		if err != nil || err2 != nil || *again.ArtifactID != *f.ArtifactID {
 			t.Errorf("a content artifact changed its artifact: %v, %v", err, err2)
 		}
@@ -298,8 +324,8 @@ func TestAttachArtifact(t *testing.T) {
 		if err := models.AttachArtifact(t.Context(), db, store, gone, a); err != nil {
 			t.Errorf("AttachArtifact of deleted content = %v", err)
 		}
-		if _, err := models.FileOf(t.Context(), db, gone); !errors.Is(err, pulperr.NotFound) {
-			t.Errorf("FileOf of deleted content = %v, want NotFound", err)
+		if _, err := lookup.FileByContentArtifact(t.Context(), db, gone); !errors.Is(err, pulperr.NotFound) {
+			t.Errorf("FileByContentArtifact of deleted content = %v, want NotFound", err)
 		}
 	})
 }
