@@ -37,6 +37,7 @@ import (
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
 	"github.com/pulpgo/pulpcore/rest"
+	"github.com/pulpgo/pulpcore/secrets"
 	"github.com/pulpgo/pulpcore/settings"
 	"github.com/pulpgo/pulpcore/storage"
 	"github.com/pulpgo/pulpcore/tasking"
@@ -163,7 +164,7 @@ func (b *blueprint) connect(ctx context.Context, log *slog.Logger) (*models.DB, 
 	// The key file is made where the library decides on its place. A host that names one has to provide it: a file
 	// that is not there is more likely not mounted than not made yet.
 	own := core.DBEncryptionKey == filepath.Join(core.DeployRoot, filepath.Base(core.DBEncryptionKey))
-	keys, err := models.LoadKeyring(core.DBEncryptionKey, own)
+	keys, err := secrets.LoadKeyring(core.DBEncryptionKey, own)
 	if err != nil {
 		return nil, err
 	}

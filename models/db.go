@@ -13,6 +13,7 @@ import (
 	"github.com/pulpgo/pulpcore/hashlib"
 	"github.com/pulpgo/pulpcore/internal/sqldialect"
 	"github.com/pulpgo/pulpcore/pulperr"
+	"github.com/pulpgo/pulpcore/secrets"
 	"github.com/pulpgo/pulpcore/storage"
 )
 
@@ -31,7 +32,7 @@ type DB struct {
 type shared struct {
 	conn      *sqldialect.Conn
 	registry  *Registry
-	keys      *Keyring
+	keys      *secrets.Keyring
 	checksums *hashlib.Checksums
 	log       *slog.Logger
 	locks     repositoryLocks
@@ -40,7 +41,7 @@ type shared struct {
 // DBOptions are the parts of a database handle that have defaults.
 type DBOptions struct {
 	Registry  *Registry          // nil knows no plugin
-	Keys      *Keyring           // nil: rows with secrets can be neither written nor read
+	Keys      *secrets.Keyring   // nil: rows with secrets can be neither written nor read
 	Checksums *hashlib.Checksums // nil is hashlib.Default
 	Log       *slog.Logger       // nil discards
 }
@@ -148,7 +149,10 @@ func (db *DB) Conn() *sqldialect.Conn { return db.conn }
 func (db *DB) Registry() *Registry { return db.registry }
 
 // Keys returns the keys that protect secrets at rest; nil if there are none.
-func (db *DB) Keys() *Keyring { return db.keys }
+func (db *DB) Keys() *secrets.Keyring { return db.keys }
+
+// Log returns the logger of the handle; never nil.
+func (db *DB) Log() *slog.Logger { return db.log }
 
 // Checksums returns the allowed checksums.
 func (db *DB) Checksums() *hashlib.Checksums { return db.checksums }

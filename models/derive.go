@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/pulpgo/pulpcore/secrets"
 )
 
 // column is a column of a type's own table. Word is its type in a migration: SQL or a word of the template.
@@ -104,7 +105,7 @@ func columnOf(f Field) column {
 		t, c.notNull = t.Elem(), false
 	}
 	switch t {
-	case reflect.TypeFor[EncryptedText](), reflect.TypeFor[[]byte]():
+	case reflect.TypeFor[secrets.EncryptedText](), reflect.TypeFor[[]byte]():
 		c.word, c.notNull = "{{.bytes}}", false
 		return c
 	case reflect.TypeFor[uuid.UUID]():

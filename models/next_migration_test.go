@@ -17,6 +17,7 @@ import (
 	"github.com/pulpgo/pulpcore/internal/modelstest"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
+	"github.com/pulpgo/pulpcore/secrets"
 )
 
 var updateGolden = flag.Bool("update", false, "rewrite the golden files of this package")
@@ -46,7 +47,7 @@ type (
 		Owner   uuid.UUID
 		Picked  time.Time
 		Sizes   []int
-		Secret  models.EncryptedText
+		Secret  secrets.EncryptedText
 	}
 	shelf2 struct {
 		models.Repository
@@ -96,7 +97,7 @@ func (s shop) open(t *testing.T, url string) *models.DB {
 	t.Helper()
 	r, err := models.NewRegistry(s.set())
 	noError(t, err)
-	keys, err := models.NewKeyring(make([]byte, 32))
+	keys, err := secrets.NewKeyring(make([]byte, 32))
 	noError(t, err)
 	db, err := models.OpenDB(t.Context(), url, &models.DBOptions{Registry: r, Keys: keys})
 	noError(t, err)
@@ -152,7 +153,7 @@ func TestNextMigration(t *testing.T) {
 		got, err := items2.One(ctx, db, models.Eq("name", "apple"))
 		noError(t, err)
 		want := item2{Content: got.Content, Name: "apple", Price: 3, Picked: got.Picked}
-		if diff := cmp.Diff(want, *got, cmp.AllowUnexported(models.EncryptedText{})); diff != "" || !got.Picked.IsZero() {
+		if diff := cmp.Diff(want, *got, cmp.AllowUnexported(secrets.EncryptedText{})); diff != "" || !got.Picked.IsZero() {
 			t.Errorf("the old row (-want +got):\n%s", diff)
 		}
 		if s, err := shelves2.Get(ctx, db, models.Ref[shelf2]{ID: shelf.ID}); err != nil || s.Name != "left" || s.Depth != nil {

@@ -1,5 +1,7 @@
 package models
 
+import "github.com/pulpgo/pulpcore/secrets"
+
 // Policy says when the bytes of a remote's content are fetched.
 type Policy string
 
@@ -13,25 +15,25 @@ const (
 // Remote is the master of upstream sources. A nil pointer means the default that the field names.
 type Remote struct {
 	MasterModel
-	Name                string              `bun:"name" json:"name"`
-	URL                 string              `bun:"url" json:"url"` // contains no credentials
-	Labels              Labels              `bun:"pulp_labels,type:jsonb" json:"pulp_labels"`
-	Policy              Policy              `bun:"policy" json:"policy"`                 // empty is Immediate
-	CACert              *string             `bun:"ca_cert" json:"ca_cert"`               // PEM, beside the system's
-	ClientCert          *string             `bun:"client_cert" json:"client_cert"`       // PEM
-	ClientKey           EncryptedText       `bun:"client_key" json:"client_key"`         // PEM
-	TLSValidation       *bool               `bun:"tls_validation" json:"tls_validation"` // nil is true
-	Username            EncryptedText       `bun:"username" json:"username"`
-	Password            EncryptedText       `bun:"password" json:"password"`
-	ProxyURL            *string             `bun:"proxy_url" json:"proxy_url"`
-	ProxyUsername       EncryptedText       `bun:"proxy_username" json:"proxy_username"`
-	ProxyPassword       EncryptedText       `bun:"proxy_password" json:"proxy_password"`
-	Headers             []map[string]string `bun:"headers,type:jsonb,nullzero" json:"headers"`
-	DownloadConcurrency *int                `bun:"download_concurrency" json:"download_concurrency"` // nil is 10
-	MaxRetries          *int                `bun:"max_retries" json:"max_retries"`                   // nil is 3
-	RateLimit           *int                `bun:"rate_limit" json:"rate_limit"`                     // requests a second
-	TotalTimeout        *float64            `bun:"total_timeout" json:"total_timeout"`               // seconds
-	ConnectTimeout      *float64            `bun:"connect_timeout" json:"connect_timeout"`           // seconds
-	SockConnectTimeout  *float64            `bun:"sock_connect_timeout" json:"sock_connect_timeout"` // seconds
-	SockReadTimeout     *float64            `bun:"sock_read_timeout" json:"sock_read_timeout"`       // seconds
+	Name                string                `bun:"name" json:"name"`
+	URL                 string                `bun:"url" json:"url"` // contains no credentials
+	Labels              Labels                `bun:"pulp_labels,type:jsonb" json:"pulp_labels"`
+	Policy              Policy                `bun:"policy" json:"policy"`                 // empty is Immediate
+	CACert              *string               `bun:"ca_cert" json:"ca_cert"`               // PEM, beside the system's
+	ClientCert          *string               `bun:"client_cert" json:"client_cert"`       // PEM
+	ClientKey           secrets.EncryptedText `bun:"client_key" json:"client_key"`         // PEM
+	TLSValidation       *bool                 `bun:"tls_validation" json:"tls_validation"` // nil is true
+	Username            secrets.EncryptedText `bun:"username" json:"username"`
+	Password            secrets.EncryptedText `bun:"password" json:"password"`
+	ProxyURL            *string               `bun:"proxy_url" json:"proxy_url"`
+	ProxyUsername       secrets.EncryptedText `bun:"proxy_username" json:"proxy_username"`
+	ProxyPassword       secrets.EncryptedText `bun:"proxy_password" json:"proxy_password"`
+	Headers             []map[string]string   `bun:"headers,type:jsonb,nullzero" json:"headers"`
+	DownloadConcurrency *int                  `bun:"download_concurrency" json:"download_concurrency"` // nil is 10
+	MaxRetries          *int                  `bun:"max_retries" json:"max_retries"`                   // nil is 3
+	RateLimit           *int                  `bun:"rate_limit" json:"rate_limit"`                     // requests a second
+	TotalTimeout        *float64              `bun:"total_timeout" json:"total_timeout"`               // seconds
+	ConnectTimeout      *float64              `bun:"connect_timeout" json:"connect_timeout"`           // seconds
+	SockConnectTimeout  *float64              `bun:"sock_connect_timeout" json:"sock_connect_timeout"` // seconds
+	SockReadTimeout     *float64              `bun:"sock_read_timeout" json:"sock_read_timeout"`       // seconds
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"github.com/pulpgo/pulpcore/pulperr"
+	"github.com/pulpgo/pulpcore/secrets"
 )
 
 // secretColumn is a column that holds sealed bytes.
@@ -75,7 +76,7 @@ func (db *DB) rotateSome(ctx context.Context, c secretColumn, last uuid.UUID,
 		more = len(rows) == rotateBatch
 		for _, row := range rows {
 			next = row.ID
-			fresh, err := db.reseal(row.Sealed, SecretPlace{c.table, c.column, row.ID})
+			fresh, err := db.keys.Reseal(row.Sealed, secrets.Place{Table: c.table, Column: c.column, Row: row.ID})
 			switch {
 			case errors.Is(err, pulperr.Unavailable):
 				faults = append(faults, err)
@@ -96,15 +97,6 @@ func (db *DB) rotateSome(ctx context.Context, c secretColumn, last uuid.UUID,
 		return nil
 	})
 	return rotated, faults, next, more, err
-}
-
-// reseal encrypts with the first key what another key encrypted; it returns nil for what has the first key already.
-func (db *DB) reseal(sealed []byte, at SecretPlace) ([]byte, error) {
-	plain, current, err := db.keys.open(sealed, at)
-	if err != nil || current {
-		return nil, err
-	}
-	return db.keys.Seal(plain, at)
 }
 
 // secretColumns returns the columns of all types that hold secrets, each once, in a stable order.

@@ -10,6 +10,7 @@ import (
 	"github.com/pulpgo/pulpcore/internal/modelstest"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
+	"github.com/pulpgo/pulpcore/secrets"
 )
 
 // A row that a plugin read with bun, whose secrets nobody opened, keeps them when it is saved.
@@ -79,7 +80,7 @@ func TestRotateKey(t *testing.T) {
 		ctx := t.Context()
 		older, newer := bytes.Repeat([]byte{1}, 32), bytes.Repeat([]byte{2}, 32)
 		db := func(keys ...[]byte) *models.DB {
-			ring, err := models.NewKeyring(keys...)
+			ring, err := secrets.NewKeyring(keys...)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -90,7 +91,7 @@ func TestRotateKey(t *testing.T) {
 			t.Fatal(err)
 		}
 		task := uuid.New()
-		place := models.SecretPlace{Table: "core_taskschedule", Column: "enc_args", Row: task}
+		place := secrets.Place{Table: "core_taskschedule", Column: "enc_args", Row: task}
 		sealed, err := db(older).Keys().Seal([]byte("{}"), place)
 		if err != nil {
 			t.Fatal(err)

@@ -11,6 +11,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"github.com/pulpgo/pulpcore/pulperr"
+	"github.com/pulpgo/pulpcore/secrets"
 )
 
 // Validator is implemented by rows that check themselves before they are saved, whoever saves them: the API, a sync
@@ -191,7 +192,7 @@ func (db *DB) check(s *schema, row Row) error {
 			return fmt.Errorf("models: %s %s: %w", s.name, s.master, err)
 		}
 	}
-	return s.secretsOf(row, func(e *EncryptedText, at SecretPlace) error { return e.seal(db.keys, at) })
+	return s.secretsOf(row, func(e *secrets.EncryptedText, at secrets.Place) error { return e.Seal(db.keys, at) })
 }
 
 func (db *DB) insertMaster(ctx context.Context, s *schema, row any) error {

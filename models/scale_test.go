@@ -93,4 +93,3 @@ func (s *scaled) watch(ctx context.Context) (context.Context, *modelstest.Plans)
 	s.db.Conn().Bun.AddQueryHook(w) //nolint:staticcheck // the pool of the test alone
 	return ctx, w
 }
-

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/pulpgo/pulpcore/secrets"
 	"github.com/uptrace/bun/dialect/pgdialect"
 	bunschema "github.com/uptrace/bun/schema"
 )
@@ -223,7 +224,7 @@ func newField(bf *bunschema.Field) (f Field, faults []error) {
 	name, _, _ := strings.Cut(tag.Get("json"), ",")
 	f = Field{
 		Column: bf.Name, Go: bf.StructField.Type, Index: bf.Index, Doc: tag.Get("doc"),
-		JSON: cmp.Or(name, bf.Name), Secret: bf.StructField.Type == reflect.TypeFor[EncryptedText](),
+		JSON: cmp.Or(name, bf.Name), Secret: bf.StructField.Type == reflect.TypeFor[secrets.EncryptedText](),
 	}
 	return f, f.readTag(tag.Get("pulp"))
 }

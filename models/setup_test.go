@@ -15,6 +15,7 @@ import (
 	"github.com/pulpgo/pulpcore/internal/dbtest"
 	"github.com/pulpgo/pulpcore/internal/modelstest"
 	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/secrets"
 )
 
 // The types of a small plugin. A File takes its path in a repository version; a Note takes no place.
@@ -36,8 +37,8 @@ type (
 	Repo   struct{ models.Repository }
 	Remote struct {
 		models.Remote
-		Token     models.EncryptedText `json:"token"`
-		Fanciness int                  `json:"fanciness"`
+		Token     secrets.EncryptedText `json:"token"`
+		Fanciness int                   `json:"fanciness"`
 	}
 	// HookRepo does what a test wants at each hook.
 	HookRepo struct {

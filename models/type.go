@@ -11,6 +11,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"github.com/pulpgo/pulpcore/pulperr"
+	"github.com/pulpgo/pulpcore/secrets"
 )
 
 // pageSize is how many rows a query reads at a time when it walks over many.
@@ -303,14 +304,14 @@ func (s *schema) column(name string) bun.Safe {
 }
 
 // secretsOf calls fn for every secret of a row.
-func (s *schema) secretsOf(row Row, fn func(*EncryptedText, SecretPlace) error) error {
+func (s *schema) secretsOf(row Row, fn func(*secrets.EncryptedText, secrets.Place) error) error {
 	if s.secrets == nil {
 		return nil
 	}
 	v := reflect.ValueOf(row).Elem()
 	for _, f := range s.secrets {
-		place := SecretPlace{s.tableOf(f), f.Column, row.PulpID()}
-		if err := fn(v.FieldByIndex(f.Index).Addr().Interface().(*EncryptedText), place); err != nil {
+		place := secrets.Place{Table: s.tableOf(f), Column: f.Column, Row: row.PulpID()}
+		if err := fn(v.FieldByIndex(f.Index).Addr().Interface().(*secrets.EncryptedText), place); err != nil {
 			return fmt.Errorf("models: %s %s: %w", s.name, s.master, err)
 		}
 	}
@@ -327,5 +328,5 @@ func (s *schema) tableOf(f Field) string {
 
 // unseal decrypts the secrets of a row that was read.
 func (db *DB) unseal(s *schema, row Row) error {
-	return s.secretsOf(row, func(e *EncryptedText, at SecretPlace) error { return e.open(db.keys, at) })
+	return s.secretsOf(row, func(e *secrets.EncryptedText, at secrets.Place) error { return e.Open(db.keys, at) })
 }

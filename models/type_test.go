@@ -18,13 +18,14 @@ import (
 	"github.com/pulpgo/pulpcore/internal/dbtest"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
+	"github.com/pulpgo/pulpcore/secrets"
 )
 
 const secret = "s3cret-that-must-not-be-found"
 
 func newRemote(name string) *Remote {
-	r := &Remote{Fanciness: 7, Token: models.NewEncryptedText(secret)}
-	r.Name, r.URL, r.Password = name, "https://example.org/", models.NewEncryptedText(secret)
+	r := &Remote{Fanciness: 7, Token: secrets.NewEncryptedText(secret)}
+	r.Name, r.URL, r.Password = name, "https://example.org/", secrets.NewEncryptedText(secret)
 	r.Labels = models.Labels{"a": new("b"), "none": nil}
 	r.Headers = []map[string]string{{"X-Y": "z?"}}
 	r.TotalTimeout, r.RateLimit = ptr(1.5), ptr(3)
@@ -42,10 +43,10 @@ func TestTypeRoundTrip(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		secrets := cmp.Comparer(func(a, b models.EncryptedText) bool {
+		sameSecret := cmp.Comparer(func(a, b secrets.EncryptedText) bool {
 			return a.IsSet() == b.IsSet() && a.Reveal() == b.Reveal()
 		})
-		if diff := cmp.Diff(want, got, secrets); diff != "" {
+		if diff := cmp.Diff(want, got, sameSecret); diff != "" {
 			t.Fatalf("Get (-created +read):\n%s", diff)
 		}
 		if got.Policy != models.Immediate || !*got.TLSValidation || got.Type != "test.test" || got.Username.IsSet() {
@@ -55,10 +56,10 @@ func TestTypeRoundTrip(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(got, cast, secrets); diff != "" {
+		if diff := cmp.Diff(got, cast, sameSecret); diff != "" {
 			t.Errorf("Cast (-got +cast):\n%s", diff)
 		}
-		got.Fanciness, got.Name, got.MaxRetries, got.Token = 8, "two", ptr(9), models.NewEncryptedText("")
+		got.Fanciness, got.Name, got.MaxRetries, got.Token = 8, "two", ptr(9), secrets.NewEncryptedText("")
 		if err := remotes.Update(ctx, db, got, "fanciness", "name", "token"); err != nil {
 			t.Fatal(err)
 		}
@@ -263,7 +264,7 @@ func TestSecretsNeedTheirKey(t *testing.T) {
 		if err := remotes.Create(ctx, db, r); err != nil {
 			t.Fatal(err)
 		}
-		withKeys := func(keys *models.Keyring) *models.DB {
+		withKeys := func(keys *secrets.Keyring) *models.DB {
 			h, err := models.OpenDB(ctx, url, &models.DBOptions{Registry: db.Registry(), Keys: keys})
 			if err != nil {
 				t.Fatal(err)
@@ -275,15 +276,15 @@ func TestSecretsNeedTheirKey(t *testing.T) {
 			return h
 		}
 		key := func(b byte) []byte { return bytes.Repeat([]byte{b}, 32) }
-		other, err := models.NewKeyring(key(1))
+		other, err := secrets.NewKeyring(key(1))
 		if err != nil {
 			t.Fatal(err)
 		}
-		rotated, err := models.NewKeyring(key(1), key(0))
+		rotated, err := secrets.NewKeyring(key(1), key(0))
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, keys := range []*models.Keyring{nil, other} {
+		for _, keys := range []*secrets.Keyring{nil, other} {
 			_, err := remotes.Get(ctx, withKeys(keys), models.RefOf(r))
 			wantKind(t, err, pulperr.Unavailable, "encryption key")
 		}

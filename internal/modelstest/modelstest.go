@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/secrets"
 )
 
 // Open returns a handle, in the default domain, on a database that it has migrated. It is closed when the test ends.
@@ -24,7 +25,7 @@ func Open(tb testing.TB, url string, opts *models.DBOptions, sets ...models.Plug
 		}
 	}
 	if o.Keys == nil {
-		if o.Keys, err = models.NewKeyring(make([]byte, 32)); err != nil {
+		if o.Keys, err = secrets.NewKeyring(make([]byte, 32)); err != nil {
 			tb.Fatal(err)
 		}
 	}

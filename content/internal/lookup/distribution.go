@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 
-
 	"github.com/pulpgo/pulpcore/pulperr"
 
 	"github.com/pulpgo/pulpcore/models"

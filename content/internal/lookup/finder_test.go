@@ -17,6 +17,7 @@ import (
 	"github.com/pulpgo/pulpcore/hashlib"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
+	"github.com/pulpgo/pulpcore/secrets"
 	"github.com/pulpgo/pulpcore/storage"
 )
 
@@ -208,7 +209,7 @@ func TestRemoteSources(t *testing.T) {
 		var rows []*models.RemoteArtifact
 		for i := range 3 {
 			r := &Remote{}
-			r.Name, r.URL, r.Password = fmt.Sprint(i), "https://example.org/", models.NewEncryptedText("secret")
+			r.Name, r.URL, r.Password = fmt.Sprint(i), "https://example.org/", secrets.NewEncryptedText("secret")
 			if err := remotes.Create(t.Context(), db, r); err != nil {
 				t.Fatal(err)
 			}

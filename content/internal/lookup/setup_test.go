@@ -10,6 +10,7 @@ import (
 	"github.com/pulpgo/pulpcore/internal/dbtest"
 	"github.com/pulpgo/pulpcore/internal/modelstest"
 	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/secrets"
 )
 
 // The types of a small plugin. The remote has a column of its own, the distribution has none.
@@ -21,7 +22,7 @@ type (
 	Repo   struct{ models.Repository }
 	Remote struct {
 		models.Remote
-		Token models.EncryptedText `json:"token"`
+		Token secrets.EncryptedText `json:"token"`
 	}
 	Publication  struct{ models.Publication }
 	Distribution struct{ models.Distribution }

@@ -1,34 +1,47 @@
-package models_test
+package accounts_test
 
 import (
 	"strings"
 	"testing"
 
+	"github.com/pulpgo/pulpcore/accounts"
+	"github.com/pulpgo/pulpcore/internal/dbtest"
+	"github.com/pulpgo/pulpcore/internal/modelstest"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
 )
 
+// each runs fn with a handle on an empty, migrated database of each kind.
+func each(t *testing.T, fn func(t *testing.T, db *models.DB)) {
+	t.Helper()
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, url string) {
+		t.Parallel()
+		fn(t, modelstest.Open(t, url, nil))
+	})
+}
+
 func TestUsers(t *testing.T) {
 	each(t, func(t *testing.T, db *models.DB) {
 		ctx := t.Context()
-		u := &models.User{Username: "alice", IsActive: true}
-		if err := models.CreateUser(ctx, db, u, "correct horse"); err != nil {
+		u := &accounts.User{Username: "alice", IsActive: true}
+		if err := accounts.Create(ctx, db, u, "correct horse"); err != nil {
 			t.Fatal(err)
 		}
 		if u.ID == 0 || strings.Contains(u.Password, "horse") {
-			t.Errorf("CreateUser made %+v", u)
+			t.Errorf("Create made %+v", u)
 		}
 		for name, want := range map[string]pulperr.Kind{
 			"alice": pulperr.Exists, "": pulperr.Invalid, "a b": pulperr.Invalid, "a\x00": pulperr.Invalid,
 			strings.Repeat("x", 151): pulperr.Invalid,
 		} {
-			if err := models.CreateUser(ctx, db, &models.User{Username: name}, ""); pulperr.KindOf(err) != want {
-				t.Errorf("CreateUser(%q) = %v, want kind %v", name, err, want)
+			if err := accounts.Create(ctx, db, &accounts.User{Username: name}, ""); pulperr.KindOf(err) != want {
+				t.Errorf("Create(%q) = %v, want kind %v", name, err, want)
 			}
 		}
 		login := func(name, password string, want pulperr.Kind) {
 			t.Helper()
-			if _, err := models.Authenticate(ctx, db, name, password); pulperr.KindOf(err) != want {
+			if _, err := accounts.Authenticate(ctx, db, name, password); pulperr.KindOf(err) != want {
 				t.Errorf("Authenticate(%q, %q) = %v, want kind %v", name, password, err, want)
 			}
 		}
@@ -37,17 +50,17 @@ func TestUsers(t *testing.T) {
 		login("alice", "", pulperr.Unauthorized)
 		login("bob", "correct horse", pulperr.Unauthorized)
 		login("a\x00", "x", pulperr.Unauthorized)
-		if err := models.SetPassword(ctx, db, "alice", "battery staple"); err != nil {
+		if err := accounts.SetPassword(ctx, db, "alice", "battery staple"); err != nil {
 			t.Fatal(err)
 		}
 		login("alice", "correct horse", pulperr.Unauthorized)
 		login("alice", "battery staple", 0)
-		if err := models.SetPassword(ctx, db, "alice", ""); err != nil {
+		if err := accounts.SetPassword(ctx, db, "alice", ""); err != nil {
 			t.Fatal(err)
 		}
 		login("alice", "", pulperr.Unauthorized)
-		if err := models.SetPassword(ctx, db, "bob", "x"); pulperr.KindOf(err) != pulperr.NotFound {
-			t.Errorf("SetPassword of nobody = %v, want NotFound", err)
+		if err := accounts.SetPassword(ctx, db, "bob", "x"); pulperr.KindOf(err) != pulperr.NotFound {
+			t.Errorf("SetPassword of a missing account = %v, want NotFound", err)
 		}
 	})
 }
@@ -56,20 +69,20 @@ func TestUsers(t *testing.T) {
 func TestPasswordHashesOfDjango(t *testing.T) {
 	each(t, func(t *testing.T, db *models.DB) {
 		ctx := t.Context()
-		u := &models.User{Username: "u", IsActive: true}
-		if err := models.CreateUser(ctx, db, u, ""); err != nil {
+		u := &accounts.User{Username: "u", IsActive: true}
+		if err := accounts.Create(ctx, db, u, ""); err != nil {
 			t.Fatal(err)
 		}
 		stored := func() (hash string) {
-			now, err := models.UserByName(ctx, db, "u")
+			now, err := accounts.ByName(ctx, db, "u")
 			if err != nil {
 				t.Fatal(err)
 			}
 			return now.Password
 		}
-		login := func(password string, want pulperr.Kind) *models.User {
+		login := func(password string, want pulperr.Kind) *accounts.User {
 			t.Helper()
-			u, err := models.Authenticate(ctx, db, "u", password)
+			u, err := accounts.Authenticate(ctx, db, "u", password)
 			if pulperr.KindOf(err) != want {
 				t.Errorf("Authenticate(%q) = %v, want kind %v", password, err, want)
 			}

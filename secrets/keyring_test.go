@@ -1,4 +1,4 @@
-package models_test
+package secrets_test
 
 import (
 	"bytes"
@@ -8,11 +8,11 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
+	"github.com/pulpgo/pulpcore/secrets"
 )
 
-var somewhere = models.SecretPlace{Table: "core_remote", Column: "password"}
+var somewhere = secrets.Place{Table: "core_remote", Column: "password"}
 
 func TestLoadKeyring(t *testing.T) {
 	t.Parallel()
@@ -36,7 +36,7 @@ func TestLoadKeyring(t *testing.T) {
 			if err := os.WriteFile(path, []byte(test.text), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			k, err := models.LoadKeyring(path, true)
+			k, err := secrets.LoadKeyring(path, true)
 			if test.kind != 0 {
 				wantKind(t, err, test.kind, test.told)
 				if strings.Contains(err.Error(), key1) {
@@ -71,14 +71,14 @@ func TestLoadKeyring(t *testing.T) {
 func TestLoadKeyringCreatesOne(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "new", "key")
-	_, err := models.LoadKeyring(path, false)
+	_, err := secrets.LoadKeyring(path, false)
 	wantKind(t, err, pulperr.NotFound, "")
-	rings := make([]*models.Keyring, 8)
+	rings := make([]*secrets.Keyring, 8)
 	var wg sync.WaitGroup
 	for i := range rings {
 		wg.Go(func() {
 			var err error
-			if rings[i], err = models.LoadKeyring(path, true); err != nil {
+			if rings[i], err = secrets.LoadKeyring(path, true); err != nil {
 				t.Error(err)
 			}
 		})
@@ -100,5 +100,12 @@ func TestLoadKeyringCreatesOne(t *testing.T) {
 	left, err := os.ReadDir(filepath.Dir(path))
 	if err != nil || len(left) != 1 {
 		t.Errorf("files left beside the key: %v, %v", left, err)
+	}
+}
+
+func wantKind(t *testing.T, err error, kind pulperr.Kind, text string) {
+	t.Helper()
+	if pulperr.KindOf(err) != kind || !strings.Contains(err.Error(), text) {
+		t.Errorf("error = %v, want kind %v with %q", err, kind, text)
 	}
 }

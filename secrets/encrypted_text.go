@@ -1,4 +1,4 @@
-package models
+package secrets
 
 import (
 	"database/sql/driver"
@@ -8,7 +8,7 @@ import (
 )
 
 // EncryptedText is a column whose text is encrypted in the database and never printed. Rows that were read through a
-// [Type] are ready to [EncryptedText.Reveal]. The zero value is NULL. Mirrors Pulp's EncryptedTextField.
+// models.Type are ready to [EncryptedText.Reveal]. The zero value is NULL. Mirrors Pulp's EncryptedTextField.
 //
 // What is stored is bound to its table, column and row: bytes that were copied to another place cannot be decrypted
 // there.
@@ -34,7 +34,7 @@ func NewEncryptedText(plain string) EncryptedText {
 const redacted = "[redacted]"
 
 // Reveal returns the plain text. Call it where the secret is used and nowhere else. It is empty for NULL and in rows
-// that were scanned by a query of one's own instead of a [Type].
+// that were scanned by bun instead of a models.Type.
 func (e EncryptedText) Reveal() string { return e.plain }
 
 // IsSet reports whether there is a value, possibly an empty one.
@@ -61,7 +61,7 @@ func (e EncryptedText) Value() (driver.Value, error) {
 	case e.state == secretNull:
 		return nil, nil
 	case e.sealed == nil:
-		return nil, fmt.Errorf("models: an EncryptedText must be saved through its Type")
+		return nil, fmt.Errorf("secrets: an EncryptedText must be saved through its models.Type")
 	}
 	return e.sealed, nil
 }
@@ -76,15 +76,17 @@ func (e *EncryptedText) Scan(src any) error {
 	case string:
 		*e = EncryptedText{sealed: []byte(v), state: secretSealed}
 	default:
-		return fmt.Errorf("models: cannot read an EncryptedText from %T", src)
+		return fmt.Errorf("secrets: cannot read an EncryptedText from %T", src)
 	}
 	return nil
 }
 
-// seal encrypts the text for its place. A value that was only scanned is opened first, so it is neither lost nor moved
-// to a place that it was not sealed for.
-func (e *EncryptedText) seal(k *Keyring, place SecretPlace) error {
-	if err := e.open(k, place); err != nil || e.state == secretNull {
+// Seal encrypts the text for its place, before its row is saved; models does that. A value that was only scanned is
+// opened first, so that it is neither lost nor moved to a place that it was not sealed for.
+//
+// Errors: Unavailable, see [Keyring].
+func (e *EncryptedText) Seal(k *Keyring, place Place) error {
+	if err := e.Open(k, place); err != nil || e.state == secretNull {
 		return err
 	}
 	b, err := k.Seal([]byte(e.plain), place)
@@ -92,8 +94,10 @@ func (e *EncryptedText) seal(k *Keyring, place SecretPlace) error {
 	return err
 }
 
-// open decrypts a value that was scanned.
-func (e *EncryptedText) open(k *Keyring, place SecretPlace) error {
+// Open decrypts a value that was scanned for its place; models does that for the rows that it reads.
+//
+// Errors: Unavailable, see [Keyring.Open].
+func (e *EncryptedText) Open(k *Keyring, place Place) error {
 	if e.state != secretSealed {
 		return nil
 	}

@@ -1,4 +1,4 @@
-package models_test
+package secrets_test
 
 import (
 	"encoding/json"
@@ -6,12 +6,12 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/secrets"
 )
 
 func TestEncryptedTextIsNeverPrinted(t *testing.T) {
 	t.Parallel()
-	row := struct{ Token models.EncryptedText }{models.NewEncryptedText("hush")}
+	row := struct{ Token secrets.EncryptedText }{secrets.NewEncryptedText("hush")}
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d", "%t", "%08.3f"} {
 		for _, v := range []any{row, &row, row.Token, &row.Token} {
 			if got := fmt.Sprintf(verb, v); strings.Contains(got, "hush") || strings.Contains(got, "68757368") {

@@ -1,4 +1,8 @@
-package models
+// Package secrets encrypts what the database must not hold in the clear: columns of rows, and the arguments of tasks.
+//
+// A [Keyring] holds the keys. [EncryptedText] is the type of a field of a plugin's model. Both depend on no database, so
+// that a host can load its keys before it opens one.
+package secrets
 
 import (
 	"bufio"
@@ -27,15 +31,15 @@ type Keyring struct {
 
 const keySize = 32
 
-// SecretPlace is where a secret is stored: a column of one row. What is sealed for one place cannot be opened in
-// another, so that who can write to the database cannot move a secret to where it would be shown or sent.
-type SecretPlace struct {
+// Place is the column of one row in which a secret is stored. A secret that is sealed for one place cannot be opened in
+// another. An attacker who can write to the database therefore cannot move a secret to a row that sends it elsewhere.
+type Place struct {
 	Table, Column string
 	Row           uuid.UUID // the row's pulp_id
 }
 
 // String returns "table.column:id", which is what the encryption binds.
-func (p SecretPlace) String() string { return p.Table + "." + p.Column + ":" + p.Row.String() }
+func (p Place) String() string { return p.Table + "." + p.Column + ":" + p.Row.String() }
 
 // NewKeyring returns a keyring of 32-byte keys, the encrypting one first.
 //
@@ -51,11 +55,11 @@ func NewKeyring(keys ...[]byte) (*Keyring, error) {
 		}
 		block, err := aes.NewCipher(raw)
 		if err != nil {
-			return nil, fmt.Errorf("models: keyring: %w", err)
+			return nil, fmt.Errorf("secrets: keyring: %w", err)
 		}
 		aead, err := cipher.NewGCMWithRandomNonce(block)
 		if err != nil {
-			return nil, fmt.Errorf("models: keyring: %w", err)
+			return nil, fmt.Errorf("secrets: keyring: %w", err)
 		}
 		k.keys = append(k.keys, aead)
 	}
@@ -76,9 +80,9 @@ func LoadKeyring(path string, create bool) (*Keyring, error) {
 	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("models: encryption key file %q: %w: %w", path, pulperr.NotFound, err)
+		return nil, fmt.Errorf("secrets: encryption key file %q: %w: %w", path, pulperr.NotFound, err)
 	case err != nil:
-		return nil, fmt.Errorf("models: encryption key file %q: %w: %w", path, pulperr.Unavailable, err)
+		return nil, fmt.Errorf("secrets: encryption key file %q: %w: %w", path, pulperr.Unavailable, err)
 	}
 	defer f.Close()
 	var keys [][]byte
@@ -95,13 +99,13 @@ func LoadKeyring(path string, create bool) (*Keyring, error) {
 		keys = append(keys, raw)
 	}
 	if err := lines.Err(); err != nil {
-		return nil, fmt.Errorf("models: encryption key file %q: %w: %w", path, pulperr.Unavailable, err)
+		return nil, fmt.Errorf("secrets: encryption key file %q: %w: %w", path, pulperr.Unavailable, err)
 	}
 	return NewKeyring(keys...)
 }
 
-// writeKeyFile makes a key file that only its owner can read. Two processes that start at once both end up with the
-// file of the one that linked it first.
+// writeKeyFile makes a key file that only its owner can read. Of two processes that start at once, both use the file of
+// the one that links it first.
 func writeKeyFile(path string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
@@ -120,12 +124,14 @@ func writeKeyFile(path string) error {
 	if err = errors.Join(err, tmp.Close()); err != nil {
 		return err
 	}
+	// A link, unlike a rename, never replaces the key file of another process that was first.
 	if err = os.Link(tmp.Name(), path); errors.Is(err, fs.ErrExist) {
 		return nil
 	} else if err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(path)) // a key that a power cut took away would take all secrets with it
+	// Without this, a power cut could remove the key, and with it every secret that was sealed meanwhile.
+	return syncDir(filepath.Dir(path))
 }
 
 // syncDir makes the entries of a folder durable, where the system can.
@@ -144,7 +150,7 @@ func syncDir(path string) error {
 // Seal encrypts with the first key, for one place.
 //
 // Errors: Unavailable without a keyring.
-func (k *Keyring) Seal(plain []byte, place SecretPlace) ([]byte, error) {
+func (k *Keyring) Seal(plain []byte, place Place) ([]byte, error) {
 	if k == nil {
 		return nil, pulperr.Public(pulperr.Unavailable, "there is no encryption key to protect a secret with")
 	}
@@ -154,13 +160,25 @@ func (k *Keyring) Seal(plain []byte, place SecretPlace) ([]byte, error) {
 // Open decrypts what was sealed for place.
 //
 // Errors: Unavailable if no key of the ring fits, or if the bytes were changed or sealed for another place.
-func (k *Keyring) Open(sealed []byte, place SecretPlace) ([]byte, error) {
+func (k *Keyring) Open(sealed []byte, place Place) ([]byte, error) {
 	plain, _, err := k.open(sealed, place)
 	return plain, err
 }
 
-// open is Open that also tells whether the first key fitted.
-func (k *Keyring) open(sealed []byte, place SecretPlace) (plain []byte, current bool, err error) {
+// Reseal encrypts with the first key what another key of the ring encrypted. It returns nil if the first key did
+// already.
+//
+// Errors: Unavailable as for [Keyring.Open].
+func (k *Keyring) Reseal(sealed []byte, place Place) ([]byte, error) {
+	plain, current, err := k.open(sealed, place)
+	if err != nil || current {
+		return nil, err
+	}
+	return k.Seal(plain, place)
+}
+
+// open is Open that also reports whether the first key was the one.
+func (k *Keyring) open(sealed []byte, place Place) (plain []byte, current bool, err error) {
 	if k != nil {
 		for i, key := range k.keys {
 			if plain, err := key.Open(nil, nil, sealed, []byte(place.String())); err == nil {
