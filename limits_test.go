@@ -28,7 +28,7 @@ func withFile(t *testing.T, app *pulptest.App, size int) {
 	noError(t, models.SaveContents(ctx, db, []*models.ContentWithFiles{unit}))
 	repo := &file.Repository{Repository: models.Repository{Name: "r"}}
 	noError(t, file.Repositories.Create(ctx, db, repo))
-	_, err = models.CreateVersion(ctx, db, repo, nil, func(v *models.NewVersion) error {
+	_, _, err = models.CreateVersion(ctx, db, repo, nil, func(v *models.NewVersion) error {
 		_, err := v.Add(ctx, []uuid.UUID{unit.Content.PulpID()})
 		return err
 	})

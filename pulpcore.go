@@ -155,7 +155,7 @@ func Migrate(ctx context.Context, set *settings.Set, plugins ...*Plugin) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(db.Migrate(ctx), db.Close())
+	return errors.Join(models.Migrate(ctx, db), db.Close())
 }
 
 // connect opens the database with the keys that protect its secrets.
@@ -179,16 +179,16 @@ func (a *App) openDatabase(ctx context.Context, b *blueprint) error {
 		return err
 	}
 	a.closers = append(a.closers, db.Close)
-	empty, err := db.Empty(ctx)
+	empty, err := models.Empty(ctx, db)
 	if err != nil {
 		return err
 	}
 	if empty {
-		if err := db.Migrate(ctx); err != nil {
+		if err := models.Migrate(ctx, db); err != nil {
 			return err
 		}
 	}
-	if err := db.CheckSchema(ctx); err != nil {
+	if err := models.CheckSchema(ctx, db); err != nil {
 		return err
 	}
 	a.db, err = db.InDomain(ctx, models.DefaultDomain)

@@ -189,12 +189,12 @@ func TestSources(t *testing.T) {
 		expect("published goes before passed through", "/pulp/content/x/f", 200, "in place of version 1")
 
 		d.RepositoryID, d.PublicationID = nil, &p1.ID
-		s.must(distributions.Update(t.Context(), s.db, d))
+		s.must(distributions.Update(t.Context(), s.db, d, "repository_id", "publication_id"))
 		expect("explicit publication", "/pulp/content/x/meta", 200, "publication 1")
 		expect("explicit publication", "/pulp/content/x/g", 404, "")
 
 		d.PublicationID, d.RepositoryVersionID = nil, &v1.ID
-		s.must(distributions.Update(t.Context(), s.db, d))
+		s.must(distributions.Update(t.Context(), s.db, d, "publication_id", "repository_version_id"))
 		expect("explicit version with a publication", "/pulp/content/x/meta", 200, "publication 1")
 		s.must(models.DeletePublication(t.Context(), s.db, p1))
 		expect("explicit version", "/pulp/content/x/f", 200, "version 1")
@@ -242,7 +242,7 @@ func TestGuard(t *testing.T) {
 		g.Name = "guard"
 		s.must(guards.Create(t.Context(), s.db, g))
 		d.ContentGuardID = &g.ID
-		s.must(distributions.Update(t.Context(), s.db, d))
+		s.must(distributions.Update(t.Context(), s.db, d, "content_guard_id"))
 		tests := []struct {
 			name, token string
 			status      int
@@ -275,7 +275,7 @@ func TestGuard(t *testing.T) {
 		mute.Name = "mute"
 		s.must(mutes.Create(t.Context(), s.db, mute))
 		d.ContentGuardID = &mute.ID
-		s.must(distributions.Update(t.Context(), s.db, d))
+		s.must(distributions.Update(t.Context(), s.db, d, "content_guard_id"))
 		if got := s.get("/pulp/content/x/dir/f"); got.StatusCode != 500 {
 			t.Errorf("guard without Permit: %d, want 500", got.StatusCode)
 		}

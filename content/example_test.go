@@ -40,7 +40,7 @@ func Example() {
 	if err := repos.Create(ctx, db, repo); err != nil {
 		log.Fatal(err)
 	}
-	_, err = models.CreateVersion(ctx, db, repo, nil, func(v *models.NewVersion) error {
+	_, _, err = models.CreateVersion(ctx, db, repo, nil, func(v *models.NewVersion) error {
 		_, err := v.Add(ctx, []uuid.UUID{unit.Content.PulpID()})
 		return err
 	})
@@ -83,7 +83,7 @@ func openExample(ctx context.Context) (*models.DB, *storage.Store, func()) {
 	if err != nil {
 		log.Fatal(err)
 	}
-	if err := db.Migrate(ctx); err != nil {
+	if err := models.Migrate(ctx, db); err != nil {
 		log.Fatal(err)
 	}
 	domain, err := db.InDomain(ctx, models.DefaultDomain)

@@ -301,7 +301,7 @@ func TestResume(t *testing.T) {
 			rm, err := remotes.Get(t.Context(), s.db, models.Ref[Remote]{ID: sources[0].RemoteID})
 			s.must(err)
 			rm.MaxRetries = new(2)
-			s.must(remotes.Update(t.Context(), s.db, rm))
+			s.must(remotes.Update(t.Context(), s.db, rm, "max_retries"))
 			got := s.get("/pulp/content/x/f")
 			if ranges && (got.err != nil || got.body != text) {
 				t.Errorf("GET = %d bytes, %v; want all", len(got.body), got.err)

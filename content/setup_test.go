@@ -232,7 +232,7 @@ func (s *site) repo() *Repo {
 // version adds units to a repository.
 func (s *site) version(r *Repo, units ...uuid.UUID) *models.RepositoryVersion {
 	s.t.Helper()
-	v, err := models.CreateVersion(s.t.Context(), s.db, r, nil, func(v *models.NewVersion) error {
+	v, _, err := models.CreateVersion(s.t.Context(), s.db, r, nil, func(v *models.NewVersion) error {
 		_, err := v.Add(s.t.Context(), units)
 		return err
 	})

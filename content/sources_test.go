@@ -28,8 +28,8 @@ func cuts(text string, n int) http.HandlerFunc {
 	}
 }
 
-// change edits the remotes of a file.
-func (s *site) change(file uuid.UUID, edit func(*Remote)) {
+// change edits a column of the remotes of a file.
+func (s *site) change(file uuid.UUID, column string, edit func(*Remote)) {
 	s.t.Helper()
 	sources, err := lookup.RemoteSources(s.t.Context(), s.db, file, time.Time{}.Add(time.Hour))
 	s.must(err)
@@ -37,7 +37,7 @@ func (s *site) change(file uuid.UUID, edit func(*Remote)) {
 		rm, err := remotes.Get(s.t.Context(), s.db, models.Ref[Remote]{ID: source.RemoteID})
 		s.must(err)
 		edit(rm)
-		s.must(remotes.Update(s.t.Context(), s.db, rm))
+		s.must(remotes.Update(s.t.Context(), s.db, rm, column))
 	}
 }
 
@@ -97,7 +97,7 @@ func TestFallbackDoesNotRetry(t *testing.T) {
 			bad, good := newUpstream(t, h), newUpstream(t, sends(text, true))
 			file := s.absent(models.OnDemand, bad.URL, promise(text))
 			s.remote(models.OnDemand, file, good.URL, promise(text))
-			s.change(file, func(r *Remote) { r.MaxRetries = new(3) })
+			s.change(file, "max_retries", func(r *Remote) { r.MaxRetries = new(3) })
 			if got := s.get("/pulp/content/x/f"); got.err != nil || got.body != text {
 				t.Errorf("GET = %d with %d bytes, %v", got.StatusCode, len(got.body), got.err)
 			}
@@ -189,7 +189,7 @@ func TestUpstreamStatus(t *testing.T) {
 				}
 			}
 			if tt.want == 504 {
-				s.change(file, func(r *Remote) { r.SockReadTimeout = new(0.05) })
+				s.change(file, "sock_read_timeout", func(r *Remote) { r.SockReadTimeout = new(0.05) })
 			}
 			if got := s.get("/pulp/content/x/f"); got.StatusCode != tt.want {
 				t.Errorf("GET = %d, want %d", got.StatusCode, tt.want)

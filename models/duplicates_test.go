@@ -72,7 +72,7 @@ func TestRemoveDuplicates(t *testing.T) {
 				ctx := t.Context()
 				repo := newRepo(t, db)
 				add(t, db, repo, list(test.first...)...)
-				v, err := models.CreateVersion(ctx, db, repo, &models.VersionOptions{
+				v, _, err := models.CreateVersion(ctx, db, repo, &models.VersionOptions{
 					Base: pickBase(t, db, repo, test.base, otherBase),
 				}, func(v *models.NewVersion) error {
 					_, err := v.Add(ctx, list(test.then...))
@@ -110,7 +110,7 @@ func TestRemoveDuplicatesOfBase(t *testing.T) {
 			t.Fatal(err)
 		}
 		build := func(ids ...uuid.UUID) (*models.RepositoryVersion, error) {
-			return models.CreateVersion(ctx, db, newRepo(t, db), &models.VersionOptions{Base: base},
+			return tryVersion(ctx, db, newRepo(t, db), &models.VersionOptions{Base: base},
 				func(v *models.NewVersion) error {
 					_, err := v.Add(ctx, ids)
 					return err

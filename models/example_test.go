@@ -54,7 +54,7 @@ func cook(ctx context.Context, url string) error {
 		return err
 	}
 	defer db.Close()
-	if err := db.Migrate(ctx); err != nil {
+	if err := models.Migrate(ctx, db); err != nil {
 		return err
 	}
 	if db, err = db.InDomain(ctx, models.DefaultDomain); err != nil {
@@ -86,7 +86,7 @@ func cook(ctx context.Context, url string) error {
 }
 
 func addRecipes(ctx context.Context, db *models.DB, book *Book, list []*Recipe) error {
-	v, err := models.CreateVersion(ctx, db, book, nil, func(v *models.NewVersion) error {
+	v, _, err := models.CreateVersion(ctx, db, book, nil, func(v *models.NewVersion) error {
 		var ids []uuid.UUID
 		for _, r := range list {
 			if err := recipes.Create(ctx, db, r); err != nil {

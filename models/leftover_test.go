@@ -57,14 +57,14 @@ func testDeleteOwner(t *testing.T, batches int, tables []string, create func(t *
 			o := create(t, db)
 			ctx, cancel := context.WithCancel(t.Context())
 			d := &dieAt{n: n, die: cancel}
-			err := models.WithHook(open(t, url), d).Delete(ctx, o.row)
+			err := models.Delete(ctx, models.WithHook(open(t, url), d), o.row)
 			died = ctx.Err() != nil
 			cancel()
 			if n == 1 {
 				if err == nil {
 					t.Fatal("dead before the first transaction, nil; want an error")
 				}
-				if err := db.Delete(t.Context(), o.row); err != nil { // nothing has happened
+				if err := models.Delete(t.Context(), db, o.row); err != nil { // nothing has happened
 					t.Fatal(err)
 				}
 			} else if err != nil {
@@ -73,7 +73,7 @@ func testDeleteOwner(t *testing.T, batches int, tables []string, create func(t *
 			if err := o.hidden(db); err != nil {
 				t.Errorf("dead before transaction %d: %v", n, err)
 			}
-			wantKind(t, db.Delete(t.Context(), o.row), pulperr.NotFound, "")
+			wantKind(t, models.Delete(t.Context(), db, o.row), pulperr.NotFound, "")
 			if err := models.RemoveLeftovers(t.Context(), db); err != nil {
 				t.Fatal(err)
 			}

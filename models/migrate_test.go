@@ -27,7 +27,7 @@ func TestMigrationKeepsQuestionMarks(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer db.Close()
-		if err := db.Migrate(ctx); err != nil {
+		if err := models.Migrate(ctx, db); err != nil {
 			t.Fatal(err)
 		}
 		var got string

@@ -144,10 +144,10 @@ func TestNextMigration(t *testing.T) {
 		noError(t, shelves1.Create(ctx, old, shelf))
 
 		db := second.open(t, url)
-		wantKind(t, db.CheckSchema(ctx), pulperr.Conflict,
+		wantKind(t, models.CheckSchema(ctx, db), pulperr.Conflict,
 			"migration "+m2.ID+" of shop has not been applied; call pulpcore.Migrate with the same settings and plugins")
-		noError(t, db.Migrate(ctx))
-		noError(t, db.CheckSchema(ctx))
+		noError(t, models.Migrate(ctx, db))
+		noError(t, models.CheckSchema(ctx, db))
 		db, err := db.InDomain(ctx, models.DefaultDomain)
 		noError(t, err)
 		got, err := items2.One(ctx, db, models.Eq("name", "apple"))
@@ -171,11 +171,11 @@ func TestNextMigration(t *testing.T) {
 		noError(t, err)
 		noError(t, items2.Delete(ctx, db, models.RefOf(red)))
 
-		id, err := db.Rollback(ctx, "shop")
+		id, err := models.Rollback(ctx, db, "shop")
 		if err != nil || id != m2.ID {
 			t.Fatalf("Rollback = %q, %v", id, err)
 		}
-		noError(t, old.CheckSchema(ctx))
+		noError(t, models.CheckSchema(ctx, old))
 		if back, err := items1.One(ctx, old, models.Eq("price", 3)); err != nil || back.Name != "apple" || back.Note != nil {
 			t.Errorf("One after the rollback = %+v, %v", back, err)
 		}
@@ -327,7 +327,7 @@ ALTER TABLE shop_item_content RENAME COLUMN "price_text" TO "price"
 		old := modelstest.Open(t, url, nil, first.set())
 		noError(t, items1.Create(t.Context(), old, &item1{Name: "apple", Price: 3}))
 		db := modelstest.Open(t, url, nil, second.set())
-		noError(t, db.CheckSchema(t.Context()))
+		noError(t, models.CheckSchema(t.Context(), db))
 		if got, err := items2.One(t.Context(), db, models.Eq("title", "apple")); err != nil || got.Price != "3" {
 			t.Errorf("One = %+v, %v, want price 3", got, err)
 		}
@@ -357,19 +357,19 @@ func TestMigrationsTakeOverDerivedTables(t *testing.T) {
 		ctx := t.Context()
 		for _, from := range []shop{old, derived} {
 			db := from.open(t, url)
-			noError(t, db.Migrate(ctx))
+			noError(t, models.Migrate(ctx, db))
 			for _, to := range []shop{derived, written, old} {
-				noError(t, to.open(t, url).CheckSchema(ctx))
+				noError(t, models.CheckSchema(ctx, to.open(t, url)))
 			}
-			_, err := db.Rollback(ctx, "shop")
+			_, err := models.Rollback(ctx, db, "shop")
 			noError(t, err)
 		}
-		noError(t, derived.open(t, url).Migrate(ctx))
-		wantKind(t, changed.open(t, url).CheckSchema(ctx), pulperr.Conflict,
+		noError(t, models.Migrate(ctx, derived.open(t, url)))
+		wantKind(t, models.CheckSchema(ctx, changed.open(t, url)), pulperr.Conflict,
 			`the types of plugin "shop" have changed since its tables were derived from them`)
-		wantKind(t, edited.open(t, url).CheckSchema(ctx), pulperr.Conflict,
+		wantKind(t, models.CheckSchema(ctx, edited.open(t, url)), pulperr.Conflict,
 			`migration 0001_initial of plugin "shop" has been changed since it was applied: restore 0001_initial.up.sql`)
-		wantKind(t, forgotten.open(t, url).CheckSchema(ctx), pulperr.Conflict,
+		wantKind(t, models.CheckSchema(ctx, forgotten.open(t, url)), pulperr.Conflict,
 			"the table shop_item_content of type \"shop.item\" lacks the columns (variant, colour, fresh")
 	})
 }

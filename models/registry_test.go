@@ -170,36 +170,36 @@ func TestMigrations(t *testing.T) {
 		old := open(testSet(), models.PluginModels{Plugin: "x", Migrations: v1})
 		newer := open(testSet(), models.PluginModels{Plugin: "x", Migrations: v2})
 
-		if empty, err := old.Empty(ctx); err != nil || !empty {
+		if empty, err := models.Empty(ctx, old); err != nil || !empty {
 			t.Fatalf("Empty = %v, %v", empty, err)
 		}
-		wantKind(t, old.CheckSchema(ctx), pulperr.Conflict, "older than this program: migrations 0001_initial of core, 0002_tasking of core,")
+		wantKind(t, models.CheckSchema(ctx, old), pulperr.Conflict, "older than this program: migrations 0001_initial of core, 0002_tasking of core,")
 		up := func(db *models.DB) {
 			t.Helper()
-			if err := errors.Join(db.Migrate(ctx), db.CheckSchema(ctx)); err != nil {
+			if err := errors.Join(models.Migrate(ctx, db), models.CheckSchema(ctx, db)); err != nil {
 				t.Fatal(err)
 			}
 		}
 		up(old)
 		up(old) // again is nothing
-		wantKind(t, newer.CheckSchema(ctx), pulperr.Conflict, "migration 0002_two of x has not been applied; call")
+		wantKind(t, models.CheckSchema(ctx, newer), pulperr.Conflict, "migration 0002_two of x has not been applied; call")
 		up(newer)
-		wantKind(t, old.CheckSchema(ctx), pulperr.Conflict, "newer than this program")
-		wantKind(t, old.Migrate(ctx), pulperr.Conflict, "newer than this program")
+		wantKind(t, models.CheckSchema(ctx, old), pulperr.Conflict, "newer than this program")
+		wantKind(t, models.Migrate(ctx, old), pulperr.Conflict, "newer than this program")
 
 		changed := step("0001_one", "CREATE TABLE x_one (id INTEGER)", "DROP TABLE x_one")
-		wantKind(t, open(models.PluginModels{Plugin: "x", Migrations: changed}).Migrate(ctx), pulperr.Conflict, "has been changed")
+		wantKind(t, models.Migrate(ctx, open(models.PluginModels{Plugin: "x", Migrations: changed})), pulperr.Conflict, "has been changed")
 
 		for _, want := range []string{
 			"x 0002_two", "x 0001_one", "x ", "test 0001_initial", "test ", "core 0003_task_trace", "core 0002_tasking",
 			"core 0001_initial", "core ",
 		} {
 			plugin, id, _ := strings.Cut(want, " ")
-			if got, err := newer.Rollback(ctx, plugin); err != nil || got != id {
+			if got, err := models.Rollback(ctx, newer, plugin); err != nil || got != id {
 				t.Fatalf("Rollback(%q) = %q, %v, want %q", plugin, got, err, id)
 			}
 		}
-		if empty, err := newer.Empty(ctx); err != nil || !empty {
+		if empty, err := models.Empty(ctx, newer); err != nil || !empty {
 			t.Fatalf("Empty after all rollbacks = %v, %v", empty, err)
 		}
 		up(newer)
@@ -244,10 +244,10 @@ func TestMigrateFails(t *testing.T) {
 					t.Fatal(err)
 				}
 				defer db.Close()
-				if err := db.Migrate(t.Context()); err == nil || !strings.Contains(err.Error(), test.want) {
+				if err := models.Migrate(t.Context(), db); err == nil || !strings.Contains(err.Error(), test.want) {
 					t.Fatalf("Migrate = %v, want %q", err, test.want)
 				}
-				if empty, err := db.Empty(t.Context()); err != nil || !empty {
+				if empty, err := models.Empty(t.Context(), db); err != nil || !empty {
 					t.Fatalf("a failed migration left something: Empty = %v, %v", empty, err)
 				}
 			})
@@ -274,7 +274,7 @@ func TestMigrateConcurrently(t *testing.T) {
 					if err != nil {
 						return err
 					}
-					return errors.Join(db.Migrate(ctx), db.CheckSchema(ctx), db.Close())
+					return errors.Join(models.Migrate(ctx, db), models.CheckSchema(ctx, db), db.Close())
 				}()
 			}()
 		}

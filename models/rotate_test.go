@@ -102,10 +102,10 @@ func TestRotateKey(t *testing.T) {
 			t.Fatal(err)
 		}
 		both := db(newer, older)
-		if n, err := both.RotateKey(ctx); err != nil || n != 3 { // two of the remote, one of the schedule
+		if n, err := models.RotateKey(ctx, both); err != nil || n != 3 { // two of the remote, one of the schedule
 			t.Fatalf("RotateKey = %d, %v, want 3", n, err)
 		}
-		if n, err := both.RotateKey(ctx); err != nil || n != 0 {
+		if n, err := models.RotateKey(ctx, both); err != nil || n != 0 {
 			t.Fatalf("second RotateKey = %d, %v, want 0", n, err)
 		}
 		got, err := remotes.Get(ctx, db(newer), models.RefOf(remote))
@@ -118,7 +118,7 @@ func TestRotateKey(t *testing.T) {
 			t.Fatal(err)
 		}
 		newest := bytes.Repeat([]byte{4}, 32)
-		n, err := db(newest, newer).RotateKey(ctx)
+		n, err := models.RotateKey(ctx, db(newest, newer))
 		wantKind(t, err, pulperr.Unavailable, "2 secrets are left")
 		if n != 3 {
 			t.Errorf("RotateKey = %d beside lost secrets, want 3", n)

@@ -75,7 +75,7 @@ func openKeyed(t *testing.T, url string) *models.DB {
 	db, err := models.OpenDB(t.Context(), url, &models.DBOptions{Registry: registry})
 	noError(t, err)
 	t.Cleanup(func() { noError(t, db.Close()) })
-	noError(t, db.Migrate(t.Context()))
+	noError(t, models.Migrate(t.Context(), db))
 	db, err = db.InDomain(t.Context(), models.DefaultDomain)
 	noError(t, err)
 	return db

@@ -144,10 +144,10 @@ func newFile(t testing.TB, db *models.DB, path, digest string, arch *string) uui
 	return f.ID
 }
 
-// add makes a version that has the units beside those of the latest one.
+// add makes a version that has the units beside those of the latest one. It returns nil if they are all there already.
 func add(t testing.TB, db *models.DB, repo *Repo, ids ...uuid.UUID) *models.RepositoryVersion {
 	t.Helper()
-	v, err := models.CreateVersion(t.Context(), db, repo, nil, func(v *models.NewVersion) error {
+	v, err := tryVersion(t.Context(), db, repo, nil, func(v *models.NewVersion) error {
 		_, err := v.Add(t.Context(), ids)
 		return err
 	})
@@ -206,4 +206,15 @@ func artifactOf(t testing.TB, db *models.DB, contentArtifactID uuid.UUID) *model
 		t.Fatal(err)
 	}
 	return a
+}
+
+// tryVersion is models.CreateVersion, but returns nil if nothing changed.
+func tryVersion(ctx context.Context, db *models.DB, repo models.AnyRepository, opts *models.VersionOptions,
+	fn func(v *models.NewVersion) error,
+) (*models.RepositoryVersion, error) {
+	v, changed, err := models.CreateVersion(ctx, db, repo, opts, fn)
+	if !changed {
+		return nil, err
+	}
+	return v, err
 }

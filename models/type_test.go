@@ -52,7 +52,7 @@ func TestTypeRoundTrip(t *testing.T) {
 		if got.Policy != models.Immediate || !*got.TLSValidation || got.Type != "test.test" || got.Username.IsSet() {
 			t.Errorf("defaults: %+v", got)
 		}
-		cast, err := db.Cast(ctx, models.RemoteMaster, want.ID)
+		cast, err := models.Cast(ctx, db, models.RemoteMaster, want.ID)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -123,8 +123,21 @@ func TestTypeRefuses(t *testing.T) {
 				r.Name = "first"
 				return remotes.Update(ctx, db, &r, "name")
 			}, pulperr.Exists, ""},
-			{"an update of no row", func() error { return remotes.Update(ctx, db, gone) }, pulperr.NotFound, ""},
-			{"an update of no column", func() error { return remotes.Update(ctx, db, second, "nme") }, pulperr.Invalid, ""},
+			{"an update of no row", func() error { return remotes.Update(ctx, db, gone, "name") }, pulperr.NotFound, ""},
+			{"an update of an unknown column", func() error {
+				return remotes.Update(ctx, db, second, "nme")
+			}, pulperr.Invalid, `no column "nme"`},
+			{"an update without a column", func() error { return models.Update(ctx, db, second) }, pulperr.Invalid, "name the"},
+			{"a condition on an unknown column", func() error {
+				_, err := remotes.List(ctx, db, models.Eq("nme", "x"))
+				return err
+			}, pulperr.Invalid, `no column "nme"`},
+			{"an order by an unknown column", func() error {
+				for _, err := range remotes.All(ctx, db, models.OrderBy("-nme")) {
+					return err
+				}
+				return nil
+			}, pulperr.Invalid, `no column "nme"`},
 			{"a deletion of no row", func() error { return remotes.Delete(ctx, db, models.RefOf(gone)) }, pulperr.NotFound, ""},
 			{"a type of no plugin", func() error {
 				type unknown struct{ models.Remote }
@@ -220,7 +233,9 @@ func TestUpdateLeavesNextVersion(t *testing.T) {
 		repo := newRepo(t, db)
 		stale := *repo
 		add(t, db, repo, newNotes(t, db, 1)...)
-		if err := repos.Update(t.Context(), db, &stale); err != nil {
+		err := repos.Update(t.Context(), db, &stale, "name", "next_version")
+		wantKind(t, err, pulperr.Invalid, "next_version")
+		if err := repos.Update(t.Context(), db, &stale, "name"); err != nil {
 			t.Fatal(err)
 		}
 		if v := add(t, db, repo, newNotes(t, db, 1)...); v.Number != 2 {

@@ -53,14 +53,14 @@ func TestCheckSchemaFindsMissingUniqueKey(t *testing.T) {
 		} {
 			t.Run(test.name, func(t *testing.T) {
 				db := modelstest.Open(t, url, nil, twoSet(test.constraints))
-				err := db.CheckSchema(t.Context())
+				err := models.CheckSchema(t.Context(), db)
 				if test.ok {
 					noError(t, err)
 				} else {
 					wantKind(t, err, pulperr.Conflict, "two_two_content of content type \"two.two\" has no unique key")
 					wantKind(t, err, pulperr.Conflict, "add UNIQUE (pulp_domain_id, a, b)")
 				}
-				_, err = db.Rollback(t.Context(), "two")
+				_, err = models.Rollback(t.Context(), db, "two")
 				noError(t, err)
 			})
 		}

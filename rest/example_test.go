@@ -58,7 +58,7 @@ func open(types ...models.AnyType) (*models.DB, *tasking.Queue, *storage.Store, 
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	if err := db.Migrate(ctx); err != nil {
+	if err := models.Migrate(ctx, db); err != nil {
 		return nil, nil, nil, err
 	}
 	if db, err = db.InDomain(ctx, models.DefaultDomain); err != nil {

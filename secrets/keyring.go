@@ -1,7 +1,7 @@
 // Package secrets encrypts what the database must not hold in the clear: columns of rows, and the arguments of tasks.
 //
-// A [Keyring] holds the keys. [EncryptedText] is the type of a field of a plugin's model. Both depend on no database, so
-// that a host can load its keys before it opens one.
+// A [Keyring] holds the keys. [EncryptedText] is the type of a field of a plugin's model. Both depend on no database,
+// so that a host can load its keys before it opens one.
 package secrets
 
 import (

@@ -164,11 +164,15 @@ func (b *bench) sync(v stages.DeclarativeVersion) *models.RepositoryVersion {
 	return made
 }
 
+// trySync returns nil if no version was made.
 func (b *bench) trySync(v stages.DeclarativeVersion) (*models.RepositoryVersion, *models.Task, error) {
 	b.t.Helper()
 	var made *models.RepositoryVersion
-	task, err := b.do(func(ctx context.Context, env *tasking.Env) (err error) {
-		made, err = v.Create(ctx, env)
+	task, err := b.do(func(ctx context.Context, env *tasking.Env) error {
+		version, changed, err := v.Create(ctx, env)
+		if changed {
+			made = version
+		}
 		return err
 	})
 	return made, task, err

@@ -12,8 +12,8 @@ import (
 )
 
 // FillVersion gives an empty repository a version 1 with n units "note 1", "note 2", … of the type test.note, whose one
-// own column is text. Each has a file at its text. It writes the rows without the library, right after an ANALYZE of the
-// empty tables, so that the planner of Postgres knows them as empty.
+// own column is text. Each has a file at its text. It writes the rows without the library, right after an ANALYZE of
+// the empty tables, so that the planner of Postgres knows them as empty.
 func FillVersion(t testing.TB, db *models.DB, repositoryID uuid.UUID, n int) *models.RepositoryVersion {
 	t.Helper()
 	ctx := t.Context()
@@ -51,7 +51,8 @@ func FillVersion(t testing.TB, db *models.DB, repositoryID uuid.UUID, n int) *mo
 	if _, err := db.Bun().NewInsert().Model(v).Exec(ctx); err != nil {
 		t.Fatal(err)
 	}
-	_, err := db.Bun().ExecContext(ctx, `INSERT INTO core_repositoryversioncount (version_id, pulp_type, added, removed, present)
+	_, err := db.Bun().ExecContext(ctx, `INSERT INTO core_repositoryversioncount (version_id, pulp_type, added, removed,
+		present)
 		VALUES (?, 'test.note', ?, 0, ?)`, v.ID, n, n)
 	if err != nil {
 		t.Fatal(err)

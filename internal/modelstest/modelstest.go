@@ -38,7 +38,7 @@ func Open(tb testing.TB, url string, opts *models.DBOptions, sets ...models.Plug
 			tb.Error(err)
 		}
 	})
-	if err := db.Migrate(tb.Context()); err != nil {
+	if err := models.Migrate(tb.Context(), db); err != nil {
 		tb.Fatal(err)
 	}
 	if db, err = db.InDomain(tb.Context(), models.DefaultDomain); err != nil {

@@ -4,9 +4,8 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/pulpgo/pulpcore/pulperr"
-
 	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/pulperr"
 )
 
 // Match is the distribution that serves a path.

@@ -8,7 +8,6 @@ import (
 
 	"github.com/pulpgo/pulpcore/hashlib"
 	"github.com/pulpgo/pulpcore/internal/sqldialect"
-
 	"github.com/pulpgo/pulpcore/models"
 )
 

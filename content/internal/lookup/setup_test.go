@@ -64,7 +64,7 @@ func newRepo(t testing.TB, db *models.DB) *Repo {
 // add makes a version that has the units beside those of the latest one.
 func add(t testing.TB, db *models.DB, repo *Repo, ids ...uuid.UUID) *models.RepositoryVersion {
 	t.Helper()
-	v, err := models.CreateVersion(t.Context(), db, repo, nil, func(v *models.NewVersion) error {
+	v, _, err := models.CreateVersion(t.Context(), db, repo, nil, func(v *models.NewVersion) error {
 		_, err := v.Add(t.Context(), ids)
 		return err
 	})

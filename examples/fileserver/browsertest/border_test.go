@@ -55,7 +55,7 @@ func (s *server) publishFiles(files map[string]string) {
 	}
 	repo := &file.Repository{Repository: models.Repository{Name: "only"}}
 	must(s.t, file.Repositories.Create(ctx, db, repo))
-	v, err := models.CreateVersion(ctx, db, repo, nil, func(v *models.NewVersion) error {
+	v, _, err := models.CreateVersion(ctx, db, repo, nil, func(v *models.NewVersion) error {
 		_, err := v.Add(ctx, units)
 		return err
 	})

@@ -5,11 +5,11 @@ import (
 	"encoding/hex"
 	"fmt"
 	"reflect"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/google/uuid"
+
 	"github.com/pulpgo/pulpcore/secrets"
 )
 
@@ -26,71 +26,48 @@ type index struct {
 	unique  bool
 }
 
-// derive returns the one migration of a plugin that wrote none: the tables of its types' own columns.
-func (r *Registry) derive(s PluginModels, words map[string]any) ([]migration, []error) {
-	var up, down []string
-	for _, t := range s.Types {
-		sc := r.byDef[t.definition()]
-		if sc.detail == "" {
-			continue
-		}
-		up = append(up, sc.create()...)
-		down = append(down, "DROP TABLE "+sc.detail)
-	}
-	if up == nil {
-		return nil, nil
-	}
-	slices.Reverse(down)
-	m := migration{id: "0001_initial"}
-	var err error
-	if m.up, err = render(strings.Join(up, separator), words); err == nil {
-		m.down, err = render(strings.Join(down, separator), words)
-	}
-	if err != nil {
-		return nil, []error{err}
-	}
-	return []migration{m}, nil
-}
+// ownTable describes the table of a type's own columns, as its migrations make it.
+type ownTable struct{ *schema }
 
 // create returns the statements that make the type's own table, as a migration has them. Rows of a type that had no
 // column of its own before get the zero values.
-func (s *schema) create() []string {
+func (t ownTable) create() []string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "CREATE TABLE %s (\n"+
 		"  pulp_id {{.uuid}} PRIMARY KEY REFERENCES %s ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED,\n"+
-		"  pulp_domain_id {{.uuid}} NOT NULL", s.detail, s.master.Table())
-	for _, c := range s.columns() {
+		"  pulp_domain_id {{.uuid}} NOT NULL", t.own, t.master.Table())
+	for _, c := range t.columns() {
 		b.WriteString(",\n  " + c.sql())
 	}
 	b.WriteString("\n)")
 	statements := []string{b.String()}
-	if s.master != ContentMaster {
-		statements = append(statements, s.fill())
+	if t.master != ContentMaster {
+		statements = append(statements, t.fill())
 	}
-	for _, i := range s.indexes() {
-		statements = append(statements, i.create(s.detail))
+	for _, i := range t.indexes() {
+		statements = append(statements, i.create(t.own))
 	}
 	return statements
 }
 
 // fill returns the statement that gives rows of the master, from the time when the type had no column, a row in the
 // type's table.
-func (s *schema) fill() string {
+func (t ownTable) fill() string {
 	names, values := "pulp_id, pulp_domain_id", "pulp_id, pulp_domain_id"
-	for _, c := range s.columns() {
+	for _, c := range t.columns() {
 		if c.notNull {
 			names += fmt.Sprintf(", %q", c.name)
 			values += ", " + c.zero()
 		}
 	}
 	return fmt.Sprintf("INSERT INTO %s (%s)\n  SELECT %s FROM %s WHERE pulp_type = '%s'",
-		s.detail, names, values, s.master.Table(), s.name)
+		t.own, names, values, t.master.Table(), t.name)
 }
 
 // columns returns the type's own columns, without the two shared keys.
-func (s *schema) columns() []column {
+func (t ownTable) columns() []column {
 	var list []column
-	for _, f := range s.fields {
+	for _, f := range t.fields {
 		if f.Own {
 			list = append(list, columnOf(f))
 		}
@@ -165,16 +142,16 @@ func (c column) zero() string {
 
 // indexes returns the type's natural key, the index for what [RemoveDuplicates] asks (who else claims this place?)
 // unless the index of the natural key answers that, and those that tags name.
-func (s *schema) indexes() []index {
+func (t ownTable) indexes() []index {
 	var list []index
-	if s.natural != nil {
-		list = append(list, index{s.detail + "_key", s.uniqueKey(), true})
+	if t.natural != nil {
+		list = append(list, index{t.own + "_key", t.natural.columns(), true})
 	}
-	if place := s.placeIndex(); place != nil {
-		list = append(list, index{s.detail + "_place", place, false})
+	if place := t.placeIndex(); place != nil {
+		list = append(list, index{t.own + "_place", place, false})
 	}
-	for _, n := range s.named {
-		i := index{name: s.detail + "_" + n.name + "_idx"}
+	for _, n := range t.named {
+		i := index{name: t.own + "_" + n.name + "_idx"}
 		for _, f := range n.fields {
 			i.columns = append(i.columns, f.Column)
 		}
@@ -186,12 +163,12 @@ func (s *schema) indexes() []index {
 	return list
 }
 
-func (s *schema) placeIndex() []string {
-	covered := len(s.repo) <= len(s.natural)
+func (t ownTable) placeIndex() []string {
+	covered := len(t.repo) <= len(t.natural)
 	columns := []string{"pulp_domain_id"}
-	for i, f := range s.repo {
+	for i, f := range t.repo {
 		columns = append(columns, f.Column)
-		covered = covered && f.Column == s.natural[i].Column
+		covered = covered && f.Column == t.natural[i].Column
 	}
 	if covered {
 		return nil

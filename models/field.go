@@ -12,6 +12,21 @@ import (
 	"github.com/google/uuid"
 )
 
+// Field describes one of a type's own or inherited fields, for code that handles all types alike.
+type Field struct {
+	Column  string       // in the database
+	JSON    string       // on the wire; "-" if hidden
+	Doc     string       // from the doc tag
+	Go      reflect.Type // of the struct field
+	Index   []int        // for reflect.Value.FieldByIndex
+	Natural bool         // part of the natural key
+	Repo    bool         // part of the key within a repository version
+	Len     int          // exact length of a string; 0 is any
+	Indexes []string     // names of the indexes it is part of, see [Define]
+	Own     bool         // the plugin's, not the master's
+	Secret  bool         // encrypted and write-only
+}
+
 var indexName = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
 
 // readTag reads the words of a pulp tag, see [Define].
@@ -82,4 +97,27 @@ func (f *Field) sortable() bool {
 	default:
 		return t == reflect.TypeFor[uuid.UUID]() || t == reflect.TypeFor[time.Time]()
 	}
+}
+
+// checkKeyType refuses columns that come back from the database with another value than was written, or whose values
+// are not equal to themselves. They cannot identify anything.
+func (f *Field) checkKeyType() error {
+	t := f.Go
+	if t.Kind() == reflect.Pointer && !f.Natural {
+		t = t.Elem() // a place may be open
+	}
+	switch t.Kind() {
+	case reflect.String, reflect.Bool,
+		reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
+		reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		return nil
+	case reflect.Pointer:
+		return fmt.Errorf("a natural key field cannot be a pointer; make it a %s", t.Elem())
+	default:
+		if t == reflect.TypeFor[uuid.UUID]() {
+			return nil
+		}
+	}
+	return fmt.Errorf("a key field cannot be a %s, only a string, an integer, a bool or a uuid.UUID; "+
+		"write times and fractions as text of one form", t)
 }
