@@ -64,7 +64,7 @@ func synchronize(ctx context.Context, env *tasking.Env, a NoteSyncArgs) error {
 		return err
 	}
 	version := stages.DeclarativeVersion{Repository: repo, First: &manifest{env, remote}, Mirror: a.Mirror}
-	_, err = version.Create(ctx, env)
+	_, _, err = version.Create(ctx, env)
 	return err
 }
 

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pulpgo/pulpcore/accounts"
 	"github.com/pulpgo/pulpcore/internal/dbtest"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/rest"
@@ -180,7 +181,7 @@ func TestEventsAreRefused(t *testing.T) {
 
 type nobodyIsKnown struct{}
 
-func (nobodyIsKnown) Authenticate(*http.Request) (*models.User, error) { return nil, nil }
+func (nobodyIsKnown) Authenticate(*http.Request) (*accounts.User, error) { return nil, nil }
 
 // plainWriter cannot be flushed.
 type plainWriter struct{ w *httptest.ResponseRecorder }

@@ -85,7 +85,7 @@ func setup(t testing.TB, url string, opts ...func(*models.DBOptions, *storage.Op
 	for _, o := range opts {
 		o(dbOpts, storeOpts)
 	}
-	db := modelstest.Open(t, url, dbOpts, models.Set{
+	db := modelstest.Open(t, url, dbOpts, models.PluginModels{
 		Plugin: "test", Types: []models.AnyType{files, packs, remotes, repos},
 	})
 	store, err := storage.Open(t.Context(), "mem://", storeOpts)
@@ -166,11 +166,15 @@ func (b *bench) sync(v stages.DeclarativeVersion) *models.RepositoryVersion {
 	return made
 }
 
+// trySync returns nil if no version was made.
 func (b *bench) trySync(v stages.DeclarativeVersion) (*models.RepositoryVersion, *models.Task, error) {
 	b.t.Helper()
 	var made *models.RepositoryVersion
-	task, err := b.do(func(ctx context.Context, env *tasking.Env) (err error) {
-		made, err = v.Create(ctx, env)
+	task, err := b.do(func(ctx context.Context, env *tasking.Env) error {
+		version, changed, err := v.Create(ctx, env)
+		if changed {
+			made = version
+		}
 		return err
 	})
 	return made, task, err

@@ -32,7 +32,7 @@ type PublishArgs[P any] struct {
 // NewPublishArgs returns the arguments to publish a version. What pub says apart from the version is for the task.
 func NewPublishArgs[P any](ctx context.Context, db *models.DB, version *models.RepositoryVersion, pub P,
 ) (PublishArgs[P], error) {
-	repo, err := db.Cast(ctx, models.RepositoryMaster, version.RepositoryID)
+	repo, err := models.Cast(ctx, db, models.RepositoryMaster, version.RepositoryID)
 	if err != nil {
 		return PublishArgs[P]{}, err
 	}

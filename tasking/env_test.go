@@ -18,6 +18,7 @@ import (
 	"github.com/pulpgo/pulpcore/internal/dbtest"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
+	"github.com/pulpgo/pulpcore/secrets"
 	"github.com/pulpgo/pulpcore/tasking"
 )
 
@@ -213,7 +214,7 @@ func TestFetch(t *testing.T) {
 	}))
 	defer server.Close()
 	rm := &remote{models.Remote{
-		Name: "r", URL: server.URL, Username: models.NewEncryptedText("u"), Password: models.NewEncryptedText("p"),
+		Name: "r", URL: server.URL, Username: secrets.NewEncryptedText("u"), Password: secrets.NewEncryptedText("p"),
 		Headers: []map[string]string{{"X-Y": "z"}},
 	}}
 	rm.ID = models.NewID()

@@ -77,7 +77,7 @@ func withQueue(opts *tasking.QueueOptions, fn func(ctx context.Context, q *taski
 		return err
 	}
 	defer db.Close()
-	if err := db.Migrate(ctx); err != nil {
+	if err := models.Migrate(ctx, db); err != nil {
 		return err
 	}
 	if db, err = db.InDomain(ctx, models.DefaultDomain); err != nil {
