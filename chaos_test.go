@@ -66,7 +66,7 @@ func chaosServer(ctx context.Context) error {
 		return err
 	}
 	fmt.Println("ready")
-	return pulpcore.Together(ctx,
+	return pulpcore.RunAll(ctx,
 		func(ctx context.Context) error { return app.ServeOn(ctx, l, app.Handler()) },
 		func(ctx context.Context) error { return app.Heartbeat(ctx, "api") },
 		func(ctx context.Context) error { return app.Heartbeat(ctx, "content") },

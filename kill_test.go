@@ -70,7 +70,7 @@ func killedProgram(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return pulpcore.Together(ctx,
+	return pulpcore.RunAll(ctx,
 		func(ctx context.Context) error { return app.Work(ctx, 2) },
 		func(ctx context.Context) error {
 			remote, repo, err := killRows(ctx, app)
