@@ -43,14 +43,14 @@ const Version = "3.81.0"
 // App is a content server, made of settings and a set of plugins. Make one with [Open]. Its methods are safe for
 // concurrent use.
 type App struct {
-	set    *settings.Set
-	log    *slog.Logger
-	db     *models.DB
-	store  *storage.Store
-	queue  *tasking.Queue
-	auth   rest.Authenticator
-	front  *front
-	worker tasking.WorkerOptions // of every worker; each adds its kind and its slots
+	set     *settings.Set
+	log     *slog.Logger
+	db      *models.DB
+	store   *storage.Store
+	queue   *tasking.Queue
+	auth    rest.Authenticator
+	front   *front
+	workers tasking.WorkerOptions // what all workers have in common; each adds its kinds and its slots
 
 	api, content, all http.Handler
 

@@ -104,8 +104,8 @@ func (p *plan) open(ctx context.Context, opts *Options, log *slog.Logger, opened
 	}
 	return &App{
 		set: p.set, log: log, db: db, store: store, queue: queue, auth: auth, front: front,
-		worker: p.workerOptions(opts, log, store, downloads),
-		api:    apiHandler, content: contentHandler, all: p.route(apiHandler, contentHandler),
+		workers: p.workerOptions(opts, log, store, downloads),
+		api:     apiHandler, content: contentHandler, all: p.route(apiHandler, contentHandler),
 		closers: closing,
 	}, nil
 }

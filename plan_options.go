@@ -97,7 +97,6 @@ func (p *plan) workerOptions(
 		WorkDir:     core.WorkingDirectory,
 		Downloads:   downloads,
 		ImportPaths: core.AllowedImportPaths,
-		TTL:         core.WorkerTTL,
 		Grace:       core.TaskGraceInterval,
 		Discard:     models.DiscardIncomplete,
 		Log:         log,
