@@ -1,4 +1,4 @@
-package pulpcore_test
+package e2e_test
 
 import (
 	"bufio"
@@ -33,28 +33,6 @@ const (
 	killDB       = "PULP_TEST_KILL_DB"
 	killUpstream = "PULP_TEST_KILL_UPSTREAM"
 )
-
-func TestMain(m *testing.M) {
-	if os.Getenv(killDir) != "" {
-		fmt.Fprintln(os.Stderr, killedProgram(context.Background()))
-		os.Exit(1)
-	}
-	if os.Getenv(chaosDir) != "" {
-		if err := chaosServer(context.Background()); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		return
-	}
-	if dir := os.Getenv(isolatedDir); dir != "" {
-		if err := isolatedProgram(context.Background(), dir); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		return
-	}
-	os.Exit(m.Run())
-}
 
 func killSettings(dir, db string) (*settings.Set, error) {
 	return quiet(dir, settings.Value("DATABASE_URL", db), settings.Value("WORKER_TTL", 2))
