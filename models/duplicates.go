@@ -13,9 +13,9 @@ import (
 	"github.com/pulpgo/pulpcore/pulperr"
 )
 
-// RemoveDuplicates lets the units that v adds take the places of older units: those that have the same values in all
-// fields tagged pulp:"repo" are removed. [CreateVersion] does it at the end, behind a type's FinalizeNewVersion. With a
-// base, the older units are the base's.
+// RemoveDuplicates removes older units whose places the units that v adds take: a place is the values of all fields
+// tagged pulp:"repo". [CreateVersion] does it at the end, behind a type's FinalizeNewVersion. With a base, the older
+// units are the base's.
 //
 // Errors: Invalid with code PLP0022 if two of the added units claim the same place.
 func RemoveDuplicates(ctx context.Context, v *NewVersion) error {
@@ -138,7 +138,7 @@ func (p placeResolver) clear(ctx context.Context, page []uuid.UUID, fresh bool) 
 	return nil
 }
 
-// rivals returns members in the places of the units of a page, at most memberBatch, those that are not old first.
+// rivals returns members in the places of the units of a page, at most memberBatch, new ones first.
 func (p placeResolver) rivals(ctx context.Context, page []uuid.UUID) ([]rival, error) {
 	same := "od.pulp_domain_id = nd.pulp_domain_id AND od.pulp_id <> nd.pulp_id"
 	texts := make([]string, len(p.s.repo))

@@ -12,8 +12,8 @@ import (
 	"github.com/uptrace/bun"
 )
 
-// FindContents looks for units by their natural keys and gives those that exist the identity of the existing row. It
-// returns for each unit whether it exists.
+// FindContents finds units by their natural keys and overwrites each existing one with its row. It returns for each
+// unit whether it exists.
 func FindContents(ctx context.Context, db *DB, units []AnyContent) ([]bool, error) {
 	exists := make([]bool, len(units))
 	byType := map[*schema][]int{}
@@ -45,10 +45,10 @@ func FindContents(ctx context.Context, db *DB, units []AnyContent) ([]bool, erro
 	return exists, nil
 }
 
-// contentFinder looks for units of one type.
+// contentFinder finds units of one type.
 type contentFinder struct{ table }
 
-// find reads units by natural key and marks them as wanted.
+// find reads units by natural key and updates their timestamps of interest.
 func (f contentFinder) find(ctx context.Context, units []AnyContent) (map[string]AnyContent, error) {
 	ids, err := f.findIDs(ctx, units)
 	if err != nil || len(ids) == 0 {
@@ -103,7 +103,7 @@ func (f contentFinder) findIDs(ctx context.Context, units []AnyContent) ([]uuid.
 	return slices.DeleteFunc(slices.Compact(ids), func(id uuid.UUID) bool { return id == uuid.Nil }), nil
 }
 
-// touch marks units as wanted.
+// touch updates the timestamps of interest of units.
 func (f contentFinder) touch(ctx context.Context, ids []uuid.UUID) error {
 	if ids == nil {
 		return nil

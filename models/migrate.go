@@ -88,7 +88,7 @@ func CheckSchema(ctx context.Context, db *DB) error {
 	return m.checkUniqueKeys(ctx)
 }
 
-// pending says which migrations have not been applied.
+// pending names migrations that have not been applied, for an error.
 func pending(missing []migration) string {
 	names := make([]string, len(missing))
 	for i, m := range missing {
@@ -171,7 +171,7 @@ func (m migrator) applied(ctx context.Context) (map[string]applied, error) {
 // missing returns the steps of plan that have not been applied.
 func (m migrator) missing(ctx context.Context, plan []migration) ([]migration, error) {
 	done, err := m.applied(ctx)
-	if sqldialect.IsUndefinedTable(err) {
+	if sqldialect.IsUndefinedTable(err) { // a new database, before the table of migrations was made
 		return plan, nil
 	}
 	if err != nil {
@@ -188,6 +188,7 @@ func (m migrator) missing(ctx context.Context, plan []migration) ([]migration, e
 		}
 	}
 	for key, a := range done {
+		// Migrations of plugins that are not part of this App are none of its business: another program may use them.
 		if known[a.Plugin] && !known[key] {
 			return nil, pulperr.Public(pulperr.Conflict, "the database schema is newer than this program: "+
 				"it has migration %s of %s; "+

@@ -10,7 +10,7 @@ import (
 	"github.com/pulpgo/pulpcore/secrets"
 )
 
-// Policy says when the bytes of a remote's content are fetched.
+// Policy determines when the bytes of a remote's content are downloaded.
 type Policy string
 
 // The download policies.

@@ -64,14 +64,14 @@ type (
 		FinalizeNewVersion(ctx context.Context, v *NewVersion) error
 	}
 	// VersionObserver is called once a version is complete, with the handle given to [CreateVersion]. It may publish the
-	// version with the handle's [DB.Store]. The version stays, whatever happens here.
+	// version with the handle's [DB.Store]. The version stays even if this fails.
 	VersionObserver interface {
 		OnNewVersion(ctx context.Context, db *DB, v *RepositoryVersion) error
 	}
 )
 
 // CreateVersion lets fn change the content of a repository and makes the result its next version. It returns the latest
-// version, and whether that is a new one: if fn changed nothing, no version is made. In both cases [Retain] is applied.
+// version, and whether that is a new one: without a change no version is made. In both cases [Retain] is applied.
 //
 // The version is invisible until it is complete. An error from fn, a panic or the end of the process leaves the
 // repository as it was.
@@ -102,7 +102,7 @@ func CreateVersion(ctx context.Context, db *DB, repo AnyRepository, opts *Versio
 	return v, true, nil
 }
 
-// createVersion returns nil if nothing changed.
+// createVersion returns nil if fn did not change the content.
 func createVersion(ctx context.Context, db *DB, repo AnyRepository, opts *VersionOptions,
 	fn func(v *NewVersion) error,
 ) (*RepositoryVersion, error) {
@@ -123,7 +123,7 @@ func createVersion(ctx context.Context, db *DB, repo AnyRepository, opts *Versio
 	return v, nil
 }
 
-// buildVersion returns nil if nothing changed.
+// buildVersion returns nil if fn did not change the content.
 func buildVersion(ctx context.Context, db *DB, repo AnyRepository, opts *VersionOptions, fn func(v *NewVersion) error,
 ) (*RepositoryVersion, error) {
 	b, err := startVersion(ctx, db, repo, opts)

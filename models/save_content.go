@@ -35,7 +35,7 @@ type ContentWithFiles struct {
 // with overlapping units neither fail nor deadlock.
 //
 // Errors: Invalid from a unit's Validate method, for a path that is not canonical or a key that is too long;
-// [FileConflictError] if a file has other bytes, then nothing of its batch of 500 units is saved; Exists if another
+// [FileConflictError] if a file has other bytes, then its whole batch of 500 units is not saved; Exists if another
 // unique key of the plugin's table is taken.
 func SaveContents(ctx context.Context, db *DB, units []*ContentWithFiles) error {
 	byType := map[*schema][]*ContentWithFiles{}
@@ -55,6 +55,7 @@ func SaveContents(ctx context.Context, db *DB, units []*ContentWithFiles) error 
 		}
 		byType[s] = append(byType[s], u)
 	}
+	// Types have one order as well, for callers that save several within one transaction.
 	slices.SortFunc(order, func(a, b *schema) int { return strings.Compare(a.name, b.name) })
 	for _, s := range order {
 		list := byType[s]

@@ -50,7 +50,7 @@ type Task struct {
 	Result            json.RawMessage `bun:"result,type:jsonb"` // nil until completed
 }
 
-// TaskError says why a task failed or was canceled, in words for clients.
+// TaskError is the cause of a failure or cancellation, in words for clients.
 type TaskError struct {
 	Description string  `json:"description,omitempty"`
 	Reason      string  `json:"reason,omitempty"` // of a cancellation
@@ -69,7 +69,7 @@ type TaskGroup struct {
 	CanceledAt         *time.Time `bun:"canceled_at"`
 }
 
-// ProgressReport tells how far one step of a task is.
+// ProgressReport is the progress of one step of a task.
 type ProgressReport struct {
 	bun.BaseModel `bun:"table:core_progressreport,alias:pr" json:"-"`
 
@@ -83,7 +83,7 @@ type ProgressReport struct {
 	Suffix  *string   `bun:"suffix"`
 }
 
-// GroupProgressReport tells how far all tasks of a group together are.
+// GroupProgressReport is the progress of all tasks of a group together.
 type GroupProgressReport struct {
 	bun.BaseModel `bun:"table:core_groupprogressreport,alias:gpr" json:"-"`
 
@@ -96,7 +96,7 @@ type GroupProgressReport struct {
 	Suffix      *string   `bun:"suffix"`
 }
 
-// CreatedResource records that a task made something.
+// CreatedResource records a row that a task created.
 type CreatedResource struct {
 	bun.BaseModel `bun:"table:core_createdresource,alias:cr" json:"-"`
 
@@ -107,7 +107,7 @@ type CreatedResource struct {
 	Incomplete bool      `bun:"incomplete"` // still being built; removed if its task does not complete
 }
 
-// Worker is a process that executes tasks or serves requests, as its heartbeat tells.
+// Worker is a process that executes tasks or serves requests and sends heartbeats.
 type Worker struct {
 	bun.BaseModel `bun:"table:core_worker,alias:w" json:"-"`
 
@@ -117,7 +117,7 @@ type Worker struct {
 	Host          string            `bun:"host"`
 	PID           int               `bun:"pid"`
 	Versions      map[string]string `bun:"versions,type:jsonb"` // by plugin name
-	TTL           int               `bun:"ttl_ms"`              // milliseconds of silence until it counts as missing
+	TTL           int               `bun:"ttl_ms"`              // milliseconds without a heartbeat until it is missing
 	Beat          int64             `bun:"beat"`
 	LastHeartbeat time.Time         `bun:"last_heartbeat"`
 }
@@ -130,7 +130,7 @@ type TaskSchedule struct {
 	DomainID          uuid.UUID  `bun:"pulp_domain_id"`
 	Name              string     `bun:"name"`      // unique within the domain
 	TaskName          string     `bun:"task_name"` // "<plugin>.<task>"
-	UserID            *int64     `bun:"user_id"`   // who asked for it
+	UserID            *int64     `bun:"user_id"`   // the user that made it
 	ReservedResources []string   `bun:"reserved_resources,array"`
 	IntervalMS        *int64     `bun:"dispatch_interval_ms"` // milliseconds, see Interval; nil is once
 	NextDispatch      *time.Time `bun:"next_dispatch"`        // nil once it is over

@@ -37,6 +37,7 @@ func startVersion(ctx context.Context, db *DB, repo AnyRepository, opts *Version
 			row.BaseVersionID = &opts.Base.ID
 		}
 		row.stamp(Now())
+		// Incomplete: no query of clients shows it before complete.
 		if _, err := locked.tx.q.NewInsert().Model(row).Exec(ctx); err != nil {
 			return rowError(err, "version of repository", id.String())
 		}
@@ -88,12 +89,14 @@ func (b *versionBuilder) build(ctx context.Context, fn func(v *NewVersion) error
 			return err
 		}
 	}
+	// Behind the finalizer, so that one that was written for another purpose cannot disable it.
 	return RemoveDuplicates(ctx, b.NewVersion)
 }
 
 // startFromBase replaces the content of the version by that of its base.
 func (b *versionBuilder) startFromBase(ctx context.Context) error {
 	base := b.base
+	// Units that both have stay as they are: a version costs what it changes.
 	_, err := b.removeWhere(ctx, "NOT "+inVersionSQL("rc"), base.RepositoryID, base.Number, base.Number)
 	if err != nil {
 		return err
@@ -216,10 +219,11 @@ const discardTimeout = time.Minute
 
 // discard removes a version that did not become complete. If that fails, the next change of the repository does it.
 func (b *versionBuilder) discard(ctx context.Context) {
-	b.members.end()
+	b.members.end() // goroutines of the closure may still write after a panic
 	if b.row.Complete {
 		return
 	}
+	// The context may be the reason for the failure, and the removal must not end with it.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), discardTimeout)
 	defer cancel()
 	if err := b.members.remove(ctx); err != nil {

@@ -78,7 +78,7 @@ type lockedVersions struct {
 // lock holds the repository's row until the transaction ends.
 func (v lockedVersions) lock(ctx context.Context) (lockedRepository, error) {
 	var row lockedRepository
-	// An update that changes nothing: the one lock on a row that both databases have.
+	// An update without a change is the one lock on a row that both databases have.
 	err := v.tx.q.NewRaw(`UPDATE core_repository SET next_version = next_version WHERE pulp_id = ? AND pulp_domain_id = ?
 		RETURNING next_version, user_hidden`, v.repositoryID, v.tx.domain.ID).Scan(ctx, &row)
 	return row, rowError(err, "repository", v.repositoryID.String())
