@@ -45,7 +45,7 @@ func NotePlugin() *pulpcore.Plugin {
 		Name:    "note",
 		Version: "1.0.0",
 		Models:  []models.AnyType{Notes, NoteRemotes, Notebooks},
-		Tasks:   []tasking.Binding{NoteSync.Do(synchronize)},
+		Tasks:   []tasking.Binding{NoteSync.Bind(synchronize)},
 		Views: []rest.Mount{
 			rest.ViewSet[Note]{Type: Notes, Name: "notes", Filters: noteFilters},
 			rest.ViewSet[NoteRemote]{Type: NoteRemotes, Name: "note"},

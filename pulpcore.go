@@ -8,7 +8,7 @@
 //	defer app.Close()
 //	err = app.Run(ctx)
 //
-// Nothing else has to be installed: without settings everything is kept in SQLite, an in-process Redis and a folder.
+// Nothing else has to be installed: without settings everything is kept in SQLite and a folder.
 // There is no global state; two Apps with different plugins and settings can live in one process.
 //
 // "Errors: NotFound" in a comment, here and in all packages, means that errors.Is(err, pulperr.NotFound) holds for what

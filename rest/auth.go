@@ -154,7 +154,7 @@ func (b *basicAuth) tell(r *http.Request, a attempt, err error) {
 	case errors.Is(err, login.ErrFull), kind == pulperr.Unauthorized, kind == pulperr.TooMany:
 		const longest = 150 // letters that a name has
 		b.log.WarnContext(ctx, "log-in refused", "user", clip(a.name, longest), "address", webserver.AddressOf(r),
-			"correlation_id", tasking.CID(ctx), "reason", pulperr.Message(err))
+			"correlation_id", tasking.CorrelationID(ctx), "reason", pulperr.Message(err))
 	}
 }
 

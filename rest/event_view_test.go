@@ -111,7 +111,7 @@ func TestEventsAreFiltered(t *testing.T) {
 	must(t, err)
 	progress := tasking.Define[struct{}]("file.progress")
 	w, err := tasking.NewWorker(b.queue, &tasking.WorkerOptions{WorkDir: t.TempDir(), Bindings: []tasking.Binding{
-		progress.Do(func(ctx context.Context, e *tasking.Env, _ struct{}) error {
+		progress.Bind(func(ctx context.Context, e *tasking.Env, _ struct{}) error {
 			return e.Progress(ctx, "Half", "half", func(p *tasking.Progress) error { p.SetTotal(2); p.Add(1); return nil })
 		}),
 	}})

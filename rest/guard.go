@@ -36,7 +36,7 @@ func (a *API) enter(w http.ResponseWriter, r *http.Request) {
 	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
 	h.Set("Referrer-Policy", "same-origin")
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
-	r = r.WithContext(tasking.WithCID(r.Context(), cid))
+	r = r.WithContext(tasking.WithCorrelationID(r.Context(), cid))
 	webserver.AddToAccessLog(r.Context(), slog.String("correlation_id", cid))
 	a.guard.Serve(w, r, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := a.opts.Hosts.Check(r); err != nil {

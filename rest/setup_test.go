@@ -146,7 +146,7 @@ func setupViews(t testing.TB, db *models.DB, opts *rest.Options, list []rest.Mou
 	b.queue, err = tasking.NewQueue(b.db, nil)
 	must(t, err)
 	t.Cleanup(func() { must(t, b.queue.Close()) })
-	bindings := append(rest.Tasks(), syncTask.Do(b.sync), publishTask.Do(b.publish))
+	bindings := append(rest.Tasks(), syncTask.Bind(b.sync), publishTask.Bind(b.publish))
 	b.worker, err = tasking.NewWorker(b.queue, &tasking.WorkerOptions{Bindings: bindings, Store: store, WorkDir: t.TempDir()})
 	must(t, err)
 	if opts == nil {

@@ -27,12 +27,12 @@ var (
 // [tasking.WorkerOptions].
 func Tasks() []tasking.Binding {
 	return []tasking.Binding{
-		generalCreate.Do(runCreate),
-		generalUpdate.Do(runUpdate),
-		generalDelete.Do(runDelete),
-		addAndRemove.Do(runModify),
-		deleteVersion.Do(runDeleteVersion),
-		purgeTasks.Do(runPurge),
+		generalCreate.Bind(runCreate),
+		generalUpdate.Bind(runUpdate),
+		generalDelete.Bind(runDelete),
+		addAndRemove.Bind(runModify),
+		deleteVersion.Bind(runDeleteVersion),
+		purgeTasks.Bind(runPurge),
 	}
 }
 

@@ -59,8 +59,10 @@ type jobArgs struct {
 	Names []string `json:"names"`
 }
 
-// Locks reserves what a real sync would.
-func (a jobArgs) Locks() tasking.Locks { return tasking.Locks{Exclusive: tasking.Named(a.Names...)} }
+// Resources reserves what a real sync would.
+func (a jobArgs) Resources() tasking.Resources {
+	return tasking.Resources{Exclusive: tasking.Named(a.Names...)}
+}
 
 var job = tasking.Define[jobArgs]("test.job")
 
@@ -113,7 +115,7 @@ func each(t *testing.T, fn func(t *testing.T, b *bench)) {
 func (b *bench) worker() *tasking.Worker {
 	b.t.Helper()
 	w, err := tasking.NewWorker(b.queue, &tasking.WorkerOptions{
-		Bindings: []tasking.Binding{job.Do(b.work)}, Store: b.store, Downloads: b.pool, WorkDir: b.t.TempDir(),
+		Bindings: []tasking.Binding{job.Bind(b.work)}, Store: b.store, Downloads: b.pool, WorkDir: b.t.TempDir(),
 		Discard: models.DiscardIncomplete,
 	})
 	must(b.t, err)

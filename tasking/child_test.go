@@ -83,7 +83,7 @@ func childMain(url string) error {
 	opts := tasking.QueueOptions{RedisURL: os.Getenv(childRedis), Prefix: childPrefix}
 	return withChildQueue(ctx, url, opts, func(q *tasking.Queue) error {
 		w, err := tasking.NewWorker(q, &tasking.WorkerOptions{
-			Bindings: []tasking.Binding{hang.Do(hangBody), odd.DoResult(oddBody, isolated)},
+			Bindings: []tasking.Binding{hang.Bind(hangBody), odd.BindResult(oddBody, isolated)},
 			WorkDir:  filepath.Join(os.Getenv(childDir), "work"), TTL: childTTL, Command: isolatedCommand(url),
 		})
 		if err != nil {

@@ -14,7 +14,7 @@
 //
 // What the tasks do is shown at /tasks/, by the server of everything and by that of the API, to the admin.
 //
-// Without configuration it keeps everything below ./pulp: SQLite, an in-process Redis and a folder. Settings come from
+// Without configuration it keeps everything below ./pulp: SQLite and a folder. Settings come from
 // the file named by PULP_SETTINGS (or /etc/pulp/settings.toml if that exists) and from PULP_… variables; with
 // PULP_DATABASE_URL, PULP_REDIS_URL and PULP_STORAGE_URL the roles run apart, on as many hosts as you like.
 package main

@@ -44,8 +44,8 @@ func (auth) Authenticate(r *http.Request) (*accounts.User, error) {
 
 type workArgs struct{ Exclusive []string }
 
-func (a workArgs) Locks() tasking.Locks {
-	return tasking.Locks{Exclusive: tasking.Named(a.Exclusive...)}
+func (a workArgs) Resources() tasking.Resources {
+	return tasking.Resources{Exclusive: tasking.Named(a.Exclusive...)}
 }
 
 var work = tasking.Define[workArgs]("test.work")
@@ -136,7 +136,7 @@ func TestPageShowsEverything(t *testing.T) {
 		}
 		var during string
 		w, err := tasking.NewWorker(b.q, &tasking.WorkerOptions{Name: "the worker", WorkDir: t.TempDir(), Bindings: []tasking.Binding{
-			work.Do(func(ctx context.Context, e *tasking.Env, a workArgs) error {
+			work.Bind(func(ctx context.Context, e *tasking.Env, a workArgs) error {
 				if a.Exclusive[0] == "fails" {
 					return pulperr.Public(pulperr.Invalid, "it is <broken>")
 				}

@@ -1,4 +1,4 @@
-package transport
+package asynqredis
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/alicebob/miniredis/v2"
 	"github.com/redis/go-redis/v9"
@@ -66,12 +67,14 @@ func TestScriptsShareAPipeline(t *testing.T) {
 			t.Fatal(err)
 		}
 		h := &traffic{hold: make(chan struct{})}
-		pipelineScripts(client)
 		client.AddHook(h)
+		pipelined := newPipeline(client)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
 		var wg sync.WaitGroup
 		for n := range 5 {
 			wg.Go(func() {
-				got, err := script.Run(t.Context(), client, nil, n).Text()
+				got, err := script.Run(ctx, pipelined, nil, n).Text()
 				switch {
 				case n == 3 && (err == nil || !strings.Contains(err.Error(), "no")):
 					t.Errorf("the script that fails = %q, %v", got, err)
@@ -89,7 +92,7 @@ func TestScriptsShareAPipeline(t *testing.T) {
 		}
 		other := redis.NewScript("return 'x'") // which the server does not know
 		close(h.hold)
-		if got, err := other.Run(t.Context(), client, nil).Text(); err != nil || got != "x" {
+		if got, err := other.Run(ctx, pipelined, nil).Text(); err != nil || got != "x" {
 			t.Errorf("a script that was not loaded = %q, %v", got, err)
 		}
 	})
