@@ -11,14 +11,14 @@ import (
 // Repository is the master of repositories: a name with a history of versions, each a set of content units.
 type Repository struct {
 	MasterModel
-	Name               string     `bun:"name" json:"name"`
-	Description        *string    `bun:"description" json:"description"`
+	Name               string     `bun:"name" json:"name"`               // unique within the domain
+	Description        *string    `bun:"description" json:"description"` // nil for none
 	Labels             Labels     `bun:"pulp_labels,type:jsonb" json:"pulp_labels"`
 	NextVersion        int        `bun:"next_version" json:"-"`                            // number of the version to come
 	RetainRepoVersions *int       `bun:"retain_repo_versions" json:"retain_repo_versions"` // nil keeps all, else ≥ 1
 	RetainCheckpoints  *int       `bun:"retain_checkpoints" json:"retain_checkpoints"`     // nil keeps all, else ≥ 1
-	UserHidden         bool       `bun:"user_hidden" json:"-"`
-	RemoteID           *uuid.UUID `bun:"remote_id" json:"remote"` // the remote to sync from unless another is named
+	UserHidden         bool       `bun:"user_hidden" json:"-"`                             // not shown to users
+	RemoteID           *uuid.UUID `bun:"remote_id" json:"remote"`                          // the remote to sync from unless another is named
 }
 
 // RepositoryVersion is one numbered state of a repository. Only complete versions are visible outside the closure
@@ -28,10 +28,10 @@ type RepositoryVersion struct {
 
 	Base
 	RepositoryID  uuid.UUID      `bun:"repository_id"`
-	Number        int            `bun:"number"`
-	Complete      bool           `bun:"complete"`
-	BaseVersionID *uuid.UUID     `bun:"base_version_id"`
-	Info          map[string]any `bun:"info,type:jsonb"`
+	Number        int            `bun:"number"`          // from 0, ascending, never used again
+	Complete      bool           `bun:"complete"`        // false while it is built or deleted
+	BaseVersionID *uuid.UUID     `bun:"base_version_id"` // nil unless it began with another version than the latest
+	Info          map[string]any `bun:"info,type:jsonb"` // the plugin's own data
 }
 
 // RepositoryContent is a unit's membership in the versions Added ≤ n < Removed of a repository.

@@ -35,19 +35,19 @@ type Task struct {
 	DomainID          uuid.UUID       `bun:"pulp_domain_id"`
 	Name              string          `bun:"name"` // "<plugin>.<task>"
 	State             TaskState       `bun:"state"`
-	UserID            *int64          `bun:"user_id"`
-	LoggingCID        string          `bun:"logging_cid"` // correlation id of the request it came from
-	ParentTaskID      *uuid.UUID      `bun:"parent_task_id"`
-	TaskGroupID       *uuid.UUID      `bun:"task_group_id"`
+	UserID            *int64          `bun:"user_id"`                  // nil without a user
+	LoggingCID        string          `bun:"logging_cid"`              // correlation id of the request it came from
+	ParentTaskID      *uuid.UUID      `bun:"parent_task_id"`           // the task that dispatched it; nil for none
+	TaskGroupID       *uuid.UUID      `bun:"task_group_id"`            // nil for none
 	ReservedResources []string        `bun:"reserved_resources,array"` // PRNs and names; "shared:" before shared ones
-	Immediate         bool            `bun:"immediate"`
-	Attempt           int             `bun:"attempt"` // how often it was started
-	WorkerID          *uuid.UUID      `bun:"worker_id"`
-	UnblockedAt       *time.Time      `bun:"unblocked_at"`
-	StartedAt         *time.Time      `bun:"started_at"`
-	FinishedAt        *time.Time      `bun:"finished_at"`
-	Error             *TaskError      `bun:"error,type:jsonb"`
-	Result            json.RawMessage `bun:"result,type:jsonb"` // nil until completed
+	Immediate         bool            `bun:"immediate"`                // may run in the process that dispatches it
+	Attempt           int             `bun:"attempt"`                  // how often it was started
+	WorkerID          *uuid.UUID      `bun:"worker_id"`                // nil before a worker has claimed it
+	UnblockedAt       *time.Time      `bun:"unblocked_at"`             // when its resources were free; nil before
+	StartedAt         *time.Time      `bun:"started_at"`               // nil before
+	FinishedAt        *time.Time      `bun:"finished_at"`              // nil before
+	Error             *TaskError      `bun:"error,type:jsonb"`         // nil unless failed or canceled
+	Result            json.RawMessage `bun:"result,type:jsonb"`        // nil until completed
 }
 
 // TaskError is the cause of a failure or cancellation, in words for clients.
@@ -65,8 +65,8 @@ type TaskGroup struct {
 	Base
 	DomainID           uuid.UUID  `bun:"pulp_domain_id"`
 	Description        string     `bun:"description"`
-	AllTasksDispatched bool       `bun:"all_tasks_dispatched"`
-	CanceledAt         *time.Time `bun:"canceled_at"`
+	AllTasksDispatched bool       `bun:"all_tasks_dispatched"` // no task will be added any more
+	CanceledAt         *time.Time `bun:"canceled_at"`          // nil unless canceled
 }
 
 // ProgressReport is the progress of one step of a task.
@@ -114,11 +114,11 @@ type Worker struct {
 	Base
 	Name          string            `bun:"name"`
 	Kind          string            `bun:"kind"` // "worker", "api" or "content"
-	Host          string            `bun:"host"`
+	Host          string            `bun:"host"` // name of the machine
 	PID           int               `bun:"pid"`
 	Versions      map[string]string `bun:"versions,type:jsonb"` // by plugin name
 	TTL           int               `bun:"ttl_ms"`              // milliseconds without a heartbeat until it is missing
-	Beat          int64             `bun:"beat"`
+	Beat          int64             `bun:"beat"`                // grows with every heartbeat
 	LastHeartbeat time.Time         `bun:"last_heartbeat"`
 }
 
