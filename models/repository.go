@@ -17,8 +17,8 @@ type Repository struct {
 	NextVersion        int        `bun:"next_version" json:"-"`                            // number of the version to come
 	RetainRepoVersions *int       `bun:"retain_repo_versions" json:"retain_repo_versions"` // nil keeps all, else ≥ 1
 	RetainCheckpoints  *int       `bun:"retain_checkpoints" json:"retain_checkpoints"`     // nil keeps all, else ≥ 1
-	UserHidden         bool       `bun:"user_hidden" json:"-"`                             // not shown to users
-	RemoteID           *uuid.UUID `bun:"remote_id" json:"remote"`                          // the remote to sync from unless another is named
+	UserHidden         bool       `bun:"user_hidden" json:"-"`
+	RemoteID           *uuid.UUID `bun:"remote_id" json:"remote"` // the remote to sync from unless another is named
 }
 
 // RepositoryVersion is one numbered state of a repository. Only complete versions are visible outside the closure
