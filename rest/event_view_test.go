@@ -206,7 +206,7 @@ func TestEventsEndWithTheServer(t *testing.T) {
 	serving, end := context.WithCancel(t.Context())
 	w := httptest.NewRecorder()
 	r := httptest.NewRequest("GET", "/pulp/api/v3/tasks/events/", nil)
-	r = r.WithContext(rest.WithDrain(t.Context(), serving))
+	r = r.WithContext(rest.WithShutdown(t.Context(), serving))
 	end()
 	b.api.ServeHTTP(w, r) // returns
 	if w.Code != 200 {
@@ -220,7 +220,7 @@ func TestFollowedEventsEndWithTheServer(t *testing.T) {
 	b := setup(t, dbtest.SQLite(t), nil)
 	serving, end := context.WithCancel(t.Context())
 	server := httptest.NewUnstartedServer(b.api)
-	base := rest.WithDrain(context.WithoutCancel(t.Context()), serving)
+	base := rest.WithShutdown(context.WithoutCancel(t.Context()), serving)
 	server.Config.BaseContext = func(net.Listener) context.Context { return base }
 	server.Start()
 	t.Cleanup(func() { server.CloseClientConnections(); server.Close() })
