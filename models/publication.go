@@ -10,7 +10,7 @@ import (
 type Publication struct {
 	MasterModel
 	Complete            bool      `bun:"complete" json:"-"`              // false while it is built or deleted
-	PassThrough         bool      `bun:"pass_through" json:"-"`          // serve every file of the version under its own path
+	PassThrough         bool      `bun:"pass_through" json:"-"`          // serve all files of the version as well
 	Checkpoint          bool      `bun:"checkpoint" json:"checkpoint"`   // kept as the state of a time
 	RepositoryVersionID uuid.UUID `bun:"repository_version_id" json:"-"` // the version that it publishes
 }

@@ -171,7 +171,8 @@ func (f *Finder) Source(ctx context.Context, d *models.Distribution) (*Source, e
 	case d.RepositoryID != nil:
 		err = f.one(ctx, f.repository, source, *d.RepositoryID, domain, *d.RepositoryID)
 	default:
-		return nil, fmt.Errorf("content: distribution %q has no publication, version or repository: %w", d.Name, pulperr.NotFound)
+		return nil, fmt.Errorf("content: distribution %q has no publication, version or repository: %w", d.Name,
+			pulperr.NotFound)
 	}
 	if err != nil {
 		return nil, rowError(err, "source of distribution", d.Name)
