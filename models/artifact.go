@@ -79,7 +79,7 @@ func (a *Artifact) deleteIn(ctx context.Context, tx *Tx, store *storage.Store, b
 	r := newByteRemover(tx.DB, store)
 	tx.AfterCommit(func() {
 		if _, err := r.removeDoomed(context.WithoutCancel(ctx), gone); err != nil {
-			r.db.log.WarnContext(ctx, "the bytes of a deleted artifact are removed later",
+			r.db.Log().WarnContext(ctx, "the bytes of a deleted artifact are removed later",
 				slog.String("sha256", gone[0]), slog.Any("err", err))
 		}
 	})

@@ -159,7 +159,7 @@ func (n doomedNotes) add(ctx context.Context, sha256s []string) error {
 	for i, s := range slices.Sorted(slices.Values(sha256s)) {
 		rows[i] = &doomedArtifact{SHA256: s, DoomedAt: now}
 	}
-	_, err := n.db.q.NewInsert().Model(&rows).On("CONFLICT (sha256) DO UPDATE").
+	_, err := n.db.Bun().NewInsert().Model(&rows).On("CONFLICT (sha256) DO UPDATE").
 		Set("doomed_at = EXCLUDED.doomed_at").Set("removed_at = NULL").Exec(ctx)
 	return rowError(err, "doomed artifact", "insert")
 }
@@ -170,7 +170,7 @@ func (n doomedNotes) add(ctx context.Context, sha256s []string) error {
 // Errors: [BytesGoneError].
 func (n doomedNotes) revive(ctx context.Context, store *storage.Store, rows []*Artifact) error {
 	var noted []string
-	_, err := n.db.q.NewDelete().Model((*doomedArtifact)(nil)).Where("sha256 IN (?)", bun.List(sha256s(rows))).
+	_, err := n.db.Bun().NewDelete().Model((*doomedArtifact)(nil)).Where("sha256 IN (?)", bun.List(sha256s(rows))).
 		Returning("sha256").Exec(ctx, &noted)
 	if err != nil {
 		return rowError(err, "doomed artifact", "revive")
@@ -195,7 +195,7 @@ func (n doomedNotes) revive(ctx context.Context, store *storage.Store, rows []*A
 // withRow returns which artifacts have a row in any domain: domains share the store.
 func (n doomedNotes) withRow(ctx context.Context, sha256s []string) (map[string]bool, error) {
 	var found []string
-	err := n.db.q.NewSelect().TableExpr("core_artifact").Column("sha256").
+	err := n.db.Bun().NewSelect().TableExpr("core_artifact").Column("sha256").
 		Where("pulp_domain_id IN (SELECT pulp_id FROM core_domain)").Where("sha256 IN (?)", bun.List(sha256s)).
 		Scan(ctx, &found)
 	if err != nil {

@@ -20,7 +20,7 @@ import (
 // Errors: Invalid with code PLP0022 if two of the added units claim the same place.
 func RemoveDuplicates(ctx context.Context, v *NewVersion) error {
 	for _, d := range v.schema.accepts {
-		s, err := v.db.registry.ofType(d)
+		s, err := v.db.Registry().ofType(d)
 		if err != nil {
 			return err
 		}
@@ -94,7 +94,7 @@ func (p placeResolver) walk(ctx context.Context, which *fragment, fresh bool) er
 		q.add(which.sql, which.args...)
 		q.add(" ORDER BY n.content_id LIMIT ?", memberBatch)
 		var page []uuid.UUID
-		if err := p.db.q.NewRaw(q.sql, q.args...).Scan(ctx, &page); err != nil {
+		if err := p.db.Bun().NewRaw(q.sql, q.args...).Scan(ctx, &page); err != nil {
 			return rowError(err, "content of repository", p.row.RepositoryID.String())
 		}
 		if err := p.clear(ctx, page, fresh); err != nil || len(page) < memberBatch {
@@ -151,7 +151,7 @@ func (p placeResolver) rivals(ctx context.Context, page []uuid.UUID) ([]rival, e
 			same += " AND " + o + " = " + n
 		}
 	}
-	kind, detail := p.db.conn.Kind, `"`+p.s.own+`"`
+	kind, detail := p.db.Conn().Kind, `"`+p.s.own+`"`
 	var q fragment
 	q.add("SELECT nd.pulp_id AS of, o.content_id, CASE WHEN ")
 	p.isOld(&q, "o")
@@ -162,7 +162,7 @@ func (p placeResolver) rivals(ctx context.Context, page []uuid.UUID) ([]rival, e
 		"o.repository_id = ? AND o.content_id = od.pulp_id AND o.version_removed IS NULL"), p.row.RepositoryID)
 	q.add(" WHERE nd.pulp_id IN (?) ORDER BY old, o.content_id LIMIT ?", bun.List(page), memberBatch)
 	var list []rival
-	err := p.db.q.NewRaw(q.sql, q.args...).Scan(ctx, &list)
+	err := p.db.Bun().NewRaw(q.sql, q.args...).Scan(ctx, &list)
 	return list, rowError(err, "duplicates of type", p.s.name)
 }
 

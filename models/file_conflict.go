@@ -49,7 +49,7 @@ func (s contentSaver) conflictError(ctx context.Context, units []*ContentWithFil
 		ids = append(ids, d.saved, d.given)
 	}
 	var rows []*Artifact
-	err := s.db.q.NewSelect().Model(&rows).Column("pulp_id", "sha256").Where("pulp_id IN (?)", bun.List(ids)).Scan(ctx)
+	err := s.db.Bun().NewSelect().Model(&rows).Column("pulp_id", "sha256").Where("pulp_id IN (?)", bun.List(ids)).Scan(ctx)
 	if err != nil {
 		return rowError(err, "artifact", "of files that differ")
 	}

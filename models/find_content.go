@@ -79,9 +79,9 @@ func (f contentFinder) find(ctx context.Context, units []AnyContent) (map[string
 
 // findIDs returns the keys of those units that exist, in key order.
 func (f contentFinder) findIDs(ctx context.Context, units []AnyContent) ([]uuid.UUID, error) {
-	words := f.db.conn.Kind.TemplateData()
+	words := f.db.Conn().Kind.TemplateData()
 	types := make([]string, len(f.natural))
-	args := []any{bun.Ident(f.own), f.db.domain.ID}
+	args := []any{bun.Ident(f.own), f.db.Domain().ID}
 	var q strings.Builder
 	// One subquery per unit: a planner that is asked for all units at once may read the whole table.
 	q.WriteString("SELECT COALESCE((SELECT d.pulp_id FROM ? AS d WHERE d.pulp_domain_id = ?")
@@ -90,13 +90,13 @@ func (f contentFinder) findIDs(ctx context.Context, units []AnyContent) ([]uuid.
 		fmt.Fprintf(&q, " AND d.? = k.column%d", i+1)
 		args = append(args, bun.Ident(field.Column))
 	}
-	q.WriteString("), ?) FROM (" + f.db.conn.Kind.Values(len(units), types...) + ") AS k")
+	q.WriteString("), ?) FROM (" + f.db.Conn().Kind.Values(len(units), types...) + ") AS k")
 	args = append(args, uuid.Nil)
 	for _, u := range units {
 		args = append(args, f.natural.values(u)...)
 	}
 	var ids []uuid.UUID
-	if err := f.db.q.NewRaw(q.String(), args...).Scan(ctx, &ids); err != nil {
+	if err := f.db.Bun().NewRaw(q.String(), args...).Scan(ctx, &ids); err != nil {
 		return nil, rowError(err, f.name, "by natural key")
 	}
 	slices.SortFunc(ids, func(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) })

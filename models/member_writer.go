@@ -147,7 +147,7 @@ func (w *memberWriter) analyze(ctx context.Context, written int64) error {
 	n := w.writes.Add(written)
 	for limit := int64(10 * memberBatch); limit <= n; limit *= 10 {
 		if n-written < limit {
-			return w.db.conn.Kind.Analyze(ctx, w.db.q, "core_repositorycontent", "core_content", "core_versionseen")
+			return w.db.Conn().Kind.Analyze(ctx, w.db.q, "core_repositorycontent", "core_content", "core_versionseen")
 		}
 	}
 	return nil

@@ -96,7 +96,7 @@ func (p *NewPublication) complete(ctx context.Context) error {
 	}
 	if err := (retention{p.db, version.RepositoryID}).checkpoints(ctx); err != nil {
 		// The publication is complete all the same, and the next checkpoint tries again.
-		p.db.log.WarnContext(ctx, "old checkpoints stay", "repository", version.RepositoryID, "err", err)
+		p.db.Log().WarnContext(ctx, "old checkpoints stay", "repository", version.RepositoryID, "err", err)
 	}
 	return nil
 }
@@ -109,7 +109,7 @@ func (p *NewPublication) discard(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), discardTimeout)
 	defer cancel()
 	if err := DiscardPublication(ctx, p.db, p.row.PulpID()); err != nil {
-		p.db.log.WarnContext(ctx, "an incomplete publication stays", "publication", p.row.PulpID(), "err", err)
+		p.db.Log().WarnContext(ctx, "an incomplete publication stays", "publication", p.row.PulpID(), "err", err)
 	}
 }
 
@@ -132,7 +132,7 @@ func (p *NewPublication) checkPaths(ctx context.Context, v *RepositoryVersion) e
 	}
 	// The separator is replaced by the first of all characters, so that a file in a folder sorts right after a file with
 	// the folder's name. One comparison of neighbours then finds every clash.
-	err := p.db.q.NewRaw(`SELECT before, path FROM (SELECT f.path, LAG(f.path) OVER (ORDER BY f.place) AS before
+	err := p.db.Bun().NewRaw(`SELECT before, path FROM (SELECT f.path, LAG(f.path) OVER (ORDER BY f.place) AS before
 		FROM (SELECT path, REPLACE(path, '/', ?3) AS place FROM (`+files+`) AS u) AS f) AS s
 		WHERE path = before OR SUBSTR(path, 1, LENGTH(before) + 1) = before || '/' LIMIT 1`,
 		p.row.PulpID(), v.RepositoryID, v.Number, "\x01").Scan(ctx, &clash)

@@ -93,8 +93,8 @@ func (q *query) memberKeys() *bun.SelectQuery {
 	}
 	// The repository is in comparisons of rows: an equality with it alone is estimated as if few rows had it, see
 	// planner.go.
-	sel := q.t.db.q.NewSelect().TableExpr("core_repositorycontent AS rc").ColumnExpr("rc.content_id").
-		Join(q.t.db.conn.Kind.JoinEach(`"`+q.t.own+`"`, "d", "d.pulp_id = rc.content_id")).
+	sel := q.t.db.Bun().NewSelect().TableExpr("core_repositorycontent AS rc").ColumnExpr("rc.content_id").
+		Join(q.t.db.Conn().Kind.JoinEach(`"`+q.t.own+`"`, "d", "d.pulp_id = rc.content_id")).
 		Where("(rc.repository_id, rc.content_id) ? (?, ?)", bun.Safe(within), repository, first).
 		Where("rc.repository_id ? ?", bun.Safe(bound), repository).
 		Where(unestimatedUnless("rc.version_added > ?"), q.members.Number).
@@ -110,7 +110,7 @@ func (q *query) count(ctx context.Context) (int64, error) {
 	// The counts that are kept with every complete version save reading its members.
 	if q.members != nil && q.members.Complete && len(q.filters) == 0 && q.after == uuid.Nil {
 		var n int64
-		err := q.t.db.q.NewSelect().TableExpr("core_repositoryversioncount").ColumnExpr("COALESCE(SUM(present), 0)").
+		err := q.t.db.Bun().NewSelect().TableExpr("core_repositoryversioncount").ColumnExpr("COALESCE(SUM(present), 0)").
 			Where("version_id = ?", q.members.ID).Where("pulp_type = ?", q.t.name).Scan(ctx, &n)
 		return n, err
 	}

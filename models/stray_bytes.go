@@ -85,14 +85,15 @@ func (s StraySweep) made(ctx context.Context) (time.Time, error) {
 // finish removes the bytes that dead processes noted and did not remove, and deletes tombstones older than
 // doomedMemory.
 func (r *byteRemover) finish(ctx context.Context) (int, error) {
-	_, err := r.db.q.NewDelete().Model((*doomedArtifact)(nil)).Where("removed_at < ?", Now().Add(-doomedMemory)).Exec(ctx)
+	_, err := r.db.Bun().NewDelete().Model((*doomedArtifact)(nil)).Where("removed_at < ?", Now().Add(-doomedMemory)).
+		Exec(ctx)
 	if err != nil {
 		return 0, rowError(err, "doomed artifact", "forget")
 	}
 	n, last := 0, ""
 	for {
 		var noted []string
-		err := r.db.q.NewSelect().Model((*doomedArtifact)(nil)).Column("sha256").Where("removed_at IS NULL").
+		err := r.db.Bun().NewSelect().Model((*doomedArtifact)(nil)).Column("sha256").Where("removed_at IS NULL").
 			Where("sha256 > ?", last).OrderExpr("sha256").Limit(batchSize).Scan(ctx, &noted)
 		if err != nil || len(noted) == 0 {
 			return n, rowError(err, "doomed artifact", "list")

@@ -38,7 +38,7 @@ func startVersion(ctx context.Context, db *DB, repo AnyRepository, opts *Version
 		}
 		row.stamp(Now())
 		// Incomplete: no query of clients shows it before complete.
-		if _, err := locked.tx.q.NewInsert().Model(row).Exec(ctx); err != nil {
+		if _, err := locked.tx.Bun().NewInsert().Model(row).Exec(ctx); err != nil {
 			return rowError(err, "version of repository", id.String())
 		}
 		l, err := locked.take(ctx)
@@ -128,7 +128,7 @@ func inVersionSQL(alias string) string {
 // changed reports whether the version differs from its predecessor.
 func (b *versionBuilder) changed(ctx context.Context) (bool, error) {
 	var yes bool
-	err := b.db.q.NewRaw(`SELECT EXISTS (SELECT 1 FROM core_repositorycontent AS rc
+	err := b.db.Bun().NewRaw(`SELECT EXISTS (SELECT 1 FROM core_repositorycontent AS rc
 			WHERE rc.repository_id = ?0 AND rc.version_added = ?1 AND `+useAddedIndex("rc")+`)
 		OR EXISTS (SELECT 1 FROM core_repositorycontent WHERE repository_id = ?0 AND version_removed = ?1)`,
 		b.row.RepositoryID, b.row.Number).Scan(ctx, &yes)
@@ -196,7 +196,7 @@ func (b *versionBuilder) publish(ctx context.Context, tx *Tx) error {
 // checkTypes fails if a unit was added whose type the repository does not accept.
 func (b *versionBuilder) checkTypes(ctx context.Context) error {
 	var types []string
-	err := b.db.q.NewRaw(`SELECT DISTINCT c.pulp_type FROM core_repositorycontent AS rc
+	err := b.db.Bun().NewRaw(`SELECT DISTINCT c.pulp_type FROM core_repositorycontent AS rc
 		JOIN core_content AS c ON c.pulp_id = rc.content_id
 		WHERE rc.repository_id = ? AND rc.version_added = ? AND `+useAddedIndex("rc"),
 		b.row.RepositoryID, b.row.Number).Scan(ctx, &types)
@@ -227,7 +227,7 @@ func (b *versionBuilder) discard(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), discardTimeout)
 	defer cancel()
 	if err := b.members.remove(ctx); err != nil {
-		b.db.log.WarnContext(ctx, "an incomplete repository version stays until the repository is changed again",
+		b.db.Log().WarnContext(ctx, "an incomplete repository version stays until the repository is changed again",
 			"repository", b.row.RepositoryID, "number", b.row.Number, "err", err)
 	}
 }

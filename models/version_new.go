@@ -78,7 +78,7 @@ func (v *NewVersion) Missing(ctx context.Context, ids []uuid.UUID) ([]uuid.UUID,
 	var missing []uuid.UUID
 	for batch := range slices.Chunk(ids, memberBatch) {
 		var found []uuid.UUID
-		err := v.db.q.NewSelect().TableExpr("core_repositorycontent").Column("content_id").
+		err := v.db.Bun().NewSelect().TableExpr("core_repositorycontent").Column("content_id").
 			Where("repository_id = ?", v.row.RepositoryID).Where("version_removed IS NULL").
 			Where("content_id IN (?)", bun.List(batch)).Scan(ctx, &found)
 		if err != nil {
@@ -115,7 +115,7 @@ func (v *NewVersion) removePages(ctx context.Context, goes func(uuid.UUID) bool,
 	var last uuid.UUID
 	for {
 		var page []uuid.UUID
-		err := v.db.q.NewSelect().TableExpr("core_repositorycontent AS rc").Column("rc.content_id").
+		err := v.db.Bun().NewSelect().TableExpr("core_repositorycontent AS rc").Column("rc.content_id").
 			Where("rc.repository_id = ?", v.row.RepositoryID).Where("rc.version_removed IS NULL").
 			Where("rc.content_id > ?", last).Where(cond, args...).
 			OrderExpr("rc.content_id").Limit(memberBatch).Scan(ctx, &page)

@@ -70,8 +70,8 @@ func (r retention) apply(ctx context.Context) error {
 		return err
 	}
 	var keep *int
-	err := r.db.q.NewSelect().TableExpr("core_repository").Column("retain_repo_versions").
-		Where("pulp_id = ?", r.repositoryID).Where("pulp_domain_id = ?", r.db.domain.ID).Scan(ctx, &keep)
+	err := r.db.Bun().NewSelect().TableExpr("core_repository").Column("retain_repo_versions").
+		Where("pulp_id = ?", r.repositoryID).Where("pulp_domain_id = ?", r.db.Domain().ID).Scan(ctx, &keep)
 	if err != nil || keep == nil {
 		return rowError(err, "repository", r.repositoryID.String())
 	}
@@ -100,8 +100,8 @@ func (r retention) versions(ctx context.Context, keep int) error {
 // checkpoints takes the mark off all but the newest complete checkpoints of a repository.
 func (r retention) checkpoints(ctx context.Context) error {
 	var keep *int
-	err := r.db.q.NewSelect().TableExpr("core_repository").Column("retain_checkpoints").
-		Where("pulp_id = ?", r.repositoryID).Where("pulp_domain_id = ?", r.db.domain.ID).Scan(ctx, &keep)
+	err := r.db.Bun().NewSelect().TableExpr("core_repository").Column("retain_checkpoints").
+		Where("pulp_id = ?", r.repositoryID).Where("pulp_domain_id = ?", r.db.Domain().ID).Scan(ctx, &keep)
 	if err != nil || keep == nil {
 		return rowError(err, "repository", r.repositoryID.String())
 	}
