@@ -42,7 +42,7 @@ type Distribution struct {
 	Labels              Labels     `bun:"pulp_labels,type:jsonb" json:"pulp_labels"`
 	Hidden              bool       `bun:"hidden" json:"hidden"`                  // served but not listed
 	Checkpoint          bool       `bun:"checkpoint" json:"checkpoint"`          // kept as the state of a time
-	ContentGuardID      *uuid.UUID `bun:"content_guard_id" json:"content_guard"` // nil: everybody may download
+	ContentGuardID      *uuid.UUID `bun:"content_guard_id" json:"content_guard"` // nil: no check before a download
 	PublicationID       *uuid.UUID `bun:"publication_id" json:"publication"`
 	RemoteID            *uuid.UUID `bun:"remote_id" json:"-"`
 	RepositoryID        *uuid.UUID `bun:"repository_id" json:"repository"`
