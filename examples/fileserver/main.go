@@ -14,7 +14,7 @@
 //
 // What the tasks do is shown at /tasks/, by the server of everything and by that of the API, to the admin.
 //
-// Without configuration it keeps everything below ./pulp: SQLite, an in-process Redis and a folder. Settings come from
+// Without configuration it keeps everything below ./pulp: SQLite and a folder. Settings come from
 // the file named by PULP_SETTINGS (or /etc/pulp/settings.toml if that exists) and from PULP_… variables; with
 // PULP_DATABASE_URL, PULP_REDIS_URL and PULP_STORAGE_URL the roles run apart, on as many hosts as you like.
 package main
@@ -173,7 +173,7 @@ func withTaskPage(app *pulpcore.App, h http.Handler) http.Handler {
 	})
 }
 
-// tellPage says where the page is, once per start.
+// tellPage prints the address of the page, once per start.
 func tellPage(out io.Writer, app *pulpcore.App) error {
 	addr := app.Settings().Core().Listen
 	if strings.HasPrefix(addr, ":") {

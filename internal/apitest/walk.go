@@ -148,7 +148,7 @@ func nowhere(href string) string {
 	return strings.Join(parts, "/")
 }
 
-// parameters demands that a list knows all its parameters, whatever it says about the value.
+// parameters demands that a list accepts the names of all its parameters; it may refuse a value.
 func (w *walk) parameters(t *testing.T, good ask) {
 	t.Helper()
 	for _, p := range w.ops[good.op].Parameters {
