@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/pulpgo/pulpcore/accounts"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
 )
@@ -12,12 +13,12 @@ import (
 const AdminName = "admin"
 
 func createAdmin(ctx context.Context, db *models.DB, password string) (created bool, err error) {
-	_, err = models.UserByName(ctx, db, AdminName)
+	_, err = accounts.ByName(ctx, db, AdminName)
 	if !errors.Is(err, pulperr.NotFound) {
 		return false, err
 	}
-	admin := &models.User{Username: AdminName, IsStaff: true, IsActive: true, IsSuperuser: true}
-	err = models.CreateUser(ctx, db, admin, password)
+	admin := &accounts.User{Username: AdminName, IsStaff: true, IsActive: true, IsSuperuser: true}
+	err = accounts.Create(ctx, db, admin, password)
 	if errors.Is(err, pulperr.Exists) { // another process has made it since
 		return false, nil
 	}
@@ -29,5 +30,5 @@ func setAdminPassword(ctx context.Context, db *models.DB, password string) error
 	if err != nil || created {
 		return err
 	}
-	return models.SetPassword(ctx, db, AdminName, password)
+	return accounts.SetPassword(ctx, db, AdminName, password)
 }

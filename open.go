@@ -14,6 +14,7 @@ import (
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
 	"github.com/pulpgo/pulpcore/rest"
+	"github.com/pulpgo/pulpcore/secrets"
 	"github.com/pulpgo/pulpcore/settings"
 	"github.com/pulpgo/pulpcore/storage"
 	"github.com/pulpgo/pulpcore/tasking"
@@ -117,16 +118,16 @@ func (p *plan) openDatabase(ctx context.Context, log *slog.Logger, opened *close
 		return nil, err
 	}
 	opened.add(db.Close)
-	empty, err := db.Empty(ctx)
+	empty, err := models.Empty(ctx, db)
 	if err != nil {
 		return nil, err
 	}
 	if empty {
-		if err := db.Migrate(ctx); err != nil {
+		if err := models.Migrate(ctx, db); err != nil {
 			return nil, err
 		}
 	}
-	if err := db.CheckSchema(ctx); err != nil {
+	if err := models.CheckSchema(ctx, db); err != nil {
 		return nil, err
 	}
 	return db.InDomain(ctx, models.DefaultDomain)
@@ -138,7 +139,7 @@ func (p *plan) connect(ctx context.Context, log *slog.Logger) (*models.DB, error
 	// The key file is created only at its default place. At a place that the host has configured, a missing file more
 	// likely means that its volume is not mounted: a new key there would make the stored secrets unreadable.
 	create := core.DBEncryptionKey == filepath.Join(core.DeployRoot, filepath.Base(core.DBEncryptionKey))
-	keys, err := models.LoadKeyring(core.DBEncryptionKey, create)
+	keys, err := secrets.LoadKeyring(core.DBEncryptionKey, create)
 	if err != nil {
 		return nil, err
 	}
@@ -161,7 +162,7 @@ func Migrate(ctx context.Context, set *settings.Set, plugins ...*Plugin) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(db.Migrate(ctx), db.Close())
+	return errors.Join(models.Migrate(ctx, db), db.Close())
 }
 
 // closers close opened parts in reverse order.

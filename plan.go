@@ -84,7 +84,7 @@ func compile(set *settings.Set, opts *Options, plugins []*Plugin) (*plan, error)
 // gather collects what the plugins bring.
 func (c *compiler) gather() *plan {
 	p := &plan{versions: map[string]string{"core": Version}, tasks: rest.Tasks()}
-	sets := make([]models.Set, 0, len(c.plugins))
+	sets := make([]models.PluginModels, 0, len(c.plugins))
 	for _, plugin := range c.plugins {
 		sets = append(sets, plugin.set())
 		p.versions[plugin.Name] = plugin.Version

@@ -38,6 +38,7 @@ import (
 	"github.com/pulpgo/pulpcore"
 	"github.com/pulpgo/pulpcore/examples/fileserver/file"
 	"github.com/pulpgo/pulpcore/examples/fileserver/taskpage"
+	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/settings"
 	"github.com/pulpgo/pulpcore/tasking"
 )
@@ -139,7 +140,7 @@ func roles() map[string]role {
 			return check(ctx, out, app)
 		},
 		"rotate-db-key": func(ctx context.Context, out io.Writer, app *pulpcore.App) error {
-			n, err := app.DB().RotateKey(ctx)
+			n, err := models.RotateKey(ctx, app.DB())
 			_, _ = fmt.Fprintf(out, "%d secrets were encrypted with the first key\n", n)
 			return err
 		},

@@ -53,7 +53,7 @@ func Plugin() *pulpcore.Plugin {
 		Name:    "note",
 		Version: "1.0.0",
 		Models:  []models.AnyType{Contents, Remotes, Repositories},
-		Tasks:   []tasking.Binding{Sync.Do(synchronize)},
+		Tasks:   []tasking.Binding{Sync.Bind(synchronize)},
 		Views: []rest.Mount{
 			rest.ViewSet[Content]{Type: Contents, Name: "notes", Filters: filters},
 			rest.ViewSet[Remote]{Type: Remotes, Name: "note"},
@@ -73,7 +73,7 @@ func synchronize(ctx context.Context, env *tasking.Env, a SyncArgs) error {
 		return err
 	}
 	version := stages.DeclarativeVersion{Repository: repo, First: &manifest{env, remote}, Mirror: a.Mirror}
-	_, err = version.Create(ctx, env)
+	_, _, err = version.Create(ctx, env)
 	return err
 }
 
