@@ -132,7 +132,7 @@ func (w *walk) refusals(t *testing.T, good ask) {
 				t.Errorf("%s as %s: %.300s", good.op, typ, g.raw)
 			}
 		}
-		w.strangers(t, good)
+		w.undeclared(t, good)
 		w.wrongs(t, good)
 	}
 }
@@ -162,8 +162,8 @@ func (w *walk) parameters(t *testing.T, good ask) {
 	}
 }
 
-// strangers sends members that the document does not declare for the body of an operation.
-func (w *walk) strangers(t *testing.T, good ask) {
+// undeclared sends members that the document does not declare for the body of an operation.
+func (w *walk) undeclared(t *testing.T, good ask) {
 	t.Helper()
 	o := w.ops[good.op]
 	for chunk := range slices.Chunk(w.words, 5) {
