@@ -8,12 +8,12 @@
 //	defer app.Close()
 //	err = app.Run(ctx)
 //
-// Nothing else has to be installed: without settings everything is kept in SQLite, an in-process Redis and a folder.
+// No other software is needed: without settings the App keeps its data in SQLite and a folder.
 // There is no global state; two Apps with different plugins and settings can live in one process.
 //
 // "Errors: NotFound" in a comment, here and in all packages, means that errors.Is(err, pulperr.NotFound) holds for what
 // is returned then. A database, Redis, storage or upstream that does not answer is Unavailable: the same call may work
-// later. Only [models.DB.Tx], and statements of your own, return what the database driver says.
+// later. Only [models.DB.Tx], and a caller's own statements, return errors of the database driver.
 package pulpcore
 
 import (
@@ -93,17 +93,17 @@ type Options struct {
 	Meter  metric.MeterProvider
 }
 
-// API returns the REST API as a plain handler. Mount it where API_ROOT says, and at the routes of plugins beside it. In
-// any server it refuses forged requests, see [App.Origins], and ends transfers that do not move, see [App.Limits].
+// API returns the REST API as a plain handler. Mount it at API_ROOT and at the API routes of plugins. In any server it
+// refuses forged requests, see [App.Origins], and ends transfers without progress, see [App.Limits].
 func (a *App) API() http.Handler { return a.api }
 
-// Content returns the content app as a plain handler. Mount it where CONTENT_PATH_PREFIX says, and at the content
-// routes of plugins. In any server it keeps served files from acting on its origin, see [content.App.ServeHTTP], and
-// ends transfers that do not move, see [App.Limits].
+// Content returns the content app as a plain handler. Mount it at CONTENT_PATH_PREFIX and at the content routes of
+// plugins. In any server it keeps scripts in served files from acting on its origin, see [content.App.ServeHTTP], and
+// ends transfers without progress, see [App.Limits].
 func (a *App) Content() http.Handler { return a.content }
 
-// Handler returns API and content app behind one handler, for a server that has nothing else to serve. The content app
-// gets what is below CONTENT_PATH_PREFIX and the content routes of plugins, the API everything else.
+// Handler returns API and content app behind one handler, for a server without other handlers. The content app gets the
+// paths below CONTENT_PATH_PREFIX and the content routes of plugins; the API gets all others.
 func (a *App) Handler() http.Handler { return a.all }
 
 // DB returns the database, bound to the default domain.

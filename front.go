@@ -15,7 +15,7 @@ import (
 
 // front is the middleware in front of every handler of an App.
 type front struct {
-	log     *webserver.AccessLog // without a Log it logs nothing
+	log     *webserver.AccessLog // writes only if it has a Log
 	origins *webserver.Origins
 	proxies *webserver.Proxies
 	hosts   *webserver.Hosts
@@ -74,8 +74,8 @@ func accessLog(opts *Options, core settings.Core, log *slog.Logger) *webserver.A
 	return &webserver.AccessLog{Log: opts.AccessLog}
 }
 
-// route returns a handler that gives the content app what is below CONTENT_PATH_PREFIX and the content routes of
-// plugins, and the API everything else.
+// route returns a handler that gives the content app the paths below CONTENT_PATH_PREFIX and the content routes of
+// plugins, and the API all others.
 func (p *plan) route(api, served http.Handler) http.Handler {
 	prefix, routes := p.set.Core().ContentPathPrefix, http.NewServeMux()
 	for _, r := range p.content {

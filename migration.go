@@ -13,11 +13,11 @@ import (
 // WriteMigration writes the next migration of a plugin into a folder and returns its name, as in "0002_add_colour", or
 // "" if the tables that the migrations in the folder make are what the plugin's types need. It is for authors of
 // plugins, not for hosts: call it from a small program, or by way of [pulptest.Migrations] from a test. It needs no
-// database. The folder is made if it is missing; what it has, and not the plugin's Migrations, is what was written so
-// far. Read what it wrote before you release it.
+// database. The folder is made if it is missing. Its files, and not the plugin's Migrations, count as the migrations so
+// far. Read the new one before you release it.
 //
-// Needs are plugins to whose types the plugin's refer. Opts may be nil. What is derived and what is not is said at
-// [models.NextMigration].
+// Needs are plugins to whose types the plugin's refer. Opts may be nil. [models.NextMigration] lists the changes that
+// it can derive.
 //
 // Errors: Invalid for faults of the types and of the migrations; Unsupported for changes that have to be written by
 // hand, all of them with what to write; Exists for a file of the same name.
@@ -32,7 +32,7 @@ func WriteMigration(ctx context.Context, dir string, p *Plugin, opts *models.Mig
 	return m.ID, m.Write(dir)
 }
 
-// NextMigration returns what [WriteMigration] would write, or nil if that is nothing.
+// NextMigration returns the migration that [WriteMigration] would write, or nil if none is needed.
 //
 // Errors: as [WriteMigration].
 func NextMigration(ctx context.Context, dir string, p *Plugin, opts *models.MigrationOptions, needs ...*Plugin,

@@ -57,8 +57,8 @@ func OpenWith(ctx context.Context, set *settings.Set, opts *Options, plugins ...
 	return app, nil
 }
 
-// open opens the parts one after the other and makes the App of them. What it has opened is in opened, also if it
-// fails.
+// open opens the parts one after the other and makes the App of them. Also if it fails, opened closes the parts that it
+// has opened.
 func (p *plan) open(ctx context.Context, opts *Options, log *slog.Logger, opened *closers) (*App, error) {
 	core := p.set.Core()
 	db, err := p.openDatabase(ctx, log, opened)
@@ -165,7 +165,7 @@ func Migrate(ctx context.Context, set *settings.Set, plugins ...*Plugin) error {
 	return errors.Join(models.Migrate(ctx, db), db.Close())
 }
 
-// closers close what was opened, in reverse order.
+// closers close opened parts in reverse order.
 type closers []func() error
 
 func (c *closers) add(fn func() error) { *c = append(*c, fn) }

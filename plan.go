@@ -16,7 +16,7 @@ import (
 )
 
 // plan is the checked configuration of an App: the settings with the plugins' sections, and everything that the plugins
-// bring. Nothing of it is open.
+// bring. It holds no open resources.
 type plan struct {
 	set      *settings.Set
 	registry *models.Registry

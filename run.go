@@ -39,7 +39,7 @@ func (a *App) Run(ctx context.Context) error {
 
 // Work executes tasks, slots at a time, until ctx is done; then it lets running ones finish for TASK_GRACE_INTERVAL.
 // With slots 0 the setting WORKERS decides. Once an hour it also removes leftovers of the store and, if the settings
-// say so, old tasks and old temporary files.
+// ask for it, old tasks and old temporary files.
 //
 // A process that serves the App's handlers too names the kinds of its servers, which then need no [App.Heartbeat]:
 // [tasking.KindAPI], [tasking.KindContent].
@@ -52,14 +52,14 @@ func (a *App) Work(ctx context.Context, slots int, serves ...string) error {
 	return RunAll(ctx, w.Run, keeper.run)
 }
 
-// Heartbeat tells the other processes that this one is alive, until ctx is done. Servers that use the App's handlers
-// without [App.Run] call it with the kinds of what they serve: [tasking.KindAPI], [tasking.KindContent] or both. The
+// Heartbeat shows the other processes that this one is alive, until ctx is done. Servers that use the App's handlers
+// without [App.Run] call it with the kinds of their servers: [tasking.KindAPI], [tasking.KindContent] or both. The
 // status lists each.
 //
 // It takes no tasks from the queue and does everything else that workers do. With KindAPI it executes the immediate
 // tasks that this process dispatches; without it, and without a worker in the process, they wait for one. With either
 // kind it receives the events and cancellations of other processes, ends the tasks of dead processes, and may get the
-// lease to announce tasks that Redis has lost and to dispatch what schedules say.
+// lease to announce tasks that Redis has lost and to dispatch the tasks of schedules.
 //
 // When ctx is done it waits for the immediate tasks that it executes.
 //
@@ -96,8 +96,7 @@ func (a *App) worker(slots int, kinds ...string) (*tasking.Worker, error) {
 	return tasking.NewWorker(a.queue, o)
 }
 
-// workerOptions returns the options of a worker of some kinds. Its TTL is the shortest one that the settings have for
-// the kinds.
+// workerOptions returns the options of a worker of some kinds. Its TTL is the shortest of the kinds' TTLs.
 func (a *App) workerOptions(kinds ...string) *tasking.WorkerOptions {
 	core := a.set.Core()
 	o := a.workers

@@ -13,7 +13,7 @@ import (
 	"github.com/pulpgo/pulpcore/webserver"
 )
 
-// Serve is [App.Serve] with the defaults of all limits, for programs that serve something else.
+// Serve is [App.Serve] with the defaults of all limits, for servers without an App.
 //
 // Errors: Unavailable if the address cannot be listened on.
 func Serve(ctx context.Context, addr string, h http.Handler) error {

@@ -8,7 +8,7 @@ import (
 )
 
 // withoutEffect lists the configured settings that the library does not implement yet. Open logs them, so that a host
-// does not rely on a setting that does nothing.
+// does not rely on a setting without effect.
 func withoutEffect(set *settings.Set) []string {
 	var given []string
 	for _, key := range []string{

@@ -1,4 +1,4 @@
-// Package deprecation tells users of a plugin that a call interface will go away.
+// Package deprecation warns callers of interfaces that will be removed.
 //
 // A deprecated function calls [Warn] first thing:
 //
@@ -9,7 +9,7 @@
 //	}
 //
 // The line is logged once for every place in the program that calls Foo. It goes to slog's default logger with the
-// attribute logger=pulpcore.deprecation, so that a handler can tell it from the rest. One made by the package settings
+// attribute logger=pulpcore.deprecation, so that a handler can distinguish it. One made by the package settings
 // obeys LOGGING, where this silences it:
 //
 //	LOGGING = {"loggers": {"pulpcore.deprecation": {"level": "ERROR"}}}
@@ -18,8 +18,8 @@
 //
 //	slog.SetDefault(set.Logger(os.Stderr))
 //
-// This package alone uses the default logger and keeps state for the whole process: a deprecated function has nobody
-// to ask for a logger, and "once" needs a memory.
+// This package alone uses the default logger and keeps state for the whole process: a deprecated function is given no
+// logger, and "once" needs a memory.
 package deprecation
 
 import (
@@ -45,7 +45,7 @@ type site struct {
 var seen sync.Map // of site to struct{}
 
 // Warn logs that symbol is deprecated, will be removed in the version removedIn, and that instead replaces it; instead
-// may be empty if nothing does. The place reported, and counted, is the caller of Warn's caller.
+// is empty if it has no replacement. The place reported, and counted, is the caller of Warn's caller.
 //
 // A line that the logger's level suppresses does not count. Safe for concurrent use. Mirrors Pulp's
 // deprecation_logger.warn.
@@ -72,6 +72,6 @@ func Warn(symbol, removedIn, instead string) {
 		slog.String("instead", instead),
 		slog.String("caller", fmt.Sprintf("%s:%d", frame.File, frame.Line)),
 	)
-	// As everywhere in slog, a handler's failure has nobody to be told to.
+	// As everywhere in slog, a failure of the handler is ignored: there is no other place to log it.
 	_ = handler.Handle(ctx, r)
 }

@@ -32,7 +32,7 @@ func (c *Checksums) Sum(r io.Reader, size int64) (Digests, int64, error) {
 	w := c.WriterFor(size)
 	defer w.Close()
 	if p, ok := w.(*ParallelWriter); ok {
-		defer p.Abort() // before Close: after a failed read nobody needs what is waiting
+		defer p.Abort() // before Close: after a failed read the waiting bytes need not be hashed
 	}
 	if err := c.fill(w, r); err != nil {
 		return Digests{}, w.Size(), fmt.Errorf("hashlib: sum: %w", err)

@@ -26,13 +26,13 @@ const (
 	NotFound                     // the thing named does not exist
 	Exists                       // a thing with that identity exists already
 	Conflict                     // the thing is in a state that does not allow this
-	Locked                       // somebody else holds what is needed
-	Unauthorized                 // who you are is not known
-	Forbidden                    // you are known and may not
+	Locked                       // another holder has the resource that is needed
+	Unauthorized                 // the caller is not authenticated
+	Forbidden                    // the caller is authenticated and not allowed to do this
 	Unsupported                  // not offered here, for example a checksum that is not allowed
 	TooLarge                     // over a limit
 	Unavailable                  // a backend did not answer; the same call may work later
-	Canceled                     // somebody asked for the work to stop
+	Canceled                     // the work was asked to stop
 	TooMany                      // the caller asks too often; the same call may work later
 )
 

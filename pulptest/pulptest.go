@@ -1,5 +1,5 @@
-// Package pulptest is a whole App for a unit test: SQLite in the test's own folder, artifacts in memory, tasks that
-// run when the test says so, and servers that play the upstream.
+// Package pulptest is a whole App for a unit test: SQLite in the test's own folder, artifacts in memory, tasks that run
+// when the test runs them, and servers that stand for the upstream.
 //
 //	func TestSync(t *testing.T) {
 //		app := pulptest.New(t, file.Plugin())
@@ -171,7 +171,7 @@ func Serve(t testing.TB, pathsAndContents ...string) string {
 	return srv.URL
 }
 
-// Collect runs a stage that reads nothing, such as a plugin's first stage, and returns what it put. Units are resolved
+// Collect runs a stage without input, such as a plugin's first stage, and returns what it put. Units are resolved
 // at once, unsaved.
 func Collect(t testing.TB, stage stages.Stage) []*stages.DeclarativeContent {
 	t.Helper()

@@ -17,7 +17,7 @@ import (
 	"github.com/pulpgo/pulpcore/webserver"
 )
 
-// checker collects what validators say, with the layer that each wrong value came from.
+// checker collects the faults of validators, with the layer that each wrong value came from.
 type checker struct {
 	set    *Set
 	faults []error

@@ -9,18 +9,17 @@ import (
 
 // Core is pulpcore's own settings. A field's tag is the name of the setting in files; prefix it with PULP_ in the
 // environment. Paths are absolute once loaded; relative ones count from the directory in which Load was called.
-// Durations are written as numbers of the unit that Pulp uses, seconds unless said otherwise, or as "90s".
+// Durations are written as numbers of the unit that Pulp uses, seconds unless the field names another one, or as "90s".
 //
-// So that a file of a Pulp installation can be used as it is, there are fields on which nothing acts yet; they are read
-// and checked, and a comment says what they are meant for: FileUploadTempDir, ChunkedUploadDir, SecretKey,
-// APIRootRewriteHeader, RedisCACerts, CacheEnabled, CacheSettings, TaskDiagnostics,
-// RedactUnsafeExceptions (nothing unforeseen is ever shown), MaxConcurrentContent, SyncMaxInFlightBytes,
-// SyncMaxInFlightItems, OrphanProtectionTime, UploadProtectionTime, PublicationRetention,
-// AllowedExportPaths, ImportWorkersPercent, RemoteUserEnvironName, the AuthenticationJSONHeader and security scheme
-// fields, AccessPolicies, VulnReportTaskLimiter and the Otel fields. An App warns of those that are given, and refuses
-// DomainEnabled.
+// So that a file of a Pulp installation can be used as it is, some fields have no effect yet; they are read and
+// checked, and their comments describe the effect that they will have: FileUploadTempDir, ChunkedUploadDir, SecretKey,
+// APIRootRewriteHeader, RedisCACerts, CacheEnabled, CacheSettings, TaskDiagnostics, RedactUnsafeExceptions (unexpected
+// errors are never shown), MaxConcurrentContent, SyncMaxInFlightBytes, SyncMaxInFlightItems, OrphanProtectionTime,
+// UploadProtectionTime, PublicationRetention, AllowedExportPaths, ImportWorkersPercent, RemoteUserEnvironName, the
+// AuthenticationJSONHeader and security scheme fields, AccessPolicies, VulnReportTaskLimiter and the Otel fields. An
+// App warns of those that are given, and refuses DomainEnabled.
 type Core struct {
-	// DeployRoot is the folder below which everything else lives unless told otherwise. Default "pulp".
+	// DeployRoot is the folder that the other paths are derived from if they are not set. Default "pulp".
 	DeployRoot string `setting:"DEPLOY_ROOT"`
 	// MediaRoot is the folder of artifacts when they are kept in files. Default DEPLOY_ROOT/media.
 	MediaRoot string `setting:"MEDIA_ROOT"`
@@ -43,8 +42,8 @@ type Core struct {
 	// ContentOrigin is scheme and host of the content app as clients see it, without a trailing slash; empty makes
 	// base_url a path only.
 	ContentOrigin string `setting:"CONTENT_ORIGIN"`
-	// ContentHasOwnOrigin says that browsers reach content at ContentOrigin and everything else elsewhere, so that a
-	// script in a served file reaches nothing. Files requested there are then served without the header
+	// ContentHasOwnOrigin declares that browsers reach only content at ContentOrigin, and the API elsewhere, so that a
+	// script in a served file cannot act on the API. Files requested there are then served without the header
 	// Content-Security-Policy: sandbox, and the API refuses requests that come there. Default false.
 	ContentHasOwnOrigin bool `setting:"CONTENT_HAS_OWN_ORIGIN"`
 	// ContentPathPrefix is the path below which content is served. Default "/pulp/content/".
@@ -53,14 +52,14 @@ type Core struct {
 	// below it, or "*". The hosts of LISTEN and CONTENT_ORIGIN, and the address that a client connected to, are accepted
 	// besides. Default ".localhost", "127.0.0.1" and "[::1]".
 	AllowedHosts []string `setting:"ALLOWED_HOSTS"`
-	// TrustedProxies lists the reverse proxies that are believed when they say for which client they ask, with which
-	// scheme and host, by X-Forwarded-For, X-Forwarded-Proto and X-Forwarded-Host: addresses, networks such as
-	// "10.0.0.0/8", or "unix". What others say is removed. Default none.
+	// TrustedProxies lists the reverse proxies whose headers X-Forwarded-For, X-Forwarded-Proto and X-Forwarded-Host are
+	// trusted: addresses, networks such as "10.0.0.0/8", or "unix". From other clients these headers are removed. Default
+	// none.
 	TrustedProxies []string `setting:"TRUSTED_PROXIES"`
 	// AccessLog writes a line of level INFO to the log for each request. Default false.
 	AccessLog bool `setting:"ACCESS_LOG"`
-	// CSRFTrustedOrigins lists the origins, besides the API's own, whose pages may make a browser change something over
-	// the API: "scheme://host" or "scheme://host:port". Default none.
+	// CSRFTrustedOrigins lists the origins, besides the API's own, whose pages may send requests to the API that change
+	// state: "scheme://host" or "scheme://host:port". Default none.
 	CSRFTrustedOrigins []string `setting:"CSRF_TRUSTED_ORIGINS"`
 	// HTTPHeaderTimeout, HTTPBodyTimeout, HTTPSendTimeout and HTTPIdleTimeout are how long a client may keep a
 	// connection without moving, see webserver.Limits: the time for the header of a request, for the next 4 KiB of its
@@ -73,15 +72,16 @@ type Core struct {
 	Listen string `setting:"LISTEN"`
 	// Workers is how many tasks a worker process executes at a time. Default 0: one per core, and two at least.
 	Workers int `setting:"WORKERS"`
-	// PageSize is the number of entries of a page of the API if the client does not say. Default 100.
+	// PageSize is the number of entries of a page of the API if the client names none. Default 100.
 	PageSize int `setting:"PAGE_SIZE"`
 	// HideGuardedDistributions leaves guarded distributions out of the content app's listing.
 	HideGuardedDistributions bool `setting:"HIDE_GUARDED_DISTRIBUTIONS"`
 
-	// DatabaseURL is "sqlite:<path>" or "postgres://…". Default sqlite:DEPLOY_ROOT/pulp.db, or what DATABASES says.
+	// DatabaseURL is "sqlite:<path>" or "postgres://…". Default: derived from DATABASES, or else
+	// sqlite:DEPLOY_ROOT/pulp.db.
 	DatabaseURL URL `setting:"DATABASE_URL"`
-	// StorageURL is a gocloud bucket URL, whose driver the host imports unless it is file or mem. Default
-	// file://MEDIA_ROOT, or what STORAGES says. It never has credentials.
+	// StorageURL is a gocloud bucket URL, whose driver the host imports unless it is file or mem. Default: derived from
+	// STORAGES, or else file://MEDIA_ROOT. It never has credentials.
 	StorageURL URL `setting:"STORAGE_URL"`
 	// StorageCredentials belong to StorageURL. The host hands them to the driver, as examples/fileserver does; all
 	// empty means that the driver finds its own, as gocloud's do.

@@ -23,7 +23,7 @@ type pulpDatabase struct {
 	_ struct{} `setting:",ignore=DISABLE_SERVER_SIDE_CURSORS"`
 }
 
-// fromDatabases gives DATABASE_URL what DATABASES says, or the embedded database. DATABASE_URL itself wins.
+// fromDatabases derives DATABASE_URL, if it is not set, from DATABASES, or else takes the embedded database.
 func fromDatabases(core Core, pulp pulpKeys) ([]derivation, error) {
 	if given := core.DatabaseURL; !given.IsZero() {
 		path, isFile := strings.CutPrefix(given.Reveal(), "sqlite:")
@@ -126,7 +126,7 @@ func hostPort(host, port string) string {
 	return host
 }
 
-// fromRedis gives REDIS_URL what REDIS_HOST and its kin say. REDIS_URL itself wins.
+// fromRedis derives REDIS_URL, if it is not set, from REDIS_HOST and the other REDIS settings.
 func fromRedis(core Core, pulp pulpKeys) ([]derivation, error) {
 	if pulp.RedisPort < 0 || pulp.RedisPort > 65535 {
 		return nil, wrongKey("REDIS_PORT", "is not a port")

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// pulpKeys is the settings whose Pulp spelling says the same as one of Core in more words.
+// pulpKeys are settings of Pulp that Core has in a shorter form.
 type pulpKeys struct {
 	Databases     map[string]pulpDatabase `setting:"DATABASES"`
 	Storages      map[string]pulpStorage  `setting:"STORAGES"`
@@ -28,7 +28,7 @@ type restFramework struct {
 	_ struct{} `setting:",ignore=DEFAULT_SCHEMA_CLASS EXCEPTION_HANDLER DEFAULT_RENDERER_CLASSES DEFAULT_PARSER_CLASSES"`
 }
 
-// pulpSection has no defaults: what is not given is not turned into anything.
+// pulpSection has no defaults: only given settings are converted.
 var pulpSection = Define("", pulpKeys{})
 
 // derivation gives one key a value that follows from others.
@@ -37,8 +37,8 @@ type derivation struct {
 	value     any
 }
 
-// derive adds a topmost layer with what follows from the others: default paths, absolute paths, and URLs from Pulp's
-// wordier settings.
+// derive adds a topmost layer with values that follow from the others: default paths, absolute paths, and URLs made of
+// Pulp's longer settings.
 func (s *Set) derive() []error {
 	d := &decoder{source: s.source}
 	pulp := pulpSection.decode(d, s.tree).(pulpKeys)
@@ -123,7 +123,7 @@ func (s *Set) paths() ([]derivation, error) {
 	return ds, errors.Join(faults...)
 }
 
-// pageSize gives PAGE_SIZE what REST_FRAMEWORK says. PAGE_SIZE itself wins.
+// pageSize derives PAGE_SIZE, if it is not set, from REST_FRAMEWORK.
 func (s *Set) pageSize(pulp pulpKeys) []derivation {
 	given := slices.ContainsFunc(s.all, func(a applied) bool {
 		return a.layer.rank > rankCore && touches(a.path, []string{"PAGE_SIZE"})

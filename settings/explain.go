@@ -7,21 +7,21 @@ import (
 	"strings"
 )
 
-// Explanation tells how a key got its value.
+// Explanation lists the layers that gave a key its value.
 type Explanation struct {
 	Key   string
 	Value any    // the outcome, with secrets as [Secret] or [URL]; nil if no layer has the key
-	Steps []Step // every layer that had a word on the key, weakest first
+	Steps []Step // every layer that set or extended the key, weakest first
 }
 
-// Step is one layer's word on a key.
+// Step is one layer's effect on a key.
 type Step struct {
 	Layer  string // "defaults", "file /etc/pulp/settings.toml", "environment variable PULP_PAGE_SIZE", …
 	Value  any    // what the key was after this layer, with secrets as [Secret] or [URL]
 	Merged bool   // true if the layer added to the value of lower layers instead of replacing it
 }
 
-// Explain tells which layers gave a key its value. A part of a map is named as in the environment:
+// Explain returns the layers that gave a key its value. A part of a map is named as in the environment:
 // "DATABASES__default__HOST".
 func (s *Set) Explain(key string) Explanation {
 	path := splitKey(key)
@@ -90,8 +90,8 @@ func touches(a, b []string) bool {
 	return true
 }
 
-// word tells whether the assignment says anything on path, if only by leaving it out of a map that it replaces, and
-// whether it adds to what is there.
+// word reports whether the assignment affects path, also by leaving it out of a map that it replaces, and whether it
+// adds to the value of lower layers.
 func (a applied) word(path []string) (speaks, merges bool) {
 	if len(a.path) > len(path) {
 		return true, true

@@ -20,7 +20,7 @@ const (
 	rankDerived
 )
 
-// layer is what one source says, in the order in which it is to be applied.
+// layer has the assignments of one source, in the order in which they are applied.
 type layer struct {
 	rank      rank
 	name      string // for people: "file /etc/pulp/settings.toml"
@@ -37,9 +37,9 @@ type Assignment struct {
 	fault error
 }
 
-// Value sets key to value, replacing what lower layers say. A key may name a part of a map: "LOGGING__format". The
+// Value sets key to value, replacing the value of lower layers. A key may name a part of a map: "LOGGING__format". The
 // value may be anything that can be written in a settings file, a [Secret], a [URL] or a time.Duration; a map or list
-// may carry the marker dynaconf_merge. An unfit value is reported by whoever takes the Assignment.
+// may carry the marker dynaconf_merge. An unfit value is reported by [Load] or [Set.With].
 func Value(key string, value any) Assignment { return assign(key, value, false) }
 
 // Append adds elements to the list that lower layers give to key.
@@ -135,7 +135,7 @@ func merged(all []applied) tree {
 	return tree(t.(map[string]any))
 }
 
-// put returns old with the value at path combined with v. Nothing that old holds is changed.
+// put returns old with the value at path combined with v. old itself is not changed.
 func put(old any, path []string, v any, merge bool) any {
 	if len(path) == 0 {
 		return combine(old, v, merge)

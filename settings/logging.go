@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// Logging says which log records are written and how. It reads the parts of Django's LOGGING that have a meaning here;
-// handlers, formatters and filters are the host's [slog.Handler].
+// Logging selects the log records that are written, and their format. It reads the parts of Django's LOGGING that have
+// a meaning here; handlers, formatters and filters are the host's [slog.Handler].
 type Logging struct {
 	// Format is "text" or "json". Default "text".
 	Format string `setting:"format"`
@@ -22,7 +22,7 @@ type Logging struct {
 	_ struct{} `setting:",ignore=version disable_existing_loggers incremental formatters filters handlers"`
 }
 
-// Logger is what is said about one logger.
+// Logger configures one logger.
 type Logger struct {
 	// Level is the lowest level that is written; nil means that of the parent.
 	Level *Level `setting:"level"`
@@ -36,7 +36,7 @@ type Level slog.Level
 // LevelInfo is the default level.
 const LevelInfo = Level(slog.LevelInfo)
 
-// levelInherit is Python's NOTSET: what the parent says.
+// levelInherit is Python's NOTSET: the parent's level.
 const levelInherit = Level(math.MinInt32)
 
 // UnmarshalText reads DEBUG, INFO, WARNING, ERROR, CRITICAL, NOTSET in any case, or what slog.Level reads.

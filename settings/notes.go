@@ -1,7 +1,7 @@
 package settings
 
 // meaningless returns why a setting of Pulp has no meaning here, or "" for any other key. A settings file of a Pulp
-// installation can be used as it is; Set.Notes tells what it no longer says.
+// installation can be used as it is; Set.Notes lists its settings without a meaning here.
 func meaningless(key string) string {
 	switch key {
 	case "SETTINGS", "ENV_FOR_DYNACONF", "DYNACONF_INCLUDE":

@@ -9,10 +9,10 @@ import (
 	"unicode"
 )
 
-// schema is what the tags of a settings struct say.
+// schema is the parsed tags of a settings struct.
 type schema struct {
 	fields  []field
-	ignored []string // keys that are accepted and mean nothing
+	ignored []string // keys that are accepted and have no effect
 }
 
 // field is one struct field that holds a setting.

@@ -16,7 +16,7 @@ import (
 const redacted = "[redacted]"
 
 // Secret is a text that cannot be printed: fmt with any verb, slog and every encoder show "[redacted]", even where
-// the Secret is an unexported field of something else. [Secret.Reveal] is the only way to the text, so its uses can be
+// the Secret is an unexported field of another value. [Secret.Reveal] is the only way to the text, so its uses can be
 // searched for. The zero Secret is the empty text and prints as such. Secrets are comparable with ==.
 type Secret struct {
 	h unique.Handle[string] // behind a pointer, for fmt prints unexported string fields

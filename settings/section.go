@@ -14,7 +14,7 @@ import (
 // the plugin's [Plugin], and read it with [Section.Get].
 //
 // The field SyncOptimization of the section "file" is the key FILE_SYNC_OPTIMIZATION; a tag `setting:"KEY"` names
-// another one, and `setting:"KEY,unit=m"` says what a bare number for a time.Duration counts (ms, s, m, h; default s).
+// another one, and `setting:"KEY,unit=m"` gives the unit of a bare number for a time.Duration (ms, s, m, h; default s).
 // Fields may be texts, numbers, booleans, time.Duration, [Secret], [URL], anything that implements
 // encoding.TextUnmarshaler, and lists, maps and structs of these.
 //
@@ -26,7 +26,7 @@ type Section[T any] struct {
 
 // Validator is implemented by a struct of settings, or a pointer to one, that checks itself.
 type Validator interface {
-	// Validate returns what is wrong with the merged values, or nil.
+	// Validate returns the faults of the merged values, or nil.
 	Validate() error
 }
 

@@ -6,10 +6,10 @@
 //
 //	set, err := settings.Load(settings.File("/etc/pulp/settings.toml"), settings.Env("PULP_"))
 //
-// A higher layer replaces a value unless it says otherwise with dynaconf's markers: a map with "dynaconf_merge": true,
-// or a list with the element "dynaconf_merge", adds to what is there.
+// A higher layer replaces a value, unless it carries one of dynaconf's markers: a map with "dynaconf_merge": true, or a
+// list with the element "dynaconf_merge", adds to the value of lower layers.
 //
-// Names and meanings are Pulp's. All faults are reported together; [Set.Explain] tells where a value came from. There
+// Names and meanings are Pulp's. All faults are reported together; [Set.Explain] lists the sources of a value. There
 // is no global: every App has its own [Set].
 package settings
 
@@ -31,7 +31,7 @@ type Set struct {
 	sections map[AnySection]any
 }
 
-// Plugin is what a plugin says about settings.
+// Plugin is a plugin's part of the settings.
 type Plugin struct {
 	Name     string           // the plugin's label, for Explain and for faults
 	Sections []AnySection     // its own typed settings
@@ -64,7 +64,7 @@ func Load(opts ...Option) (*Set, error) {
 // With returns the settings together with those of plugins, which are added to the plugins that the set has already.
 //
 // Errors: all faults joined: unknown keys of files and of the host, unknown keys of the environment that resemble a
-// known one, values of wrong types, clashes between plugins, and what validators say.
+// known one, values of wrong types, clashes between plugins, and faults of validators.
 func (s *Set) With(plugins ...Plugin) (*Set, error) {
 	set, faults := build(s.layers, append(slices.Clone(s.plugins), plugins...))
 	faults = append(faults, set.unknown()...)
@@ -104,8 +104,8 @@ func (s *Set) Get(key string) (v any, ok bool) {
 // Keys returns all top-level keys that have a value, sorted, for a listing by [Set.Explain].
 func (s *Set) Keys() []string { return sortedKeys(s.tree) }
 
-// Logger returns a logger that writes to w, in the format and from the levels of LOGGING. Passwords within addresses are
-// removed from texts and errors; a [Secret] cannot be printed anyway. Safe for concurrent use.
+// Logger returns a logger that writes to w, in the format and from the levels of LOGGING. Passwords within addresses
+// are removed from texts and errors; a [Secret] cannot be printed anyway. Safe for concurrent use.
 //
 // Give it to slog.SetDefault to apply LOGGING to the deprecation log, too.
 func (s *Set) Logger(w io.Writer) *slog.Logger { return s.core.Logging.logger(w) }
@@ -210,7 +210,7 @@ func (s *Set) source(path []string) string {
 	return ""
 }
 
-// unknown reports top-level keys that nobody claims.
+// unknown reports top-level keys that no section has.
 func (s *Set) unknown() []error {
 	var known []string
 	sections, _ := s.allSections()
@@ -243,7 +243,7 @@ func (s *Set) onlyEnv(key string) bool {
 	return true
 }
 
-// Notes lists, for the log, settings that were given and have no effect: Pulp's settings that mean nothing here, with
+// Notes lists, for the log, settings that were given and have no effect: Pulp's settings without a meaning here, with
 // the reason, and unknown variables of the environment. Call it on the outcome of [Set.With].
 func (s *Set) Notes() []string {
 	known := map[string]string{}

@@ -36,7 +36,7 @@ type storageOptions struct {
 	_ struct{} `setting:",ignore=upload_max_conn project_id file_permissions_mode directory_permissions_mode"`
 }
 
-// fromStorages gives STORAGE_URL what STORAGES.default says, or the folder MEDIA_ROOT. STORAGE_URL itself wins.
+// fromStorages derives STORAGE_URL, if it is not set, from STORAGES.default, or else takes the folder MEDIA_ROOT.
 func fromStorages(core Core, pulp pulpKeys) ([]derivation, error) {
 	if !core.StorageURL.IsZero() {
 		return nil, nil

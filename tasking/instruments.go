@@ -19,7 +19,7 @@ type instruments struct {
 	waits, grants, runs metric.Float64Histogram
 }
 
-// open makes the instruments. Their names, units and meanings are those of docs/tasks.md.
+// open makes the instruments. Their names, units and meanings are those of docs/operations.md.
 func (i *instruments) open(m metric.Meter) error {
 	var faults []error
 	counter := func(into *metric.Int64Counter, name, unit, text string) {

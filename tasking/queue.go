@@ -66,7 +66,7 @@ type QueueOptions struct {
 	// PreferDefer leaves immediate tasks to the workers, unless they are not deferred.
 	PreferDefer bool
 
-	// Tracer and Meter are where spans and metrics go; see docs/tasks.md. Default: nowhere. The providers of
+	// Tracer and Meter are where spans and metrics go; see docs/operations.md. Default: nowhere. The providers of
 	// package otel, which all of a process shares, are never asked. The gauges tell of the whole database, whichever
 	// process reads them. The host shuts the providers down, after it has closed the queue.
 	Tracer trace.TracerProvider

@@ -34,7 +34,7 @@ func AddToAccessLog(ctx context.Context, attrs ...slog.Attr) {
 	}
 }
 
-// Handler returns h with a line for each request. One within another writes nothing of its own.
+// Handler returns h with a line for each request. An inner one writes no line of its own.
 func (l *AccessLog) Handler(h http.Handler) http.Handler {
 	if l == nil || l.Log == nil {
 		return h

@@ -13,11 +13,12 @@ import (
 // Guard stands around a handler, so that every answer has the headers which it must have, and so that a panic is
 // logged and answered.
 type Guard struct {
-	// Seal is given the header of each answer just before it is sent, whoever answers and with whatever status. What it
-	// sets the handler cannot take away. nil seals nothing.
+	// Seal is given the header of each answer just before it is sent, also of errors and panics. The handler cannot remove
+	// the headers that it sets. Default: no headers are added.
 	Seal func(h http.Header)
-	// Panicked answers a request whose handler panicked before it sent anything. If it had sent something, the
-	// connection is cut: whatever is added would be taken for part of the answer. Default: 500 without a body.
+	// Panicked answers a request whose handler panicked before it sent a part of its answer. After a part was sent, the
+	// connection is closed instead: the client would take an added error for a part of the answer. Default: 500 without a
+	// body.
 	Panicked func(w http.ResponseWriter, r *http.Request)
 	// Log receives panics, with the stack. Default: nowhere.
 	Log *slog.Logger
@@ -37,7 +38,7 @@ func (g *Guard) Serve(w http.ResponseWriter, r *http.Request, h http.Handler) {
 		}
 	}()
 	h.ServeHTTP(s, r)
-	s.begin(http.StatusOK) // what the server sends if the handler sent nothing
+	s.begin(http.StatusOK) // net/http answers 200 to a handler that wrote nothing, and that answer is sealed too
 }
 
 func (g *Guard) panicked(s *sealedWriter, r *http.Request, p any) {
@@ -105,7 +106,7 @@ func (w *sealedWriter) ReadFrom(src io.Reader) (int64, error) {
 	return io.Copy(onlyWriter{w.ResponseWriter}, src)
 }
 
-// FlushError sends the sealed header and what was written.
+// FlushError sends the sealed header and the written bytes.
 func (w *sealedWriter) FlushError() error {
 	if !w.sent {
 		return w.firstFlush()
@@ -113,7 +114,8 @@ func (w *sealedWriter) FlushError() error {
 	return w.rc.Flush()
 }
 
-// firstFlush leaves the answer to others if the ResponseWriter below cannot flush: nothing was sent then.
+// firstFlush sends the header. If the ResponseWriter below cannot flush, the header is not sent yet, and a later error
+// may still be answered.
 func (w *sealedWriter) firstFlush() error {
 	w.begin(http.StatusOK)
 	err := w.rc.Flush()
@@ -121,10 +123,10 @@ func (w *sealedWriter) firstFlush() error {
 	return err
 }
 
-// Flush is FlushError for those who ask for an [http.Flusher].
+// Flush is FlushError for callers that need an [http.Flusher].
 func (w *sealedWriter) Flush() { _ = w.FlushError() }
 
-// Hijack hands the connection over. Nothing is sealed any more.
+// Hijack hands the connection over. The guard seals no more headers then.
 func (w *sealedWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	conn, rw, err := w.rc.Hijack()
 	if err == nil {

@@ -1,9 +1,10 @@
-// Package webserver is what stands between a network and an http.Handler: [Limits] end connections whose clients do
-// not move, [Origins] refuse requests that another web site made a browser send, and a [Guard] gives every answer
-// headers that no handler can leave out and turns panics into answers.
+// Package webserver has middleware between a network and an http.Handler: [Limits] end connections without progress,
+// [Origins] refuse requests that another web site made a browser send, [Proxies] find the client behind reverse
+// proxies, [Hosts] refuse other host names, and a [Guard] gives every answer headers that no handler can leave out and
+// turns panics into answers.
 //
-// All of them wrap handlers and work in any server. An App of pulpcore wraps its own handlers with all three, so that
-// a host has to do nothing for them; it wraps its other handlers itself, or serves them with App.Serve.
+// All of them wrap handlers and work in any server. An App of pulpcore wraps its own handlers with them. A host wraps
+// its other handlers itself, or serves them with App.Serve.
 package webserver
 
 import (
@@ -25,7 +26,7 @@ const (
 	DefaultIdleTimeout   = 120 * time.Second
 )
 
-// What a client has to move within BodyTimeout and SendTimeout, in bytes.
+// The bytes that a client has to send within BodyTimeout and to receive within SendTimeout.
 const (
 	MinBodyProgress = 4 << 10
 	MinSendProgress = 64 << 10
@@ -34,7 +35,7 @@ const (
 // maxHeader bounds the header of a request, in bytes. A proxy may pass a client certificate in one.
 const maxHeader = 64 << 10
 
-// Limits are how long a client may keep a connection without moving. There is no limit for a whole request or a whole
+// Limits are how long a client may keep a connection without progress. There is no limit for a whole request or a whole
 // answer: an upload or a download lasts as long as its bytes move, and a handler as long as it works. The zero value
 // of each field is its default.
 type Limits struct {
@@ -101,7 +102,7 @@ func (l *Limits) filled() Limits {
 	return f
 }
 
-// Server returns a server for h with all limits, also those that only a server can keep. l may be nil.
+// Server returns a server for h with all limits, also those that no handler can keep. l may be nil.
 func (l *Limits) Server(h http.Handler) *http.Server {
 	f := l.filled()
 	return &http.Server{

@@ -12,8 +12,8 @@ import (
 )
 
 // Origins refuse requests that another web site made a browser send, with the password that the browser remembers: a
-// forged form, for example. Browsers say with each request that can change something where it comes from; requests of
-// other clients say nothing, and pass. nil and the zero value trust no other origin.
+// forged form, for example. Browsers send the origin with each request that can change state; other clients send none,
+// and their requests pass. nil and the zero value trust no other origin.
 type Origins struct{ check http.CrossOriginProtection }
 
 // TrustOrigins returns Origins that let requests from the listed origins pass, besides those from the server's own. An
@@ -52,8 +52,8 @@ func parseOrigin(text string) (string, error) {
 	return u.Scheme + "://" + strings.TrimSuffix(strings.TrimSuffix(host, defaultPort), ":"), nil
 }
 
-// CameTo reports whether a request came to an origin, as far as its Host header says: the scheme is known to the proxy
-// alone.
+// CameTo reports whether a request came to an origin, by its Host header. The scheme is not compared: only the proxy
+// knows it.
 func CameTo(origin string, r *http.Request) bool {
 	scheme, _, _ := strings.Cut(origin, "://")
 	here, err := parseOrigin(origin)

@@ -34,7 +34,7 @@ func (p *pace) begin() {
 }
 
 // end notes that n bytes have moved since begin. It lifts the deadline: with HTTP/2 one that passes ends the stream
-// even while the handler is busy with something else.
+// even while the handler neither reads nor writes.
 func (p *pace) end(n int64) {
 	p.left -= time.Since(p.began)
 	if p.moved += n; p.moved >= p.step {

@@ -13,15 +13,15 @@ import (
 	"github.com/pulpgo/pulpcore/pulperr"
 )
 
-// Proxies are the reverse proxies in front of a server that are believed when they say for whom they ask: the client's
-// address, and the scheme and the host that it used. nil and the zero value believe nobody.
+// Proxies are the trusted reverse proxies in front of a server. Their forwarding headers give the client's address, and
+// the scheme and the host that it used. nil and the zero value trust no proxy.
 type Proxies struct {
 	trusted []netip.Prefix
 	unix    bool
 }
 
-// TrustProxies returns Proxies by their addresses: "10.0.0.7", "10.0.0.0/8", "fd00::/8", or "unix" for everybody who
-// connects over a Unix socket.
+// TrustProxies returns Proxies by their addresses: "10.0.0.7", "10.0.0.0/8", "fd00::/8", or "unix" for all clients of a
+// Unix socket.
 //
 // Errors: Invalid, naming every entry that is none of these.
 func TrustProxies(list ...string) (*Proxies, error) {
@@ -48,7 +48,7 @@ func TrustProxies(list ...string) (*Proxies, error) {
 	return p, nil
 }
 
-// The headers in which proxies say for whom they ask.
+// The forwarding headers that are read.
 const (
 	forwardedFor   = "X-Forwarded-For"
 	forwardedProto = "X-Forwarded-Proto"
@@ -64,12 +64,12 @@ func forwarding() []string {
 
 type schemeKey struct{}
 
-// Handler gives h requests as the client sent them: r.RemoteAddr is the client's, r.Host what it asked for, and
-// [SchemeOf] what it used. What only a proxy may say is removed from the header of every request. Put it around all
-// other handlers.
+// Handler gives h requests as the client sent them: r.RemoteAddr is the client's address, r.Host the host that it asked
+// for, and [SchemeOf] returns the scheme that it used. Headers that only a proxy may set are removed from every
+// request. Put it around all other handlers.
 //
-// Of X-Forwarded-For the rightmost address that is no trusted proxy's is the client's; X-Forwarded-Proto and
-// X-Forwarded-Host are believed if they have one value.
+// Of X-Forwarded-For the rightmost address that does not belong to a trusted proxy is the client's. X-Forwarded-Proto
+// and X-Forwarded-Host are used if they have one value.
 func (p *Proxies) Handler(h http.Handler) http.Handler {
 	if p == nil {
 		p = new(Proxies)
@@ -126,7 +126,7 @@ func (p *Proxies) client(lines []string) (client string) {
 	for i := len(hops) - 1; i >= 0; i-- {
 		addr, ok := parseAddress(strings.TrimSpace(hops[i]))
 		if !ok {
-			return client // what is further left was said by whoever said this
+			return client // it may have invented the addresses further left
 		}
 		client = addr.String()
 		if !p.contains(addr) {
@@ -152,7 +152,8 @@ func single(h http.Header, name string) string {
 	return ""
 }
 
-// SchemeOf returns "https" or "http": what the client used, as far as the connection and trusted [Proxies] say.
+// SchemeOf returns the scheme that the client used, "https" or "http", from the connection and the headers of trusted
+// [Proxies].
 func SchemeOf(r *http.Request) string {
 	if said, ok := r.Context().Value(schemeKey{}).(string); ok {
 		return said
@@ -163,8 +164,8 @@ func SchemeOf(r *http.Request) string {
 	return "http"
 }
 
-// AddressOf returns the client's address without the port, as the connection or trusted [Proxies] say. Over a Unix
-// socket it is what the server says of it, which may be empty.
+// AddressOf returns the client's address without the port, from the connection or the headers of trusted [Proxies].
+// Over a Unix socket it is net/http's text for the peer, which may be empty.
 func AddressOf(r *http.Request) string {
 	if addr, ok := parseAddress(r.RemoteAddr); ok {
 		return addr.String()

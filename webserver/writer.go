@@ -76,7 +76,7 @@ func (w *pacedWriter) ReadFrom(src io.Reader) (n int64, err error) {
 	}
 }
 
-// unlimited returns the reader inside an [io.LimitedReader] and what is left of the limit. sendfile knows one such
+// unlimited returns the reader inside an [io.LimitedReader] and the rest of the limit. sendfile knows one such
 // reader around a file, and not two.
 func unlimited(src io.Reader) (source io.Reader, left *int64) {
 	if l, ok := src.(*io.LimitedReader); ok {
@@ -88,17 +88,17 @@ func unlimited(src io.Reader) (source io.Reader, left *int64) {
 // onlyWriter hides all other methods.
 type onlyWriter struct{ io.Writer }
 
-// FlushError sends what was written.
+// FlushError sends the written bytes.
 func (w *pacedWriter) FlushError() error {
 	w.begin()
 	defer w.progress(0)
 	return w.rc.Flush()
 }
 
-// Flush is FlushError for those who ask for an [http.Flusher].
+// Flush is FlushError for callers that need an [http.Flusher].
 func (w *pacedWriter) Flush() { _ = w.FlushError() }
 
-// Hijack hands the connection over. Nothing is limited any more.
+// Hijack hands the connection over. The limits end with it.
 func (w *pacedWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	conn, rw, err := w.rc.Hijack()
 	if err == nil {

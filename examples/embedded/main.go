@@ -1,4 +1,4 @@
-// Command embedded shows the parts of a content server inside somebody else's: API and content app are handlers in the
+// Command embedded shows the parts of a content server inside another server: API and content app are handlers in the
 // program's own mux, next to a page of its own, and a worker runs in the same process. An account for the API is made
 // with App.CreateAdmin, which leaves an existing account alone; see the fileserver.
 package main

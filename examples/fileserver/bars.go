@@ -9,7 +9,7 @@ import (
 	"golang.org/x/term"
 )
 
-// bars shows progress on a terminal, and nothing elsewhere.
+// bars shows progress if the output is a terminal.
 type bars struct {
 	progress *mpb.Progress // nil if stderr is no terminal
 }
@@ -28,7 +28,7 @@ func (b *bars) wait() {
 	}
 }
 
-// bar is one line of bars; its zero value shows nothing.
+// bar is one line of bars; its zero value is not shown.
 type bar struct {
 	line *mpb.Bar
 }

@@ -174,7 +174,7 @@ func withTaskPage(app *pulpcore.App, h http.Handler) http.Handler {
 	})
 }
 
-// tellPage says where the page is, once per start.
+// tellPage prints the address of the page, once per start.
 func tellPage(out io.Writer, app *pulpcore.App) error {
 	addr := app.Settings().Core().Listen
 	if strings.HasPrefix(addr, ":") {

@@ -24,7 +24,7 @@ func openStore(ctx context.Context, set *settings.Set) (*storage.Store, error) {
 }
 
 // exportCredentials puts STORAGE_CREDENTIALS where the S3 driver looks for them: into the environment, which in this
-// program is nobody else's.
+// program belongs to this one alone.
 func exportCredentials(c settings.StorageCredentials) error {
 	for name, secret := range map[string]settings.Secret{
 		"AWS_ACCESS_KEY_ID": c.AccessKey, "AWS_SECRET_ACCESS_KEY": c.SecretKey, "AWS_SESSION_TOKEN": c.SessionToken,

@@ -18,7 +18,7 @@ import (
 	"github.com/pulpgo/pulpcore/models"
 )
 
-// upstream is a folder as a server that somebody would sync from: its files, and a PULP_MANIFEST that lists them.
+// upstream serves a folder as a remote to sync from: its files, and a PULP_MANIFEST that lists them.
 type upstream struct {
 	root     *os.Root
 	entries  []file.Entry

@@ -23,7 +23,7 @@ type Server struct {
 	Queue *tasking.Queue
 	// Run executes the tasks that wait.
 	Run func(ctx context.Context) error
-	// Login makes a request one of an account: a superuser, or one that is not.
+	// Login adds the credentials of an account to a request: of a superuser, or of an account without rights.
 	Login func(r *http.Request, superuser bool)
 }
 

@@ -1,4 +1,4 @@
-// Package apitest compares what an API answers with what its OpenAPI document says: [Walk] makes requests of every
+// Package apitest compares the answers of an API with its OpenAPI document: [Walk] makes requests of every
 // operation of the document and checks the answers, also to requests that must be refused.
 package apitest
 
@@ -17,7 +17,7 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 )
 
-// operation is an operation of the document and what was seen of it.
+// operation is an operation of the document, with the answers that were seen.
 type operation struct {
 	*openapi3.Operation
 
@@ -75,7 +75,7 @@ func (o *operation) finish(t *testing.T) {
 	}
 }
 
-// check returns how an answer differs from what the document says. With sparse, members may be missing.
+// check returns how an answer differs from the document. With sparse, members may be missing.
 func (o *operation) check(status int, header http.Header, body []byte, sparse bool) (faults []string) {
 	declared := strconv.Itoa(status)
 	response := o.Responses.Value(declared)
@@ -172,7 +172,7 @@ func members(s *openapi3.Schema, value any, at string, sparse bool) (faults []st
 	return faults
 }
 
-// checkBody returns how an accepted body differs from what the document says.
+// checkBody returns how an accepted body differs from the document.
 func (o *operation) checkBody(body map[string]any) (faults []string) {
 	schema := o.body()
 	if schema == nil {

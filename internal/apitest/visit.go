@@ -62,7 +62,7 @@ func (w *walk) visit(t *testing.T) {
 	w.delete(t, "remotes_"+file, remote, http.StatusAccepted)
 }
 
-// create makes a row at once, with all that may be said about it, and reads it.
+// create makes a row with all of its writable fields, and reads it.
 func (w *walk) create(t *testing.T, prefix string, given map[string]any) string {
 	t.Helper()
 	body := w.fill(prefix+"_create", given)
@@ -71,7 +71,7 @@ func (w *walk) create(t *testing.T, prefix string, given map[string]any) string 
 	return href
 }
 
-// change updates a row with another name, and then again with the same, which changes nothing.
+// change updates a row with another name, and then again with the same, which leaves it as it is.
 func (w *walk) change(t *testing.T, prefix, href string, changed int) {
 	t.Helper()
 	row := w.do(t, ask{op: prefix + "_read", at: href, want: http.StatusOK}).object
@@ -116,7 +116,7 @@ func (w *walk) visitArtifacts(t *testing.T) string {
 	sum := sha256.Sum256(content)
 	body := map[string]any{"file": content, "size": len(content), "sha256": hex.EncodeToString(sum[:])}
 	for _, other := range []string{"md5", "sha1", "sha224", "sha384", "sha512"} {
-		body[other] = "" // nothing is said
+		body[other] = "" // no value
 	}
 	href := w.do(t, ask{op: "artifacts_create", body: body, want: http.StatusCreated}).str("pulp_href")
 	w.do(t, ask{op: "artifacts_create", body: body, want: http.StatusBadRequest})

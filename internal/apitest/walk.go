@@ -132,7 +132,7 @@ func (w *walk) refusals(t *testing.T, good ask) {
 				t.Errorf("%s as %s: %.300s", good.op, typ, g.raw)
 			}
 		}
-		w.strangers(t, good)
+		w.undeclared(t, good)
 		w.wrongs(t, good)
 	}
 }
@@ -148,7 +148,7 @@ func nowhere(href string) string {
 	return strings.Join(parts, "/")
 }
 
-// parameters demands that a list knows all its parameters, whatever it says about the value.
+// parameters demands that a list accepts the names of all its parameters; it may refuse a value.
 func (w *walk) parameters(t *testing.T, good ask) {
 	t.Helper()
 	for _, p := range w.ops[good.op].Parameters {
@@ -162,8 +162,8 @@ func (w *walk) parameters(t *testing.T, good ask) {
 	}
 }
 
-// strangers sends members that the document does not declare for the body of an operation.
-func (w *walk) strangers(t *testing.T, good ask) {
+// undeclared sends members that the document does not declare for the body of an operation.
+func (w *walk) undeclared(t *testing.T, good ask) {
 	t.Helper()
 	o := w.ops[good.op]
 	for chunk := range slices.Chunk(w.words, 5) {

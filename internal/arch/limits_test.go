@@ -2,6 +2,7 @@ package arch
 
 import (
 	"bufio"
+	"flag"
 	"fmt"
 	"go/ast"
 	"maps"
@@ -31,6 +32,8 @@ const (
 	maxSpread  = 3
 )
 
+var raise = flag.Bool("raise", false, "with -update: also raise the limits that are exceeded")
+
 // vagueWords matches words that leave open which component acts, and metaphors for mechanisms that have a name.
 var vagueWords = regexp.MustCompile(`(?i)\b(nobody|somebody|anybody|everybody|whoever|something|became of|` +
 	`strangers?|buri(?:ed|es|al|als)|patience)\b`)
@@ -47,7 +50,7 @@ func TestLimits(t *testing.T) {
 		t.Fatal(err)
 	}
 	if *update {
-		if err := os.WriteFile(limitsFile, []byte(limits.updated(got)), 0o600); err != nil {
+		if err := os.WriteFile(limitsFile, []byte(limits.updated(got, *raise)), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		return
@@ -164,16 +167,12 @@ func exported(decl ast.Decl) (n int) {
 	return n
 }
 
-// reaches counts selectors of at least three names the first two of which are not exported. What stands before them is
-// a value then, not a package.
+// reaches counts selectors of three names, as in w.queue.delivery.reset, the first two of which are not exported. The
+// identifier before them is a value then, not a package.
 func (s *source) reaches() (n int) {
 	ast.Inspect(s.file, func(node ast.Node) bool {
-		outer, ok := node.(*ast.SelectorExpr)
-		if !ok {
-			return true
-		}
 		var names []string
-		var x ast.Expr = outer
+		x, _ := node.(ast.Expr)
 		for {
 			sel, ok := x.(*ast.SelectorExpr)
 			if !ok {
@@ -182,11 +181,11 @@ func (s *source) reaches() (n int) {
 			names = append(names, sel.Sel.Name)
 			x = sel.X
 		}
-		slices.Reverse(names)
-		if _, ok := x.(*ast.Ident); ok && len(names) >= 3 && !ast.IsExported(names[0]) && !ast.IsExported(names[1]) {
+		// A longer selector contains one of three names, which is counted when it is visited.
+		if _, ok := x.(*ast.Ident); ok && len(names) == 3 && !ast.IsExported(names[2]) && !ast.IsExported(names[1]) {
 			n++
 		}
-		return false // the selectors within are parts of this one
+		return true
 	})
 	return n
 }
@@ -243,13 +242,13 @@ func (l limits) faults(got map[string]int) (faults []string) {
 	return faults
 }
 
-// updated returns the file with limits as low as they can be. Only the numbers of exported names grow.
-func (l limits) updated(got map[string]int) string {
+// updated returns the file with limits as low as they can be. Without grow only the numbers of exported names grow.
+func (l limits) updated(got map[string]int, grow bool) string {
 	var lines []string
 	for key, n := range got {
 		was, known := l[key]
 		switch {
-		case strings.HasPrefix(key, "exported "):
+		case grow, strings.HasPrefix(key, "exported "):
 		case !known:
 			continue
 		default:
@@ -274,7 +273,7 @@ func TestMeasuresOnWrongCode(t *testing.T) {
 	}
 	texts := [][2]string{
 		{"tasking/a.go", "package tasking\n\n// run is what became of it. Nobody waits.\n" +
-			"func (w *Worker) run() { w.q.delivery.reset(); w.q.done(); ast.Inspect.x.y() }\n\nfunc (w Worker) Stop() {}"},
+			"func (w *Worker) run() { w.q.delivery.reset().now(); w.q.done(); ast.Inspect.x.y() }\n\nfunc (w Worker) Stop() {}"},
 		{"tasking/b.go", "package tasking\nfunc (w *Worker) b() {}\nconst A, b = 1, 2\ntype T struct{}"},
 		{"tasking/c.go", "package tasking\nfunc (w *Worker) c() {}\nfunc (u *unexported) C() {}"},
 		{"tasking/d.go", "package tasking\nfunc (w *Worker) d() {}\nvar V int"},
@@ -311,7 +310,7 @@ func TestMeasuresOnWrongCode(t *testing.T) {
 		t.Errorf("faults (-want +got):\n%s", diff)
 	}
 	const updated = "exported tasking 4\nspread tasking.Worker 4 # it is old\nwords tasking 1\n"
-	if diff := cmp.Diff(updated, l.updated(got)); diff != "" {
+	if diff := cmp.Diff(updated, l.updated(got, false)); diff != "" {
 		t.Errorf("updated (-want +got):\n%s", diff)
 	}
 	if _, err := parseLimits("words tasking\n"); err == nil {

@@ -3,6 +3,7 @@ package arch
 import (
 	"bytes"
 	"fmt"
+	"go/ast"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -72,30 +73,49 @@ func pathFaults(name string, content []byte) []string {
 	return faults
 }
 
-// sourcePath matches the path of a source file in the text of a document.
-var sourcePath = regexp.MustCompile("`((?:[a-z0-9_]+/)+[a-z0-9_]+\\.go)`")
+// Names in documents: of a source file, and of a test with its package's folder left out.
+var (
+	namedFile = regexp.MustCompile("`((?:[a-z0-9_]+/)+[a-z0-9_]+\\.go)`")
+	namedTest = regexp.MustCompile("`(Test[A-Za-z0-9]+)")
+)
 
-// TestDocsNameFiles makes sure that documents name files that exist.
-func TestDocsNameFiles(t *testing.T) {
+// TestDocsNameWhatExists makes sure that documents name files and tests that exist.
+func TestDocsNameWhatExists(t *testing.T) {
 	t.Parallel()
-	root, named := moduleDir(t), 0
-	docs, err := filepath.Glob(filepath.Join(root, "docs", "*.md"))
+	docs, err := filepath.Glob(filepath.Join(moduleDir(t), "docs", "*.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range append(docs, filepath.Join(root, "README.md"), filepath.Join(root, "CONTRIBUTING.md")) {
+	files, tests := goFiles(t), map[string]bool{}
+	for name, content := range files {
+		s, err := parseSource(name, content)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, decl := range s.file.Decls {
+			if f, ok := decl.(*ast.FuncDecl); ok && s.isTest() {
+				tests[f.Name.Name] = true
+			}
+		}
+	}
+	named := 0
+	for _, name := range docs {
 		content, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, found := range sourcePath.FindAllSubmatch(content, -1) {
-			named++
-			if _, err := os.Stat(filepath.Join(root, string(found[1]))); err != nil {
-				t.Errorf("%s names %s: %v", filepath.Base(name), found[1], err)
+		for _, found := range namedFile.FindAllSubmatch(content, -1) {
+			if named++; files[string(found[1])] == nil {
+				t.Errorf("%s names %s, which does not exist", filepath.Base(name), found[1])
+			}
+		}
+		for _, found := range namedTest.FindAllSubmatch(content, -1) {
+			if named++; !tests[string(found[1])] {
+				t.Errorf("%s names %s, which does not exist", filepath.Base(name), found[1])
 			}
 		}
 	}
 	if named == 0 {
-		t.Error("the documents name no file")
+		t.Error("the documents name no file and no test")
 	}
 }

@@ -65,7 +65,7 @@ func SQLite(tb testing.TB) string {
 }
 
 // Postgres returns the URL of a new database on the server named by PULP_TEST_POSTGRES_URL, and drops it when the test
-// ends, whoever is still connected. Without that variable it skips the test, loudly.
+// ends, with the connections that are left. Without that variable it skips the test, loudly.
 func Postgres(tb testing.TB) string {
 	tb.Helper()
 	server := os.Getenv(PostgresEnv)
@@ -77,7 +77,7 @@ func Postgres(tb testing.TB) string {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	// template0, because nobody can be connected to it, and a connection would make CREATE DATABASE fail.
+	// template0, because it allows no connections, and a connection would make CREATE DATABASE fail.
 	if err := execute(tb.Context(), server, "CREATE DATABASE "+name+" TEMPLATE template0"); err != nil {
 		tb.Fatal(err)
 	}

@@ -104,7 +104,7 @@ func (p *Proxy) Resume() {
 	}
 }
 
-// CutBefore cuts a connection, once, on which a client has sent something that contains match[0], after that
+// CutBefore cuts a connection, once, on which a client has sent bytes that contain match[0], after that
 // match[1] and so on. The last message does not reach the server. The channel is closed when it has happened.
 func (p *Proxy) CutBefore(match ...string) <-chan struct{} { return p.arm(&trap{match: match}) }
 

@@ -1,5 +1,5 @@
 // Package hook finds methods that have the name of a hook and another signature. Hooks are optional interfaces, so the
-// compiler accepts such a method, and nothing ever calls it.
+// compiler accepts such a method, and it is never called.
 package hook
 
 import (

@@ -26,7 +26,7 @@ type Blocked struct {
 	Wait time.Duration // after which another try is looked at
 }
 
-// Error says when to try again.
+// Error names the time until the next try.
 func (b *Blocked) Error() string {
 	return fmt.Sprintf("login: failed too often, blocked for another %s: %s", b.Wait, pulperr.TooMany)
 }
@@ -40,7 +40,7 @@ func (b *Blocked) Unwrap() error {
 func (b *Blocked) Seconds() int { return int((b.Wait + time.Second - 1) / time.Second) }
 
 // Failures count failed log-ins of a name from a source. After five, each one makes the next wait, twice as long as the
-// one before: 1 s to a minute. Other sources are not affected, so nobody can lock the owner of an account out.
+// one before: 1 s to a minute. Other sources are not affected, so an attacker cannot lock out the owner of an account.
 type Failures struct {
 	mu   sync.Mutex
 	seen *simplelru.LRU[Key, failure]
@@ -101,7 +101,7 @@ func (f *Failures) Forget(source, name string) {
 // Key stands for strings without containing them.
 type Key [sha256.Size]byte
 
-// keys makes keys that mean nothing outside this process.
+// keys makes keys that are of no use outside this process.
 type keys struct{ secret [32]byte }
 
 func newKeys() (k keys) {

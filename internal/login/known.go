@@ -10,9 +10,9 @@ import (
 const (
 	// maxKnown is how many verified credentials are remembered.
 	maxKnown = 1000
-	// FreshFor is how long what is remembered is believed before the account is looked at again.
+	// FreshFor is how long a remembered account is used before it is read from the database again.
 	FreshFor = 10 * time.Second
-	// idleFor is how long credentials are remembered that nobody uses.
+	// idleFor is how long unused credentials are remembered.
 	idleFor = 5 * time.Minute
 	// knownFor is how long a password is not verified again, however much it is used.
 	knownFor = time.Hour

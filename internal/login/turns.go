@@ -22,8 +22,8 @@ const (
 	maxWaitingForName   = 8 // of one source
 )
 
-// Turns let a few callers at a time do something expensive. The others wait, and get their turns fairly: the sources
-// one after the other, and of one source the names one after the other.
+// Turns limit an expensive operation to a few callers at a time. The others wait, and get their turns fairly: the
+// sources one after the other, and of one source the names one after the other.
 type Turns struct {
 	mu      sync.Mutex
 	free    int
@@ -32,7 +32,7 @@ type Turns struct {
 	waiting []*visitor // in the order in which they came
 }
 
-// visits are what is remembered of a source as long as somebody waits for it.
+// visits are the turns of a source. They are kept while a caller of the source waits.
 type visits struct {
 	waiting int
 	last    uint64            // the turn it had last; 0 if none
@@ -41,7 +41,7 @@ type visits struct {
 
 type visitor struct {
 	source, name string
-	turn         chan struct{} // closed when it is his turn
+	turn         chan struct{} // closed when its turn comes
 }
 
 // NewTurns returns turns for n callers at a time.
@@ -98,7 +98,8 @@ func (t *Turns) leave() {
 	t.next()
 }
 
-// next gives the turn that became free to whoever waited longest of those who were served least lately.
+// next gives the free turn to the source whose last turn is longest ago, and of it to the name whose last turn is
+// longest ago; among equals the caller that has waited longest.
 func (t *Turns) next() {
 	if len(t.waiting) == 0 {
 		t.free++
@@ -135,7 +136,7 @@ func (t *Turns) remove(i int) {
 	}
 }
 
-// abandon is for one who waits no longer. If it became his turn in this moment, the next one has it.
+// abandon removes a caller that waits no longer. If it got its turn at the same moment, the next caller gets it.
 func (t *Turns) abandon(v *visitor) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// patience is how long a server may need to get rid of a crowd, on a machine that has much else to do.
-const patience = 60 * time.Second
+// crowdTimeout is how long a server may take to close the connections of a crowd. It allows for a machine under load.
+const crowdTimeout = 60 * time.Second
 
 // Crowd opens n connections to srv that send the same bytes each and nothing more, and read nothing. It returns when
 // the server has closed all of them, and how long that took; a server that does not close them fails the test.
@@ -43,12 +43,12 @@ func Crowd(t testing.TB, srv *http.Server, n int, sent string) time.Duration {
 	for range n {
 		conns.Go(func() { stay(t, l.Addr().String(), sent, done) })
 	}
-	late := time.After(patience)
+	late := time.After(crowdTimeout)
 	for i := range n {
 		select {
 		case <-closed:
 		case <-late:
-			t.Errorf("%d of %d connections are still open after %s", n-i, n, patience)
+			t.Errorf("%d of %d connections are still open after %s", n-i, n, crowdTimeout)
 			return 0
 		}
 	}

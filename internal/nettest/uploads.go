@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// Uploads is a handler that parses forms into temporary files and does not remove them, which nobody has to do.
+// Uploads is a handler that parses forms into temporary files and does not remove them, as handlers need not.
 type Uploads struct {
 	t   testing.TB
 	dir string

@@ -40,7 +40,8 @@ func Hash(password string) string {
 }
 
 // Verify reports whether a password has a hash. An empty password has none, and a hash that is malformed, or that would
-// cost more than is allowed, is nobody's; they cost as much to refuse as a wrong password for a hash of this package.
+// cost more than is allowed, matches no password; they cost as much to refuse as a wrong password for a hash of this
+// package.
 func Verify(hash, password string) bool {
 	var got, want []byte
 	if name, rest, _ := strings.Cut(hash, "$"); name == "argon2" {

@@ -44,7 +44,8 @@ type (
 
 var _ content.PublicationServer = (*Distribution)(nil)
 
-// NeedsPublication reports true: what is not published is not served. It implements [content.PublicationServer].
+// NeedsPublication reports true: versions without a publication are not served. It implements
+// [content.PublicationServer].
 func (d *Distribution) NeedsPublication() bool { return true }
 
 // The arguments of the plugin's tasks.

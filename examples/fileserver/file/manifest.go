@@ -43,7 +43,7 @@ func OpenManifest(path string) iter.Seq2[Entry, error] {
 // ReadManifest yields the entries of a PULP_MANIFEST, in UTF-8 with or without byte order mark, holding one line in
 // memory. A line ends in LF, CR LF or CR, and is split at its last two commas, so a path may contain commas; quotation
 // marks mean nothing. Blanks around the three fields are removed. Blank lines and lines that begin with "#" are passed
-// over. A path may come more than once: what that means is for the reader's caller to say.
+// over. A path may come more than once: the caller decides what that means.
 //
 // Errors, which come last: Invalid for the first line that is wrong, naming it; Unavailable if r fails.
 //
@@ -137,7 +137,7 @@ func parseLine(line string) (Entry, string) {
 // lineSeparators are the characters beside the control characters at which Pulp ends a line.
 const lineSeparators = "\u0085\u2028\u2029"
 
-// fault says what is wrong with an entry, or "".
+// fault returns the fault of an entry, or "".
 func (e Entry) fault() string {
 	switch {
 	case !models.ValidPath(e.Path):

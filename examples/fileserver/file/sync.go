@@ -98,7 +98,7 @@ func (m *manifestStage) fetch(ctx context.Context) error {
 	})
 }
 
-// defaultManifest is the path of a remote's manifest if its URL does not tell one.
+// defaultManifest is the path of a remote's manifest if its URL has none.
 const defaultManifest = "PULP_MANIFEST"
 
 // publish makes the publication of a mirror: the files of the version, and the manifest that the remote gave.

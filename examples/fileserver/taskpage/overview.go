@@ -39,7 +39,7 @@ type overview struct {
 	Missing  int
 	Finished []*models.Task
 
-	// More says of each part that there is more than is shown.
+	// More reports of each part whether there are more rows than are shown.
 	More struct{ Running, Waiting, Groups, Workers, Finished bool }
 }
 
@@ -77,7 +77,7 @@ type waitingTask struct {
 	Waits []tasking.Wait
 }
 
-// Ready reports whether the task waits for nothing but a worker.
+// Ready reports whether the task waits only for a worker.
 func (t waitingTask) Ready() bool { return t.UnblockedAt != nil }
 
 type taskGroup struct {
@@ -262,7 +262,7 @@ func resource(name string) string {
 
 func iso(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
-// ago is how long something is ago, roughly.
+// ago is the time since t, roughly.
 func ago(now, t time.Time) string { return span(now.Sub(t)) }
 
 // took is how long a task ran; one that never did took no time.
