@@ -21,7 +21,7 @@ type blueprint struct {
 	registry *models.Registry
 	front    *front
 	tasks    []tasking.Binding
-	views    []rest.Mount
+	views    []rest.View
 	routes   []rest.Route
 	content  []content.Route
 	versions map[string]string

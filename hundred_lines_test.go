@@ -35,7 +35,7 @@ var (
 	NoteRemotes  = models.Define[NoteRemote]("note.note")
 	Notebooks    = models.Define[NoteRepository]("note.note", models.Accepts(Notes), models.SyncsFrom(NoteRemotes))
 	NoteSync     = tasking.Define[NoteSyncArgs]("note.sync")
-	noteFilters  = rest.Filters{"relative_path": rest.Name}
+	noteFilters  = rest.Filters{"relative_path": rest.NameFilter()}
 	noteSyncings = []rest.Action[NoteRepository]{rest.Sync(NoteSync)}
 )
 
@@ -46,7 +46,7 @@ func NotePlugin() *pulpcore.Plugin {
 		Version: "1.0.0",
 		Models:  []models.AnyType{Notes, NoteRemotes, Notebooks},
 		Tasks:   []tasking.Binding{NoteSync.Do(synchronize)},
-		Views: []rest.Mount{
+		Views: []rest.View{
 			rest.ViewSet[Note]{Type: Notes, Name: "notes", Filters: noteFilters},
 			rest.ViewSet[NoteRemote]{Type: NoteRemotes, Name: "note"},
 			rest.ViewSet[NoteRepository]{Type: Notebooks, Name: "note", Actions: noteSyncings},

@@ -21,7 +21,7 @@ type Plugin struct {
 	Models     []models.AnyType
 	Migrations fs.FS             // see [models.Set]; [WriteMigration] writes them. Nil derives the tables from Models
 	Tasks      []tasking.Binding // named "<Name>.<task>", or "pulp_<Name>.<task>" as in Pulp
-	Views      []rest.Mount
+	Views      []rest.View
 	API        []rest.Route    // further routes, mounted with the REST API
 	Content    []content.Route // further routes, mounted with the content app
 

@@ -72,7 +72,7 @@ const drainTime = 30 * time.Second
 func serveOn(ctx context.Context, limits *webserver.Limits, l net.Listener, h http.Handler) error {
 	srv := limits.Server(h)
 	srv.BaseContext = func(net.Listener) context.Context { // whose streams end before requests are waited for
-		return rest.WithDrain(context.Background(), ctx)
+		return rest.WithShutdown(context.Background(), ctx)
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- srv.Serve(l) }()

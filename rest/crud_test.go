@@ -427,7 +427,7 @@ func TestTypesWithoutViews(t *testing.T) {
 		b.api, err = rest.New(b.db, b.queue, b.store, &rest.Options{
 			Hosts: allHosts(t),
 			Auth:  everybodyIsAdmin{},
-			Views: []rest.Mount{rest.ViewSet[Distribution]{Type: distributions, Name: "file"}},
+			Views: []rest.View{rest.ViewSet[Distribution]{Type: distributions, Name: "file"}},
 		})
 		must(t, err)
 		dist := b.completed("POST", "distributions/file/file/", map[string]any{

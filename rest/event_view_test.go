@@ -205,7 +205,7 @@ func TestEventsEndWithTheServer(t *testing.T) {
 	serving, end := context.WithCancel(t.Context())
 	w := httptest.NewRecorder()
 	r := httptest.NewRequest("GET", "/pulp/api/v3/tasks/events/", nil)
-	r = r.WithContext(rest.WithDrain(t.Context(), serving))
+	r = r.WithContext(rest.WithShutdown(t.Context(), serving))
 	end()
 	b.api.ServeHTTP(w, r) // returns
 	if w.Code != 200 {
@@ -219,7 +219,7 @@ func TestFollowedEventsEndWithTheServer(t *testing.T) {
 	b := setup(t, dbtest.SQLite(t), nil)
 	serving, end := context.WithCancel(t.Context())
 	server := httptest.NewUnstartedServer(b.api)
-	base := rest.WithDrain(context.WithoutCancel(t.Context()), serving)
+	base := rest.WithShutdown(context.WithoutCancel(t.Context()), serving)
 	server.Config.BaseContext = func(net.Listener) context.Context { return base }
 	server.Start()
 	t.Cleanup(func() { server.CloseClientConnections(); server.Close() })
@@ -243,8 +243,7 @@ func TestFollowedEventsEndWithTheServer(t *testing.T) {
 
 func TestQuietStreamsStayAlive(t *testing.T) {
 	t.Parallel()
-	b := setup(t, dbtest.SQLite(t), nil)
-	rest.SetKeepAlive(b.api, time.Millisecond)
+	b := setup(t, dbtest.SQLite(t), &rest.Options{KeepAlive: time.Millisecond})
 	s := follow(t, serveAPI(t, b)+"/pulp/api/v3/tasks/events/")
 	for n := 0; n < 3; {
 		if !s.lines.Scan() {

@@ -162,11 +162,11 @@ func TestNewReportsAllFaults(t *testing.T) {
 	handler := http.NotFoundHandler()
 	_, err := rest.New(db, nil, nil, &rest.Options{
 		Root: "pulp",
-		Views: []rest.Mount{
+		Views: []rest.View{
 			nil,
 			rest.ViewSet[Content]{Name: "files"},
 			rest.ViewSet[Content]{Type: files, Name: "Files"},
-			rest.ViewSet[Content]{Type: files, Name: "files", Filters: rest.Filters{"nope": rest.Name, "zero": {}}},
+			rest.ViewSet[Content]{Type: files, Name: "files", Filters: rest.Filters{"nope": rest.NameFilter(), "zero": {}}},
 			rest.ViewSet[Content]{Type: files, Name: "again"},
 			rest.ViewSet[Twice]{Type: twices, Name: "twice"},
 			rest.ViewSet[Repository]{Type: repositories, Name: "file", Actions: []rest.Action[Repository]{
@@ -233,7 +233,7 @@ func TestCheckReportsAllFaultsByPlugin(t *testing.T) {
 	var got []string
 	for _, err := range rest.Check(registry, nil,
 		rest.Part{
-			Plugin: "odd", Views: []rest.Mount{rest.ViewSet[odd]{Type: odds, Name: "odd", Actions: []rest.Action[odd]{post}}},
+			Plugin: "odd", Views: []rest.View{rest.ViewSet[odd]{Type: odds, Name: "odd", Actions: []rest.Action[odd]{post}}},
 			Routes: []rest.Route{route},
 		},
 		rest.Part{Plugin: "other", Routes: []rest.Route{route, {Path: "/o/", Allow: 9}}},
@@ -242,8 +242,8 @@ func TestCheckReportsAllFaultsByPlugin(t *testing.T) {
 	}
 	want := []string{
 		`plugin "odd": type "odd.odd": field Text: rest tag: max="0" is not a positive number; write it as in max=255`,
-		`plugin "odd": type "odd.odd": field Text: rest tag: unknown word "mni=1"; there are required, readonly, default=, ` +
-			`min=, max=, choices=A|B and ref=`,
+		`plugin "odd": type "odd.odd": field Text: rest tag: unknown word "mni=1"; there are required, readonly, verbatim, ` +
+			`blank, default=, min=, max=, choices=A|B and ref=`,
 		`plugin "odd": type "odd.odd": field Owner: it is a key, and nothing says of what; name that, as in ` +
 			`rest:"ref=repository"`,
 		`plugin "odd": type "odd.odd": field Call: chan int has no form on the wire; hide it with json:"-"`,

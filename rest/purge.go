@@ -3,8 +3,6 @@ package rest
 import (
 	"context"
 	"errors"
-	"fmt"
-	"reflect"
 	"time"
 
 	"github.com/pulpgo/pulpcore/models"
@@ -14,7 +12,7 @@ import (
 
 var purgeTasks = tasking.Define[purgeArgs]("pulpcore.app.tasks.purge.purge")
 
-// purgeArgs say which tasks go: those that ended before a time or, for a schedule, longer ago than an age.
+// purgeArgs select the tasks that are removed: they ended before a time or, for a schedule, longer ago than an age.
 type purgeArgs struct {
 	Before     time.Time          `json:"before,omitzero"`
 	Age        time.Duration      `json:"age,omitempty"`
@@ -25,12 +23,12 @@ type purgeArgs struct {
 const (
 	// purgeSchedule is the name of the schedule that purges tasks.
 	purgeSchedule = "Purge tasks"
-	// purgeAge is how old tasks are that a client purges without saying so.
+	// purgeAge is the age of tasks from which a client purges them by default.
 	purgeAge = 30 * 24 * time.Hour
 )
 
-// SchedulePurge makes the workers of q remove tasks that ended longer than age ago, in all domains and whatever their
-// final state. They do it every age, but once a minute at most. If age is 0 they do it no more.
+// SchedulePurge makes the workers of q remove tasks that ended longer than age ago, in all domains and in every
+// final state. They do it once in each age, but at most once a minute. Age 0 ends that.
 func SchedulePurge(ctx context.Context, q *tasking.Queue, age time.Duration) error {
 	if age <= 0 {
 		if err := q.Unschedule(ctx, purgeSchedule); !errors.Is(err, pulperr.NotFound) {
@@ -47,7 +45,7 @@ func finalStates() []models.TaskState {
 	return []models.TaskState{models.Skipped, models.Completed, models.Failed, models.Canceled}
 }
 
-// runPurge reports as clients expect it: the sum, the tasks, those that stay, and then whatever else there was.
+// runPurge reports in the order that clients expect: the sum, the tasks, the tasks that stay, and then the other rows.
 func runPurge(ctx context.Context, env *tasking.Env, a purgeArgs) error {
 	before := a.Before
 	if a.Age > 0 {
@@ -96,7 +94,7 @@ func purgedMessage(model string) string { return "Purged task-objects of type co
 
 func purgedCode(model string) string { return "purge.tasks.key.core." + model }
 
-// setDone reports n units, of which nobody knew before how many there would be.
+// setDone reports n units. Their total was not known before.
 func setDone(p *tasking.Progress, n int64) {
 	p.SetTotal(n)
 	p.SetDone(n)
@@ -104,55 +102,18 @@ func setDone(p *tasking.Progress, n int64) {
 
 // purgeInput is the body of a purge.
 type purgeInput struct {
-	FinishedBefore time.Time
-	States         []string
+	Before time.Time `json:"finished_before" doc:"Purge tasks that ended before this time. Default: 30 days ago."`
+	States []string  `json:"states" rest:"default=[\"completed\"],choices=skipped|completed|failed|canceled" doc:"Purge tasks in these states."` //nolint:lll // a tag is one literal
 }
 
-func purgeFields() []*field {
-	return []*field{
-		{
-			name: "finished_before", form: timeForm, goType: reflect.TypeFor[time.Time](), index: []int{0}, own: true,
-			doc: "Purge tasks that ended before this time. Default: 30 days ago.",
-		},
-		{
-			name: "states", form: listForm, goType: reflect.TypeFor[[]string](), index: []int{1}, own: true,
-			doc: "Purge tasks in these states.", def: []string{string(models.Completed)},
-		},
+// purge dispatches the task that removes tasks.
+func purge(ctx context.Context, r *Request[models.Task], in *purgeInput) (*Accepted, error) {
+	args := purgeArgs{Before: in.Before, States: []models.TaskState{}}
+	if in.Before.IsZero() {
+		args.Before = models.Now().Add(-purgeAge)
 	}
-}
-
-func (a *API) addPurge(o operation) {
-	fields := purgeFields()
-	a.schemas.addRequest("Purge", fields, false, false)
-	item := a.schemas["Purge"].Value.Properties["states"].Value.Items.Value
-	for _, s := range finalStates() {
-		item.Enum = append(item.Enum, string(s))
-	}
-	o.path, o.minimal = "tasks/purge/", false
-	a.add(o.with("POST", "tasks_purge", "Purge completed tasks", func(ctx context.Context, c *call) error {
-		return c.purgeTasks(ctx, fields)
-	}).takes("Purge").accepts())
-}
-
-func (c *call) purgeTasks(ctx context.Context, fields []*field) error {
-	in := purgeInput{FinishedBefore: models.Now().Add(-purgeAge)}
-	if err := c.decodeInput(ctx, fields, &in); err != nil {
-		return err
-	}
-	args := purgeArgs{Before: in.FinishedBefore, States: []models.TaskState{}}
-	faults := FieldErrors{}
 	for _, s := range in.States {
-		if !models.TaskState(s).Final() {
-			faults.add("states", fmt.Sprintf("\"%s\" is not a valid choice.", s))
-		}
 		args.States = append(args.States, models.TaskState(s))
 	}
-	if err := faults.orNil(); err != nil {
-		return err
-	}
-	ticket, err := purgeTasks.Dispatch(ctx, c.queue(), args)
-	if err != nil {
-		return err
-	}
-	return c.accept(ticket.TaskID)
+	return r.request.ticket(purgeTasks.Dispatch(ctx, r.Queue, args))
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
+	"github.com/pulpgo/pulpcore/rest/internal/schema"
 	"github.com/pulpgo/pulpcore/tasking"
 )
 
@@ -62,15 +63,15 @@ func typeOf(r *models.Registry, m models.Master, name string) (models.AnyType, e
 // unpack puts the columns of the arguments into a row and returns their names.
 func (a rowArgs) unpack(r *models.Registry, t models.AnyType, row models.Row) ([]string, error) {
 	columns := make([]string, 0, len(a.Fields))
-	for _, f := range columnsOf(r, t) {
-		raw, ok := a.Fields[f.column]
+	for _, f := range schema.ColumnsOf(r, t) {
+		raw, ok := a.Fields[f.Column]
 		if !ok {
 			continue
 		}
-		if err := f.unpack(row, raw); err != nil {
-			return nil, fmt.Errorf("rest: column %s of %s: %w", f.column, a.Type, err)
+		if err := f.Unpack(row, raw); err != nil {
+			return nil, fmt.Errorf("rest: column %s of %s: %w", f.Column, a.Type, err)
 		}
-		columns = append(columns, f.column)
+		columns = append(columns, f.Column)
 	}
 	if len(columns) < len(a.Fields) {
 		return nil, fmt.Errorf("rest: type %q has not all columns that the task was given: %w", a.Type, pulperr.Unsupported)

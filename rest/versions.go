@@ -1,0 +1,124 @@
+package rest
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/rest/internal/core"
+	"github.com/pulpgo/pulpcore/rest/internal/links"
+	"github.com/pulpgo/pulpcore/rest/internal/query"
+	"github.com/pulpgo/pulpcore/rest/internal/schema"
+	"github.com/pulpgo/pulpcore/rest/internal/wire"
+	"github.com/pulpgo/pulpcore/tasking"
+)
+
+// versionResource is the versions of all repositories.
+type versionResource = Resource[models.RepositoryVersion, core.RepositoryVersion]
+
+func versions(refs query.References) versionResource {
+	return versionResource{
+		Path: "repository_versions/", Class: "RepositoryVersion", Title: "Repository_Versions", Alias: "rv",
+		Select: func(r *Request[models.RepositoryVersion], sel *bun.SelectQuery) *bun.SelectQuery {
+			return sel.Join("JOIN core_repository AS r ON r.pulp_id = rv.repository_id").
+				Where("r.pulp_domain_id = ?", r.DB.Domain().ID).Where("NOT r.user_hidden").Where("rv.complete")
+		},
+		Render: func(
+			ctx context.Context, r *Request[models.RepositoryVersion], rows []*models.RepositoryVersion,
+		) ([]core.RepositoryVersion, error) {
+			return core.RepositoryVersions(ctx, r.DB, r.request.links, rows)
+		},
+		OrderBy: core.VersionColumns(), Order: []string{"-number", "pulp_id"},
+		core: coreResource{params: core.VersionParams(refs)},
+	}
+}
+
+// addVersions adds the operations on the versions of a view's repositories.
+func (c *compiler) addVersions(v *view) {
+	all := versions(c.refs())
+	add := func(o schema.Operation, h handler) {
+		o.ID, o.Tag, o.Answer = v.op+"_versions"+o.ID, v.tag+" Versions", "RepositoryVersionResponse"
+		o.Path = v.path + "{pulp_id}/versions/" + o.Path
+		c.add(&operation{o, h})
+	}
+	add(schema.Operation{
+		Method: http.MethodGet, ID: "_list", Entity: v.href, Summary: "List repository versions",
+		Params: parameters(all.core.params), Columns: all.OrderBy, Paged: true,
+	}, func(ctx context.Context, q *request) (*reply, error) {
+		repository, err := v.requested(ctx, q)
+		if err != nil {
+			return nil, err
+		}
+		return all.list(ctx, q, models.Where("rv.repository_id = ?", repository.PulpID()))
+	})
+	one := schema.Operation{Path: "{number}/", Entity: strings.TrimSuffix(v.href, "href") + "version_href"}
+	read, remove := one, one
+	read.Method, read.ID, read.Summary, read.Sparse = http.MethodGet, "_read", "Inspect a repository version", true
+	add(read, func(ctx context.Context, q *request) (*reply, error) {
+		rv, err := v.version(ctx, q)
+		if err != nil {
+			return nil, err
+		}
+		return all.answer(ctx, q, rv)
+	})
+	remove.Method, remove.ID, remove.Summary = http.MethodDelete, "_delete", "Delete a repository version"
+	remove.Status = []int{http.StatusAccepted}
+	add(remove, v.removeVersion)
+}
+
+// version returns the version that the request's path names.
+func (v *view) version(ctx context.Context, q *request) (*models.RepositoryVersion, error) {
+	id, err := q.id(v.class)
+	if err != nil {
+		return nil, err
+	}
+	const class = "RepositoryVersion"
+	number, ok := links.ParseNumber(chi.URLParam(q.r, "number"))
+	if !ok {
+		return nil, wire.NotFound(class)
+	}
+	rv, err := links.FindVersion(ctx, q.db, links.OfVersion(v.typ, id, number))
+	if err == nil && rv == nil {
+		err = wire.NotFound(class)
+	}
+	return rv, err
+}
+
+// versionArgs are the arguments of the task that deletes a version.
+type versionArgs struct {
+	Version uuid.UUID `json:"version"`
+}
+
+// removeVersion dispatches the task that deletes a version, unless it is distributed. Whether it is the only version is
+// known only when the task runs, because tasks that wait may add versions and delete them.
+func (v *view) removeVersion(ctx context.Context, q *request) (*reply, error) {
+	rv, err := v.version(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	protected, err := models.ProtectedVersions(ctx, q.db, rv.RepositoryID)
+	if err != nil {
+		return nil, err
+	}
+	if slices.Contains(protected, rv.Number) {
+		return nil, wire.ListError("The repository version cannot be deleted because it (or its publications) are " +
+			"currently being used to distribute content. Please update the necessary distributions first.")
+	}
+	repository := models.TypedPRN(models.RepositoryMaster, v.typ.Name(), rv.RepositoryID)
+	o := &tasking.Options{Exclusive: tasking.Named(repository)}
+	return q.accept(deleteVersion.Dispatch(ctx, q.tasks(), versionArgs{rv.ID}, o))
+}
+
+func runDeleteVersion(ctx context.Context, env *tasking.Env, a versionArgs) error {
+	v, err := models.VersionByID(ctx, env.DB, a.Version)
+	if err != nil {
+		return err
+	}
+	return models.DeleteVersion(ctx, env.DB, v)
+}
