@@ -1,11 +1,13 @@
 package pulpcore
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
 	"runtime"
 	"strings"
+	"time"
 
 	"github.com/pulpgo/pulpcore/content"
 	"github.com/pulpgo/pulpcore/models"
@@ -21,28 +23,28 @@ import (
 const Version = "3.81.0"
 
 // Heartbeat tells the other processes that this one is alive, until ctx is done. Servers that use the App's handlers
-// without [App.Run] call it with the kind of what they serve, [tasking.KindAPI] or [tasking.KindContent], once for each
-// if they serve both; the status lists them.
+// without [App.Run] call it with the kinds of what they serve: [tasking.KindAPI], [tasking.KindContent] or both. The
+// status lists each.
 //
 // It takes no tasks from the queue and does everything else that workers do. With KindAPI it executes the immediate
 // tasks that this process dispatches; without it, and without a worker in the process, they wait for one. With either
-// kind it receives the events and cancellations of other processes, announces tasks that Redis has lost, ends the tasks
-// of dead processes, and dispatches what schedules say.
+// kind it receives the events and cancellations of other processes, ends the tasks of dead processes, and may get the
+// lease to announce tasks that Redis has lost and to dispatch what schedules say.
 //
 // When ctx is done it waits for the immediate tasks that it executes.
 //
-// Errors: Invalid for another kind; those of [tasking.Worker.Run].
-func (a *App) Heartbeat(ctx context.Context, kind string) error {
-	o := a.workerOptions(-1)
-	core := a.set.Core()
-	switch o.Kind = kind; kind {
-	case tasking.KindAPI:
-		o.TTL = core.APIAppTTL
-	case tasking.KindContent:
-		o.TTL = core.ContentAppTTL
-	default:
-		return pulperr.Public(pulperr.Invalid, "there are no servers of the kind %q", kind)
+// Errors: Invalid for no kind or another one; those of [tasking.Worker.Run].
+func (a *App) Heartbeat(ctx context.Context, kinds ...string) error {
+	if len(kinds) == 0 {
+		return pulperr.Public(pulperr.Invalid, "name the kinds of servers that the heartbeat is for")
 	}
+	for _, kind := range kinds {
+		if kind != tasking.KindAPI && kind != tasking.KindContent {
+			return pulperr.Public(pulperr.Invalid, "there are no servers of the kind %q", kind)
+		}
+	}
+	o := a.workerOptions(kinds...)
+	o.NoTasks = true
 	w, err := tasking.NewWorker(a.queue, o)
 	if err != nil {
 		return err
@@ -54,27 +56,29 @@ func (a *App) Heartbeat(ctx context.Context, kind string) error {
 // With slots 0 the setting WORKERS decides, as in [App.Work]. It does only what a [tasking.Worker] does: it removes no
 // leftovers, and does not schedule the purge that TASK_PROTECTION_TIME asks for.
 func (a *App) Worker(slots int) (*tasking.Worker, error) {
-	if slots == 0 {
-		slots = a.set.Core().Workers
-	}
-	if slots == 0 {
-		slots = max(2, runtime.GOMAXPROCS(0))
-	}
-	return tasking.NewWorker(a.queue, a.workerOptions(slots))
+	return a.worker(slots, tasking.KindWorker)
 }
 
-func (a *App) workerOptions(slots int) *tasking.WorkerOptions {
+// worker returns a worker of several kinds, the first of which owns the tasks.
+func (a *App) worker(slots int, kinds ...string) (*tasking.Worker, error) {
+	o := a.workerOptions(kinds...)
+	o.Slots = cmp.Or(slots, a.set.Core().Workers, max(2, runtime.GOMAXPROCS(0)))
+	return tasking.NewWorker(a.queue, o)
+}
+
+// workerOptions returns the options of a worker of some kinds. Its TTL is the shortest one that the settings have for
+// the kinds.
+func (a *App) workerOptions(kinds ...string) *tasking.WorkerOptions {
 	core := a.set.Core()
-	return &tasking.WorkerOptions{
+	o := &tasking.WorkerOptions{
 		Bindings:    a.bindings,
-		Slots:       slots,
+		Kinds:       kinds,
 		Name:        workerName(core.WorkerNameTemplate),
 		Versions:    a.versions,
 		Store:       a.store,
 		WorkDir:     core.WorkingDirectory,
 		Downloads:   a.downloads,
 		ImportPaths: core.AllowedImportPaths,
-		TTL:         core.WorkerTTL,
 		Grace:       core.TaskGraceInterval,
 		Discard:     models.DiscardIncomplete,
 		Log:         a.log,
@@ -83,6 +87,15 @@ func (a *App) workerOptions(slots int) *tasking.WorkerOptions {
 		OnStuck:          a.opts.OnStuck,
 		IgnoreSubprocess: a.opts.IgnoreSubprocess,
 	}
+	ttls := map[string]time.Duration{
+		tasking.KindWorker: core.WorkerTTL, tasking.KindAPI: core.APIAppTTL, tasking.KindContent: core.ContentAppTTL,
+	}
+	for i, kind := range kinds {
+		if i == 0 || ttls[kind] < o.TTL {
+			o.TTL = ttls[kind]
+		}
+	}
+	return o
 }
 
 // RunIsolated executes one task, for which a worker started this process by [Options].TaskCommand, and returns when its
@@ -90,7 +103,7 @@ func (a *App) workerOptions(slots int) *tasking.WorkerOptions {
 //
 // Errors: those of [tasking.Worker.RunIsolated]. How the task ended is no error.
 func (a *App) RunIsolated(ctx context.Context) error {
-	w, err := a.Worker(-1)
+	w, err := a.Worker(0)
 	if err != nil {
 		return err
 	}

@@ -68,9 +68,7 @@ func chaosServer(ctx context.Context) error {
 	fmt.Println("ready")
 	return pulpcore.Together(ctx,
 		func(ctx context.Context) error { return app.ServeOn(ctx, l, app.Handler()) },
-		func(ctx context.Context) error { return app.Heartbeat(ctx, "api") },
-		func(ctx context.Context) error { return app.Heartbeat(ctx, "content") },
-		func(ctx context.Context) error { return app.Work(ctx, 3) },
+		func(ctx context.Context) error { return app.Work(ctx, 3, "api", "content") },
 		func(ctx context.Context) error { // until the parent says so
 			_, err := bufio.NewReader(os.Stdin).ReadByte()
 			if err == nil || ctx.Err() != nil {

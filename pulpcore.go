@@ -235,7 +235,7 @@ func (a *App) openParts(ctx context.Context, b *blueprint, opts *Options) error 
 	}
 	a.api = a.behindFront(a.Limits().Handler(api))
 	a.bindings = append(b.tasks, rest.Tasks()...)
-	if _, err := a.Worker(-1); err != nil { // it starts nothing: faults of the tasks show here
+	if _, err := a.Worker(0); err != nil { // it starts nothing: faults of the tasks show here
 		return err
 	}
 	if opts.Store != nil { // the host's until now, and used by everything opened since
@@ -256,8 +256,11 @@ func (a *App) Content() http.Handler { return a.behindFront(a.content) }
 // Work executes tasks, slots at a time, until ctx is done; then it lets running ones finish for TASK_GRACE_INTERVAL.
 // With slots 0 the setting WORKERS decides. Once an hour it also removes leftovers of the store and, if the settings
 // say so, old tasks and old temporary files.
-func (a *App) Work(ctx context.Context, slots int) error {
-	w, err := a.Worker(slots)
+//
+// A process that serves the App's handlers too names the kinds of its servers, which then need no [App.Heartbeat]:
+// [tasking.KindAPI], [tasking.KindContent].
+func (a *App) Work(ctx context.Context, slots int, serves ...string) error {
+	w, err := a.worker(slots, append([]string{tasking.KindWorker}, serves...)...)
 	if err != nil {
 		return err
 	}
@@ -268,10 +271,8 @@ func (a *App) Work(ctx context.Context, slots int) error {
 func (a *App) Run(ctx context.Context) error {
 	a.log.InfoContext(ctx, "serving", "addr", a.set.Core().Listen)
 	return Together(ctx,
-		func(ctx context.Context) error { return a.Heartbeat(ctx, "api") },
-		func(ctx context.Context) error { return a.Heartbeat(ctx, "content") },
 		func(ctx context.Context) error { return a.Serve(ctx, a.set.Core().Listen, a.Handler()) },
-		func(ctx context.Context) error { return a.Work(ctx, 0) },
+		func(ctx context.Context) error { return a.Work(ctx, 0, tasking.KindAPI, tasking.KindContent) },
 	)
 }
 

@@ -7,17 +7,10 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/pulpgo/pulpcore/internal/sqldialect"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
 	"github.com/pulpgo/pulpcore/tasking/internal/taskdb"
 )
-
-const cancelWaitingSQL = `UPDATE core_task SET state = 'canceled', finished_at = ?now, cancel_requested_at = ?now,
-	pulp_last_updated = ?now WHERE pulp_id = ?id AND (state = 'waiting') IS TRUE RETURNING seq, reserved_resources`
-
-const cancelRunningSQL = `UPDATE core_task SET state = 'canceling', cancel_requested_at = ?now, pulp_last_updated = ?now
-	WHERE pulp_id = ?id AND (state = 'running') IS TRUE RETURNING seq`
 
 // errReserved ends a cancellation whose locks are not those of all that the task has reserved: it ran meanwhile.
 var errReserved = errors.New("tasking: the task reserved more while it was being canceled")
@@ -59,21 +52,23 @@ func (q *Queue) cancel(ctx context.Context, id uuid.UUID) (*models.Task, error) 
 }
 
 func (q *Queue) cancelIn(ctx context.Context, tx *models.Tx, t *models.Task) error {
-	list := reservations(t.ReservedResources)
-	if err := taskdb.LockResources(ctx, taskdb.On(tx.DB), list, q.patience()); err != nil {
+	list, c := reservations(t.ReservedResources), taskdb.On(tx.DB)
+	limit := taskdb.LockWait
+	if q.db.InTx() { // the caller's transaction, whose other statements it would limit too
+		limit = 0
+	}
+	if err := taskdb.LockResources(ctx, c, list, limit); err != nil {
 		return err
 	}
-	id := t.ID
-	args := sqldialect.Named{"id": id, "now": q.kind.Now()}
-	var waited []*claimed
-	if err := tx.Bun().NewRaw(cancelWaitingSQL, args).Scan(ctx, &waited); err != nil {
+	waited, err := taskdb.CancelWaiting(ctx, c, t.ID)
+	if err != nil {
 		return err
 	}
-	if len(waited) > 0 {
-		if !slices.Equal(waited[0].ReservedResources, t.ReservedResources) {
+	if waited != nil {
+		if !slices.Equal(waited.ReservedResources, t.ReservedResources) {
 			return errReserved
 		}
-		ready, err := taskdb.Release(ctx, taskdb.On(tx.DB), taskdb.Held{Seq: waited[0].Seq, Reservations: list})
+		ready, err := taskdb.Release(ctx, c, taskdb.Held{Seq: waited.Seq, Reservations: list})
 		tx.AfterCommit(func() {
 			q.tel.canceled(ctx, t)
 			q.deliver(ctx, ready...)
@@ -81,16 +76,14 @@ func (q *Queue) cancelIn(ctx context.Context, tx *models.Tx, t *models.Task) err
 		})
 		return err
 	}
-	var seq []int64
-	if err := tx.Bun().NewRaw(cancelRunningSQL, args).Scan(ctx, &seq); err != nil {
+	running, err := taskdb.CancelRunning(ctx, c, t.ID)
+	if err != nil || !running {
 		return err
 	}
-	if len(seq) > 0 {
-		tx.AfterCommit(func() {
-			q.emit(taskEvent(t, models.Canceling)) // before the task knows of it
-			q.events.cancel(id)
-			q.publish(ctx, "cancel", id.String())
-		})
-	}
+	tx.AfterCommit(func() {
+		q.emit(taskEvent(t, models.Canceling)) // before the task's context ends
+		q.events.cancel(t.ID)
+		q.announcer.cancel(ctx, t.ID)
+	})
 	return nil
 }

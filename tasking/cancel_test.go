@@ -299,7 +299,7 @@ func TestImmediateTaskRunsInTheDispatch(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, b *bench) {
 		quick := tasking.Define[string]("test.quick")
-		b.run(tasking.WorkerOptions{Kind: tasking.KindAPI, Slots: -1, Bindings: []tasking.Binding{quick.Do(
+		b.run(tasking.WorkerOptions{Kinds: []string{tasking.KindAPI}, NoTasks: true, Bindings: []tasking.Binding{quick.Do(
 			func(ctx context.Context, _ *tasking.Env, word string) error {
 				if _, ok := ctx.Deadline(); !ok {
 					t.Error("an immediate task has no deadline")

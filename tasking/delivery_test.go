@@ -137,23 +137,6 @@ func TestRelayDeliversWhatNobodyAnnounced(t *testing.T) {
 	})
 }
 
-func TestLongPollKnowsAsynqsRequest(t *testing.T) {
-	t.Parallel()
-	b := setup(t, dbtest.SQLite(t), dbtest.RedisURL(t))
-	client := tasking.NewClient(b.q)
-	defer client.Close()
-	var matched atomic.Int32
-	tasking.MatchDequeues(client, func() { matched.Add(1) })
-	server := asynq.NewServerFromRedisClient(client, asynq.Config{
-		Queues: map[string]int{"q": 1}, TaskCheckInterval: time.Millisecond, LogLevel: asynq.FatalLevel,
-	})
-	if err := server.Start(asynq.HandlerFunc(func(context.Context, *asynq.Task) error { return nil })); err != nil {
-		t.Fatal(err)
-	}
-	defer server.Shutdown()
-	eventually(t, "a request that the long poll knows", func() bool { return matched.Load() > 2 })
-}
-
 func TestShutdownWaitsForTasks(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, b *bench) {

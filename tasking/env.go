@@ -5,10 +5,8 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"sync/atomic"
+	"slices"
 	"time"
-
-	"github.com/uptrace/bun"
 
 	"github.com/pulpgo/pulpcore/download"
 	"github.com/pulpgo/pulpcore/hashlib"
@@ -31,52 +29,8 @@ type Env struct {
 	Group *Group       // nil if the task belongs to none; the progress of a nil group is counted nowhere
 	Task  *models.Task // as it was when it started
 
-	ctx       context.Context // of the task; for its own end only
-	worker    *Worker
-	claimed   *claimed
-	downloads *download.Pool
-	work      workDir
-	reports   openReports
-	isolated  bool // in a process of its own, which is this one
-	began     time.Time
-
-	completion completion
-	reported   atomic.Bool // it has made progress reports
-}
-
-func (w *Worker) newEnv(ctx context.Context, c *claimed) (*Env, error) {
-	e := &Env{
-		DB: w.q.db, Queue: w.q, Store: w.opts.Store, Log: w.logOf(c), Task: &c.Task,
-		ctx: ctx, worker: w, claimed: c, downloads: w.downloads(), began: time.Now(),
-	}
-	db := w.q.db
-	if d := db.Domain(); d == nil || d.ID != c.DomainID {
-		var err error
-		if db, err = db.InDomainID(ctx, c.DomainID); err != nil {
-			return e, fmt.Errorf("tasking: domain of task %s: %w", c.ID, err)
-		}
-	}
-	e.DB = db.WithStore(w.opts.Store).ForTask(&models.TaskScope{
-		TaskID: c.ID, ClaimID: c.ClaimID, Fence: fence(w.q.kind, c.ID, c.ClaimID, &e.completion),
-	})
-	e.Queue = w.q.In(e.DB)
-	if c.TaskGroupID != nil {
-		e.Group = &Group{ID: *c.TaskGroupID, q: e.Queue}
-	}
-	return e, nil
-}
-
-// logOf returns a log whose lines say which task and which attempt they are about.
-func (w *Worker) logOf(c *claimed) *slog.Logger {
-	attrs := append(make([]any, 0, 5), slog.Any("task_id", c.ID), slog.String("task", c.Name),
-		slog.Int("attempt", c.Attempt))
-	if c.LoggingCID != "" {
-		attrs = append(attrs, slog.String("correlation_id", c.LoggingCID))
-	}
-	if c.TaskGroupID != nil {
-		attrs = append(attrs, slog.Any("task_group_id", *c.TaskGroupID))
-	}
-	return w.log.With(attrs...)
+	attempt     *attempt
+	environment *environment
 }
 
 // WorkDir returns the task's own directory, with mode 0700, made at the first call and removed with everything in it
@@ -85,7 +39,7 @@ func (w *Worker) logOf(c *claimed) *slog.Logger {
 // also [Env.MkdirTemp], [Env.CreateTemp] and [Env.Command].
 //
 // Errors: Invalid if the worker has no WorkDir; Unavailable, with the system's error; Conflict once the task has ended.
-func (e *Env) WorkDir() (*os.Root, error) { return e.work.open(e.worker, e.claimed) }
+func (e *Env) WorkDir() (*os.Root, error) { return e.attempt.dir.open() }
 
 // Client returns the client that downloads from a remote, shared by all tasks of the process, so that the remote's
 // connection and rate limits hold for all of them together. The caller does not close it.
@@ -94,11 +48,11 @@ func (e *Env) WorkDir() (*os.Root, error) { return e.work.open(e.worker, e.claim
 func (e *Env) Client(remote models.AnyRemote) (*download.Client, error) {
 	r := remote.AsRemote()
 	load := func() (*download.Config, error) {
-		cfg := r.DownloadConfig(e.DB.Checksums(), e.worker.opts.ImportPaths)
-		cfg.Log = e.worker.log
+		cfg := r.DownloadConfig(e.DB.Checksums(), e.environment.importPaths)
+		cfg.Log = e.environment.log
 		return cfg, nil
 	}
-	c, err := e.downloads.Client(r.ID.String(), r.Updated.UTC().Format(time.RFC3339Nano), load)
+	c, err := e.environment.downloads.Client(r.ID.String(), r.Updated.UTC().Format(time.RFC3339Nano), load)
 	if err != nil {
 		return nil, fmt.Errorf("tasking: client of remote %q: %w", r.Name, err)
 	}
@@ -139,19 +93,48 @@ func (e *Env) Created(ctx context.Context, tx *models.Tx, prn string) error {
 	return taskdb.Wrap(err, "record created resource %s", prn)
 }
 
-// execIn runs one statement and stores how many rows it changed.
-func execIn(ctx context.Context, idb bun.IDB, affected *int64, statement string, args ...any) error {
-	res, err := idb.NewRaw(statement, args...).Exec(ctx)
-	if err != nil {
-		return err
-	}
-	*affected, err = res.RowsAffected()
-	return err
-}
-
 func kindOr(err error, k pulperr.Kind) error {
 	if err == nil {
 		return nil
 	}
 	return fmt.Errorf("%w: %w", k, err)
+}
+
+// Reserve gives the running task resources for itself that no other task has or waits for, from tx's commit until the
+// task ends: rows that the task itself creates in tx, before others can see them. Make it one of the last things in tx:
+// it changes the task's row, so until tx ends a cancellation of the task waits, and after 5 s is Locked.
+//
+// Errors: Locked if another task has or waits for one of them.
+func (e *Env) Reserve(ctx context.Context, tx *models.Tx, resources ...Resource) error {
+	names, err := resolve(e.DB.Registry(), resources)
+	if err != nil {
+		return err
+	}
+	t, c := e.attempt.task, taskdb.On(tx.DB)
+	names = slices.DeleteFunc(names, func(n string) bool { return slices.Contains(t.ReservedResources, n) })
+	slices.Sort(names)
+	names = slices.Compact(names)
+	if err := taskdb.LockResources(ctx, c, reservations(names), 0); err != nil {
+		return taskdb.Wrap(err, "reserve")
+	}
+	for _, name := range names {
+		key := reservations([]string{name})[0].Key
+		free, err := taskdb.AddReservation(ctx, c, t.ID, t.Seq, name, key)
+		if err != nil {
+			return taskdb.Wrap(err, "reserve %q", name)
+		}
+		if free {
+			// Now and not after the commit, whose answer may be lost. To release what was not reserved does no harm.
+			e.attempt.addReserved(name)
+			continue
+		}
+		own, err := taskdb.OwnsReservation(ctx, c, t.Seq, key)
+		if err != nil {
+			return taskdb.Wrap(err, "look for an own reservation")
+		}
+		if !own {
+			return pulperr.Public(pulperr.Locked, "another task has reserved %q", name)
+		}
+	}
+	return nil
 }

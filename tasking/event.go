@@ -82,14 +82,6 @@ func (s *spec) event(state models.TaskState) Event {
 // lostEvent concerns every domain.
 func lostEvent() Event { return Event{Kind: EventsLost, Time: models.Now()} }
 
-// emit tells who listens, in this process and in others, what has happened. It does not wait for anybody.
-func (c *core) emit(list ...Event) {
-	c.events.deliver(list)
-	if c.embedded == nil {
-		c.outbox.add(list)
-	}
-}
-
 // eventBuffer is how many events a subscription keeps for a reader that is behind.
 const eventBuffer = 1024
 

@@ -242,7 +242,7 @@ func faultReserveWithoutAnswer(t *testing.T, l *pgLab) {
 // faultClaimWithoutAnswer has several messages about the task that share the claim: while the first claim, of another
 // task, waits, they gather.
 func faultClaimWithoutAnswer(t *testing.T, l *pgLab) {
-	stop := l.work(tasking.WorkerOptions{Kind: tasking.KindAPI, Slots: -1, TTL: 10 * time.Second})
+	stop := l.work(tasking.WorkerOptions{Kinds: []string{tasking.KindAPI}, NoTasks: true, TTL: 10 * time.Second})
 	defer stop()
 	first := l.send(labArgs{Name: "first"})
 	id := l.send(holding("x", ""))

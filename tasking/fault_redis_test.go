@@ -284,7 +284,7 @@ func TestFaultsOfMessages(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			l := newRedisLab(t, dbtest.SQLite(t))
-			l.work(tasking.WorkerOptions{Kind: tasking.KindAPI, Slots: -1})
+			l.work(tasking.WorkerOptions{Kinds: []string{tasking.KindAPI}, NoTasks: true})
 			epoch := l.prefix + ":epoch"
 			eventually(t, "the first epoch", func() bool { return l.client.Exists(t.Context(), epoch).Val() == 1 })
 			word := l.client.Get(t.Context(), epoch).Val()

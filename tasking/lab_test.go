@@ -185,7 +185,7 @@ func (cfg *labConfig) run() error {
 func (cfg *labConfig) work(ctx context.Context, q *tasking.Queue) error {
 	w, err := tasking.NewWorker(q, &tasking.WorkerOptions{
 		Bindings: []tasking.Binding{labTask.Do(labBody), stressTask.Do(stressBody)},
-		Slots:    cfg.Slots, Name: cfg.Name, Kind: cfg.Kind,
+		Slots:    max(cfg.Slots, 0), NoTasks: cfg.Slots < 0, Name: cfg.Name, Kinds: kindsOf(cfg.Kind),
 		WorkDir: filepath.Join(cfg.Dir, "work"), TTL: cfg.TTL, Grace: cfg.Grace,
 	})
 	if err != nil {
@@ -399,4 +399,12 @@ func (w *tail) String() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return string(w.end)
+}
+
+// kindsOf returns the roles of a process; "" is the default.
+func kindsOf(kind string) []string {
+	if kind == "" {
+		return nil
+	}
+	return []string{kind}
 }

@@ -16,7 +16,7 @@ func TestTaskOfAnotherWorkerIsNotTaken(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, b *bench) {
 		w := b.worker(tasking.WorkerOptions{TTL: time.Hour})
-		tasking.SetPatience(w, 8*time.Nanosecond)
+		tasking.SetUnattendedTimeout(w, 8*time.Nanosecond)
 		o, err := tasking.NewObserver(t.Context(), w)
 		if err != nil {
 			t.Fatal(err)

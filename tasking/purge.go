@@ -184,7 +184,7 @@ func (q *Queue) deleteEnded(ctx context.Context, tx *models.Tx, ids []uuid.UUID)
 		{&schedules, "UPDATE core_taskschedule SET last_task_id = NULL WHERE last_task_id IN (?)"},
 		{&gone.Tasks, "DELETE FROM core_task WHERE pulp_id IN (?)"},
 	} {
-		if err := execIn(ctx, tx.Bun(), s.n, s.statement, bun.List(list)); err != nil {
+		if *s.n, err = taskdb.Exec(ctx, taskdb.On(tx.DB), s.statement, bun.List(list)); err != nil {
 			return Purged{}, err
 		}
 	}
@@ -218,11 +218,12 @@ func (p *purge) deleteGroups(ctx context.Context, tx *models.Tx) (gone Purged, e
 	if err != nil || len(ids) == 0 {
 		return Purged{}, err
 	}
-	err = execIn(ctx, tx.Bun(), &gone.GroupReports, `DELETE FROM core_groupprogressreport WHERE task_group_id IN
+	c := taskdb.On(tx.DB)
+	gone.GroupReports, err = taskdb.Exec(ctx, c, `DELETE FROM core_groupprogressreport WHERE task_group_id IN
 		(SELECT pulp_id FROM core_taskgroup WHERE pulp_id IN (?) AND `+empty+")", bun.List(ids))
 	if err != nil {
 		return Purged{}, err
 	}
-	err = execIn(ctx, tx.Bun(), &gone.Groups, "DELETE FROM core_taskgroup WHERE pulp_id IN (?) AND "+empty, bun.List(ids))
+	gone.Groups, err = taskdb.Exec(ctx, c, "DELETE FROM core_taskgroup WHERE pulp_id IN (?) AND "+empty, bun.List(ids))
 	return gone, err
 }

@@ -1,24 +1,25 @@
 package tasking
 
 import (
+	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
+	"strings"
 	"sync"
-	"sync/atomic"
 
-	"github.com/alicebob/miniredis/v2"
-	"github.com/google/uuid"
 	"github.com/redis/go-redis/v9"
-	"github.com/redis/go-redis/v9/maintnotifications"
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/pulpgo/pulpcore/internal/sqldialect"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
+	"github.com/pulpgo/pulpcore/tasking/internal/batch"
+	"github.com/pulpgo/pulpcore/tasking/internal/taskdb"
+	"github.com/pulpgo/pulpcore/tasking/internal/transport"
 )
 
 // Queue is where tasks are dispatched to, canceled and waited for. A handle is bound to one domain like the [models.DB]
@@ -30,38 +31,33 @@ type Queue struct {
 
 // core is what all handles of one NewQueue have in common.
 type core struct {
+	root      *models.DB
 	kind      sqldialect.Kind
 	log       *slog.Logger
-	prefix    string
-	newClient func() redis.UniversalClient
-	embedded  *miniredis.Miniredis // nil with a real Redis
-	delivery  *delivery
-	events    *events
-	outbox    *outbox
-	listening chan struct{} // a token for the worker that receives the events of other processes
-	ticking   chan struct{} // a token for the worker that keeps the clock of the embedded Redis
+	transport transport.Transport
+	announcer *announcer
+	events    *eventHub
+	publisher *eventPublisher
+	listening chan struct{} // a token for the worker that receives the notices of other processes
 	tel       *telemetry    // nil without a provider
 
-	dispatches  *batcher[*spec, dispatched]
-	additions   *batcher[addition, added]
+	dispatches  batch.Writer[*spec, dispatched]
+	additions   batch.Writer[addition, added]
 	versions    map[string]string // of the plugins of this process
 	preferDefer bool
-	fault       func(point string) // stops at a point, in tests; nil does nothing
-	backlog     atomic.Int64       // tasks that were ready when somebody counted last
+	failpoint   func(point string) // stops at a point, in tests; nil does nothing
 
-	mu       sync.Mutex
-	inline   []*Worker          // that execute immediate tasks in this process; the first that can does
-	consumer int                // workers of this process that take tasks from the queue
-	alive    map[uuid.UUID]bool // workers that run in this process
-	waits    map[waitEdge]int   // of tasks that run in this process
-
-	installation string // name of the installation, once known
+	backlog      backlog
+	immediates   immediates
+	living       livingWorkers
+	waits        waits
+	installation installation
 }
 
 // QueueOptions are the parts of a [Queue] that have defaults.
 type QueueOptions struct {
 	// RedisURL is where ready tasks are announced: "redis://[user:password@]host[:port]/db", rediss:// or unix://. Empty
-	// means a Redis inside this process, for installations of a single process. Redis holds nothing that cannot be lost.
+	// is for installations of a single process, which then need no Redis. Redis holds nothing that cannot be lost.
 	RedisURL string
 	// Redis are the full connection options, for example for Sentinel; they win over RedisURL.
 	Redis *redis.UniversalOptions
@@ -92,62 +88,64 @@ func NewQueue(db *models.DB, opts *QueueOptions) (*Queue, error) {
 		opts = &QueueOptions{}
 	}
 	c := &core{
-		kind: db.Conn().Kind, log: opts.Log, prefix: opts.Prefix, events: newEvents(),
-		listening: make(chan struct{}, 1), ticking: make(chan struct{}, 1),
-		versions: opts.Versions, preferDefer: opts.PreferDefer, alive: map[uuid.UUID]bool{},
-		waits: map[waitEdge]int{},
+		root: db, kind: db.Conn().Kind, log: opts.Log, events: newEventHub(), listening: make(chan struct{}, 1),
+		versions: opts.Versions, preferDefer: opts.PreferDefer,
 	}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
 	}
-	if c.prefix == "" {
-		c.prefix = "pulp"
-	}
-	if err := c.connect(opts); err != nil {
+	var err error
+	if c.transport, err = newTransport(opts, c.log); err != nil {
 		return nil, err
 	}
-	c.delivery, c.outbox = newDelivery(c), newOutbox(c)
+	c.announcer = &announcer{db: db, transport: c.transport, log: c.log}
+	c.publisher = newEventPublisher(c.transport, c.log)
 	q := &Queue{core: c, db: db}
-	c.dispatches, c.additions = newDispatches(q), newAdditions(q)
-	var err error
+	q.initDispatches()
+	q.initAdditions()
 	c.tel, err = newTelemetry(q, opts.Tracer, opts.Meter)
 	return q, err
 }
 
-// at marks a point between two steps at which a process may die, for tests that make it do so.
+// newTransport returns the transport that the options ask for.
+func newTransport(o *QueueOptions, log *slog.Logger) (transport.Transport, error) {
+	if o.Redis == nil && o.RedisURL == "" {
+		return transport.NewLocal(), nil
+	}
+	return transport.NewRedis(&transport.RedisOptions{
+		URL: o.RedisURL, Options: o.Redis, Prefix: cmp.Or(o.Prefix, "pulp"), Log: log,
+	})
+}
+
+// at marks a point between two steps at which tests let a process die.
 func (c *core) at(point string) {
-	if c.fault != nil {
-		c.fault(point)
+	if c.failpoint != nil {
+		c.failpoint(point)
 	}
 }
 
-// connect says how to reach Redis. Its clients end a call at the deadline of the call's context, which they do not by
-// default: a Redis that does not answer would hold up each dispatch for their own 5 s.
-func (c *core) connect(opts *QueueOptions) error {
-	quiet := &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
-	switch {
-	case opts.Redis != nil:
-		o := *opts.Redis
-		o.MaintNotificationsConfig, o.ContextTimeoutEnabled = quiet, true
-		c.newClient = func() redis.UniversalClient { return redis.NewUniversalClient(&o) }
-	case opts.RedisURL != "":
-		o, err := redis.ParseURL(opts.RedisURL)
-		if err != nil { // the parser's message may quote a password
-			return pulperr.Public(pulperr.Invalid, "the Redis URL is not valid")
-		}
-		o.MaintNotificationsConfig, o.ContextTimeoutEnabled = quiet, true
-		c.newClient = func() redis.UniversalClient { return redis.NewClient(o) }
-	default:
-		c.embedded = miniredis.NewMiniRedis()
-		c.newClient = func() redis.UniversalClient {
-			return redis.NewClient(&redis.Options{
-				Addr:                     "127.0.0.1:1", // never dialled
-				Dialer:                   func(context.Context, string, string) (net.Conn, error) { return c.embedded.Dial() },
-				MaintNotificationsConfig: quiet,
-			})
-		}
+// deliver announces tasks that became ready.
+func (c *core) deliver(ctx context.Context, tasks ...taskdb.ReadyTask) {
+	c.announcer.announce(ctx, tasks...)
+}
+
+// emit tells the listeners of this process and of others what has happened. It does not wait for them.
+func (c *core) emit(list ...Event) {
+	c.events.deliver(list)
+	if _, ok := c.transport.(*transport.Redis); ok {
+		c.publisher.add(list)
 	}
-	return nil
+}
+
+// redis returns the transport if it is Redis.
+//
+// Errors: Unsupported if it is not.
+func (c *core) redis() (*transport.Redis, error) {
+	if r, ok := c.transport.(*transport.Redis); ok {
+		return r, nil
+	}
+	return nil, pulperr.Public(pulperr.Unsupported,
+		"this installation has no Redis: its tasks are announced within one process; set REDIS_URL to use one")
 }
 
 // In returns a handle on the same queue for the domain of db. If db belongs to a transaction, all that the handle does
@@ -162,39 +160,91 @@ func (q *Queue) DB() *models.DB { return q.db }
 // called on. It may be called twice.
 func (q *Queue) Close() error {
 	q.events.close()
-	q.outbox.close()
-	err := errors.Join(q.tel.close(), q.delivery.close())
-	if q.embedded != nil {
-		q.embedded.Close()
-	}
-	return err
+	q.publisher.close()
+	return errors.Join(q.tel.close(), q.transport.Close())
 }
 
-// Ping asks Redis whether it is there.
+// Ping asks Redis whether it is there. A queue without Redis answers at once.
 //
 // Errors: Unavailable.
 func (q *Queue) Ping(ctx context.Context) error {
-	client, err := q.delivery.redis()
-	if err == nil {
-		err = client.Ping(ctx).Err()
-	}
+	r, err := q.redis()
 	if err != nil {
+		return nil //nolint:nilerr // within one process nothing can be away
+	}
+	if err := r.Ping(ctx); err != nil {
 		return fmt.Errorf("tasking: ping Redis: %w: %w", pulperr.Unavailable, err)
 	}
 	return nil
 }
 
-// Redis returns the connection to the Redis that ready tasks are announced in, which may be the one inside this
-// process: for tools that show what is there. The queue closes it.
+// Redis returns the connection to the Redis in which ready tasks are announced: for tools that show what is there. The
+// queue closes it.
 //
-// Errors: Unavailable once the queue is closed.
+// Errors: Unsupported if the queue has no Redis; Unavailable once the queue is closed.
 func (q *Queue) Redis() (redis.UniversalClient, error) {
-	client, err := q.delivery.redis()
+	r, err := q.redis()
+	if err != nil {
+		return nil, err
+	}
+	client, err := r.Client()
 	return client, kindOr(err, pulperr.Unavailable)
 }
 
 // RedisQueues returns the names that the queue has within Redis: the one of ordinary tasks first, then that of
-// immediate ones.
+// immediate ones. A queue without Redis has none.
 func (q *Queue) RedisQueues() []string {
-	return []string{q.queueName(defaultQueue), q.queueName(immediateQueue)}
+	r, err := q.redis()
+	if err != nil {
+		return nil
+	}
+	return []string{r.QueueName(defaultQueue), r.QueueName(immediateQueue)}
+}
+
+// installation is the random name of the installation, read once. Its zero value has not read it.
+type installation struct {
+	mu   sync.Mutex
+	name string
+}
+
+// get returns the name, or "" before it was read.
+func (i *installation) get() string {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.name
+}
+
+// read reads the name, and makes it first where the database has none.
+func (i *installation) read(ctx context.Context, db *models.DB) error {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.name != "" {
+		return nil
+	}
+	name, err := taskdb.Meta(ctx, taskdb.On(db), taskdb.Installation, false)
+	if err == nil && name == "" {
+		name, err = i.create(ctx, db)
+	}
+	if err != nil {
+		return taskdb.Wrap(err, "read the installation's name")
+	}
+	i.name = name
+	return nil
+}
+
+func (i *installation) create(ctx context.Context, db *models.DB) (name string, err error) {
+	err = taskdb.Tx(ctx, db, func(ctx context.Context, tx *models.Tx) error {
+		c := taskdb.On(tx.DB)
+		if err := taskdb.InitMeta(ctx, c, taskdb.Installation, strings.ToLower(rand.Text()[:8])); err != nil {
+			return err
+		}
+		for _, key := range []string{taskdb.Epoch, taskdb.Maintenance} { // rows that later are locked or swapped
+			if err := taskdb.InitMeta(ctx, c, key, ""); err != nil {
+				return err
+			}
+		}
+		name, err = taskdb.Meta(ctx, c, taskdb.Installation, false)
+		return err
+	})
+	return name, err
 }

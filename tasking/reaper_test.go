@@ -85,7 +85,7 @@ func TestSlowTakeoversHoldUpNobody(t *testing.T) {
 		began, leave := make(chan string, 8), make(chan struct{})
 		end := sync.OnceFunc(func() { close(leave) })
 		defer end()
-		b.run(tasking.WorkerOptions{TTL: ttl, Kind: tasking.KindAPI, Slots: -1, Discard: slowDiscard(began, leave)})
+		b.run(tasking.WorkerOptions{TTL: ttl, Kinds: []string{tasking.KindAPI}, NoTasks: true, Discard: slowDiscard(began, leave)})
 		var slow []uuid.UUID
 		first := uuid.New()
 		for i := range 2 {
@@ -121,8 +121,8 @@ func TestStrangersDoNotSilenceTheHeartbeat(t *testing.T) {
 		began, leave := make(chan string, 1), make(chan struct{})
 		end := sync.OnceFunc(func() { close(leave) })
 		defer end()
-		w := b.worker(tasking.WorkerOptions{TTL: ttl, Kind: tasking.KindAPI, Slots: -1, Discard: slowDiscard(began, leave)})
-		tasking.SetPatience(w, 2*ttl)
+		w := b.worker(tasking.WorkerOptions{TTL: ttl, Kinds: []string{tasking.KindAPI}, NoTasks: true, Discard: slowDiscard(began, leave)})
+		tasking.SetUnattendedTimeout(w, 2*ttl)
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		ran := make(chan error, 1)

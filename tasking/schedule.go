@@ -71,16 +71,9 @@ func (s Schedule) validate() error {
 	return nil
 }
 
-// scheduleRow is a schedule with what only the engine needs.
-type scheduleRow struct {
-	models.TaskSchedule `bun:",extend"`
-
-	Args []byte `bun:"enc_args"`
-}
-
 // schedule inserts a schedule or changes the one that has its name.
 func (q *Queue) schedule(ctx context.Context, sp *spec, s Schedule) (*models.TaskSchedule, error) {
-	var row *scheduleRow
+	var row *taskdb.Schedule
 	err := taskdb.Tx(ctx, q.db, func(ctx context.Context, tx *models.Tx) error {
 		now, err := q.kind.Clock(ctx, tx.Bun())
 		if err != nil {
@@ -97,9 +90,7 @@ func (q *Queue) schedule(ctx context.Context, sp *spec, s Schedule) (*models.Tas
 		if n, err := res.RowsAffected(); err != nil || n > 0 {
 			return err
 		}
-		old := new(scheduleRow) // locked: its dispatch and another declaration wait
-		err = tx.Bun().NewRaw("SELECT * FROM core_taskschedule WHERE pulp_domain_id = ? AND name = ? ?",
-			row.DomainID, row.Name, q.kind.ForUpdate()).Scan(ctx, old)
+		old, err := taskdb.LockSchedule(ctx, taskdb.On(tx.DB), row.DomainID, row.Name)
 		if err != nil {
 			return err
 		}
@@ -117,8 +108,8 @@ func (q *Queue) schedule(ctx context.Context, sp *spec, s Schedule) (*models.Tas
 	return &row.TaskSchedule, nil
 }
 
-func newScheduleRow(sp *spec, s Schedule, now time.Time) *scheduleRow {
-	row := &scheduleRow{TaskSchedule: models.TaskSchedule{
+func newScheduleRow(sp *spec, s Schedule, now time.Time) *taskdb.Schedule {
+	row := &taskdb.Schedule{TaskSchedule: models.TaskSchedule{
 		DomainID: sp.row.DomainID, Name: s.Name, TaskName: sp.row.Name, UserID: sp.row.UserID,
 		ReservedResources: sp.row.Resources,
 	}}

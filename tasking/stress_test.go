@@ -90,7 +90,7 @@ func TestStress(t *testing.T) {
 		what VARCHAR(10) NOT NULL, at TIMESTAMP NOT NULL)`).Exec(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	s.work(tasking.WorkerOptions{Kind: tasking.KindAPI, Slots: -1, TTL: stressTTL})
+	s.work(tasking.WorkerOptions{Kinds: []string{tasking.KindAPI}, NoTasks: true, TTL: stressTTL})
 	for i := range stressProcesses {
 		s.processes[i] = s.start(labConfig{TTL: stressTTL, Slots: 4})
 	}

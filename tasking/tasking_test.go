@@ -386,7 +386,7 @@ func TestRunPendingShowsThatItIsAlive(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		b.run(tasking.WorkerOptions{TTL: ttl, Kind: tasking.KindAPI, Slots: -1}) // that would miss a silent one
+		b.run(tasking.WorkerOptions{TTL: ttl, Kinds: []string{tasking.KindAPI}, NoTasks: true}) // that would miss a silent one
 		if err := w.RunPending(t.Context()); err != nil {
 			t.Fatal(err)
 		}

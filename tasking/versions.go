@@ -48,7 +48,7 @@ func (c *core) pluginOf(task string) string {
 	return strings.TrimPrefix(first, "pulp_")
 }
 
-// fulfils reports whether the worker has the versions that a task needs.
+// fulfils reports whether the worker has the versions of plugins that a task needs.
 func (w *Worker) fulfils(versions *string) bool {
 	if versions == nil || *versions == "" {
 		return true

@@ -39,6 +39,7 @@ import (
 	"github.com/pulpgo/pulpcore/examples/fileserver/file"
 	"github.com/pulpgo/pulpcore/examples/fileserver/taskpage"
 	"github.com/pulpgo/pulpcore/settings"
+	"github.com/pulpgo/pulpcore/tasking"
 )
 
 func main() {
@@ -110,9 +111,10 @@ func roles() map[string]role {
 				return err
 			}
 			return pulpcore.Together(ctx,
-				func(ctx context.Context) error { return serveRole(ctx, app, "api", withTaskPage(app, app.Handler())) },
-				func(ctx context.Context) error { return app.Heartbeat(ctx, "content") },
-				func(ctx context.Context) error { return app.Work(ctx, 0) },
+				func(ctx context.Context) error {
+					return app.Serve(ctx, app.Settings().Core().Listen, withTaskPage(app, app.Handler()))
+				},
+				func(ctx context.Context) error { return app.Work(ctx, 0, tasking.KindAPI, tasking.KindContent) },
 			)
 		},
 		"api": func(ctx context.Context, out io.Writer, app *pulpcore.App) error {

@@ -84,8 +84,7 @@ func serve(t *testing.T, opts ...settings.Option) *server {
 	ended := make(chan error, 1)
 	go func() {
 		ended <- pulpcore.Together(ctx,
-			func(ctx context.Context) error { return s.app.Heartbeat(ctx, tasking.KindAPI) },
-			func(ctx context.Context) error { return s.app.Work(ctx, 0) },
+			func(ctx context.Context) error { return s.app.Work(ctx, 0, tasking.KindAPI) },
 			func(ctx context.Context) error { return s.app.ServeOn(ctx, l, mux) },
 		)
 	}()

@@ -339,3 +339,11 @@ func AddReservation(
 		VALUES (?key, TRUE, ?seq, ?id)`, args).Exec(ctx)
 	return true, err
 }
+
+// OwnsReservation reports whether the task at a place has a resource for itself.
+func OwnsReservation(ctx context.Context, c Conn, seq, key int64) (bool, error) {
+	var found []int
+	err := c.NewRaw("SELECT 1 FROM core_taskresource WHERE rkey = ? AND exclusive = ? AND seq = ?", key, true, seq).
+		Scan(ctx, &found)
+	return len(found) > 0, err
+}

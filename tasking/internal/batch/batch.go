@@ -1,4 +1,5 @@
-package tasking
+// Package batch writes items of many callers together: group commit with a leader.
+package batch
 
 import (
 	"context"
@@ -11,34 +12,35 @@ import (
 	"github.com/pulpgo/pulpcore/pulperr"
 )
 
-// batcher writes items of many callers together: what arrives while one batch is being written forms the next one.
-// There is no timer, so an idle system waits for nothing, and no goroutine: whoever comes first writes for all that
-// wait by then, and hands over to the first of those who came meanwhile.
-type batcher[T, R any] struct {
-	limit int         // of the weight of one batch
-	weigh func(T) int // nil weighs each item 1
-	// write stores a batch and returns a result per item, in their order, or one error for all of them.
-	write func(ctx context.Context, items []T) ([]R, error)
-	// blames says of an error of a whole batch that it may be the fault of one item; then each is written alone.
-	blames func(error) bool
+// Writer implements group commit. Items that arrive while a batch is being written form the next one; the first caller
+// that waits becomes its leader and writes it. A Writer has no timer, so an item never waits for company, and no
+// goroutine of its own. It is safe for concurrent use. The exported fields are set before the first call.
+type Writer[T, R any] struct {
+	Limit  int         // of the weight of one batch
+	Weight func(T) int // nil gives each item the weight 1
+	// Write stores a batch and returns a result per item, in their order, or one error for all of them.
+	Write func(ctx context.Context, items []T) ([]R, error)
+	// IsItemError reports whether an error of a batch may be caused by one item. Then each item is written alone, so
+	// that the others do not fail with it. Nil is never.
+	IsItemError func(error) bool
 
 	mu      sync.Mutex
 	writing bool
-	queue   []*batched[T, R] // each is a caller that waits in do, so it is no longer than there are callers
+	queue   []*pending[T, R] // each is a caller that waits in Do, so it is no longer than there are callers
 }
 
-// batched is one item on its way.
-type batched[T, R any] struct {
+// pending is one item until its caller has the result.
+type pending[T, R any] struct {
 	ctx    context.Context //nolint:containedctx // of the caller, who waits for as long as this lives
 	item   T
 	result R
 	err    error
-	done   chan struct{} // closed when result and err are there
+	done   chan struct{} // closed when result and err are set
 	leads  chan struct{} // closed when its caller has to write the next batch
 }
 
-// writeTimeout is how long the write of a batch may take: a connection whose other end is gone would otherwise hold up
-// all callers for as long as the system keeps it.
+// writeTimeout bounds the write of a batch: a connection whose other end is gone would otherwise hold up all callers
+// until the operating system gives it up.
 const writeTimeout = 30 * time.Second
 
 var (
@@ -46,11 +48,11 @@ var (
 	errUnwritten    = errors.New("tasking: the write of the batch panicked")
 )
 
-// do writes item in some batch and returns what became of it. If ctx ends while the item is queued, it returns the
+// Do writes item as part of a batch and returns its result. If ctx ends while the item is queued, it returns the
 // cause and nothing was written. A write that has begun ends early only when the contexts of all its callers have
 // ended, or with errWriteTimeout.
-func (b *batcher[T, R]) do(ctx context.Context, item T) (R, error) {
-	p := &batched[T, R]{ctx: ctx, item: item, done: make(chan struct{}), leads: make(chan struct{})}
+func (b *Writer[T, R]) Do(ctx context.Context, item T) (R, error) {
+	p := &pending[T, R]{ctx: ctx, item: item, done: make(chan struct{}), leads: make(chan struct{})}
 	b.mu.Lock()
 	b.queue = append(b.queue, p)
 	if !b.writing {
@@ -60,7 +62,7 @@ func (b *batcher[T, R]) do(ctx context.Context, item T) (R, error) {
 	b.mu.Unlock()
 	select {
 	case <-p.leads:
-		b.lead()
+		b.writeAsLeader()
 	case <-p.done:
 	case <-ctx.Done():
 		if b.leave(p) {
@@ -74,7 +76,7 @@ func (b *batcher[T, R]) do(ctx context.Context, item T) (R, error) {
 
 // leave takes p off the queue, or hands the lead on if p got it meanwhile. It reports false if the caller must wait for
 // the write, which ends with its context as well.
-func (b *batcher[T, R]) leave(p *batched[T, R]) bool {
+func (b *Writer[T, R]) leave(p *pending[T, R]) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for i, other := range b.queue {
@@ -92,8 +94,8 @@ func (b *batcher[T, R]) leave(p *batched[T, R]) bool {
 	return false
 }
 
-// lead writes one batch, the leader's item first.
-func (b *batcher[T, R]) lead() {
+// writeAsLeader writes one batch, the leader's item first.
+func (b *Writer[T, R]) writeAsLeader() {
 	b.mu.Lock()
 	n := b.fits()
 	batch := b.queue[:n:n]
@@ -104,17 +106,17 @@ func (b *batcher[T, R]) lead() {
 		b.handOver()
 		b.mu.Unlock()
 	}()
-	b.settle(batch)
+	b.writeBatch(batch)
 }
 
 // fits is how many of those that wait go into one batch, at least one. The caller holds mu.
-func (b *batcher[T, R]) fits() int {
-	if b.weigh == nil {
-		return min(len(b.queue), b.limit)
+func (b *Writer[T, R]) fits() int {
+	if b.Weight == nil {
+		return min(len(b.queue), b.Limit)
 	}
 	weight := 0
 	for i, p := range b.queue {
-		if weight += b.weigh(p.item); weight > b.limit && i > 0 {
+		if weight += b.Weight(p.item); weight > b.Limit && i > 0 {
 			return i
 		}
 	}
@@ -122,7 +124,7 @@ func (b *batcher[T, R]) fits() int {
 }
 
 // handOver makes the first that waits the leader. The caller holds mu.
-func (b *batcher[T, R]) handOver() {
+func (b *Writer[T, R]) handOver() {
 	if len(b.queue) == 0 {
 		b.queue, b.writing = nil, false
 		return
@@ -130,8 +132,8 @@ func (b *batcher[T, R]) handOver() {
 	close(b.queue[0].leads)
 }
 
-func (b *batcher[T, R]) settle(batch []*batched[T, R]) {
-	ctx, stop := together(batch)
+func (b *Writer[T, R]) writeBatch(batch []*pending[T, R]) {
+	ctx, stop := joinContexts(batch)
 	defer stop()
 	defer func() {
 		for _, p := range batch {
@@ -142,13 +144,13 @@ func (b *batcher[T, R]) settle(batch []*batched[T, R]) {
 	for i, p := range batch {
 		items[i], p.err = p.item, errUnwritten
 	}
-	results, err := b.write(ctx, items)
+	results, err := b.Write(ctx, items)
 	if err != nil && errors.Is(context.Cause(ctx), errWriteTimeout) { // drivers say "canceled", which no caller has
 		err = fmt.Errorf("%w (%v)", errWriteTimeout, err) //nolint:errorlint // as above
 	}
-	if err != nil && len(batch) > 1 && b.blames(err) {
+	if err != nil && len(batch) > 1 && b.IsItemError != nil && b.IsItemError(err) {
 		for i, p := range batch {
-			one, err := b.write(ctx, items[i:i+1])
+			one, err := b.Write(ctx, items[i:i+1])
 			if p.err = err; err == nil {
 				p.result = one[0]
 			}
@@ -162,10 +164,10 @@ func (b *batcher[T, R]) settle(batch []*batched[T, R]) {
 	}
 }
 
-// together returns a context that ends when those of all callers of a batch have ended, or when the write takes too
+// joinContexts returns a context that ends when those of all callers of a batch have ended, or when the write takes too
 // long. If all of them have a deadline it has the latest, which is all that a client of Redis looks at while it waits
 // for an answer.
-func together[T, R any](batch []*batched[T, R]) (ctx context.Context, stop func()) {
+func joinContexts[T, R any](batch []*pending[T, R]) (ctx context.Context, stop func()) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	timed, timedOut := ctx, func() {}
 	if latest, ok := lastDeadline(batch); ok {
@@ -193,7 +195,7 @@ func together[T, R any](batch []*batched[T, R]) (ctx context.Context, stop func(
 }
 
 // lastDeadline returns the latest deadline of a batch's callers, or false if one of them has none.
-func lastDeadline[T, R any](batch []*batched[T, R]) (latest time.Time, all bool) {
+func lastDeadline[T, R any](batch []*pending[T, R]) (latest time.Time, all bool) {
 	for _, p := range batch {
 		deadline, ok := p.ctx.Deadline()
 		if !ok {

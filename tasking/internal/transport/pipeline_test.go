@@ -1,4 +1,4 @@
-package tasking
+package transport
 
 import (
 	"context"

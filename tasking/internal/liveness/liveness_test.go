@@ -1,4 +1,4 @@
-package tasking
+package liveness
 
 import (
 	"testing"
@@ -8,7 +8,7 @@ import (
 	"github.com/google/uuid"
 )
 
-func TestWatch(t *testing.T) {
+func TestObserver(t *testing.T) {
 	t.Parallel()
 	const ttl = 30 * time.Second
 	type look struct {
@@ -36,15 +36,15 @@ func TestWatch(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				o, id, dead := newWatch(), uuid.New(), -1
+				o, id, dead := new(Observer), uuid.New(), -1
 				for i, l := range tt.looks {
 					<-time.After(l.pause)
-					o.begin()
+					o.Begin()
 					<-time.After(l.took)
-					if o.still(id, l.beat, ttl) && dead < 0 {
+					if o.Expired(id, l.beat, ttl) && dead < 0 {
 						dead = i
 					}
-					o.end()
+					o.End()
 				}
 				if dead != tt.want {
 					t.Errorf("dead at look %d, want %d", dead, tt.want)
@@ -54,16 +54,16 @@ func TestWatch(t *testing.T) {
 	}
 }
 
-func TestWatchForgetsWhoIsGone(t *testing.T) {
+func TestObserverForgetsWhoIsGone(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		o, id := newWatch(), uuid.New()
+		o, id := new(Observer), uuid.New()
 		for i := range 12 {
-			o.begin()
-			if i%3 < 2 && o.still(id, 0, 2*time.Second) {
+			o.Begin()
+			if i%3 < 2 && o.Expired(id, 0, 2*time.Second) {
 				t.Errorf("dead at look %d", i)
 			}
-			o.end()
+			o.End()
 			<-time.After(time.Second)
 		}
 	})

@@ -1,4 +1,4 @@
-package tasking
+package batch
 
 import (
 	"context"
@@ -12,7 +12,7 @@ import (
 	"github.com/pulpgo/pulpcore/pulperr"
 )
 
-// gate lets a test see and hold back the writes of a batcher.
+// gate lets a test see and delay the writes of a Writer.
 type gate struct {
 	mu      sync.Mutex
 	batches [][]int
@@ -40,22 +40,22 @@ func (g *gate) write(ctx context.Context, items []int) ([]int, error) {
 	return out, nil
 }
 
-func newGate(limit int, blames func(error) bool) (*gate, *batcher[int, int]) {
+func newGate(limit int, isItemError func(error) bool) (*gate, *Writer[int, int]) {
 	g := &gate{entered: make(chan struct{}, 100), open: make(chan error, 100)}
-	return g, &batcher[int, int]{limit: limit, write: g.write, blames: blames}
+	return g, &Writer[int, int]{Limit: limit, Write: g.write, IsItemError: isItemError}
 }
 
 func never(error) bool  { return false }
 func always(error) bool { return true }
 
-func TestBatcherWritesTogetherWhatArrivesMeanwhile(t *testing.T) {
+func TestWriterWritesTogetherWhatArrivesMeanwhile(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		g, b := newGate(3, never)
 		var wg sync.WaitGroup
 		start := func(n int) {
 			wg.Go(func() {
-				if got, err := b.do(t.Context(), n); err != nil || got != -n {
+				if got, err := b.Do(t.Context(), n); err != nil || got != -n {
 					t.Errorf("do(%d) = %d, %v", n, got, err)
 				}
 			})
@@ -74,12 +74,12 @@ func TestBatcherWritesTogetherWhatArrivesMeanwhile(t *testing.T) {
 			t.Errorf("batches = %v, want %v", g.batches, want)
 		}
 		if b.writing || b.queue != nil {
-			t.Error("the batcher is not idle at the end")
+			t.Error("the writer is not idle at the end")
 		}
 	})
 }
 
-func TestBatcherBlamesOneItem(t *testing.T) {
+func TestWriterBlamesOneItem(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		g, b := newGate(10, always)
@@ -87,7 +87,7 @@ func TestBatcherBlamesOneItem(t *testing.T) {
 		var wg sync.WaitGroup
 		errs := make([]error, 4)
 		for n := range 4 {
-			wg.Go(func() { _, errs[n] = b.do(t.Context(), n) })
+			wg.Go(func() { _, errs[n] = b.Do(t.Context(), n) })
 			synctest.Wait()
 		}
 		// The first alone, then the other three together, then each of them by itself.
@@ -103,7 +103,7 @@ func TestBatcherBlamesOneItem(t *testing.T) {
 	})
 }
 
-func TestBatcherGivesAnErrorOfAllToAll(t *testing.T) {
+func TestWriterGivesAnErrorOfAllToAll(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		g, b := newGate(10, never)
@@ -111,7 +111,7 @@ func TestBatcherGivesAnErrorOfAllToAll(t *testing.T) {
 		var wg sync.WaitGroup
 		for n := range 3 {
 			wg.Go(func() {
-				if _, err := b.do(t.Context(), n); !errors.Is(err, down) {
+				if _, err := b.Do(t.Context(), n); !errors.Is(err, down) {
 					t.Errorf("item %d = %v, want %v", n, err, down)
 				}
 			})
@@ -123,7 +123,7 @@ func TestBatcherGivesAnErrorOfAllToAll(t *testing.T) {
 	})
 }
 
-func TestBatcherCallersMayLeave(t *testing.T) {
+func TestWriterCallersMayLeave(t *testing.T) {
 	t.Parallel()
 	enough := errors.New("enough")
 	t.Run("while queued", func(t *testing.T) {
@@ -132,10 +132,10 @@ func TestBatcherCallersMayLeave(t *testing.T) {
 			g, b := newGate(10, never)
 			ctx, cancel := context.WithCancelCause(t.Context())
 			var wg sync.WaitGroup
-			wg.Go(func() { _, _ = b.do(t.Context(), 1) })
+			wg.Go(func() { _, _ = b.Do(t.Context(), 1) })
 			synctest.Wait()
 			wg.Go(func() {
-				if _, err := b.do(ctx, 2); !errors.Is(err, enough) {
+				if _, err := b.Do(ctx, 2); !errors.Is(err, enough) {
 					t.Errorf("do() = %v, want %v", err, enough)
 				}
 			})
@@ -156,13 +156,13 @@ func TestBatcherCallersMayLeave(t *testing.T) {
 			ctx, cancel := context.WithCancelCause(t.Context())
 			var wg sync.WaitGroup
 			wg.Go(func() {
-				if _, err := b.do(ctx, 1); !errors.Is(err, enough) {
+				if _, err := b.Do(ctx, 1); !errors.Is(err, enough) {
 					t.Errorf("do() = %v, want %v", err, enough)
 				}
 			})
 			synctest.Wait()
 			wg.Go(func() { // comes later and is written although the first has gone
-				if got, err := b.do(t.Context(), 2); err != nil || got != -2 {
+				if got, err := b.Do(t.Context(), 2); err != nil || got != -2 {
 					t.Errorf("do() = %d, %v", got, err)
 				}
 			})
@@ -175,14 +175,14 @@ func TestBatcherCallersMayLeave(t *testing.T) {
 	})
 }
 
-func TestBatcherWeighsItems(t *testing.T) {
+func TestWriterWeighsItems(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		g, b := newGate(10, never)
-		b.weigh = func(n int) int { return n }
+		b.Weight = func(n int) int { return n }
 		var wg sync.WaitGroup
 		for _, n := range []int{1, 4, 6, 11, 5, 5, 1} {
-			wg.Go(func() { _, _ = b.do(t.Context(), n) })
+			wg.Go(func() { _, _ = b.Do(t.Context(), n) })
 			synctest.Wait()
 		}
 		for range 5 {
@@ -196,33 +196,33 @@ func TestBatcherWeighsItems(t *testing.T) {
 	})
 }
 
-func TestBatcherGivesUpAWriteThatHangs(t *testing.T) {
+func TestWriterGivesUpAWriteThatHangs(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		g, b := newGate(10, never)
-		if _, err := b.do(context.Background(), 1); !errors.Is(err, errWriteTimeout) {
+		if _, err := b.Do(context.Background(), 1); !errors.Is(err, errWriteTimeout) {
 			t.Errorf("do() = %v, want %v", err, errWriteTimeout)
 		}
-		b.write = func(ctx context.Context, _ []int) ([]int, error) { // as database drivers do
+		b.Write = func(ctx context.Context, _ []int) ([]int, error) { // as database drivers do
 			<-ctx.Done()
 			return nil, ctx.Err()
 		}
-		if _, err := b.do(context.Background(), 1); !errors.Is(err, pulperr.Unavailable) || errors.Is(err, context.Canceled) {
+		if _, err := b.Do(context.Background(), 1); !errors.Is(err, pulperr.Unavailable) || errors.Is(err, context.Canceled) {
 			t.Errorf("do() = %v, want Unavailable and not canceled", err)
 		}
-		b.write = g.write
+		b.Write = g.write
 		g.open <- nil
-		if got, err := b.do(t.Context(), 2); err != nil || got != -2 {
+		if got, err := b.Do(t.Context(), 2); err != nil || got != -2 {
 			t.Errorf("the next one = %d, %v", got, err)
 		}
 	})
 }
 
-func TestBatcherSurvivesAPanic(t *testing.T) {
+func TestWriterSurvivesAPanic(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		inside, open := make(chan struct{}), make(chan struct{})
-		b := &batcher[int, int]{limit: 10, blames: never, write: func(_ context.Context, items []int) ([]int, error) {
+		b := &Writer[int, int]{Limit: 10, IsItemError: never, Write: func(_ context.Context, items []int) ([]int, error) {
 			if items[0] == 1 {
 				close(inside)
 				<-open
@@ -233,7 +233,7 @@ func TestBatcherSurvivesAPanic(t *testing.T) {
 			return items, nil
 		}}
 		var wg sync.WaitGroup
-		wg.Go(func() { _, _ = b.do(t.Context(), 1) })
+		wg.Go(func() { _, _ = b.Do(t.Context(), 1) })
 		<-inside
 		wg.Go(func() {
 			defer func() {
@@ -241,18 +241,18 @@ func TestBatcherSurvivesAPanic(t *testing.T) {
 					t.Error("the panic was swallowed")
 				}
 			}()
-			_, _ = b.do(t.Context(), 2)
+			_, _ = b.Do(t.Context(), 2)
 		})
 		synctest.Wait()
 		wg.Go(func() {
-			if _, err := b.do(t.Context(), 3); !errors.Is(err, errUnwritten) {
+			if _, err := b.Do(t.Context(), 3); !errors.Is(err, errUnwritten) {
 				t.Errorf("do() = %v, want %v", err, errUnwritten)
 			}
 		})
 		synctest.Wait()
 		close(open)
 		wg.Wait()
-		if got, err := b.do(t.Context(), 4); err != nil || got != 4 {
+		if got, err := b.Do(t.Context(), 4); err != nil || got != 4 {
 			t.Errorf("the next one = %d, %v", got, err)
 		}
 	})
@@ -273,11 +273,11 @@ func TestBatchHasTheLatestDeadlineOfItsCallers(t *testing.T) {
 			"all have one":      {[]context.Context{short, long, short}, now.Add(2 * time.Second)},
 			"one is left alone": {[]context.Context{short, t.Context()}, time.Time{}},
 		} {
-			var batch []*batched[int, int]
+			var batch []*pending[int, int]
 			for _, ctx := range tt.callers {
-				batch = append(batch, &batched[int, int]{ctx: ctx})
+				batch = append(batch, &pending[int, int]{ctx: ctx})
 			}
-			ctx, stop := together(batch)
+			ctx, stop := joinContexts(batch)
 			got, ok := ctx.Deadline()
 			stop()
 			if ok == tt.want.IsZero() || !got.Equal(tt.want) {

@@ -12,39 +12,25 @@ import (
 	"github.com/pulpgo/pulpcore/models"
 )
 
-// events are the hints that travel within a process. All of them may be lost or late: whoever listens also looks into
-// the database now and then.
-type events struct {
+// eventHub passes on, within a process, what happens to tasks. Listeners also read the database now and then, because
+// an event may be lost or late.
+type eventHub struct {
 	mu      sync.Mutex
-	wakers  map[*func()]struct{}
 	waiters map[uuid.UUID]map[chan struct{}]struct{}
 	cancels map[*func(uuid.UUID)]struct{}
 	readers map[*Subscription]struct{}
 }
 
-func newEvents() *events {
-	return &events{
-		wakers:  map[*func()]struct{}{},
+func newEventHub() *eventHub {
+	return &eventHub{
 		waiters: map[uuid.UUID]map[chan struct{}]struct{}{},
 		cancels: map[*func(uuid.UUID)]struct{}{},
 		readers: map[*Subscription]struct{}{},
 	}
 }
 
-// onWake calls fn whenever tasks became ready, until the returned function is called. fn must not block.
-func (e *events) onWake(fn func()) (stop func()) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.wakers[&fn] = struct{}{}
-	return func() {
-		e.mu.Lock()
-		defer e.mu.Unlock()
-		delete(e.wakers, &fn)
-	}
-}
-
 // onCancel calls fn whenever a running task is to be canceled. fn must not block.
-func (e *events) onCancel(fn func(uuid.UUID)) (stop func()) {
+func (e *eventHub) onCancel(fn func(uuid.UUID)) (stop func()) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.cancels[&fn] = struct{}{}
@@ -55,15 +41,7 @@ func (e *events) onCancel(fn func(uuid.UUID)) (stop func()) {
 	}
 }
 
-func (e *events) wake() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	for fn := range e.wakers {
-		(*fn)()
-	}
-}
-
-func (e *events) cancel(id uuid.UUID) {
+func (e *eventHub) cancel(id uuid.UUID) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for fn := range e.cancels {
@@ -72,7 +50,7 @@ func (e *events) cancel(id uuid.UUID) {
 }
 
 // deliver passes events on to those who listen in this process.
-func (e *events) deliver(list []Event) {
+func (e *eventHub) deliver(list []Event) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, event := range list {
@@ -91,14 +69,14 @@ func (e *events) deliver(list []Event) {
 }
 
 // heard reports whether anybody listens.
-func (e *events) heard() bool {
+func (e *eventHub) heard() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return len(e.waiters) > 0 || len(e.readers) > 0
 }
 
 // join delivers to s until the returned function is called.
-func (e *events) join(s *Subscription) (leave func()) {
+func (e *eventHub) join(s *Subscription) (leave func()) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.readers[s] = struct{}{}
@@ -110,7 +88,7 @@ func (e *events) join(s *Subscription) (leave func()) {
 }
 
 // close ends all subscriptions.
-func (e *events) close() {
+func (e *eventHub) close() {
 	e.mu.Lock()
 	readers := slices.Collect(maps.Keys(e.readers))
 	e.mu.Unlock()
@@ -120,7 +98,7 @@ func (e *events) close() {
 }
 
 // watch returns a channel that receives when the task has ended.
-func (e *events) watch(id uuid.UUID) (ch chan struct{}, stop func()) {
+func (e *eventHub) watch(id uuid.UUID) (ch chan struct{}, stop func()) {
 	ch = make(chan struct{}, 1)
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -153,7 +131,7 @@ const (
 func (q *Queue) Wait(ctx context.Context, id uuid.UUID) (*models.Task, error) {
 	own, inTask := TaskID(ctx)
 	if inTask {
-		defer q.beginWait(waitEdge{own, id})()
+		defer q.waits.begin(waitEdge{own, id})()
 	}
 	ended, stop := q.events.watch(id)
 	defer stop()
