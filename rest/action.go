@@ -236,8 +236,8 @@ func newAction(s *subject, op Operation, in, out reflect.Type) *action {
 	return act
 }
 
-// addAction adds an action to the API, and the schemas of its body and answer.
-func (c *compiler) addAction(act *action) {
+// mount adds the action to the API, and the schemas of its body and answer to the document.
+func (act *action) mount(c *compiler) {
 	for _, err := range act.faults {
 		c.fault("%w", err)
 	}
@@ -255,8 +255,8 @@ func (c *compiler) addAction(act *action) {
 	c.add(&act.operation)
 }
 
-// addActions builds and checks the actions of a subject and adds them.
-func addActions[T any](c *compiler, s *subject, actions []Action[T], reserved func(name string) bool) {
+// mountActions builds and checks the actions of a subject and adds them.
+func mountActions[T any](c *compiler, s *subject, actions []Action[T], reserved func(name string) bool) {
 	seen := map[string]bool{}
 	for _, a := range actions {
 		if a.build == nil {
@@ -274,6 +274,6 @@ func addActions[T any](c *compiler, s *subject, actions []Action[T], reserved fu
 			c.fault("viewset %s: there are two actions %q; rename one", s.path, act.name)
 		}
 		seen[key] = true
-		c.addAction(act)
+		act.mount(c)
 	}
 }

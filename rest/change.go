@@ -8,11 +8,15 @@ import (
 
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/rest/internal/schema"
+	"github.com/pulpgo/pulpcore/rest/internal/work"
 	"github.com/pulpgo/pulpcore/tasking"
 )
 
-// addChanges adds create, update and delete, as far as the master has them. row describes operations on one row.
-func (c *compiler) addChanges(v *view, row schema.Operation) {
+// rowWriter creates, updates and deletes the rows of a view, at once or by tasks.
+type rowWriter struct{ *view }
+
+// mount adds create, update and delete, as far as the master has them. row describes operations on one row.
+func (v rowWriter) mount(c *compiler, row schema.Operation) {
 	model := v.answers.model
 	if v.create != nil {
 		c.components.AddBody(model, v.create.fields, v.create.files)
@@ -46,17 +50,44 @@ func (c *compiler) addChanges(v *view, row schema.Operation) {
 	}
 }
 
+// creation returns what POST does by default, or nil.
+func (v rowWriter) creation() *creation {
+	c := &creation{fields: schema.Writable(v.answers.fields), status: http.StatusCreated}
+	save := v.createNow
+	switch v.master.create {
+	case never:
+		return nil
+	case byTask:
+		c.status, save = http.StatusAccepted, v.createLater
+	}
+	c.run = func(ctx context.Context, q *request) (*reply, error) {
+		row := v.newRow()
+		in, err := q.read(ctx, false, c.fields...)
+		if err != nil {
+			return nil, err
+		}
+		if err := q.decode(ctx, in, c.fields, row, creating); err != nil {
+			return nil, err
+		}
+		if err := v.answers.check(ctx, q, row, in.faults); err != nil {
+			return nil, err
+		}
+		return save(ctx, q, row)
+	}
+	return c
+}
+
 // createNow saves a new row.
-func (v *view) createNow(ctx context.Context, q *request, row models.Row) (*reply, error) {
+func (v rowWriter) createNow(ctx context.Context, q *request, row models.Row) (*reply, error) {
 	if err := q.db.Create(ctx, row); err != nil {
-		return nil, v.uniqueViolation(err)
+		return nil, v.answers.uniqueViolation(err)
 	}
 	q.location = q.links.RowHref(v.typ, row.PulpID())
 	return v.answer(ctx, q, http.StatusCreated, row)
 }
 
 // createLater dispatches the task that saves a new row.
-func (v *view) createLater(ctx context.Context, q *request, row models.Row) (*reply, error) {
+func (v rowWriter) createLater(ctx context.Context, q *request, row models.Row) (*reply, error) {
 	args, err := v.pack(row, v.columns)
 	if err != nil {
 		return nil, err
@@ -68,7 +99,7 @@ func (v *view) createLater(ctx context.Context, q *request, row models.Row) (*re
 	if v.master.shared != "" {
 		o.Shared = tasking.Named(q.resource(v.master.shared))
 	}
-	return q.accept(generalCreate.Dispatch(ctx, q.tasks(), args, o))
+	return q.accept(work.GeneralCreate.Dispatch(ctx, q.tasks(), args, o))
 }
 
 // resource returns the name of a resource of the domain that is not a row but can be reserved.
@@ -77,8 +108,8 @@ func (q *request) resource(name string) string {
 }
 
 // pack returns fields of a row as the arguments of a general task.
-func (v *view) pack(row models.Row, fields []*schema.Field) (rowArgs, error) {
-	args := rowArgs{
+func (v rowWriter) pack(row models.Row, fields []*schema.Field) (work.RowArgs, error) {
+	args := work.RowArgs{
 		Master: v.master.Master, Type: v.typ.Name(), ID: row.PulpID(), Fields: map[string]json.RawMessage{},
 	}
 	for _, f := range fields {
@@ -92,7 +123,7 @@ func (v *view) pack(row models.Row, fields []*schema.Field) (rowArgs, error) {
 }
 
 // update returns the handler of PUT or PATCH.
-func (v *view) update(mode writeMode) handler {
+func (v rowWriter) update(mode writeMode) handler {
 	fields := schema.Writable(v.answers.fields)
 	return func(ctx context.Context, q *request) (*reply, error) {
 		before, err := v.requested(ctx, q)
@@ -109,7 +140,7 @@ func (v *view) update(mode writeMode) handler {
 		if err := q.decode(ctx, in, fields, after, mode); err != nil {
 			return nil, err
 		}
-		if err := v.check(ctx, q, after, in.faults); err != nil {
+		if err := v.answers.check(ctx, q, after, in.faults); err != nil {
 			return nil, err
 		}
 		changed := schema.Changed(v.answers.fields, before, after)
@@ -124,18 +155,18 @@ func (v *view) update(mode writeMode) handler {
 	}
 }
 
-func (v *view) updateNow(ctx context.Context, q *request, row models.Row, changed []*schema.Field) (*reply, error) {
+func (v rowWriter) updateNow(ctx context.Context, q *request, row models.Row, changed []*schema.Field) (*reply, error) {
 	columns := make([]string, len(changed))
 	for i, f := range changed {
 		columns[i] = f.Column
 	}
 	if err := q.db.Update(ctx, row, columns...); err != nil {
-		return nil, v.uniqueViolation(err)
+		return nil, v.answers.uniqueViolation(err)
 	}
 	return v.answer(ctx, q, http.StatusOK, row)
 }
 
-func (v *view) updateLater(ctx context.Context, q *request, row models.Row, changed []*schema.Field) (*reply, error) {
+func (v rowWriter) updateLater(ctx context.Context, q *request, row models.Row, changed []*schema.Field) (*reply, error) {
 	args, err := v.pack(row, changed)
 	if err != nil {
 		return nil, err
@@ -146,15 +177,15 @@ func (v *view) updateLater(ctx context.Context, q *request, row models.Row, chan
 		switch {
 		case f.Column == v.master.exclusive:
 			o.Exclusive = append(o.Exclusive, tasking.Named(q.resource(v.master.Name+"."+f.Column))...)
-		case retains(f.Column):
+		case work.Retains(f.Column):
 			o.Immediate = false // the task may delete many versions, and the client would wait for it
 		}
 	}
-	return q.accept(generalUpdate.Dispatch(ctx, q.tasks(), args, o))
+	return q.accept(work.GeneralUpdate.Dispatch(ctx, q.tasks(), args, o))
 }
 
 // reservations returns what an update or a removal of a row reserves.
-func (v *view) reservations(q *request, row models.Row) *tasking.Options {
+func (v rowWriter) reservations(q *request, row models.Row) *tasking.Options {
 	o := &tasking.Options{Exclusive: tasking.On(row)}
 	if v.master.shared != "" {
 		o.Shared = tasking.Named(q.resource(v.master.shared))
@@ -163,7 +194,7 @@ func (v *view) reservations(q *request, row models.Row) *tasking.Options {
 }
 
 // removeNow deletes a row within the request.
-func (v *view) removeNow(ctx context.Context, q *request) (*reply, error) {
+func (v rowWriter) removeNow(ctx context.Context, q *request) (*reply, error) {
 	row, err := v.requested(ctx, q)
 	if err != nil {
 		return nil, err
@@ -177,13 +208,13 @@ func (v *view) removeNow(ctx context.Context, q *request) (*reply, error) {
 }
 
 // removeLater dispatches the task that deletes a row.
-func (v *view) removeLater(ctx context.Context, q *request) (*reply, error) {
+func (v rowWriter) removeLater(ctx context.Context, q *request) (*reply, error) {
 	row, err := v.requested(ctx, q)
 	if err != nil {
 		return nil, err
 	}
 	o := v.reservations(q, row)
 	o.Immediate = v.master.removeQuickly
-	args := rowArgs{Master: v.master.Master, Type: v.typ.Name(), ID: row.PulpID()}
-	return q.accept(generalDelete.Dispatch(ctx, q.tasks(), args, o))
+	args := work.RowArgs{Master: v.master.Master, Type: v.typ.Name(), ID: row.PulpID()}
+	return q.accept(work.GeneralDelete.Dispatch(ctx, q.tasks(), args, o))
 }

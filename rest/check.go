@@ -19,12 +19,12 @@ import (
 )
 
 // check validates a row as a whole before it is saved, or a task is dispatched that saves it.
-func (v *view) check(ctx context.Context, q *request, row models.Row, faults FieldErrors) error {
-	if err := v.checkUnique(ctx, q, row, faults); err != nil {
+func (s *rowSchema) check(ctx context.Context, q *request, row models.Row, faults FieldErrors) error {
+	if err := s.checkUnique(ctx, q, row, faults); err != nil {
 		return err
 	}
-	if v.master.check != nil {
-		v.master.check(q, row, faults)
+	if s.master.check != nil {
+		s.master.check(q, row, faults)
 	}
 	if err := faults.OrNil(); err != nil {
 		return err
@@ -42,12 +42,12 @@ func (v *view) check(ctx context.Context, q *request, row models.Row, faults Fie
 
 // checkUnique notes which unique fields of a row another row of the domain has already. A request that is faster than
 // this one shows only when the row is saved, see uniqueViolation.
-func (v *view) checkUnique(ctx context.Context, q *request, row models.Row, faults FieldErrors) error {
-	for _, f := range v.answers.fields {
+func (s *rowSchema) checkUnique(ctx context.Context, q *request, row models.Row, faults FieldErrors) error {
+	for _, f := range s.fields {
 		if !f.Unique || faults[f.Name] != nil || row.PulpID() == uuid.Nil && f.IsZero(row) {
 			continue
 		}
-		n, err := q.db.Bun().NewSelect().TableExpr("?", bun.Ident(v.master.Table)).
+		n, err := q.db.Bun().NewSelect().TableExpr("?", bun.Ident(s.master.Table)).
 			Where("? = ?", bun.Ident(f.Column), f.Value(row)).
 			Where("pulp_domain_id = ?", q.db.Domain().ID).Where("pulp_id <> ?", row.PulpID()).Count(ctx)
 		if err != nil {
@@ -61,16 +61,16 @@ func (v *view) checkUnique(ctx context.Context, q *request, row models.Row, faul
 }
 
 // uniqueViolation turns the error of a unique column, which another request filled a moment ago, into one of the field.
-func (v *view) uniqueViolation(err error) error {
+func (s *rowSchema) uniqueViolation(err error) error {
 	if !errors.Is(err, pulperr.Exists) {
 		return err
 	}
-	for _, f := range v.answers.fields {
+	for _, f := range s.fields {
 		if f.Unique {
 			return FieldErrors{f.Name: {wire.MsgUnique}}
 		}
 	}
-	return FieldErrors{NonField: {fmt.Sprintf("The %s exists already.", v.master.Name)}}
+	return FieldErrors{NonField: {fmt.Sprintf("The %s exists already.", s.master.Name)}}
 }
 
 // checkRemote finds the faults that each download from the remote would fail with, and puts its certificates into the

@@ -15,6 +15,7 @@ import (
 	"github.com/pulpgo/pulpcore/rest/internal/core"
 	"github.com/pulpgo/pulpcore/rest/internal/schema"
 	"github.com/pulpgo/pulpcore/rest/internal/wire"
+	"github.com/pulpgo/pulpcore/rest/internal/work"
 	"github.com/pulpgo/pulpcore/tasking"
 )
 
@@ -33,12 +34,12 @@ type contentInput struct {
 // like a digest on the wire, such as sha256, are filled in without it. Answers show the artifact and its digests.
 func SingleArtifact[T any](fill func(ctx context.Context, c *T, a *models.Artifact) error) Creator[T] {
 	return Creator[T]{compile: func(v *view) *creation {
-		digests := v.digestFields()
+		digests := digestFields(v.answers.fields)
 		for _, f := range digests {
 			f.ReadOnly, f.Required = true, false
 		}
 		create := newCreator(true, func(ctx context.Context, q *request, in *input, c *T, extra *contentInput) error {
-			return v.readContent(ctx, q, in, c, extra)
+			return extra.check(ctx, q, v, in, c)
 		}, func(ctx context.Context, q *request, in *input, c *T, extra *contentInput) (any, error) {
 			artifact, err := extra.artifact(ctx, q, in)
 			if err != nil {
@@ -52,7 +53,7 @@ func SingleArtifact[T any](fill func(ctx context.Context, c *T, a *models.Artifa
 					return nil, err
 				}
 			}
-			return v.dispatchContent(ctx, q, c, extra, artifact)
+			return extra.dispatch(ctx, q, v, c, artifact)
 		}).compile(v)
 		create.single = true
 		return create
@@ -60,40 +61,40 @@ func SingleArtifact[T any](fill func(ctx context.Context, c *T, a *models.Artifa
 }
 
 // digestFields returns the fields of a unit that are called like a digest on the wire.
-func (v *view) digestFields() []*schema.Field {
-	return slices.DeleteFunc(slices.Clone(v.answers.fields), func(f *schema.Field) bool {
+func digestFields(fields []*schema.Field) []*schema.Field {
+	return slices.DeleteFunc(slices.Clone(fields), func(f *schema.Field) bool {
 		return !f.Own || f.Form != schema.Text || !slices.Contains(core.Algorithms(), hashlib.Algorithm(f.Name))
 	})
 }
 
-// readContent checks what a request says besides the unit's own fields.
-func (v *view) readContent(ctx context.Context, q *request, in *input, row any, extra *contentInput) error {
+// check adds the faults of the path, of the artifact and of the repository.
+func (c *contentInput) check(ctx context.Context, q *request, v *view, in *input, row any) error {
 	for _, f := range v.answers.fields {
 		if f.Name == "relative_path" {
-			extra.Path = fmt.Sprint(f.Value(row)) // the unit has the path among its own fields
+			c.Path = fmt.Sprint(f.Value(row)) // the unit has the path among its own fields
 		}
 	}
 	switch {
 	case in.faults["relative_path"] != nil:
-	case extra.Path == "":
+	case c.Path == "":
 		in.faults.Add("relative_path", wire.MsgRequired)
-	case !models.ValidPath(extra.Path):
-		in.faults.Add("relative_path", "Relative path is not in canonical form. "+extra.Path)
+	case !models.ValidPath(c.Path):
+		in.faults.Add("relative_path", "Relative path is not in canonical form. "+c.Path)
 	}
 	if in.has("artifact") == (in.upload != nil) {
 		in.faults.Add(NonField, "Exactly one of upload, artifact, file, file_url must be specified.")
 	}
-	if extra.Repository == uuid.Nil {
+	if c.Repository == uuid.Nil {
 		return nil
 	}
 	var err error
-	if extra.repository, err = q.db.Cast(ctx, models.RepositoryMaster, extra.Repository); err != nil {
+	if c.repository, err = q.db.Cast(ctx, models.RepositoryMaster, c.Repository); err != nil {
 		return fmt.Errorf("rest: repository for content: %w", err)
 	}
-	repository := q.view(models.RepositoryMaster, extra.repository.PulpType())
+	repository := q.view(models.RepositoryMaster, c.repository.PulpType())
 	if repository == nil || !slices.Contains(q.db.Registry().Accepts(repository.typ.AnyType), v.typ.Name()) {
 		in.faults.Add("repository", fmt.Sprintf("Repository type '%s' does not support content type '%s'.",
-			extra.repository.PulpType(), v.typ.Name()))
+			c.repository.PulpType(), v.typ.Name()))
 	}
 	return nil
 }
@@ -114,23 +115,25 @@ func (c *contentInput) artifact(ctx context.Context, q *request, in *input) (*mo
 	return a, nil
 }
 
-func (v *view) dispatchContent(ctx context.Context, q *request, unit any, in *contentInput, a *models.Artifact,
+// dispatch dispatches the task that saves a unit.
+func (c *contentInput) dispatch(
+	ctx context.Context, q *request, v *view, unit any, a *models.Artifact,
 ) (*Accepted, error) {
 	row, ok := unit.(models.Row)
 	if !ok {
 		return nil, fmt.Errorf("rest: %T is not a row", unit)
 	}
-	args, err := v.pack(row, v.columns)
+	args, err := rowWriter{v}.pack(row, v.columns)
 	if err != nil {
 		return nil, err
 	}
-	args.Artifact, args.RelativePath = &a.ID, in.Path
+	args.Artifact, args.RelativePath = &a.ID, c.Path
 	o := &tasking.Options{}
-	if in.repository != nil {
-		args.Repository = new(in.repository.PulpID())
-		o.Exclusive = tasking.On(in.repository)
+	if c.repository != nil {
+		args.Repository = new(c.repository.PulpID())
+		o.Exclusive = tasking.On(c.repository)
 	}
-	return q.ticket(generalCreate.Dispatch(ctx, q.tasks(), args, o))
+	return q.ticket(work.GeneralCreate.Dispatch(ctx, q.tasks(), args, o))
 }
 
 // artifactInput is what the body of an artifact has besides the file, all to be verified.

@@ -7,8 +7,11 @@ import (
 	"reflect"
 	"slices"
 
+	"github.com/google/uuid"
+
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/rest/internal/schema"
+	"github.com/pulpgo/pulpcore/tasking"
 )
 
 // Creator is what POST on a viewset's list does. [Create], [Publish] and [SingleArtifact] make one.
@@ -24,33 +27,6 @@ type creation struct {
 	status int             // of the answer
 	run    handler
 	faults []error
-}
-
-// defaultCreation is what POST does unless a viewset says otherwise.
-func (v *view) defaultCreation() *creation {
-	c := &creation{fields: schema.Writable(v.answers.fields), status: http.StatusCreated}
-	save := v.createNow
-	switch v.master.create {
-	case never:
-		return nil
-	case byTask:
-		c.status, save = http.StatusAccepted, v.createLater
-	}
-	c.run = func(ctx context.Context, q *request) (*reply, error) {
-		row := v.newRow()
-		in, err := q.read(ctx, false, c.fields...)
-		if err != nil {
-			return nil, err
-		}
-		if err := q.decode(ctx, in, c.fields, row, creating); err != nil {
-			return nil, err
-		}
-		if err := v.check(ctx, q, row, in.faults); err != nil {
-			return nil, err
-		}
-		return save(ctx, q, row)
-	}
-	return c
 }
 
 // Create returns the Creator that reads the fields of T and those of I from the body and calls fn with the new row,
@@ -100,12 +76,12 @@ func newCreator[T, I any](
 			if err := check(ctx, q, in, typed, extra); err != nil {
 				return nil, err
 			}
-			if err := v.check(ctx, q, row, in.faults); err != nil {
+			if err := v.answers.check(ctx, q, row, in.faults); err != nil {
 				return nil, err
 			}
 			out, err := run(ctx, q, in, typed, extra)
 			if err != nil {
-				return nil, v.uniqueViolation(err)
+				return nil, v.answers.uniqueViolation(err)
 			}
 			if saved, ok := out.(models.Row); ok {
 				q.location = q.links.RowHref(v.typ, saved.PulpID())
@@ -115,4 +91,57 @@ func newCreator[T, I any](
 		}
 		return c
 	}}
+}
+
+// publishInput is what the body of a publication has besides the type's own fields.
+type publishInput struct {
+	Version    *uuid.UUID `json:"repository_version" rest:"ref=repositoryversion" doc:"The version to publish."`
+	Repository *uuid.UUID `json:"repository" rest:"ref=repository" doc:"The repository whose latest version to publish."`
+
+	source *models.RepositoryVersion
+}
+
+// Publish returns the [Creator] of publications: it reads the type's own fields, and a repository, whose latest version
+// is meant, or a repository version, and dispatches a plugin's task. args makes the task's arguments from the
+// publication as it shall be; the version is in its RepositoryVersionID. The repository is reserved as shared.
+func Publish[T, A any](t *tasking.Task[A], args func(p *T) A) Creator[T] {
+	return newCreator(false, readSource[T], func(
+		ctx context.Context, q *request, _ *input, p *T, extra *publishInput,
+	) (any, error) {
+		publication(p).RepositoryVersionID = extra.source.ID
+		repository, err := q.db.Cast(ctx, models.RepositoryMaster, extra.source.RepositoryID)
+		if err != nil {
+			return nil, err
+		}
+		return q.ticket(t.Dispatch(ctx, q.tasks(), args(p), &tasking.Options{Shared: tasking.On(repository)}))
+	})
+}
+
+// publication returns what all publications have.
+func publication(row any) *models.Publication {
+	p, ok := row.(models.AnyPublication)
+	if !ok {
+		return &models.Publication{} // the viewset has another master, which is a fault at Open
+	}
+	return p.AsPublication()
+}
+
+// readSource finds the version that the repository or repository_version of a body means.
+func readSource[T any](ctx context.Context, q *request, in *input, p *T, extra *publishInput) (err error) {
+	version, repository := in.given("repository_version"), in.given("repository")
+	switch {
+	case !version && !repository:
+		in.faults.Add(NonField, "Either the 'repository' or 'repository_version' need to be specified")
+	case version && repository:
+		in.faults.Add(NonField, "Either the 'repository' or 'repository_version' need to be specified but not both.")
+	case extra.Version != nil:
+		extra.source, err = models.VersionByID(ctx, q.db, *extra.Version)
+	case extra.Repository != nil:
+		extra.source, err = models.LatestVersion(ctx, q.db, *extra.Repository)
+	}
+	if publication(p).Checkpoint && version {
+		in.faults.Add(NonField,
+			"A checkpoint is always of the latest version: specify 'repository', not 'repository_version'.")
+	}
+	return err
 }

@@ -48,11 +48,11 @@ func newEventStreams(opts *Options) *eventStreams {
 	return &eventStreams{make(chan struct{}, max(0, opts.EventStreams)), opts.KeepAlive}
 }
 
-func (c *compiler) addEvents() {
+// mount adds the operation that streams events.
+func (s *eventStreams) mount(c *compiler) {
 	text := func(name, doc string) schema.Parameter {
 		return schema.Parameter{Name: name, Doc: doc, Schema: openapi3.NewStringSchema()}
 	}
-	streams := newEventStreams(c.site.opts)
 	c.add(&operation{schema.Operation{
 		Method: http.MethodGet, Path: "tasks/events/", ID: "tasks_events", Tag: "Tasks",
 		Summary: "Follow what happens to tasks", Stream: true,
@@ -60,7 +60,7 @@ func (c *compiler) addEvents() {
 			text("task", "href or PRN; events of this task only"),
 			text("task_group", "href or PRN; events of this group's tasks only"),
 		},
-	}, streams.serve})
+	}, s.serve})
 }
 
 // eventFilter selects the events that a client wants. Zero ids want all.

@@ -70,13 +70,14 @@ func (f Filter) params(name, column string) []*query.Param {
 	}}
 }
 
-// filterParams returns the parameters of a plugin's filters. column returns the expression for a column, or "" if there
+// params returns the parameters of the filters. column returns the expression for a column, or "" if there
 // is no such column. seen are parameters that exist already.
-func (c *compiler) filterParams(what string, filters Filters, column func(string) string, seen ...*query.Param,
+func (fs Filters) params(
+	c *compiler, what string, column func(string) string, seen ...*query.Param,
 ) []*query.Param {
 	var list []*query.Param
-	for _, name := range slices.Sorted(maps.Keys(filters)) {
-		f := filters[name]
+	for _, name := range slices.Sorted(maps.Keys(fs)) {
+		f := fs[name]
 		if f.column == "" {
 			f.column = name
 		}

@@ -24,8 +24,8 @@ type labelKey struct {
 	Key string `json:"key" rest:"required,verbatim" doc:"The label's key."`
 }
 
-// addLabels adds the operations on the labels of a view's rows.
-func addLabels[T any](c *compiler, v *view) {
+// mountLabels adds the operations on the labels of a view's rows.
+func mountLabels[T any](c *compiler, v *view) {
 	set := Operation{Name: "set_label", Summary: "Set a label", Status: []int{http.StatusCreated}, body: "SetLabel"}
 	unset := Operation{Name: "unset_label", Summary: "Unset a label", Status: set.Status, body: "UnsetLabel"}
 	set.noRow, unset.noRow = true, true
@@ -34,14 +34,14 @@ func addLabels[T any](c *compiler, v *view) {
 			if reason := schema.CheckLabel(in.Key, in.Value); reason != "" {
 				return nil, FieldErrors{NonField: {reason}}
 			}
-			return in, v.changeLabels(ctx, r.request, func(labels models.Labels) error {
+			return in, labelsOf{v}.change(ctx, r.request, func(labels models.Labels) error {
 				labels[in.Key] = in.Value
 				return nil
 			})
 		}),
 		Do(unset, func(ctx context.Context, r *Request[T], in *labelKey) (*oldLabel, error) {
 			old := &oldLabel{Key: in.Key}
-			return old, v.changeLabels(ctx, r.request, func(labels models.Labels) error {
+			return old, labelsOf{v}.change(ctx, r.request, func(labels models.Labels) error {
 				value, ok := labels[in.Key]
 				if !ok {
 					return FieldErrors{"key": {fmt.Sprintf("Label '%s' is not set on the object.", in.Key)}}
@@ -52,12 +52,15 @@ func addLabels[T any](c *compiler, v *view) {
 			})
 		}),
 	} {
-		c.addAction(a.build(&v.subject))
+		a.build(&v.subject).mount(c)
 	}
 }
 
-// changeLabels lets fn change the labels of the row that the request's path names.
-func (v *view) changeLabels(ctx context.Context, q *request, fn func(models.Labels) error) error {
+// labelsOf is the labels of the rows of a view.
+type labelsOf struct{ *view }
+
+// change lets fn change the labels of the row that the request's path names.
+func (v labelsOf) change(ctx context.Context, q *request, fn func(models.Labels) error) error {
 	id, err := q.id(v.class)
 	if err != nil {
 		return err

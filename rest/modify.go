@@ -12,6 +12,7 @@ import (
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/rest/internal/links"
 	"github.com/pulpgo/pulpcore/rest/internal/wire"
+	"github.com/pulpgo/pulpcore/rest/internal/work"
 	"github.com/pulpgo/pulpcore/tasking"
 )
 
@@ -22,15 +23,6 @@ type modifyInput struct {
 	Base   *uuid.UUID `json:"base_version" rest:"ref=repositoryversion" doc:"The version to start from, if not the last."`
 }
 
-// modifyArgs are the arguments of the task behind modify.
-type modifyArgs struct {
-	Repository uuid.UUID   `json:"repository"`
-	Base       *uuid.UUID  `json:"base_version,omitempty"`
-	Add        []uuid.UUID `json:"add"`
-	Remove     []uuid.UUID `json:"remove"`
-	RemoveAll  bool        `json:"remove_all"`
-}
-
 // modify returns the operation that adds units to a repository and removes others.
 func modify[T any]() Action[T] {
 	op := Operation{Name: "modify", Summary: "Modify repository content", body: "RepositoryAddRemoveContent"}
@@ -39,7 +31,7 @@ func modify[T any]() Action[T] {
 		if !ok {
 			return nil, fmt.Errorf("rest: %T is not a row", r.Row)
 		}
-		args := modifyArgs{Repository: repository.PulpID(), Base: in.Base}
+		args := work.ModifyArgs{Repository: repository.PulpID(), Base: in.Base}
 		faults := FieldErrors{}
 		var err error
 		if args.Add, err = r.request.units(ctx, "add_content_units", in.Add, faults); err != nil {
@@ -57,7 +49,7 @@ func modify[T any]() Action[T] {
 			return nil, err
 		}
 		o := &tasking.Options{Exclusive: tasking.On(repository)}
-		return r.request.ticket(addAndRemove.Dispatch(ctx, r.Queue, args, o))
+		return r.request.ticket(work.AddAndRemove.Dispatch(ctx, r.Queue, args, o))
 	})
 }
 
@@ -109,34 +101,4 @@ func (q *request) missingUnits(ctx context.Context, keys []uuid.UUID) ([]uuid.UU
 		}
 	}
 	return missing, nil
-}
-
-func runModify(ctx context.Context, env *tasking.Env, a modifyArgs) error {
-	row, err := env.DB.Cast(ctx, models.RepositoryMaster, a.Repository)
-	if err != nil {
-		return err
-	}
-	repo, ok := row.(models.AnyRepository)
-	if !ok {
-		return fmt.Errorf("rest: %T is no repository", row)
-	}
-	opts := &models.VersionOptions{}
-	if a.Base != nil {
-		if opts.Base, err = models.VersionByID(ctx, env.DB, *a.Base); err != nil {
-			return err
-		}
-	}
-	_, err = models.CreateVersion(ctx, env.DB, repo, opts, func(v *models.NewVersion) error {
-		if a.RemoveAll {
-			if _, err := v.RemoveAll(ctx); err != nil {
-				return err
-			}
-		}
-		if _, err := v.Remove(ctx, a.Remove); err != nil {
-			return err
-		}
-		_, err := v.Add(ctx, a.Add)
-		return err
-	})
-	return err
 }

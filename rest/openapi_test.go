@@ -26,6 +26,14 @@ func newChi(h http.Handler) http.Handler {
 	return r
 }
 
+// loadDocument returns the document for Pulp's clients.
+func loadDocument(t *testing.T, b *bundle) *openapi3.T {
+	t.Helper()
+	doc, err := openapi3.NewLoader().LoadFromData(b.do("GET", "docs/api.json", nil).want(200).body)
+	must(t, err)
+	return doc
+}
+
 func TestDocumentIsValid(t *testing.T) {
 	t.Parallel()
 	b := setup(t, dbtest.SQLite(t), nil)
@@ -52,8 +60,7 @@ func TestDocumentIsValid(t *testing.T) {
 func TestDocumentClaimsBasicAuthenticationOnly(t *testing.T) {
 	t.Parallel()
 	b := setup(t, dbtest.SQLite(t), nil)
-	doc, err := openapi3.NewLoader().LoadFromData(b.do("GET", "docs/api.json", nil).want(200).body)
-	must(t, err)
+	doc := loadDocument(t, b)
 	schemes := doc.Components.SecuritySchemes
 	if basic := schemes["basicAuth"]; len(schemes) != 1 || basic == nil || basic.Value.Type != "http" || basic.Value.Scheme != "basic" {
 		t.Errorf("security schemes = %+v, want basic authentication", schemes)

@@ -68,7 +68,7 @@ func (rs Resource[T, A]) mount(c *compiler) {
 		op:  strings.NewReplacer("/", "_", "-", "_").Replace(strings.TrimSuffix(rs.Path, "/")),
 		tag: cmp.Or(rs.Title, links.Camel(strings.TrimSuffix(rs.Path, "/"))),
 	}
-	rs.core.params = append(rs.core.params, c.filterParams("resource "+rs.Path, rs.Filters,
+	rs.core.params = append(rs.core.params, rs.Filters.params(c, "resource "+rs.Path,
 		func(column string) string { return rs.Alias + `."` + column + `"` })...)
 	answer := rs.Class + "Response"
 	if rs.core.answer == nil {
@@ -97,7 +97,7 @@ func (rs Resource[T, A]) mount(c *compiler) {
 		found, _ := row.(*T)
 		return rs.answer(ctx, q, found)
 	}})
-	addActions(c, s, rs.Actions, func(string) bool { return false })
+	mountActions(c, s, rs.Actions, func(string) bool { return false })
 }
 
 func resourceFault(path, class, alias string, renders bool) string {

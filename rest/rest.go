@@ -198,7 +198,7 @@ func build(registry *models.Registry, given *Options, parts []Part) (*API, []err
 		}
 	}
 	c.plugin = ""
-	c.addCore()
+	mountCore(c)
 	c.gate.next = newRouter(c, c.gate, parts)
 	return &API{s, c.gate, opts.Limits.Handler(c.gate)}, c.faults
 }

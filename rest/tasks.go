@@ -2,172 +2,18 @@ package rest
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
-	"maps"
-	"slices"
+	"time"
 
-	"github.com/google/uuid"
-
-	"github.com/pulpgo/pulpcore/models"
-	"github.com/pulpgo/pulpcore/pulperr"
-	"github.com/pulpgo/pulpcore/rest/internal/schema"
+	"github.com/pulpgo/pulpcore/rest/internal/work"
 	"github.com/pulpgo/pulpcore/tasking"
-)
-
-// The tasks behind the API's asynchronous answers, under the names that clients know.
-var (
-	generalCreate = tasking.Define[rowArgs]("pulpcore.app.tasks.base.general_create")
-	generalUpdate = tasking.Define[rowArgs]("pulpcore.app.tasks.base.general_update")
-	generalDelete = tasking.Define[rowArgs]("pulpcore.app.tasks.base.general_delete")
-	addAndRemove  = tasking.Define[modifyArgs]("pulpcore.app.tasks.repository.add_and_remove")
-	deleteVersion = tasking.Define[versionArgs]("pulpcore.app.tasks.repository.delete_version")
 )
 
 // Tasks returns the tasks that the API dispatches, bound to their functions: give them to every worker, see
 // [tasking.WorkerOptions].
-func Tasks() []tasking.Binding {
-	return []tasking.Binding{
-		generalCreate.Do(runCreate),
-		generalUpdate.Do(runUpdate),
-		generalDelete.Do(runDelete),
-		addAndRemove.Do(runModify),
-		deleteVersion.Do(runDeleteVersion),
-		purgeTasks.Do(runPurge),
-	}
-}
+func Tasks() []tasking.Binding { return work.Tasks() }
 
-// rowArgs are the arguments of the general tasks: a row, or some of its columns.
-type rowArgs struct {
-	Master models.Master              `json:"master"`
-	Type   string                     `json:"type"`
-	ID     uuid.UUID                  `json:"id"` // zero for a row to be made
-	Fields map[string]json.RawMessage `json:"fields"`
-
-	// For content: the artifact it consists of, its path, and the repository to add it to, if any.
-	Artifact     *uuid.UUID `json:"artifact,omitempty"`
-	RelativePath string     `json:"relative_path,omitempty"`
-	Repository   *uuid.UUID `json:"repository,omitempty"`
-}
-
-// typeOf finds a type by its names.
-func typeOf(r *models.Registry, m models.Master, name string) (models.AnyType, error) {
-	for t := range r.Types() {
-		if t.Master() == m && t.Name() == name {
-			return t, nil
-		}
-	}
-	return nil, fmt.Errorf("rest: no plugin has the %s type %q: %w", m, name, pulperr.Unsupported)
-}
-
-// unpack puts the columns of the arguments into a row and returns their names.
-func (a rowArgs) unpack(r *models.Registry, t models.AnyType, row models.Row) ([]string, error) {
-	columns := make([]string, 0, len(a.Fields))
-	for _, f := range schema.ColumnsOf(r, t) {
-		raw, ok := a.Fields[f.Column]
-		if !ok {
-			continue
-		}
-		if err := f.Unpack(row, raw); err != nil {
-			return nil, fmt.Errorf("rest: column %s of %s: %w", f.Column, a.Type, err)
-		}
-		columns = append(columns, f.Column)
-	}
-	if len(columns) < len(a.Fields) {
-		return nil, fmt.Errorf("rest: type %q has not all columns that the task was given: %w", a.Type, pulperr.Unsupported)
-	}
-	return columns, nil
-}
-
-func runCreate(ctx context.Context, env *tasking.Env, a rowArgs) error {
-	t, err := typeOf(env.DB.Registry(), a.Master, a.Type)
-	if err != nil {
-		return err
-	}
-	row := t.New()
-	if _, err := a.unpack(env.DB.Registry(), t, row); err != nil {
-		return err
-	}
-	if c, ok := row.(models.AnyContent); ok {
-		return createContent(ctx, env, a, c)
-	}
-	return env.DB.Tx(ctx, func(ctx context.Context, tx *models.Tx) error {
-		if err := tx.Create(ctx, row); err != nil {
-			return err
-		}
-		return models.RecordCreated(ctx, tx.DB, models.PRNOf(row))
-	})
-}
-
-// createContent saves a unit with its artifact and adds it to a repository. A unit that exists is not made again; it
-// counts as created all the same, for that is where clients look.
-func createContent(ctx context.Context, env *tasking.Env, a rowArgs, c models.AnyContent) error {
-	labels := c.AsContent().Labels
-	unit := &models.SavedUnit{Content: c}
-	if a.Artifact != nil {
-		unit.Files = []models.UnitFile{{RelativePath: a.RelativePath, ArtifactID: a.Artifact}}
-	}
-	if err := models.SaveUnits(ctx, env.DB, []*models.SavedUnit{unit}); err != nil {
-		return err
-	}
-	if len(labels) > 0 {
-		c.AsContent().Labels = labels
-		if err := env.DB.Update(ctx, c, "pulp_labels"); err != nil {
-			return err
-		}
-	}
-	if a.Repository != nil {
-		row, err := env.DB.Cast(ctx, models.RepositoryMaster, *a.Repository)
-		if err != nil {
-			return err
-		}
-		repo, ok := row.(models.AnyRepository)
-		if !ok {
-			return fmt.Errorf("rest: %T is no repository", row)
-		}
-		_, err = models.CreateVersion(ctx, env.DB, repo, nil, func(v *models.NewVersion) error {
-			_, err := v.Add(ctx, []uuid.UUID{c.PulpID()})
-			return err
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return models.RecordCreated(ctx, env.DB, models.PRNOf(c))
-}
-
-func runUpdate(ctx context.Context, env *tasking.Env, a rowArgs) error {
-	t, err := typeOf(env.DB.Registry(), a.Master, a.Type)
-	if err != nil {
-		return err
-	}
-	err = env.DB.Tx(ctx, func(ctx context.Context, tx *models.Tx) error {
-		row, err := tx.Cast(ctx, a.Master, a.ID)
-		if err != nil {
-			return err
-		}
-		columns, err := a.unpack(tx.Registry(), t, row)
-		if err != nil {
-			return err
-		}
-		return tx.Update(ctx, row, columns...)
-	})
-	columns := slices.Collect(maps.Keys(a.Fields))
-	if err != nil || a.Master != models.RepositoryMaster || !slices.ContainsFunc(columns, retains) {
-		return err
-	}
-	return models.Retain(ctx, env.DB, a.ID)
-}
-
-// retains reports whether a column says what of a repository is kept, so that a change of it deletes the rest.
-func retains(column string) bool {
-	return column == "retain_repo_versions" || column == "retain_checkpoints"
-}
-
-func runDelete(ctx context.Context, env *tasking.Env, a rowArgs) error {
-	row, err := env.DB.Cast(ctx, a.Master, a.ID)
-	if err != nil {
-		return err
-	}
-	return env.DB.Delete(ctx, row)
+// SchedulePurge makes the workers of q remove tasks that ended longer than age ago, in all domains and in every final
+// state. They do it once in each age, but at most once a minute. Age 0 ends that.
+func SchedulePurge(ctx context.Context, q *tasking.Queue, age time.Duration) error {
+	return work.SchedulePurge(ctx, q, age)
 }

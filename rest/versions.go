@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/go-chi/chi/v5"
-	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
 	"github.com/pulpgo/pulpcore/models"
@@ -16,6 +15,7 @@ import (
 	"github.com/pulpgo/pulpcore/rest/internal/query"
 	"github.com/pulpgo/pulpcore/rest/internal/schema"
 	"github.com/pulpgo/pulpcore/rest/internal/wire"
+	"github.com/pulpgo/pulpcore/rest/internal/work"
 	"github.com/pulpgo/pulpcore/tasking"
 )
 
@@ -39,9 +39,14 @@ func versions(refs query.References) versionResource {
 	}
 }
 
-// addVersions adds the operations on the versions of a view's repositories.
-func (c *compiler) addVersions(v *view) {
-	all := versions(c.refs())
+// versionsOf is the versions of the repositories of a view.
+type versionsOf struct {
+	*view
+	all versionResource
+}
+
+// mount adds the operations on versions.
+func (v *versionsOf) mount(c *compiler) {
 	add := func(o schema.Operation, h handler) {
 		o.ID, o.Tag, o.Answer = v.op+"_versions"+o.ID, v.tag+" Versions", "RepositoryVersionResponse"
 		o.Path = v.path + "{pulp_id}/versions/" + o.Path
@@ -49,31 +54,35 @@ func (c *compiler) addVersions(v *view) {
 	}
 	add(schema.Operation{
 		Method: http.MethodGet, ID: "_list", Entity: v.href, Summary: "List repository versions",
-		Params: parameters(all.core.params), Columns: all.OrderBy, Paged: true,
-	}, func(ctx context.Context, q *request) (*reply, error) {
-		repository, err := v.requested(ctx, q)
-		if err != nil {
-			return nil, err
-		}
-		return all.list(ctx, q, models.Where("rv.repository_id = ?", repository.PulpID()))
-	})
+		Params: parameters(v.all.core.params), Columns: v.all.OrderBy, Paged: true,
+	}, v.list)
 	one := schema.Operation{Path: "{number}/", Entity: strings.TrimSuffix(v.href, "href") + "version_href"}
 	read, remove := one, one
 	read.Method, read.ID, read.Summary, read.Sparse = http.MethodGet, "_read", "Inspect a repository version", true
-	add(read, func(ctx context.Context, q *request) (*reply, error) {
-		rv, err := v.version(ctx, q)
-		if err != nil {
-			return nil, err
-		}
-		return all.answer(ctx, q, rv)
-	})
+	add(read, v.read)
 	remove.Method, remove.ID, remove.Summary = http.MethodDelete, "_delete", "Delete a repository version"
 	remove.Status = []int{http.StatusAccepted}
-	add(remove, v.removeVersion)
+	add(remove, v.remove)
+}
+
+func (v *versionsOf) list(ctx context.Context, q *request) (*reply, error) {
+	repository, err := v.requested(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	return v.all.list(ctx, q, models.Where("rv.repository_id = ?", repository.PulpID()))
+}
+
+func (v *versionsOf) read(ctx context.Context, q *request) (*reply, error) {
+	rv, err := v.version(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	return v.all.answer(ctx, q, rv)
 }
 
 // version returns the version that the request's path names.
-func (v *view) version(ctx context.Context, q *request) (*models.RepositoryVersion, error) {
+func (v *versionsOf) version(ctx context.Context, q *request) (*models.RepositoryVersion, error) {
 	id, err := q.id(v.class)
 	if err != nil {
 		return nil, err
@@ -90,14 +99,9 @@ func (v *view) version(ctx context.Context, q *request) (*models.RepositoryVersi
 	return rv, err
 }
 
-// versionArgs are the arguments of the task that deletes a version.
-type versionArgs struct {
-	Version uuid.UUID `json:"version"`
-}
-
-// removeVersion dispatches the task that deletes a version, unless it is distributed. Whether it is the only version is
+// remove dispatches the task that deletes a version, unless it is distributed. Whether it is the only version is
 // known only when the task runs, because tasks that wait may add versions and delete them.
-func (v *view) removeVersion(ctx context.Context, q *request) (*reply, error) {
+func (v *versionsOf) remove(ctx context.Context, q *request) (*reply, error) {
 	rv, err := v.version(ctx, q)
 	if err != nil {
 		return nil, err
@@ -112,13 +116,5 @@ func (v *view) removeVersion(ctx context.Context, q *request) (*reply, error) {
 	}
 	repository := models.TypedPRN(models.RepositoryMaster, v.typ.Name(), rv.RepositoryID)
 	o := &tasking.Options{Exclusive: tasking.Named(repository)}
-	return q.accept(deleteVersion.Dispatch(ctx, q.tasks(), versionArgs{rv.ID}, o))
-}
-
-func runDeleteVersion(ctx context.Context, env *tasking.Env, a versionArgs) error {
-	v, err := models.VersionByID(ctx, env.DB, a.Version)
-	if err != nil {
-		return err
-	}
-	return models.DeleteVersion(ctx, env.DB, v)
+	return q.accept(work.DeleteVersion.Dispatch(ctx, q.tasks(), work.VersionArgs{Version: rv.ID}, o))
 }

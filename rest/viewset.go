@@ -80,13 +80,13 @@ func (vs ViewSet[T]) mount(c *compiler) {
 		return out, err
 	}
 	v.count = vs.Type.Count
-	if vs.Create.compile == nil && v.master.Master == models.ContentMaster && len(v.digestFields()) > 0 {
+	if vs.Create.compile == nil && v.master.Master == models.ContentMaster && len(digestFields(v.answers.fields)) > 0 {
 		vs.Create = SingleArtifact[T](nil)
 	}
 	if vs.Create.compile != nil {
 		v.create = vs.Create.compile(v)
 	} else {
-		v.create = v.defaultCreation()
+		v.create = rowWriter{v}.creation()
 	}
 	own := make([]member, len(vs.Members))
 	for i, m := range vs.Members {
@@ -94,16 +94,16 @@ func (vs ViewSet[T]) mount(c *compiler) {
 	}
 	v.answers.single = v.create != nil && v.create.single
 	v.answers.setMembers(own...)
-	c.checkNames(v, reflect.TypeFor[T]())
-	c.addView(v, vs.Filters)
+	v.checkNames(c, reflect.TypeFor[T]())
+	v.mount(c, vs.Filters)
 	if v.master.labels != nil {
-		addLabels[T](c, v)
+		mountLabels[T](c, v)
 	}
 	if v.master.Master == models.RepositoryMaster {
-		c.addAction(modify[T]().build(&v.subject))
-		c.addVersions(v)
+		modify[T]().build(&v.subject).mount(c)
+		(&versionsOf{v, versions(c.refs())}).mount(c)
 	}
-	addActions(c, &v.subject, vs.Actions, v.reserves)
+	mountActions(c, &v.subject, vs.Actions, v.reserves)
 }
 
 // reserves reports whether a name is that of an action that the master has.
@@ -118,7 +118,7 @@ func (v *view) reserves(name string) bool {
 }
 
 // checkNames finds fields and members that have the name of a computed member of answers.
-func (c *compiler) checkNames(v *view, t reflect.Type) {
+func (v *view) checkNames(c *compiler, t reflect.Type) {
 	seen := map[string]bool{}
 	for _, m := range commonMembers() {
 		seen[m.Name] = true
@@ -179,10 +179,10 @@ func (c *compiler) newView(t models.AnyType, name, summary string) *view {
 	return v
 }
 
-// addView adds the operations that all rows have.
-func (c *compiler) addView(v *view, filters Filters) {
+// mount adds the operations that all rows have.
+func (v *view) mount(c *compiler, filters Filters) {
 	params := v.master.listParams(c.refs(), false)
-	params = append(params, c.filterParams("viewset "+v.path, filters, v.column(c.registry), params...)...)
+	params = append(params, filters.params(c, "viewset "+v.path, v.column(c.registry), params...)...)
 	v.answers.describe(c.components)
 	answer := v.answers.model + "Response"
 	source := query.Source{Params: params, Columns: v.answers.columns(), Page: c.site.opts.PageSize}
@@ -200,7 +200,7 @@ func (c *compiler) addView(v *view, filters Filters) {
 		}
 		return v.answer(ctx, q, http.StatusOK, found)
 	}})
-	c.addChanges(v, row)
+	rowWriter{v}.mount(c, row)
 }
 
 // column returns the function that finds the expression for a column in lists.

@@ -1,4 +1,4 @@
-package rest
+package work
 
 import (
 	"context"
@@ -10,10 +10,11 @@ import (
 	"github.com/pulpgo/pulpcore/tasking"
 )
 
-var purgeTasks = tasking.Define[purgeArgs]("pulpcore.app.tasks.purge.purge")
+// PurgeTasks removes tasks that have ended.
+var PurgeTasks = tasking.Define[PurgeArgs]("pulpcore.app.tasks.purge.purge")
 
-// purgeArgs select the tasks that are removed: they ended before a time or, for a schedule, longer ago than an age.
-type purgeArgs struct {
+// PurgeArgs select the tasks that are removed: they ended before a time or, for a schedule, longer ago than an age.
+type PurgeArgs struct {
 	Before     time.Time          `json:"before,omitzero"`
 	Age        time.Duration      `json:"age,omitempty"`
 	States     []models.TaskState `json:"states"`
@@ -23,8 +24,8 @@ type purgeArgs struct {
 const (
 	// purgeSchedule is the name of the schedule that purges tasks.
 	purgeSchedule = "Purge tasks"
-	// purgeAge is the age of tasks from which a client purges them by default.
-	purgeAge = 30 * 24 * time.Hour
+	// PurgeAge is the age of tasks from which a client purges them by default.
+	PurgeAge = 30 * 24 * time.Hour
 )
 
 // SchedulePurge makes the workers of q remove tasks that ended longer than age ago, in all domains and in every
@@ -36,8 +37,8 @@ func SchedulePurge(ctx context.Context, q *tasking.Queue, age time.Duration) err
 		}
 		return nil
 	}
-	args := purgeArgs{Age: age, States: finalStates(), AllDomains: true}
-	_, err := purgeTasks.Schedule(ctx, q, args, tasking.Schedule{Name: purgeSchedule, Every: max(age, time.Minute)})
+	args := PurgeArgs{Age: age, States: finalStates(), AllDomains: true}
+	_, err := PurgeTasks.Schedule(ctx, q, args, tasking.Schedule{Name: purgeSchedule, Every: max(age, time.Minute)})
 	return err
 }
 
@@ -46,7 +47,7 @@ func finalStates() []models.TaskState {
 }
 
 // runPurge reports in the order that clients expect: the sum, the tasks, the tasks that stay, and then the other rows.
-func runPurge(ctx context.Context, env *tasking.Env, a purgeArgs) error {
+func runPurge(ctx context.Context, env *tasking.Env, a PurgeArgs) error {
 	before := a.Before
 	if a.Age > 0 {
 		before = models.Now().Add(-a.Age)
@@ -98,22 +99,4 @@ func purgedCode(model string) string { return "purge.tasks.key.core." + model }
 func setDone(p *tasking.Progress, n int64) {
 	p.SetTotal(n)
 	p.SetDone(n)
-}
-
-// purgeInput is the body of a purge.
-type purgeInput struct {
-	Before time.Time `json:"finished_before" doc:"Purge tasks that ended before this time. Default: 30 days ago."`
-	States []string  `json:"states" rest:"default=[\"completed\"],choices=skipped|completed|failed|canceled" doc:"Purge tasks in these states."` //nolint:lll // a tag is one literal
-}
-
-// purge dispatches the task that removes tasks.
-func purge(ctx context.Context, r *Request[models.Task], in *purgeInput) (*Accepted, error) {
-	args := purgeArgs{Before: in.Before, States: []models.TaskState{}}
-	if in.Before.IsZero() {
-		args.Before = models.Now().Add(-purgeAge)
-	}
-	for _, s := range in.States {
-		args.States = append(args.States, models.TaskState(s))
-	}
-	return r.request.ticket(purgeTasks.Dispatch(ctx, r.Queue, args))
 }
