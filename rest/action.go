@@ -8,8 +8,6 @@ import (
 	"reflect"
 	"strings"
 
-	"github.com/google/uuid"
-
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/rest/internal/links"
 	"github.com/pulpgo/pulpcore/rest/internal/schema"
@@ -99,7 +97,7 @@ func (r *Request[T]) Href(row models.Row) (string, bool) {
 
 // Resolve returns the row of type X that an href or a PRN names. Plugins call it in their actions.
 //
-// Errors: FieldErrors for the field if it names something else or nothing.
+// Errors: FieldErrors for the field if it is not the href or PRN of such a row; NotFound if there is no such row.
 func Resolve[X, T any](ctx context.Context, r *Request[T], t *models.Type[X], field, hrefOrPRN string) (*X, error) {
 	target, ok := r.request.links.Parse(hrefOrPRN)
 	if !ok {
@@ -125,17 +123,8 @@ type subject struct {
 	href   string // parameter for a row's href: "file_file_repository_href"
 	master *master
 	typ    *links.Type // nil without a master
-	// get returns the row with a key.
-	get func(ctx context.Context, q *request, id uuid.UUID) (any, error)
-}
-
-// row returns the row that the request's path names.
-func (s *subject) row(ctx context.Context, q *request) (any, error) {
-	id, err := q.id(s.class)
-	if err != nil {
-		return nil, err
-	}
-	return s.get(ctx, q, id)
+	// row returns the row that the request's path names, a *T.
+	row func(ctx context.Context, q *request) (any, error)
 }
 
 // action is a compiled Action.
@@ -150,7 +139,7 @@ type action struct {
 }
 
 // Post returns the operation POST <row>/<name>/. The body is read into I, a struct whose fields have the tags of a
-// model's (json, doc, rest); what O says is the answer, with status 200, or 202 if O is [Accepted].
+// model's (json, doc, rest); the answer is written from O, with status 200, or 202 if O is [Accepted].
 //
 // What fn returns as an error is answered like any other: [FieldErrors] and pulperr.Field with 400, a kind with its
 // status.
@@ -165,6 +154,7 @@ func Do[T, I, O any](op Operation, fn func(ctx context.Context, r *Request[T], i
 		act := newAction(s, op, reflect.TypeFor[I](), reflect.TypeFor[O]())
 		act.handle = func(ctx context.Context, q *request) (*reply, error) {
 			var row *T
+			// The row comes before the body: a missing row is 404 whatever the body holds.
 			if act.row && !op.noRow {
 				found, err := s.row(ctx, q)
 				if err != nil {
@@ -215,6 +205,7 @@ func newAction(s *subject, op Operation, in, out reflect.Type) *action {
 	act.Tag, act.File = s.tag, op.File
 	act.Summary = cmp.Or(op.Summary, links.Camel(op.Name)+" a "+s.class)
 	name := s.plugin + s.class + links.Camel(op.Name)
+	// An operation without input ignores its body, as Pulp does.
 	if in != reflect.TypeFor[Empty]() || op.File {
 		act.Body = cmp.Or(op.body, name)
 		var faults []error
@@ -245,6 +236,7 @@ func (act *action) mount(c *compiler) {
 		c.components.AddBody(act.Body, act.input, act.File)
 	}
 	if act.output != reflect.TypeFor[Empty]() {
+		// The answer about a row has its schema already; an action that returns one refers to it.
 		act.Answer = c.components.NameOf(act.output)
 		if act.Answer == "" {
 			act.Answer = act.response

@@ -30,6 +30,7 @@ func (v rowWriter) mount(c *compiler, row schema.Operation) {
 		o.Method, o.ID, o.Summary, o.Body, o.Status = method, v.op+id, summary+" "+v.summary, body, status
 		c.add(&operation{o, h})
 	}
+	// The answer to an update that changes nothing is 200 with the row; a change by a task is 202.
 	if v.master.update != never {
 		status := []int{http.StatusOK}
 		if v.master.update == byTask {
@@ -92,6 +93,7 @@ func (v rowWriter) createLater(ctx context.Context, q *request, row models.Row) 
 	if err != nil {
 		return nil, err
 	}
+	// Two requests for overlapping base paths would both pass the check, so their tasks run one after the other.
 	o := &tasking.Options{}
 	if v.master.exclusive != "" {
 		o.Exclusive = tasking.Named(q.resource(v.master.Name + "." + v.master.exclusive))
@@ -130,9 +132,10 @@ func (v rowWriter) update(mode writeMode) handler {
 		if err != nil {
 			return nil, err
 		}
-		// A shallow copy will do: decode and the checks replace values, they do not change what a value points to.
+		// A shallow copy is enough: decode and the checks replace values and change nothing that a value points to.
 		after := v.newRow()
 		reflect.ValueOf(after).Elem().Set(reflect.ValueOf(before).Elem())
+		// The row is read before the body: a missing row is 404 whatever the body holds.
 		in, err := q.read(ctx, false, fields...)
 		if err != nil {
 			return nil, err
@@ -143,8 +146,10 @@ func (v rowWriter) update(mode writeMode) handler {
 		if err := v.answers.check(ctx, q, after, in.faults); err != nil {
 			return nil, err
 		}
+		// Only columns that differ are written, so that two updates of different fields both last.
 		changed := schema.Changed(v.answers.fields, before, after)
 		switch {
+		// Clients send the whole row again and again; no task is made for a row that stays the same.
 		case len(changed) == 0:
 			return v.answer(ctx, q, http.StatusOK, before)
 		case v.master.update == atOnce:
@@ -172,6 +177,7 @@ func (v rowWriter) updateLater(ctx context.Context, q *request, row models.Row, 
 		return nil, err
 	}
 	o := v.reservations(q, row)
+	// The task is a single UPDATE, so the request may run it itself if the resources are free.
 	o.Immediate = true
 	for _, f := range changed {
 		switch {
@@ -199,6 +205,7 @@ func (v rowWriter) removeNow(ctx context.Context, q *request) (*reply, error) {
 	if err != nil {
 		return nil, err
 	}
+	// A publication has files of its own, which are deleted with it.
 	if p, ok := row.(models.AnyPublication); ok {
 		err = models.DeletePublication(ctx, q.db, p)
 	} else {
@@ -214,6 +221,7 @@ func (v rowWriter) removeLater(ctx context.Context, q *request) (*reply, error) 
 		return nil, err
 	}
 	o := v.reservations(q, row)
+	// Other rows own versions or content, whose removal may take long.
 	o.Immediate = v.master.removeQuickly
 	args := work.RowArgs{Master: v.master.Master, Type: v.typ.Name(), ID: row.PulpID()}
 	return q.accept(work.GeneralDelete.Dispatch(ctx, q.tasks(), args, o))

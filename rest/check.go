@@ -26,6 +26,7 @@ func (s *rowSchema) check(ctx context.Context, q *request, row models.Row, fault
 	if s.master.check != nil {
 		s.master.check(q, row, faults)
 	}
+	// A validator may rely on fields that are valid by themselves.
 	if err := faults.OrNil(); err != nil {
 		return err
 	}
@@ -80,6 +81,7 @@ func checkRemote(q *request, row models.Row, faults FieldErrors) {
 	config := r.DownloadConfig(q.db.Checksums(), nil)
 	if config.ProxyURL == "" && (r.ProxyUsername.IsSet() || r.ProxyPassword.IsSet()) {
 		faults.Add(NonField, "proxy credentials cannot be specified without a proxy")
+		// Without this the configuration would report the same fault in other words.
 		config.ProxyUsername, config.ProxyPassword = "", ""
 	}
 	found := wire.ValidationFaults(config.Validate())
@@ -100,7 +102,7 @@ func checkRemote(q *request, row models.Row, faults FieldErrors) {
 	}
 }
 
-// urlFault returns what is wrong with the URL of a remote, or nothing.
+// urlFault returns the reason why the URL of a remote is refused, or "".
 func urlFault(raw string, allowed []string) string {
 	if u, err := url.Parse(raw); err == nil && u.User != nil {
 		return "The remote url contains username or password. Use the username and password fields."

@@ -35,6 +35,7 @@ type contentInput struct {
 func SingleArtifact[T any](fill func(ctx context.Context, c *T, a *models.Artifact) error) Creator[T] {
 	return Creator[T]{compile: func(v *view) *creation {
 		digests := digestFields(v.answers.fields)
+		// The server computes the digests, so a request must not give them.
 		for _, f := range digests {
 			f.ReadOnly, f.Required = true, false
 		}
@@ -81,9 +82,11 @@ func (c *contentInput) check(ctx context.Context, q *request, v *view, in *input
 	case !models.ValidPath(c.Path):
 		in.faults.Add("relative_path", "Relative path is not in canonical form. "+c.Path)
 	}
+	// An artifact that is null counts as given: the client meant to name one.
 	if in.has("artifact") == (in.upload != nil) {
 		in.faults.Add(NonField, "Exactly one of upload, artifact, file, file_url must be specified.")
 	}
+	// A repository that does not exist was refused when its href was resolved.
 	if c.Repository == uuid.Nil {
 		return nil
 	}
@@ -131,6 +134,7 @@ func (c *contentInput) dispatch(
 	o := &tasking.Options{}
 	if c.repository != nil {
 		args.Repository = new(c.repository.PulpID())
+		// The task makes a new version of the repository.
 		o.Exclusive = tasking.On(c.repository)
 	}
 	return q.ticket(work.GeneralCreate.Dispatch(ctx, q.tasks(), args, o))
@@ -147,8 +151,8 @@ type artifactInput struct {
 	SHA512 *string `json:"sha512" rest:"blank" doc:"The sha512 digest, to be verified."`
 }
 
-// createArtifact verifies what the request says about its file before the bytes get their place in the store. The file
-// may come before what is said about it.
+// createArtifact verifies size and digests of the uploaded file before the bytes get their place in the store. In the
+// body the file may come before them.
 func createArtifact(ctx context.Context, r *Request[models.Artifact], in *artifactInput) (*core.Artifact, error) {
 	if r.upload == nil {
 		return nil, FieldErrors{"file": {"No file was submitted."}}
@@ -162,6 +166,7 @@ func createArtifact(ctx context.Context, r *Request[models.Artifact], in *artifa
 	}
 	sha256 := r.upload.Digests().SHA256
 	exists := FieldErrors{NonField: {"Artifact with sha256 checksum of '" + sha256 + "' already exists."}}
+	// Asked before the bytes are committed, which would be wasted work for a file that is there.
 	n, err := r.DB.Bun().NewSelect().Model((*models.Artifact)(nil)).Where("sha256 = ?", sha256).
 		Where("pulp_domain_id = ?", r.DB.Domain().ID).Count(ctx)
 	if err != nil {
@@ -182,7 +187,7 @@ func createArtifact(ctx context.Context, r *Request[models.Artifact], in *artifa
 	return &out, nil
 }
 
-// expect returns what a request says about its file.
+// expect returns size and digests that the file must have.
 func (in *artifactInput) expect(allowed *hashlib.Checksums) (*hashlib.Expect, error) {
 	expect := &hashlib.Expect{Size: in.Size}
 	faults := FieldErrors{}
@@ -201,7 +206,7 @@ func (in *artifactInput) expect(allowed *hashlib.Checksums) (*hashlib.Expect, er
 	return expect, faults.OrNil()
 }
 
-// mismatch gives the error of a file that is not what the request says Pulp's words.
+// mismatch turns the error of a wrong size or digest into Pulp's words.
 func mismatch(err error) error {
 	if d, ok := errors.AsType[*hashlib.DigestMismatchError](err); ok {
 		return FieldErrors{NonField: {"The " + string(d.Algorithm) + " checksum did not match."}}

@@ -41,6 +41,7 @@ func addAnswers(c *schema.Components) {
 func mountCore(c *compiler) {
 	refs := c.refs()
 	artifacts(refs).mount(c)
+	// The file is no field of the input, so its requirement cannot be a tag.
 	c.components.Require("Artifact", "file")
 	c.add(&operation{schema.Operation{
 		Method: http.MethodDelete, Path: "artifacts/{pulp_id}/", Entity: "artifact_href", ID: "artifacts_delete",
@@ -119,7 +120,7 @@ func artifacts(refs query.References) Resource[models.Artifact, core.Artifact] {
 	}
 }
 
-// status tells how the installation is. It answers also while the database does not.
+// status answers with the state of the installation, also while the database does not answer.
 func status(ctx context.Context, q *request) (*reply, error) {
 	var s core.Status
 	processes, err := q.queue.Workers(ctx)
@@ -163,7 +164,7 @@ func (in *cancelInput) check() error {
 	return FieldErrors{"state": {"The only acceptable value for 'state' is 'canceled'."}}
 }
 
-// cancelOperation describes PATCH on what can be canceled. It answers with 409 if there was nothing to cancel.
+// cancelOperation describes the PATCH that cancels a task or a group. It answers with 409 if no task was unfinished.
 func cancelOperation(summary string) Operation {
 	return Operation{
 		Method: http.MethodPatch, Summary: summary, Status: []int{http.StatusOK, http.StatusConflict},
@@ -195,6 +196,7 @@ func tasks(refs query.References) Resource[models.Task, any] {
 
 func renderTasks(ctx context.Context, r *Request[models.Task], rows []*models.Task) ([]any, error) {
 	out := make([]any, len(rows))
+	// Pollers ask for minimal tasks, which need no further statement.
 	if minimal, reasons := wire.Bool(r.HTTP.URL.Query().Get("minimal")); reasons == nil && minimal {
 		for i, t := range rows {
 			out[i] = core.MinimalTaskOf(r.request.links, t)
@@ -264,6 +266,7 @@ func cancelGroup(ctx context.Context, r *Request[models.TaskGroup], in *cancelIn
 	if counts[models.Waiting]+counts[models.Running]+counts[models.Canceling] == 0 {
 		r.request.status = http.StatusConflict
 	}
+	// A group without unfinished tasks is canceled, too: it gets no more tasks then.
 	if err := g.Cancel(ctx); err != nil {
 		return nil, err
 	}

@@ -43,8 +43,8 @@ func Create[T, I, O any](
 		})
 }
 
-// newCreator returns a Creator in two steps. check adds what is wrong with the extra fields to the faults of the input,
-// so that the answer has all faults. run returns a *T or an *Accepted.
+// newCreator returns a Creator in two steps. check adds the faults of the extra fields to those of the input, so that
+// one answer has all of them. run returns a *T or an *Accepted.
 func newCreator[T, I any](
 	files bool, check func(ctx context.Context, q *request, in *input, row *T, extra *I) error,
 	run func(ctx context.Context, q *request, in *input, row *T, extra *I) (any, error),
@@ -52,6 +52,7 @@ func newCreator[T, I any](
 	return Creator[T]{compile: func(v *view) *creation {
 		extras, faults := schema.StructFields(reflect.TypeFor[I]())
 		own := schema.Writable(v.answers.fields)
+		// A type may have a field of the same name, which the member of the body belongs to then.
 		extras = slices.DeleteFunc(extras, func(f *schema.Field) bool {
 			return slices.ContainsFunc(own, func(o *schema.Field) bool { return o.Name == f.Name })
 		})
@@ -73,6 +74,7 @@ func newCreator[T, I any](
 			if err := q.decode(ctx, in, extras, extra, creating); err != nil {
 				return nil, err
 			}
+			// The checks run although decoding found faults, so that one answer has all of them.
 			if err := check(ctx, q, in, typed, extra); err != nil {
 				return nil, err
 			}

@@ -118,6 +118,7 @@ func (s *eventStreams) serve(ctx context.Context, q *request) (*reply, error) {
 	// The subscription begins before the headers are sent: a client that has them misses no event.
 	events := q.tasks().Subscribe()
 	defer events.Close()
+	// An account that was switched off keeps its stream until then.
 	ctx, cancel := context.WithTimeout(ctx, streamLife)
 	defer cancel()
 	if serving, ok := ctx.Value(shutdownKey{}).(context.Context); ok {

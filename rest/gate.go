@@ -15,7 +15,7 @@ import (
 )
 
 // gate is what a request passes before it reaches an operation or a route: it sets the headers of all answers, refuses
-// requests of other hosts and origins, and finds out who sends the request.
+// requests of other hosts and origins, and authenticates the client.
 type gate struct {
 	auth  Authenticator
 	opts  *Options
@@ -42,6 +42,7 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("Access-Control-Expose-Headers", "Correlation-ID")
 	h.Set("Vary", "Accept")
 	h.Set("X-Frame-Options", "DENY")
+	// Answers are data. A browser that shows one must not run or embed anything in it.
 	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
 	h.Set("Referrer-Policy", "same-origin")
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
@@ -49,7 +50,7 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	g.guard.Serve(w, r.WithContext(tasking.WithCID(r.Context(), cid)), http.HandlerFunc(g.check))
 }
 
-// check refuses requests that reached the wrong host, and those that a page of another site made a browser send.
+// check refuses requests for other hosts, and requests that a browser sent for a page of another site.
 func (g *gate) check(w http.ResponseWriter, r *http.Request) {
 	if err := g.opts.Hosts.Check(r); err != nil {
 		wire.WriteError(w, r, g.log, err)
@@ -101,6 +102,7 @@ func (g *gate) admit(r *http.Request, allow Access) (*http.Request, error) {
 	if u == nil {
 		return r, wire.Refuse(http.StatusUnauthorized, "Authentication credentials were not provided.")
 	}
+	// The access log has the name also if the account may not use the operation.
 	webserver.AddToAccessLog(r.Context(), slog.String("user", u.Username))
 	r = r.WithContext(context.WithValue(tasking.WithUser(r.Context(), u.ID), userKey{}, u))
 	// Without access policies no account but an administrator's has any permission.

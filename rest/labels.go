@@ -72,6 +72,7 @@ func (v labelsOf) change(ctx context.Context, q *request, fn func(models.Labels)
 		if err != nil {
 			return fmt.Errorf("rest: lock %s %s: %w", v.master.Name, id, err)
 		}
+		// The row is read inside the transaction, or a label that another request set meanwhile would be lost.
 		within := *q
 		within.db = tx.DB
 		row, err := v.requested(ctx, &within)

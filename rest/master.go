@@ -208,6 +208,7 @@ func (ml *masterList) serve(ctx context.Context, q *request) (*reply, error) {
 	}
 	m := ml.answers.master
 	types := q.links.TypeNames(m.Master)
+	// An empty list of types is no SQL.
 	if len(types) == 0 {
 		return q.page(l, 0, nil)
 	}

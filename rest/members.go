@@ -50,7 +50,7 @@ func newMember[V any](
 	return member{schema.Computed{Name: name, Type: reflect.TypeFor[V](), Doc: doc}, load}
 }
 
-// plainMember returns a member that needs nothing but the row and the links of the page.
+// plainMember returns a member that is made from the row and the links of the page.
 func plainMember[V any](name, doc string, value func(p *page, v *view, row models.Row) V) member {
 	return newMember[V](name, doc, func(_ context.Context, p *page, _ []models.Row) (valueFunc, error) {
 		return func(v *view, row models.Row) any { return value(p, v, row) }, nil
@@ -79,6 +79,7 @@ func latestVersions(ctx context.Context, p *page, rows []models.Row) (valueFunc,
 		Repository uuid.UUID `bun:"repository_id"`
 		Number     int       `bun:"number"`
 	}
+	// The subquery walks an index from its end for each repository; a GROUP BY would read all versions.
 	err := p.db.Bun().NewSelect().TableExpr("core_repository AS m").ColumnExpr("m.pulp_id AS repository_id").
 		ColumnExpr(`COALESCE((SELECT rv.number FROM core_repositoryversion AS rv WHERE rv.repository_id = m.pulp_id
 			AND rv.complete ORDER BY rv.number DESC LIMIT 1), 0) AS number`).
@@ -147,6 +148,7 @@ func servedBy(ctx context.Context, p *page, rows []models.Row) (valueFunc, error
 		served[row.PulpID()] = []string{}
 	}
 	for _, f := range found {
+		// A distribution whose type is not served has no href that a client could follow.
 		if t := p.links.Type(models.DistributionMaster, f.Type); t != nil {
 			served[f.Publication] = append(served[f.Publication], p.links.RowHref(t, f.ID))
 		}

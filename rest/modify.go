@@ -63,6 +63,7 @@ func (q *request) units(ctx context.Context, name string, list []string, faults 
 			faults.Add(name, "URI not valid: "+wire.Shorten(text))
 			return nil, nil
 		}
+		// A unit that is named twice, by href and by PRN, is one key.
 		if texts[t.ID] == "" {
 			keys = append(keys, t.ID)
 		}

@@ -72,7 +72,12 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		method = http.MethodGet // net/http leaves the body out
 	}
 	o := e.byMethod[method]
-	r, err := e.gate.admit(r, e.access(o))
+	// A client without an account learns neither the methods of a path nor the faults of its query.
+	access := Superusers
+	if e.open || o != nil && o.Anonymous {
+		access = Anybody
+	}
+	r, err := e.gate.admit(r, access)
 	if err != nil {
 		wire.WriteError(w, r, e.site.log, err)
 		return
@@ -86,13 +91,6 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (e *endpoint) access(o *operation) Access {
-	if e.open || o != nil && o.Anonymous {
-		return Anybody
-	}
-	return Superusers
-}
-
 func (e *endpoint) answer(w http.ResponseWriter, r *http.Request, o *operation) (*reply, error) {
 	if r.Method == http.MethodOptions {
 		return &reply{status: http.StatusNoContent}, nil
@@ -101,11 +99,13 @@ func (e *endpoint) answer(w http.ResponseWriter, r *http.Request, o *operation) 
 		return nil, notAllowed(r)
 	}
 	q := &request{site: e.site, w: w, r: r, db: e.site.db, user: UserOf(r.Context())}
+	// Every operation takes fields= and exclude_fields=, also those whose document does not have them.
 	if r.URL.RawQuery != "" {
-		var err error
-		if q.fields, err = wire.ReadFields(r.URL.Query()); err != nil {
+		fields, err := wire.ReadFields(r.URL.Query())
+		if err != nil {
 			return nil, err
 		}
+		q.fields = fields
 	}
 	return o.handle(r.Context(), q)
 }

@@ -2,7 +2,6 @@ package rest
 
 import (
 	"context"
-	"fmt"
 	"slices"
 
 	"github.com/google/uuid"
@@ -79,6 +78,7 @@ func (s *rowSchema) render(ctx context.Context, q *request, rows []models.Row) (
 				p.refs.Want(f.Ref, id)
 			}
 		}
+		// The version of a publication is a computed member, so it is not among the fields.
 		if published, ok := row.(models.AnyPublication); ok {
 			p.refs.Want(links.Version, published.AsPublication().RepositoryVersionID)
 		}
@@ -86,6 +86,7 @@ func (s *rowSchema) render(ctx context.Context, q *request, rows []models.Row) (
 	if err := p.refs.Load(ctx); err != nil {
 		return nil, err
 	}
+	// What members need is read for all rows together, so that the number of statements does not grow with the page.
 	values := make([]valueFunc, len(s.members))
 	for i, m := range s.members {
 		var err error
@@ -102,18 +103,6 @@ func (s *rowSchema) render(ctx context.Context, q *request, rows []models.Row) (
 	return out, nil
 }
 
-// renderOne returns the answer about one row.
-func (s *rowSchema) renderOne(ctx context.Context, q *request, row models.Row) (any, error) {
-	list, err := s.render(ctx, q, []models.Row{row})
-	if err != nil {
-		return nil, err
-	}
-	if len(list) == 0 {
-		return nil, fmt.Errorf("rest: no view serves %s %q", s.master.Name, row.PulpType())
-	}
-	return list[0], nil
-}
-
 func (s *rowSchema) object(p *page, v *view, row models.Row, values []valueFunc) wire.Object {
 	base := s.master.base(row)
 	o := make(wire.Object, 0, 4+len(values)+len(s.fields))
@@ -126,7 +115,7 @@ func (s *rowSchema) object(p *page, v *view, row models.Row, values []valueFunc)
 	}
 	for _, f := range s.fields {
 		switch {
-		case f.Form == schema.Secret, s.showsDigest(f):
+		case f.Form == schema.Secret, s.single && s.showsDigest(f):
 		case f.Form == schema.Ref:
 			id, _ := f.RefID(row)
 			o.Set(f.Name, p.refs.Get(f.Ref, id))

@@ -41,7 +41,7 @@ type request struct {
 	r        *http.Request
 	db       *models.DB   // of the request's domain, or a transaction in it
 	user     *models.User // nil if it is anonymous
-	fields   wire.Fields  // what the client wants of the answer
+	fields   *wire.Fields // what the client wants of the answer; nil is all
 	status   int          // of a successful answer, if not the operation's usual one
 	location string       // of a row that was created
 }
@@ -74,13 +74,21 @@ func (q *request) accept(t *tasking.Ticket, err error) (*reply, error) {
 
 // pick answers with what the client wants of an object.
 func (q *request) pick(status int, answer any) (*reply, error) {
-	body, err := q.fields.Pick(answer)
-	return &reply{status: status, body: body, location: q.location}, err
+	if q.fields != nil {
+		var err error
+		if answer, err = q.fields.Pick(answer); err != nil {
+			return nil, err
+		}
+	}
+	return &reply{status: status, body: answer, location: q.location}, nil
 }
 
 // page answers with what the client wants of a page of a list.
 func (q *request) page(l *query.List, count int64, answers []any) (*reply, error) {
 	for i, answer := range answers {
+		if q.fields == nil {
+			break
+		}
 		var err error
 		if answers[i], err = q.fields.Pick(answer); err != nil {
 			return nil, err
@@ -126,6 +134,7 @@ func (q *request) read(ctx context.Context, file bool, fields ...*schema.Field) 
 	}
 	var err error
 	if in.Body, err = wire.ReadBody(q.w, q.r, take); err != nil {
+		// A file before the malformed part of a body is in the store already.
 		in.close()
 		return nil, err
 	}
@@ -135,7 +144,7 @@ func (q *request) read(ctx context.Context, file bool, fields ...*schema.Field) 
 	return in, nil
 }
 
-// decode puts the members of a body into the fields of a row and collects what is wrong with them.
+// decode puts the members of a body into the fields of a row and collects their faults.
 func (q *request) decode(ctx context.Context, in *input, fields []*schema.Field, row any, mode writeMode) error {
 	for _, f := range fields {
 		raw, given := in.Get(f.Name)
@@ -151,6 +160,7 @@ func (q *request) decode(ctx context.Context, in *input, fields []*schema.Field,
 		if text, ok := raw.(string); ok && in.IsForm() && f.Form == schema.List && wire.Unfold(raw) == raw {
 			raw = []any{text} // a list with one item looks like a text in a form
 		}
+		// A reference is parsed to its text first; the row that it names is looked up below.
 		value, reasons := f.Parse(raw)
 		if reasons == nil && f.Form == schema.Ref && value != nil {
 			text, _ := value.(string)

@@ -10,7 +10,6 @@ import (
 	"reflect"
 	"strings"
 
-	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
 	"github.com/pulpgo/pulpcore/models"
@@ -64,7 +63,8 @@ func (rs Resource[T, A]) mount(c *compiler) {
 		return
 	}
 	s := &subject{
-		path: rs.Path, class: rs.Class, href: links.Snake(rs.Class) + "_href", get: rs.get,
+		path: rs.Path, class: rs.Class, href: links.Snake(rs.Class) + "_href",
+		row: func(ctx context.Context, q *request) (any, error) { return rs.requested(ctx, q) },
 		op:  strings.NewReplacer("/", "_", "-", "_").Replace(strings.TrimSuffix(rs.Path, "/")),
 		tag: cmp.Or(rs.Title, links.Camel(strings.TrimSuffix(rs.Path, "/"))),
 	}
@@ -90,12 +90,11 @@ func (rs Resource[T, A]) mount(c *compiler) {
 		Method: http.MethodGet, Path: s.path + "{pulp_id}/", Entity: s.href, ID: s.op + "_read", Tag: s.tag,
 		Summary: "Inspect " + article + what, Params: parameters(rs.core.extra), Sparse: true, Answer: answer,
 	}, func(ctx context.Context, q *request) (*reply, error) {
-		row, err := s.row(ctx, q)
+		row, err := rs.requested(ctx, q)
 		if err != nil {
 			return nil, err
 		}
-		found, _ := row.(*T)
-		return rs.answer(ctx, q, found)
+		return rs.answer(ctx, q, row)
 	}})
 	mountActions(c, s, rs.Actions, func(string) bool { return false })
 }
@@ -134,6 +133,7 @@ func (rs Resource[T, A]) list(ctx context.Context, q *request, where ...models.C
 	}
 	l.Where = append(l.Where, where...)
 	var rows []*T
+	// One statement is counted and then, with order and limits, read.
 	sel := l.Apply(rs.narrow(q, q.db.Bun().NewSelect().Model(&rows)))
 	count, err := sel.Clone().Count(ctx)
 	if err != nil {
@@ -157,12 +157,17 @@ func (rs Resource[T, A]) list(ctx context.Context, q *request, where ...models.C
 	return q.page(l, int64(count), list)
 }
 
-// get returns the row with a key.
-func (rs Resource[T, A]) get(ctx context.Context, q *request, id uuid.UUID) (any, error) {
+// requested returns the row that the request's path names.
+func (rs Resource[T, A]) requested(ctx context.Context, q *request) (*T, error) {
+	class := cmp.Or(rs.core.missing, rs.Class)
+	id, err := q.id(class)
+	if err != nil {
+		return nil, err
+	}
 	row := new(T)
-	err := rs.narrow(q, q.db.Bun().NewSelect().Model(row)).Where("?.pulp_id = ?", bun.Ident(rs.Alias), id).Scan(ctx)
+	err = rs.narrow(q, q.db.Bun().NewSelect().Model(row)).Where("?.pulp_id = ?", bun.Ident(rs.Alias), id).Scan(ctx)
 	if errors.Is(err, sql.ErrNoRows) {
-		return nil, wire.NotFound(cmp.Or(rs.core.missing, rs.Class))
+		return nil, wire.NotFound(class)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("rest: read %s%s/: %w", rs.Path, id, err)

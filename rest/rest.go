@@ -1,24 +1,29 @@
 // Package rest is the REST API: an [http.Handler] that speaks Pulp 3's wire format.
 //
-// A plugin mounts a [ViewSet] per type and gets list, read, create, update and delete with Pulp's paths, filters,
-// errors and asynchronous replies; it adds only what is special, as an [Action]. What a view accepts and answers is
-// read from the fields of the type's struct, once, when [New] is called; requests are parsed, answers rendered and the
-// OpenAPI document written from the same declarations.
+// A plugin declares a [ViewSet] per type and gets list, read, create, update and delete with Pulp's paths, filters,
+// errors and asynchronous replies. A [Resource] serves rows that have no master, such as the tasks of the core. Further
+// operations are an [Action] each, see [Post] and [Do]; a [Creator], a [Filter] and [Computed] change one step.
+//
+// The fields of a struct describe what requests may give and what answers show. They are read once, when [New] is
+// called; requests are parsed, answers rendered and the OpenAPI document written from the same description.
 //
 // # Fields
 //
 // A field is on the wire under its json name, and described there by its doc tag. Its type decides what JSON it is: an
 // href or a PRN for a uuid.UUID, write-only text for [models.EncryptedText], RFC 3339 for time.Time, an array or object
-// for slices, maps and structs. A pointer takes null. The tag rest says more, in words separated by commas:
+// for slices, maps and structs. A pointer takes null. The words of the tag rest are separated by commas:
 //
 //	required        a request that creates or replaces the row must have it; implied by pulp:"natural"
 //	readonly        answers have it and requests must not
-//	default=VALUE   what a request means that leaves it out, as text: default=PULP_MANIFEST, default=true
+//	default=VALUE   value of a field that a request leaves out, as text: default=PULP_MANIFEST, default=true
 //	min=1           smallest number
 //	max=255         longest text, in characters
+//	verbatim        spaces around a text belong to it
+//	blank           a text may be empty
 //	choices=a|b     the texts that are allowed
-//	ref=repository  what a uuid.UUID refers to, which it needs: a master (content, repository, remote, publication,
-//	                distribution, contentguard), repositoryversion, artifact, task, taskgroup, taskschedule, appstatus
+//	ref=repository  kind of row that a uuid.UUID refers to, required for it: a master (content, repository, remote,
+//	                publication, distribution, contentguard), repositoryversion, artifact, task,
+//	                taskgroup, taskschedule, appstatus
 //
 // The same tags are read from the input of an action, see [Post]. The tags of models are described at [models.Define].
 //
@@ -60,13 +65,13 @@ type Options struct {
 	// Versions are the versions of the components by name: "core" and the plugins. Clients decide by them what they
 	// offer. Default none.
 	Versions map[string]string
-	// Auth finds out who sends a request. Default [BasicAuth]; a process that serves something else with accounts shares
-	// one.
+	// Auth returns the account of a request. Default [BasicAuth]; a process that serves other pages with accounts shares
+	// one instance.
 	Auth Authenticator
 	// Hosts are the names under which the API may be asked; a request for another one is answered with 400. Nil allows
-	// those that mean this machine: see [webserver.Hosts].
+	// the names of this machine: see [webserver.Hosts].
 	Hosts *webserver.Hosts
-	// Origins are the other origins whose pages may make a browser change something. Requests from elsewhere with another
+	// Origins are the other origins whose pages may make a browser change data. Requests from elsewhere with another
 	// method than GET, HEAD and OPTIONS are answered with 403, those for Routes too. Nil trusts none.
 	Origins *webserver.Origins
 	// Limits are how long clients may keep a connection without sending or taking anything. Nil has the defaults; those
@@ -81,14 +86,14 @@ type Options struct {
 	ContentPathPrefix string
 	// AllowedImportPaths are the folders that file:// URLs of remotes may point into. Default none.
 	AllowedImportPaths []string
-	// PageSize is the number of entries of a page if the client does not say. Default 100.
+	// PageSize is the number of entries of a page without the parameter limit. Default 100.
 	PageSize int
 	// EventStreams is the number of clients that can follow events at a time; more are answered with 503. Default 100.
 	EventStreams int
 	// KeepAlive is the time without an event after which a stream of events sends a comment, so that no proxy closes the
 	// connection. Default 15 s.
 	KeepAlive time.Duration
-	// CacheConnected tells whether the cache answers, for the status. Default: it does not.
+	// CacheConnected reports whether the cache answers, for the status. Default: it does not.
 	CacheConnected func(ctx context.Context) bool
 	// Log receives what goes wrong on this side. Default: nowhere.
 	Log *slog.Logger
@@ -148,7 +153,7 @@ func Check(registry *models.Registry, opts *Options, parts ...Part) []error {
 	return faults
 }
 
-// compiler turns views into operations and collects what is wrong with them.
+// compiler turns views into operations and collects their faults.
 type compiler struct {
 	registry   *models.Registry
 	site       *site
@@ -172,7 +177,7 @@ func (c *compiler) fault(format string, args ...any) {
 	c.faults = append(c.faults, err)
 }
 
-// build assembles what is known without a database.
+// build assembles the parts that need no database.
 func build(registry *models.Registry, given *Options, parts []Part) (*API, []error) {
 	opts := &Options{}
 	if given != nil {
@@ -203,12 +208,12 @@ func build(registry *models.Registry, given *Options, parts []Part) (*API, []err
 	return &API{s, c.gate, opts.Limits.Handler(c.gate)}, c.faults
 }
 
-// complete sets the defaults and returns what is wrong with the options.
+// complete sets the defaults and returns the faults of the options.
 func (o *Options) complete() (faults []error) {
 	o.Root = cmp.Or(o.Root, defaultRoot)
 	if !strings.HasPrefix(o.Root, "/") || !strings.HasSuffix(o.Root, "/") || strings.ContainsAny(o.Root, "{}*?#") {
 		faults = append(faults, fmt.Errorf("root %q is not a path between two slashes; write it as in \"/pulp/\"", o.Root))
-		o.Root = defaultRoot // so that everything else can be checked
+		o.Root = defaultRoot // the faults of the other options are reported as well
 	}
 	o.ContentPathPrefix = cmp.Or(o.ContentPathPrefix, "/pulp/content/")
 	if o.PageSize < 0 || o.PageSize > query.MaxPage {

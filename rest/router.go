@@ -45,11 +45,12 @@ type router struct {
 	taken []string // paths
 }
 
-// newRouter returns the router of the operations and of the routes of plugins.
-func newRouter(c *compiler, g *gate, parts []Part) *router {
+// newRouter returns the handler of the operations and of the routes of plugins.
+func newRouter(c *compiler, g *gate, parts []Part) http.Handler {
 	rt := &router{mux: chi.NewRouter(), gate: g}
 	rt.mux.Use(formfiles.Handler) // for authenticators that look into forms
 	base := c.site.links.Base
+	// One handler per path knows all its methods, so that any other is answered with 405 and the list of them.
 	byPath := map[string]map[string]*operation{}
 	var lists []string
 	for _, o := range c.ops {
@@ -64,6 +65,7 @@ func newRouter(c *compiler, g *gate, parts []Part) *router {
 			lists = append(lists, o.Path)
 		}
 	}
+	// The root lists the hrefs of all lists. It is not in the document.
 	byPath[""] = map[string]*operation{"GET": root(lists)}
 	for _, p := range slices.Sorted(maps.Keys(byPath)) {
 		rt.mux.Handle(base+p, newEndpoint(g, c.site, byPath[p]))
@@ -82,10 +84,8 @@ func newRouter(c *compiler, g *gate, parts []Part) *router {
 		}
 	}
 	rt.mux.NotFound(rt.notFound)
-	return rt
+	return rt.mux
 }
-
-func (rt *router) ServeHTTP(w http.ResponseWriter, r *http.Request) { rt.mux.ServeHTTP(w, r) }
 
 // mount adds a handler of a plugin, unless its path is taken.
 func (rt *router) mount(c *compiler, route Route) {
@@ -125,7 +125,7 @@ func (rt *router) mount(c *compiler, route Route) {
 	}
 }
 
-// pathFault returns what is wrong with the path of a route and what to do about it, or "".
+// pathFault returns the fault of a route's path with its remedy, or "".
 func pathFault(p string) string {
 	clean := path.Clean("/" + p)
 	if strings.HasSuffix(p, "/") && clean != "/" {

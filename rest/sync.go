@@ -71,6 +71,7 @@ func (s *subject) syncEnds(
 	if err != nil {
 		return repository, remote, fmt.Errorf("rest: remote of a sync: %w", err)
 	}
+	// The key of a remote of another type would be a valid reference, and fail within the task.
 	if !slices.Contains(db.Registry().SyncsFrom(s.typ.AnyType), found.PulpType()) {
 		return repository, remote, FieldErrors{"remote": {
 			fmt.Sprintf("Type for Remote '%s' does not match Repository '%s'.", found.PulpType(), s.typ.Name()),

@@ -106,6 +106,7 @@ func (v *versionsOf) remove(ctx context.Context, q *request) (*reply, error) {
 	if err != nil {
 		return nil, err
 	}
+	// The task checks it again; this answer spares the client the wait for a task that fails.
 	protected, err := models.ProtectedVersions(ctx, q.db, rv.RepositoryID)
 	if err != nil {
 		return nil, err

@@ -2,14 +2,11 @@ package rest
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"reflect"
 	"regexp"
 	"slices"
 	"strings"
-
-	"github.com/google/uuid"
 
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/rest/internal/links"
@@ -50,7 +47,7 @@ type view struct {
 	subject
 	summary string
 	answers *rowSchema
-	columns []*schema.Field // all that a row consists of, also what is not on the wire
+	columns []*schema.Field // of a new row, on the wire or not
 	create  *creation       // nil if there is none
 	newRow  func() models.Row
 	list    func(ctx context.Context, db *models.DB, where ...models.Cond) ([]models.Row, error)
@@ -80,6 +77,7 @@ func (vs ViewSet[T]) mount(c *compiler) {
 		return out, err
 	}
 	v.count = vs.Type.Count
+	// Content with a digest on the wire can only be created from a file.
 	if vs.Create.compile == nil && v.master.Master == models.ContentMaster && len(digestFields(v.answers.fields)) > 0 {
 		vs.Create = SingleArtifact[T](nil)
 	}
@@ -92,6 +90,7 @@ func (vs ViewSet[T]) mount(c *compiler) {
 	for i, m := range vs.Members {
 		own[i] = m.member
 	}
+	// The members of content depend on how it is created, so they are known only now.
 	v.answers.single = v.create != nil && v.create.single
 	v.answers.setMembers(own...)
 	v.checkNames(c, reflect.TypeFor[T]())
@@ -137,7 +136,7 @@ func (v *view) checkNames(c *compiler, t reflect.Type) {
 	}
 }
 
-// newView describes a viewset, or returns nil if it has a fault that makes the rest meaningless.
+// newView describes a viewset, or returns nil if a fault leaves nothing that could be checked.
 func (c *compiler) newView(t models.AnyType, name, summary string) *view {
 	if !viewName.MatchString(name) {
 		c.fault("viewset of type %q: the name %q is not usable; make it of a-z, 0-9, - and _, beginning with a letter",
@@ -162,7 +161,7 @@ func (c *compiler) newView(t models.AnyType, name, summary string) *view {
 	if v.summary == "" {
 		v.summary = strings.ToLower(m.Title) + " of type " + t.Name()
 	}
-	v.subject.get = v.get
+	v.row = func(ctx context.Context, q *request) (any, error) { return v.requested(ctx, q) }
 	fields, faults := schema.FieldsOf(c.registry, t)
 	for _, err := range faults {
 		c.fault("type %q: %w", t.Name(), err)
@@ -170,6 +169,7 @@ func (c *compiler) newView(t models.AnyType, name, summary string) *view {
 	v.answers = &rowSchema{model: v.plugin + v.class, master: m, fields: fields}
 	v.columns = schema.ColumnsOf(c.registry, t)
 	v.typ = &links.Type{AnyType: t, Kind: m.Kind, Path: v.path}
+	// Links lead to one view per type, and requests to one view per path.
 	if !c.site.links.Add(v.typ) {
 		c.fault("viewset %s: the path or the type %q is served already; mount one ViewSet for each type and name", v.path,
 			t.Name())
@@ -221,6 +221,7 @@ func (v *view) answerList(ctx context.Context, q *request, source *query.Source)
 	if err != nil {
 		return nil, err
 	}
+	// The count has no order and no limits: it is the number of rows of all pages.
 	visible := v.master.visible()
 	count, err := v.count(ctx, q.db, slices.Concat(l.Where, visible)...)
 	if err != nil {
@@ -237,8 +238,13 @@ func (v *view) answerList(ctx context.Context, q *request, source *query.Source)
 	return q.page(l, count, answers)
 }
 
-// get returns the row with a key.
-func (v *view) get(ctx context.Context, q *request, id uuid.UUID) (any, error) {
+// requested returns the row that the request's path names.
+func (v *view) requested(ctx context.Context, q *request) (models.Row, error) {
+	id, err := q.id(v.class)
+	if err != nil {
+		return nil, err
+	}
+	// Rows that lists hide are not found by their hrefs either.
 	rows, err := v.list(ctx, q.db, append(v.master.visible(), models.Eq("pulp_id", id), models.Limit(1))...)
 	if err != nil {
 		return nil, err
@@ -249,24 +255,11 @@ func (v *view) get(ctx context.Context, q *request, id uuid.UUID) (any, error) {
 	return rows[0], nil
 }
 
-// requested returns the row that the request's path names.
-func (v *view) requested(ctx context.Context, q *request) (models.Row, error) {
-	found, err := v.row(ctx, q)
-	if err != nil {
-		return nil, err
-	}
-	row, ok := found.(models.Row)
-	if !ok {
-		return nil, fmt.Errorf("rest: %T is not a row", found)
-	}
-	return row, nil
-}
-
 // answer answers with one row.
 func (v *view) answer(ctx context.Context, q *request, status int, row models.Row) (*reply, error) {
-	answer, err := v.answers.renderOne(ctx, q, row)
+	answers, err := v.answers.render(ctx, q, []models.Row{row})
 	if err != nil {
 		return nil, err
 	}
-	return q.pick(status, answer)
+	return q.pick(status, answers[0]) // the view serves the row's type, so there is an answer
 }

@@ -1,5 +1,5 @@
-// Package core has the answers about the rows of the core: the structs that they are written from, what is read for
-// them, and the filters of their lists.
+// Package core has the answers about the rows of the core: their structs, the statements that read their parts, and the
+// filters of their lists.
 package core
 
 import (

@@ -59,6 +59,7 @@ func MinimalTaskOf(l *links.Links, t *models.Task) MinimalTask {
 		UnblockedAt: wire.TimeOrNull(t.UnblockedAt), StartedAt: wire.TimeOrNull(t.StartedAt),
 		FinishedAt: wire.TimeOrNull(t.FinishedAt),
 	}
+	// The worker of a task that has ended may be gone.
 	if !t.State.Final() {
 		m.Worker = href(l, links.Worker, t.WorkerID)
 	}
@@ -131,6 +132,7 @@ func loadTasks(ctx context.Context, q *tasking.Queue, l *links.Links, rows []*mo
 	}
 	var prns []string
 	for _, cr := range created {
+		// What a task did not finish is deleted when the task ends.
 		if !cr.Incomplete {
 			p.created[cr.TaskID] = append(p.created[cr.TaskID], cr.PRN)
 			prns = append(prns, cr.PRN)

@@ -92,6 +92,7 @@ func groupTasks(
 ) (map[uuid.UUID][]MinimalTask, error) {
 	const columns = `pulp_id, pulp_created, pulp_last_updated, name, state, task_group_id, worker_id, unblocked_at,
 		started_at, finished_at`
+	// A page of groups with many tasks each would not fit into memory.
 	limit := min(maxGroupTasks, max(1, maxPageTasks/len(groups)))
 	var tasks []*models.Task
 	err := db.Bun().NewRaw("SELECT "+columns+" FROM (SELECT "+columns+`,

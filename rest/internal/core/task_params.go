@@ -59,7 +59,7 @@ func createdParam(refs query.References) *query.Param {
 	}
 }
 
-// reservedParam narrows tasks to those that reserved a resource, or with __in all of several. A text that is not a link
+// reservedParam narrows a list to tasks that reserved a resource, or with __in all of several. A text that is no link
 // is the name of a resource that is no row.
 func reservedParam(refs query.References, name, how string) *query.Param {
 	array := name != how

@@ -121,7 +121,7 @@ func VersionParams(refs query.References) []*query.Param {
 	return list
 }
 
-// HoldsSQL narrows versions, with the alias rv, to those that hold one of some units.
+// HoldsSQL narrows versions, with the alias rv, to versions that hold one of some units.
 const HoldsSQL = `EXISTS (SELECT 1 FROM core_repositorycontent AS rc WHERE rc.content_id IN (?0)
 	AND rc.repository_id = rv.repository_id AND rc.version_added <= rv.number
 	AND (rc.version_removed IS NULL OR rc.version_removed > rv.number))`

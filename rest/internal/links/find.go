@@ -46,6 +46,7 @@ type Found map[Target]uuid.UUID
 // Find returns the keys of the targets that exist in the domain, with one statement per table and [Batch] of them.
 func (l *Links) Find(ctx context.Context, db *models.DB, targets ...Target) (Found, error) {
 	found := make(Found, len(targets))
+	// Targets of one table differ only in their keys.
 	byTable := map[Target][]Target{} // by a target without what differs within a table
 	for _, t := range targets {
 		table := Target{Kind: t.Kind, Type: t.Type, bare: t.bare, number: min(t.number, 0)}
@@ -75,6 +76,7 @@ func (l *Links) findRows(ctx context.Context, db *models.DB, table Target, targe
 	q := db.Bun().NewSelect().TableExpr("? AS x", bun.Ident(kind.Table)).ColumnExpr("x.pulp_id").
 		Where("x.pulp_id IN (?)", bun.List(ids))
 	switch {
+	// A version that is not complete is being made, or was left behind by a task that failed.
 	case table.Kind == Version:
 		q = q.Where("x.complete").Join("JOIN core_repository AS r ON r.pulp_id = x.repository_id").
 			Where("r.pulp_domain_id = ?", db.Domain().ID)

@@ -121,6 +121,7 @@ func (l *Links) parsePRN(text string) (Target, bool) {
 		return Target{}, false
 	}
 	t := Target{ID: prn.ID, number: -1}
+	// Types of the core with a master are found below, as those of plugins are.
 	if k := l.kinds[prn.Model]; prn.Plugin == "core" && k != nil && k.Master == "" {
 		t.Kind = k.Name
 		return t, true
@@ -147,6 +148,7 @@ func parseBarePRN(r *models.Registry, text string) (Target, bool) {
 }
 
 func (l *Links) parseHref(text string) (Target, bool) {
+	// Clients send back hrefs as the base_url or their own settings made them, with any host.
 	if strings.HasPrefix(text, "http://") || strings.HasPrefix(text, "https://") {
 		u, err := url.Parse(text)
 		if err != nil {

@@ -50,6 +50,7 @@ func (r *Refs) Want(kind string, id uuid.UUID) {
 
 // Load reads, with one statement per kind, what the wanted links are made of.
 func (r *Refs) Load(ctx context.Context) error {
+	// In a fixed order, so that the statements of a request are the same each time.
 	for _, kind := range slices.Sorted(maps.Keys(r.text)) {
 		var missing []uuid.UUID
 		for id, text := range r.text[kind] {
@@ -107,6 +108,7 @@ func (r *Refs) loadVersions(ctx context.Context, ids []uuid.UUID) error {
 	}
 	for _, p := range rows {
 		r.versions[p.ID] = p
+		// The repository of the version may be of a type that is not served.
 		r.text[Version][p.ID] = models.CorePRN(Version, p.ID)
 		if t := r.links.Type(models.RepositoryMaster, p.Type); t != nil {
 			r.text[Version][p.ID] = r.links.VersionHref(t, p.Repository, p.Number)

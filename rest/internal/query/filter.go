@@ -49,6 +49,7 @@ func (f Filter) Params(name, column string) []*Param {
 			p.Name += "__" + lookup
 			p.Doc = "Filter results by " + name + ", " + lookup
 		}
+		// Whatever the column holds, the value of isnull is true or false.
 		if lookup == "isnull" {
 			p.Form = Bool
 		}

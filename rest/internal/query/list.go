@@ -39,7 +39,7 @@ type Source struct {
 	Params  []*Param
 	Columns []string // of ordering=; nil is none
 	Others  []string // parameters that another part reads
-	Page    int      // rows of a page if the client does not say
+	Page    int      // rows of a page by default
 }
 
 // IsReserved reports whether a parameter has a meaning for every list.
@@ -81,6 +81,7 @@ func (s *Source) Parse(ctx context.Context, db *models.DB, raw string) (*List, e
 			continue
 		}
 		i := slices.IndexFunc(s.Params, func(p *Param) bool { return p.Name == name })
+		// A misspelled filter would otherwise return rows that the client did not ask for.
 		if i < 0 {
 			faults.Add("errors", "Invalid Filter: '"+wire.Shorten(name)+"'")
 			if len(faults["errors"]) == maxUnknown {
@@ -106,6 +107,7 @@ func (l *List) readWindow(values url.Values) {
 		l.Limit = min(n, MaxPage)
 	}
 	n, err := strconv.Atoi(values.Get("offset"))
+	// Atoi returns the largest int then. Adding the limit to it would overflow, and the next page would be the first.
 	if errors.Is(err, strconv.ErrRange) && n > 0 {
 		n = maxOffset
 	}

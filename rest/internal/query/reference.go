@@ -103,7 +103,7 @@ func (l References) keys(ctx context.Context, db *models.DB, kind string, texts 
 	return ids, nil
 }
 
-// Ref narrows a list to the rows that refer to a row, or with the value null to those that refer to none.
+// Ref narrows a list to the rows that refer to a row, or with the value null to the rows without a reference.
 func (l References) Ref(name, kind, column string) *Param {
 	p := l.Related(name, kind, column+" IN (?)")
 	p.Doc = "href or PRN, or null"

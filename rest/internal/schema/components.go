@@ -60,7 +60,7 @@ func (c *Components) AddBody(name string, fields []*Field, file bool) {
 	c.add(name, s)
 }
 
-// AddPatch adds the schema of the body of a PATCH, which requires nothing.
+// AddPatch adds the schema of the body of a PATCH, in which every member may be left out.
 func (c *Components) AddPatch(name string, fields []*Field) {
 	c.AddBody("Patched"+name, fields, false)
 	c.schemas["Patched"+name].Value.Required = nil
@@ -89,6 +89,7 @@ func (c *Components) AddRow(name string, computed []Computed, fields []*Field) {
 			continue
 		}
 		p := f.Schema()
+		// The limits are those of requests: rows that a plugin made itself may exceed them.
 		p.Default, p.ReadOnly = nil, f.ReadOnly
 		p.MinLength, p.MaxLength = 0, nil
 		if f.Form == Ref {
@@ -158,6 +159,7 @@ func (c *Components) of(t reflect.Type) *openapi3.SchemaRef {
 		ref.Value.Nullable = true
 		return ref
 	}
+	// Clients get a class for each component, and none for a schema that is written in place.
 	if name := c.names[t]; name != "" {
 		return c.ref(name)
 	}

@@ -177,6 +177,7 @@ func (o *Operation) body(c *Components) *openapi3.RequestBody {
 	for _, t := range types {
 		content[t] = openapi3.NewMediaType().WithSchemaRef(c.ref(o.Body))
 	}
+	// A body without required members may be left out.
 	required := len(c.schemas[o.Body].Value.Required) > 0
 	return openapi3.NewRequestBody().WithRequired(required).WithContent(content)
 }

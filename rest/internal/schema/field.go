@@ -133,7 +133,7 @@ func (f *Field) Answer(row any) any {
 
 // RefID returns the key that a reference of a row holds, or false if it is null.
 func (f *Field) RefID(row any) (uuid.UUID, bool) {
-	switch id := f.Value(row).(type) {
+	switch id := f.value(row).Interface().(type) {
 	case uuid.UUID:
 		return id, id != uuid.Nil
 	case *uuid.UUID:

@@ -88,9 +88,11 @@ func (t Type) parseText(v any) (any, []string) {
 
 func (t Type) parseInt(v any) (any, []string) {
 	text, ok := wire.Number(v)
+	// ParseInt would quote a text of any length in its error.
 	if !ok || len(text) > 1000 {
 		return nil, []string{"A valid integer is required."}
 	}
+	// Clients that have no whole numbers send 1.0.
 	n, err := strconv.ParseInt(strings.TrimSuffix(text, ".0"), 10, 64)
 	if err != nil {
 		return nil, []string{"A valid integer is required."}
@@ -130,6 +132,7 @@ func (t Type) parseJSON(v any) (any, []string) {
 			return nil, []string{fmt.Sprintf("Expected a list of items but got type %q.", wire.TypeName(v))}
 		}
 	}
+	// Postgres refuses the character in JSON.
 	if hasNUL(v) {
 		return nil, []string{wire.MsgNUL}
 	}

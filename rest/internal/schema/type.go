@@ -1,5 +1,5 @@
-// Package schema knows what the fields of a struct are on the wire: how requests are parsed, what answers show and what
-// the OpenAPI document says are all derived from one description.
+// Package schema describes the fields of a struct on the wire. Requests are parsed, answers rendered and the OpenAPI
+// document written from this one description.
 package schema
 
 import (
@@ -99,6 +99,7 @@ func (t Type) elem() reflect.Type {
 func (t Type) Schema() *openapi3.Schema {
 	s := t.base()
 	s.Nullable, s.Min = t.Nullable, t.Min
+	// The items of a list have the choices, not the list.
 	choices := s
 	if t.Form == List {
 		choices = s.Items.Value

@@ -71,6 +71,7 @@ func ReadBody(w http.ResponseWriter, r *http.Request, onFile FileFunc) (Body, er
 			return readMultipart(w, r, params["boundary"], onFile)
 		}
 	}
+	// Clients send any content type with a body that is empty.
 	if r.ContentLength == 0 {
 		return Body{}, nil
 	}

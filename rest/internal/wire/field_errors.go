@@ -9,15 +9,15 @@ import (
 	"github.com/pulpgo/pulpcore/pulperr"
 )
 
-// FieldErrors says what is wrong with the fields of a request, by their names on the wire; "non_field_errors" is the
-// request as a whole. It is of kind Invalid and answered with 400. Of more than 100 reasons, or more than 16 KiB of
-// text, the answer has the first ones and says how many there are besides.
+// FieldErrors has the reasons why a request is refused, by the names of the fields on the wire; "non_field_errors" is
+// the request as a whole. It is of kind Invalid and answered with 400. Of more than 100 reasons, or more than 16 KiB of
+// text, the answer has the first ones and the number of the others.
 type FieldErrors map[string][]string
 
 // NonField is the key of [FieldErrors] for what concerns no single field.
 const NonField = "non_field_errors"
 
-// Error lists the fields in alphabetical order, as far as an answer tells about them.
+// Error lists the fields of the answer in alphabetical order.
 func (e FieldErrors) Error() string {
 	e = e.limited()
 	var parts []string
@@ -96,6 +96,7 @@ func (f *faultBudget) take(name string, reasons []string) []string {
 	for _, reason := range reasons {
 		reason = truncate(reason, maxReason)
 		size := len(name) + len(reason)
+		// The reasons of a field stay in order, so a shorter one after this one is left out as well.
 		if f.reasons == 0 || size > f.bytes {
 			break
 		}

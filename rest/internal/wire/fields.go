@@ -11,13 +11,16 @@ import (
 // maxFieldNames bounds the names in fields= and in exclude_fields=; no answer has so many members.
 const maxFieldNames = 200
 
-// Fields is what a client wants of an answer: the values of fields= and exclude_fields=. The zero value wants all.
+// Fields is what a client wants of an answer: the values of fields= and exclude_fields=.
 type Fields struct{ only, except map[string]bool }
 
-// ReadFields reads the parameters fields and exclude_fields of a query.
-func ReadFields(query url.Values) (Fields, error) {
+// ReadFields reads the parameters fields and exclude_fields of a query. It returns nil if neither names a member.
+func ReadFields(query url.Values) (*Fields, error) {
 	faults := FieldErrors{}
-	f := Fields{readNames(query, "fields", faults), readNames(query, "exclude_fields", faults)}
+	f := &Fields{readNames(query, "fields", faults), readNames(query, "exclude_fields", faults)}
+	if len(f.only) == 0 && len(f.except) == 0 {
+		f = nil
+	}
 	return f, faults.OrNil()
 }
 
@@ -41,10 +44,8 @@ func readNames(query url.Values, param string, faults FieldErrors) map[string]bo
 }
 
 // Pick returns an answer without the members that the client does not want.
-func (f Fields) Pick(answer any) (any, error) {
-	if len(f.only) == 0 && len(f.except) == 0 {
-		return answer, nil
-	}
+func (f *Fields) Pick(answer any) (any, error) {
+	// Rows of masters are objects already; a struct is written first, to get its members by their JSON names.
 	o, ok := answer.(Object)
 	if !ok {
 		var err error

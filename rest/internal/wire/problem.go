@@ -75,9 +75,11 @@ func AsProblem(err error) *Problem {
 	if faults := ValidationFaults(err); len(faults) > 0 {
 		return &Problem{http.StatusBadRequest, faults}
 	}
+	// net/http makes this error while a body is read.
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return &Problem{http.StatusRequestEntityTooLarge, Detail{"The request body is too large."}}
 	}
+	// An error of another kind was not written for clients; they get the words of its kind.
 	kind := pulperr.KindOf(err)
 	switch kind {
 	case pulperr.Invalid, pulperr.Unsupported:
@@ -180,16 +182,4 @@ func WriteError(w http.ResponseWriter, r *http.Request, log *slog.Logger, err er
 		w.Header().Set("WWW-Authenticate", `Basic realm="api"`)
 	}
 	WriteJSON(w, p.Status, p.Body)
-}
-
-// WriteJSON answers with a JSON body; clients insist on exactly this content type. A body that cannot be encoded is a
-// fault of this package, answered with 500.
-func WriteJSON(w http.ResponseWriter, status int, body any) {
-	b, err := json.Marshal(body)
-	if err != nil {
-		status, b = http.StatusInternalServerError, []byte(`{"detail":"Internal error."}`)
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_, _ = w.Write(b) // the client is gone if this fails
 }

@@ -73,6 +73,7 @@ func (a RowArgs) unpack(r *models.Registry, t models.AnyType, row models.Row) ([
 		}
 		columns = append(columns, f.Column)
 	}
+	// The task may have been dispatched by a newer version of the plugin.
 	if len(columns) < len(a.Fields) {
 		return nil, fmt.Errorf("rest: type %q has not all columns that the task was given: %w", a.Type, pulperr.Unsupported)
 	}
@@ -110,6 +111,7 @@ func createContent(ctx context.Context, env *tasking.Env, a RowArgs, c models.An
 	if err := models.SaveUnits(ctx, env.DB, []*models.SavedUnit{unit}); err != nil {
 		return err
 	}
+	// SaveUnits returns a unit that existed with its own labels; the request's replace them.
 	if len(labels) > 0 {
 		c.AsContent().Labels = labels
 		if err := env.DB.Update(ctx, c, "pulp_labels"); err != nil {
