@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 
-	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/accounts"
 	"github.com/pulpgo/pulpcore/pulperr"
 )
 
@@ -15,12 +15,12 @@ const AdminName = "admin"
 // of that name, also one that another process made at the same moment, that one stays as it is. Hosts call it at
 // their first start.
 func (a *App) CreateAdmin(ctx context.Context, password string) (created bool, err error) {
-	_, err = models.UserByName(ctx, a.db, AdminName)
+	_, err = accounts.ByName(ctx, a.db, AdminName)
 	if !errors.Is(err, pulperr.NotFound) {
 		return false, err
 	}
-	admin := &models.User{Username: AdminName, IsStaff: true, IsActive: true, IsSuperuser: true}
-	err = models.CreateUser(ctx, a.db, admin, password)
+	admin := &accounts.User{Username: AdminName, IsStaff: true, IsActive: true, IsSuperuser: true}
+	err = accounts.Create(ctx, a.db, admin, password)
 	if errors.Is(err, pulperr.Exists) {
 		return false, nil
 	}
@@ -34,5 +34,5 @@ func (a *App) SetAdminPassword(ctx context.Context, password string) error {
 	if err != nil || created {
 		return err
 	}
-	return models.SetPassword(ctx, a.db, AdminName, password)
+	return accounts.SetPassword(ctx, a.db, AdminName, password)
 }

@@ -211,7 +211,7 @@ func (c *chaos) checkRepositories(ctx context.Context, app *pulpcore.App) {
 				c.t.Errorf("version %d of %s: complete: %v, counts %d files and has %d", v.Number, repo.Name, v.Complete, n, files)
 			}
 		}
-		_, err = models.CreateVersion(ctx, app.DB(), repo, nil, func(v *models.NewVersion) error {
+		_, _, err = models.CreateVersion(ctx, app.DB(), repo, nil, func(v *models.NewVersion) error {
 			_, err := v.RemoveAll(ctx)
 			return err
 		})

@@ -83,7 +83,7 @@ func check(set *settings.Set, opts *Options, plugins []*Plugin) (*blueprint, err
 // gather puts together what the plugins bring.
 func (c *checker) gather() *blueprint {
 	b := &blueprint{versions: map[string]string{"core": Version}}
-	sets := make([]models.Set, 0, len(c.plugins))
+	sets := make([]models.PluginModels, 0, len(c.plugins))
 	for _, p := range c.plugins {
 		sets = append(sets, p.set())
 		b.versions[p.Name] = p.Version

@@ -45,7 +45,7 @@ func NotePlugin() *pulpcore.Plugin {
 		Name:    "note",
 		Version: "1.0.0",
 		Models:  []models.AnyType{Notes, NoteRemotes, Notebooks},
-		Tasks:   []tasking.Binding{NoteSync.Do(synchronize)},
+		Tasks:   []tasking.Binding{NoteSync.Bind(synchronize)},
 		Views: []rest.View{
 			rest.ViewSet[Note]{Type: Notes, Name: "notes", Filters: noteFilters},
 			rest.ViewSet[NoteRemote]{Type: NoteRemotes, Name: "note"},
@@ -64,7 +64,7 @@ func synchronize(ctx context.Context, env *tasking.Env, a NoteSyncArgs) error {
 		return err
 	}
 	version := stages.DeclarativeVersion{Repository: repo, First: &manifest{env, remote}, Mirror: a.Mirror}
-	_, err = version.Create(ctx, env)
+	_, _, err = version.Create(ctx, env)
 	return err
 }
 

@@ -25,6 +25,7 @@ import (
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
 	"github.com/pulpgo/pulpcore/pulptest"
+	"github.com/pulpgo/pulpcore/secrets"
 	"github.com/pulpgo/pulpcore/settings"
 	"github.com/pulpgo/pulpcore/stages"
 	"github.com/pulpgo/pulpcore/storage"
@@ -59,7 +60,7 @@ func TestTwoServersStartAtOnceOnOneDatabase(t *testing.T) {
 						return
 					}
 					remote := &file.Remote{Remote: models.Remote{Name: models.NewID().String(), URL: "http://localhost/"}}
-					remote.Password = models.NewEncryptedText("secret")
+					remote.Password = secrets.NewEncryptedText("secret")
 					if err := file.Remotes.Create(context.Background(), app.DB(), remote); err != nil {
 						t.Error(err)
 					}

@@ -8,7 +8,7 @@
 //	defer app.Close()
 //	err = app.Run(ctx)
 //
-// Nothing else has to be installed: without settings everything is kept in SQLite, an in-process Redis and a folder.
+// Nothing else has to be installed: without settings everything is kept in SQLite and a folder.
 // There is no global state; two Apps with different plugins and settings can live in one process.
 //
 // "Errors: NotFound" in a comment, here and in all packages, means that errors.Is(err, pulperr.NotFound) holds for what
@@ -37,6 +37,7 @@ import (
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
 	"github.com/pulpgo/pulpcore/rest"
+	"github.com/pulpgo/pulpcore/secrets"
 	"github.com/pulpgo/pulpcore/settings"
 	"github.com/pulpgo/pulpcore/storage"
 	"github.com/pulpgo/pulpcore/tasking"
@@ -154,7 +155,7 @@ func Migrate(ctx context.Context, set *settings.Set, plugins ...*Plugin) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(db.Migrate(ctx), db.Close())
+	return errors.Join(models.Migrate(ctx, db), db.Close())
 }
 
 // connect opens the database with the keys that protect its secrets.
@@ -163,7 +164,7 @@ func (b *blueprint) connect(ctx context.Context, log *slog.Logger) (*models.DB, 
 	// The key file is made where the library decides on its place. A host that names one has to provide it: a file
 	// that is not there is more likely not mounted than not made yet.
 	own := core.DBEncryptionKey == filepath.Join(core.DeployRoot, filepath.Base(core.DBEncryptionKey))
-	keys, err := models.LoadKeyring(core.DBEncryptionKey, own)
+	keys, err := secrets.LoadKeyring(core.DBEncryptionKey, own)
 	if err != nil {
 		return nil, err
 	}
@@ -178,16 +179,16 @@ func (a *App) openDatabase(ctx context.Context, b *blueprint) error {
 		return err
 	}
 	a.closers = append(a.closers, db.Close)
-	empty, err := db.Empty(ctx)
+	empty, err := models.Empty(ctx, db)
 	if err != nil {
 		return err
 	}
 	if empty {
-		if err := db.Migrate(ctx); err != nil {
+		if err := models.Migrate(ctx, db); err != nil {
 			return err
 		}
 	}
-	if err := db.CheckSchema(ctx); err != nil {
+	if err := models.CheckSchema(ctx, db); err != nil {
 		return err
 	}
 	a.db, err = db.InDomain(ctx, models.DefaultDomain)

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/pulpgo/pulpcore/content/internal/lookup"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
 )
@@ -29,7 +30,7 @@ func (a *App) serveCheckpoint(w http.ResponseWriter, r *http.Request, d models.A
 	if err != nil || wanted.Format(checkpointName) != name || wanted.After(time.Now()) {
 		return errNotFound
 	}
-	found, err := models.CheckpointAt(r.Context(), a.db, *row.RepositoryID, wanted.Add(time.Second))
+	found, err := lookup.CheckpointAt(r.Context(), a.db, *row.RepositoryID, wanted.Add(time.Second))
 	if errors.Is(err, pulperr.NotFound) {
 		return errNotFound
 	}
@@ -63,10 +64,10 @@ func (a *App) listCheckpoints(w http.ResponseWriter, r *http.Request, d *models.
 		}
 		from = last.Add(time.Second)
 	}
-	page := &models.Listing{}
+	page := &lookup.Listing{}
 	for {
 		// One more than a page has; several checkpoints may share a second and then a folder.
-		times, err := models.CheckpointTimes(r.Context(), a.db, *d.RepositoryID, from, limit+1)
+		times, err := lookup.CheckpointTimes(r.Context(), a.db, *d.RepositoryID, from, limit+1)
 		if err != nil {
 			return err
 		}
@@ -80,7 +81,7 @@ func (a *App) listCheckpoints(w http.ResponseWriter, r *http.Request, d *models.
 				writeListing(w, r.URL.Path, true, page, limit)
 				return nil
 			default:
-				page.Entries = append(page.Entries, models.ListEntry{Name: name})
+				page.Entries = append(page.Entries, lookup.Entry{Name: name})
 			}
 			from = t.Truncate(time.Second).Add(time.Second)
 		}

@@ -25,6 +25,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/pulpgo/pulpcore/content/internal/lookup"
 	"github.com/pulpgo/pulpcore/download"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
@@ -88,7 +89,7 @@ type Options struct {
 // App is the content app of one domain. It is an http.Handler, safe for concurrent use.
 type App struct {
 	db        *models.DB
-	lookup    *models.Lookup
+	finder    *lookup.Finder
 	store     *storage.Store
 	downloads *download.Pool
 	log       *slog.Logger
@@ -110,7 +111,7 @@ type App struct {
 //
 // Errors: Invalid, with every fault of the options.
 func New(db *models.DB, store *storage.Store, downloads *download.Pool, opts *Options) (*App, error) {
-	a := &App{db: db, lookup: models.NewLookup(db), store: store, downloads: downloads, flights: map[uuid.UUID]*flight{}}
+	a := &App{db: db, finder: lookup.New(db), store: store, downloads: downloads, flights: map[uuid.UUID]*flight{}}
 	if opts != nil {
 		a.opts = *opts
 	}
@@ -211,7 +212,7 @@ func (a *App) Close() error {
 	}
 	a.mu.Unlock()
 	a.running.Wait()
-	return a.lookup.Close()
+	return a.finder.Close()
 }
 
 // Drain refuses new fetches and waits for those that are under way, also those whose clients have gone. When ctx is

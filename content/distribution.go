@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 
+	"github.com/pulpgo/pulpcore/content/internal/lookup"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
 )
@@ -51,7 +52,7 @@ type (
 )
 
 // permit asks the distribution's content guard, if there is one.
-func (a *App) permit(r *http.Request, match *models.DistributionMatch) error {
+func (a *App) permit(r *http.Request, match *lookup.Match) error {
 	row, err := match.Guard(r.Context(), a.db)
 	switch {
 	case err == nil && row == nil:

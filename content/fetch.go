@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/pulpgo/pulpcore/content/internal/lookup"
 	"github.com/pulpgo/pulpcore/download"
 	"github.com/pulpgo/pulpcore/hashlib"
 	"github.com/pulpgo/pulpcore/models"
@@ -28,9 +29,9 @@ var (
 // flight is a fetch of one file that is under way. All clients that want the file read its spool.
 type flight struct {
 	app     *App
-	id      uuid.UUID          // of the content artifact
-	file    *models.ServedFile // only for run
-	sources []*models.RemoteSource
+	id      uuid.UUID    // of the content artifact
+	file    *lookup.File // only for run
+	sources []*lookup.RemoteSource
 	spool   *spool
 	cancel  context.CancelCauseFunc
 
@@ -40,9 +41,9 @@ type flight struct {
 }
 
 // serveAbsent answers with a file whose bytes are at a remote.
-func (a *App) serveAbsent(to *answer, f *models.ServedFile) error {
+func (a *App) serveAbsent(to *answer, f *lookup.File) error {
 	ctx := to.r.Context()
-	sources, err := models.RemoteSources(ctx, a.db, f.ContentArtifactID, time.Now().Add(-a.opts.FailureCooldown))
+	sources, err := lookup.RemoteSources(ctx, a.db, f.ContentArtifactID, time.Now().Add(-a.opts.FailureCooldown))
 	if err != nil {
 		return err
 	}
@@ -71,8 +72,8 @@ func (a *App) serveAbsent(to *answer, f *models.ServedFile) error {
 
 // serveArrived answers with a file that another client's fetch may have brought between the look at the database, that
 // made f, and now.
-func (a *App) serveArrived(to *answer, f *models.ServedFile) error {
-	now, err := models.FileOf(to.r.Context(), a.db, f.ContentArtifactID)
+func (a *App) serveArrived(to *answer, f *lookup.File) error {
+	now, err := lookup.FileByContentArtifact(to.r.Context(), a.db, f.ContentArtifactID)
 	if err != nil {
 		return err
 	}
@@ -135,7 +136,7 @@ func toTheEnd(ranges string) bool {
 
 // join returns the flight that fetches a file, a new one if there is none. Without sources it returns one that is under
 // way, or nil.
-func (a *App) join(ctx context.Context, f *models.ServedFile, sources []*models.RemoteSource) (*flight, error) {
+func (a *App) join(ctx context.Context, f *lookup.File, sources []*lookup.RemoteSource) (*flight, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	fl := a.flights[f.ContentArtifactID]
@@ -232,7 +233,7 @@ func (f *flight) fetch(ctx context.Context) error {
 
 // lookAgain returns errInStore if a flight that ended just now has brought the file.
 func (f *flight) lookAgain(ctx context.Context) error {
-	now, err := models.FileOf(ctx, f.app.db, f.id)
+	now, err := lookup.FileByContentArtifact(ctx, f.app.db, f.id)
 	if err != nil {
 		return err
 	}
@@ -249,7 +250,7 @@ func (f *flight) lookAgain(ctx context.Context) error {
 
 // try fetches the file from one source, and stores it if the remote's policy says so. If the source is not the last one
 // it gets little time to answer and no second attempt unless a client has read something.
-func (f *flight) try(ctx context.Context, s *models.RemoteSource, last bool) error {
+func (f *flight) try(ctx context.Context, s *lookup.RemoteSource, last bool) error {
 	a := f.app
 	row, err := s.Remote(ctx, a.db)
 	if err != nil {
@@ -318,7 +319,7 @@ func (f *flight) keep(kept bool) {
 
 // blame keeps a source that sent wrong bytes from being asked again soon, and puts one that broke off or was silent, or
 // a remote that could not be reached at all, behind the others.
-func (f *flight) blame(ctx context.Context, s *models.RemoteSource, err error) error {
+func (f *flight) blame(ctx context.Context, s *lookup.RemoteSource, err error) error {
 	if isWrong(err) {
 		return s.MarkFailed(ctx, f.app.db)
 	}
@@ -342,7 +343,7 @@ func (f *flight) save(ctx context.Context, t *tee) {
 	}
 	if err == nil {
 		artifact := &models.Artifact{Size: obj.Size, Digests: obj.Digests}
-		err = models.KeepArtifact(ctx, f.app.db, f.app.store, f.id, artifact)
+		err = models.AttachArtifact(ctx, f.app.db, f.app.store, f.id, artifact)
 	}
 	if err != nil {
 		f.app.log.ErrorContext(ctx, "fetched content was not stored",
@@ -352,7 +353,7 @@ func (f *flight) save(ctx context.Context, t *tee) {
 
 // expectation returns what the bytes from a source must be. What is known of a saved artifact goes before what the
 // remote says.
-func expectation(f *models.ServedFile, s *models.RemoteSource) *hashlib.Expect {
+func expectation(f *lookup.File, s *lookup.RemoteSource) *hashlib.Expect {
 	e := s.Expect()
 	if f.ArtifactID != nil {
 		e.Digests.SHA256, e.Size = f.SHA256, f.Expect().Size

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/pulpgo/pulpcore/content/internal/lookup"
 	"github.com/pulpgo/pulpcore/models"
 )
 
@@ -22,7 +23,7 @@ func (a *App) listDistributions(w http.ResponseWriter, r *http.Request, rel stri
 	if err != nil {
 		return err
 	}
-	page, err := models.DistributionsBelow(r.Context(), a.db, rel, after, limit, a.opts.HideGuarded)
+	page, err := lookup.DistributionsBelow(r.Context(), a.db, rel, after, limit, a.opts.HideGuarded)
 	if err != nil {
 		return err
 	}
@@ -41,7 +42,7 @@ func (a *App) listDistributions(w http.ResponseWriter, r *http.Request, rel stri
 }
 
 // listFolder lists one level of what a distribution serves.
-func (a *App) listFolder(w http.ResponseWriter, r *http.Request, d models.AnyDistribution, s *models.Source, dir string,
+func (a *App) listFolder(w http.ResponseWriter, r *http.Request, d models.AnyDistribution, s *lookup.Source, dir string,
 ) error {
 	after, limit, err := a.page(r)
 	if err != nil {
@@ -87,17 +88,17 @@ func (a *App) page(r *http.Request) (after string, limit int, err error) {
 }
 
 // merge adds the names of a plugin that belong on a page.
-func merge(page *models.Listing, names []string, after string) {
+func merge(page *lookup.Listing, names []string, after string) {
 	for _, name := range names {
 		if name > after && (page.After == "" || name <= page.After) {
-			page.Entries = append(page.Entries, models.ListEntry{Name: name})
+			page.Entries = append(page.Entries, lookup.Entry{Name: name})
 		}
 	}
-	slices.SortStableFunc(page.Entries, func(x, y models.ListEntry) int { return strings.Compare(x.Name, y.Name) })
-	page.Entries = slices.CompactFunc(page.Entries, func(x, y models.ListEntry) bool { return x.Name == y.Name })
+	slices.SortStableFunc(page.Entries, func(x, y lookup.Entry) int { return strings.Compare(x.Name, y.Name) })
+	page.Entries = slices.CompactFunc(page.Entries, func(x, y lookup.Entry) bool { return x.Name == y.Name })
 }
 
-func writeListing(w http.ResponseWriter, title string, parent bool, page *models.Listing, limit int) {
+func writeListing(w http.ResponseWriter, title string, parent bool, page *lookup.Listing, limit int) {
 	var b bytes.Buffer
 	title = html.EscapeString(title)
 	b.WriteString("<html>\n<head><title>Index of " + title + "</title></head>\n<body bgcolor=\"white\">\n<h1>Index of " +

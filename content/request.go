@@ -7,6 +7,7 @@ import (
 	"path"
 	"strings"
 
+	"github.com/pulpgo/pulpcore/content/internal/lookup"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
 )
@@ -43,7 +44,7 @@ func (a *App) serve(w http.ResponseWriter, r *http.Request) error {
 	if rel == "" {
 		return a.listDistributions(w, r, "")
 	}
-	match, err := a.lookup.Distribution(r.Context(), p)
+	match, err := a.finder.Distribution(r.Context(), p)
 	if errors.Is(err, pulperr.NotFound) && !doubled {
 		return a.serveBetween(w, r, rel)
 	}
@@ -70,7 +71,7 @@ func (a *App) serveBetween(w http.ResponseWriter, r *http.Request, rel string) e
 	if strings.HasSuffix(rel, "/") {
 		return a.listDistributions(w, r, rel)
 	}
-	found, err := models.DistributionsBelow(r.Context(), a.db, rel+"/", "", 1, a.opts.HideGuarded)
+	found, err := lookup.DistributionsBelow(r.Context(), a.db, rel+"/", "", 1, a.opts.HideGuarded)
 	if err != nil {
 		return err
 	}
@@ -104,13 +105,13 @@ func (a *App) serveDistribution(w http.ResponseWriter, r *http.Request, d models
 }
 
 // serveSource answers for a path of what a distribution serves.
-func (a *App) serveSource(w http.ResponseWriter, r *http.Request, d models.AnyDistribution, source *models.Source,
+func (a *App) serveSource(w http.ResponseWriter, r *http.Request, d models.AnyDistribution, source *lookup.Source,
 	p string,
 ) error {
 	if p == "" || strings.HasSuffix(p, "/") {
 		return a.serveFolder(w, r, d, source, p)
 	}
-	file, err := a.lookup.File(r.Context(), source, p)
+	file, err := a.finder.File(r.Context(), source, p)
 	if err == nil {
 		return a.serveFile(&answer{w: w, r: r, header: a.headersOf(d, p), name: path.Base(p)}, file)
 	}
@@ -129,12 +130,12 @@ func (a *App) serveSource(w http.ResponseWriter, r *http.Request, d models.AnyDi
 }
 
 // source returns what a distribution serves now.
-func (a *App) source(ctx context.Context, d models.AnyDistribution) (*models.Source, error) {
+func (a *App) source(ctx context.Context, d models.AnyDistribution) (*lookup.Source, error) {
 	row := d.AsDistribution()
 	if row.PublicationID == nil && row.RepositoryID == nil && row.RepositoryVersionID == nil && row.RemoteID == nil {
 		return nil, errNoSource
 	}
-	source, err := a.lookup.Source(ctx, row)
+	source, err := a.finder.Source(ctx, row)
 	if errors.Is(err, pulperr.NotFound) {
 		return nil, errNotFound
 	}
@@ -148,11 +149,11 @@ func (a *App) source(ctx context.Context, d models.AnyDistribution) (*models.Sou
 }
 
 // serveFolder answers with the folder's index.html, or else with a listing.
-func (a *App) serveFolder(w http.ResponseWriter, r *http.Request, d models.AnyDistribution, s *models.Source,
+func (a *App) serveFolder(w http.ResponseWriter, r *http.Request, d models.AnyDistribution, s *lookup.Source,
 	dir string,
 ) error {
 	index := dir + "index.html"
-	file, err := a.lookup.File(r.Context(), s, index)
+	file, err := a.finder.File(r.Context(), s, index)
 	if err == nil {
 		return a.serveFile(&answer{w: w, r: r, header: a.headersOf(d, index), name: "index.html"}, file)
 	}

@@ -10,7 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/content/internal/lookup"
 	"github.com/pulpgo/pulpcore/pulperr"
 	"github.com/pulpgo/pulpcore/storage"
 )
@@ -22,7 +22,7 @@ const sizeHeader = "X-Pulp-Artifact-Size"
 // is empty.
 func (a *App) ServeFile(contentArtifactID uuid.UUID, name string, header http.Header) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		file, err := models.FileOf(r.Context(), a.db, contentArtifactID)
+		file, err := lookup.FileByContentArtifact(r.Context(), a.db, contentArtifactID)
 		if err == nil {
 			h := http.Header{"Content-Type": {a.contentType(name)}}
 			for key, values := range header {
@@ -37,7 +37,7 @@ func (a *App) ServeFile(contentArtifactID uuid.UUID, name string, header http.He
 }
 
 // serveFile answers with a file, from the store or from a remote.
-func (a *App) serveFile(to *answer, f *models.ServedFile) error {
+func (a *App) serveFile(to *answer, f *lookup.File) error {
 	to.r = reasonableRange(to.r)
 	if f.ArtifactID == nil {
 		return a.serveAbsent(to, f)
@@ -54,7 +54,7 @@ func (a *App) serveFile(to *answer, f *models.ServedFile) error {
 var errBytesMissing = errors.New("content: the bytes are not there")
 
 // serveStored answers with a file whose artifact is saved.
-func (a *App) serveStored(to *answer, f *models.ServedFile) error {
+func (a *App) serveStored(to *answer, f *lookup.File) error {
 	key := storage.ArtifactKey(f.SHA256)
 	if a.redirect {
 		if to.r.Method == http.MethodHead { // a signed URL is good for one method only

@@ -41,8 +41,8 @@ type Option func(*definition)
 // fails; Open reports every fault of every definition at once.
 //
 // Every exported field that the master does not have is a column of the type's own table, NULL for a pointer that is
-// nil. Strings, booleans, numbers, time.Time, uuid.UUID, [EncryptedText] and []byte have a type in the database,
-// anything else is kept as JSON. Fields may carry these tags:
+// nil. Strings, booleans, numbers, time.Time, uuid.UUID, [secrets.EncryptedText] and []byte have a type in the
+// database, anything else is kept as JSON. Fields may carry these tags:
 //
 //	json:"relative_path"  name on the wire; default the column. "-" hides the field from the API
 //	bun:"rel_path"        column; default the field's name in snake case. "-" is none, and goes with no other tag

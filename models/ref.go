@@ -2,8 +2,11 @@ package models
 
 import (
 	"fmt"
+	"reflect"
 
 	"github.com/google/uuid"
+
+	"github.com/pulpgo/pulpcore/pulperr"
 )
 
 // Ref is the identity of a row of type T. Two refs of different types cannot be mixed up: the compiler rejects it.
@@ -39,4 +42,15 @@ func (r *Ref[T]) UnmarshalText(text []byte) error {
 		return fmt.Errorf("models: ref %q: %w", text, err)
 	}
 	return nil
+}
+
+// RefPRN returns the PRN of the row that ref refers to, whether or not it exists.
+//
+// Errors: Unsupported if T is no type of the registry's plugins.
+func RefPRN[T any](r *Registry, ref Ref[T]) (string, error) {
+	s := r.byGo[reflect.TypeFor[T]()]
+	if s == nil {
+		return "", fmt.Errorf("models: %s belongs to no plugin of this App: %w", reflect.TypeFor[T](), pulperr.Unsupported)
+	}
+	return s.prn(ref.ID), nil
 }

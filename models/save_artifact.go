@@ -2,7 +2,6 @@ package models
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -15,11 +14,6 @@ import (
 	"github.com/pulpgo/pulpcore/pulperr"
 	"github.com/pulpgo/pulpcore/storage"
 )
-
-// errVanished asks for another run of a bulk write.
-var errVanished = errors.New("models: a row that was there when others were inserted is gone when it is read back: " +
-	"another process keeps deleting it, or the database stores other values of its key than were given (look for " +
-	"triggers, column types and collations of the plugin's table)")
 
 // SaveArtifacts inserts artifacts whose bytes are in the store, and for those that exist takes over the identity of
 // the existing row and marks it as wanted. Afterwards every artifact given has its key. The order of the slice stays.
@@ -47,7 +41,7 @@ func SaveArtifacts(ctx context.Context, db *DB, store *storage.Store, artifacts 
 		},
 		adopt: func(mine, existing *Artifact) { *mine = *existing },
 	}
-	return db.inBatches(ctx, len(artifacts), func(ctx context.Context, tx *Tx, from, to int) error {
+	return eachBatch(ctx, db, len(artifacts), func(ctx context.Context, tx *Tx, from, to int) error {
 		if err := u.run(ctx, tx.DB, artifacts[from:to]); err != nil {
 			return err
 		}
@@ -58,7 +52,7 @@ func SaveArtifacts(ctx context.Context, db *DB, store *storage.Store, artifacts 
 		if len(kept) < to-from {
 			return errVanished
 		}
-		return tx.revive(ctx, store, artifacts[from:to])
+		return doomedNotes{tx.DB}.revive(ctx, store, artifacts[from:to])
 	})
 }
 
@@ -100,7 +94,7 @@ func touchArtifacts(ctx context.Context, db *DB, rows []*Artifact, now time.Time
 		return rows, nil
 	}
 	touched := map[uuid.UUID]bool{}
-	err := db.retryTx(ctx, func(ctx context.Context, tx *Tx) error {
+	err := db.RetryTx(ctx, func(ctx context.Context, tx *Tx) error {
 		var ids []uuid.UUID
 		_, err := tx.q.NewUpdate().Model((*Artifact)(nil)).Set("timestamp_of_interest = ?", now).
 			Where("pulp_domain_id = ?", db.domain.ID).Where("sha256 IN (?)", bun.List(sha256s(stale))).
@@ -142,14 +136,73 @@ func checkDigests(c *hashlib.Checksums, d hashlib.Digests) error {
 	return nil
 }
 
-// inBatches runs fn over n rows in short transactions of batchSize rows, each tried again after a deadlock.
-func (db *DB) inBatches(ctx context.Context, n int, fn func(ctx context.Context, tx *Tx, from, to int) error) error {
-	for from := 0; from < n; from += batchSize {
-		to := min(from+batchSize, n)
-		err := db.retryTx(ctx, func(ctx context.Context, tx *Tx) error { return fn(ctx, tx, from, to) })
-		if err != nil {
+// AttachArtifact saves an artifact whose bytes are in the store and gives it to a content artifact that has none. If
+// the artifact exists it is used; a content artifact that has one in the meantime keeps that, and one that is gone
+// stays gone.
+//
+// Errors: those of [SaveArtifacts].
+func AttachArtifact(ctx context.Context, db *DB, store *storage.Store, contentArtifactID uuid.UUID, a *Artifact) error {
+	return db.RetryTx(ctx, func(ctx context.Context, tx *Tx) error {
+		if err := SaveArtifacts(ctx, tx.DB, store, []*Artifact{a}); err != nil {
 			return err
 		}
+		_, err := tx.q.NewUpdate().Model((*ContentArtifact)(nil)).Set("artifact_id = ?", a.ID).
+			Set("pulp_last_updated = ?", Now()).Where("ca.pulp_id = ?", contentArtifactID).
+			Where("ca.artifact_id IS NULL").Exec(ctx)
+		return rowError(err, "content artifact", contentArtifactID.String())
+	})
+}
+
+// ArtifactsOf returns the artifacts that units have, by unit and path within the unit, and marks them as wanted. Files
+// whose bytes are only at a remote are missing.
+func ArtifactsOf(ctx context.Context, db *DB, contentIDs []uuid.UUID) (map[uuid.UUID]map[string]*Artifact, error) {
+	files, err := ContentArtifacts(ctx, db, contentIDs)
+	if err != nil {
+		return nil, err
 	}
-	return nil
+	var ids []uuid.UUID
+	for _, list := range files {
+		for _, ca := range list {
+			if ca.ArtifactID != nil {
+				ids = append(ids, *ca.ArtifactID)
+			}
+		}
+	}
+	artifacts, err := artifactsByID(ctx, db, ids)
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[uuid.UUID]map[string]*Artifact, len(files))
+	for unit, list := range files {
+		out[unit] = make(map[string]*Artifact, len(list))
+		for _, ca := range list {
+			if ca.ArtifactID == nil {
+				continue
+			}
+			if a := artifacts[*ca.ArtifactID]; a != nil {
+				out[unit][ca.RelativePath] = a
+			}
+		}
+	}
+	return out, nil
+}
+
+// artifactsByID returns artifacts of the handle's domain by id, and marks them as wanted.
+func artifactsByID(ctx context.Context, db *DB, ids []uuid.UUID) (map[uuid.UUID]*Artifact, error) {
+	found := make(map[uuid.UUID]*Artifact, len(ids))
+	for chunk := range slices.Chunk(ids, batchSize) {
+		var rows []*Artifact
+		err := db.q.NewSelect().Model(&rows).Where("pulp_domain_id = ?", db.domain.ID).
+			Where("pulp_id IN (?)", bun.List(chunk)).Scan(ctx)
+		if err != nil {
+			return nil, rowError(err, "artifact", "by id")
+		}
+		if rows, err = touchArtifacts(ctx, db, rows, Now()); err != nil {
+			return nil, err
+		}
+		for _, a := range rows {
+			found[a.ID] = a
+		}
+	}
+	return found, nil
 }

@@ -42,7 +42,7 @@ func (s StraySweep) Run(ctx context.Context) (int, error) {
 	if s.Of <= 0 {
 		s.Part, s.Of = 0, 1
 	}
-	made, err := s.DB.made(ctx)
+	made, err := s.made(ctx)
 	if err != nil {
 		return 0, err
 	}
@@ -75,9 +75,9 @@ func RemoveStray(ctx context.Context, db *DB, store *storage.Store, sha256s []st
 }
 
 // made returns when the database was made. A store that is older holds what other databases stored.
-func (db *DB) made(ctx context.Context) (time.Time, error) {
+func (s StraySweep) made(ctx context.Context) (time.Time, error) {
 	var made time.Time
-	err := db.q.NewSelect().Model((*Domain)(nil)).Column("pulp_created").OrderExpr("pulp_created").Limit(1).
+	err := s.DB.q.NewSelect().Model((*Domain)(nil)).Column("pulp_created").OrderExpr("pulp_created").Limit(1).
 		Scan(ctx, &made)
 	return made.Add(-time.Minute), rowError(err, "domain", "oldest") // clocks differ
 }

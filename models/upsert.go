@@ -9,16 +9,6 @@ import (
 	"github.com/uptrace/bun"
 )
 
-// batchSize is how many rows go into one statement, and one transaction, of a bulk write.
-const batchSize = 500
-
-// RetryTx is [DB.Tx] for a closure that may run again from its start: it does, a few times, after a deadlock, a lock
-// that was not granted, or a row that vanished while it was saved. On a handle that is already in a transaction it is
-// Tx, because that transaction must start again as a whole.
-func (db *DB) RetryTx(ctx context.Context, fn func(ctx context.Context, tx *Tx) error) error {
-	return db.retryTx(ctx, fn)
-}
-
 // upsert is insert-or-get, the one way in which rows that others may be writing at the same time are written: rows
 // that do not exist are inserted, and existing rows are read. A conflict with another unique key than the one named is
 // an error of kind Exists. Rows are always inserted in the order of

@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"strings"
 
+	"github.com/pulpgo/pulpcore/accounts"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/rest/internal/links"
 	"github.com/pulpgo/pulpcore/rest/internal/schema"
@@ -61,7 +62,7 @@ type Request[T any] struct {
 	DB    *models.DB     // bound to the request's domain
 	Queue *tasking.Queue // of the same domain
 	Store *storage.Store
-	User  *models.User // who sent the request
+	User  *accounts.User // who sent the request
 	HTTP  *http.Request
 
 	request *request

@@ -80,7 +80,7 @@ func (v rowWriter) creation() *creation {
 
 // createNow saves a new row.
 func (v rowWriter) createNow(ctx context.Context, q *request, row models.Row) (*reply, error) {
-	if err := q.db.Create(ctx, row); err != nil {
+	if err := models.Create(ctx, q.db, row); err != nil {
 		return nil, v.answers.uniqueViolation(err)
 	}
 	q.location = q.links.RowHref(v.typ, row.PulpID())
@@ -165,7 +165,7 @@ func (v rowWriter) updateNow(ctx context.Context, q *request, row models.Row, ch
 	for i, f := range changed {
 		columns[i] = f.Column
 	}
-	if err := q.db.Update(ctx, row, columns...); err != nil {
+	if err := models.Update(ctx, q.db, row, columns...); err != nil {
 		return nil, v.answers.uniqueViolation(err)
 	}
 	return v.answer(ctx, q, http.StatusOK, row)
@@ -209,7 +209,7 @@ func (v rowWriter) removeNow(ctx context.Context, q *request) (*reply, error) {
 	if p, ok := row.(models.AnyPublication); ok {
 		err = models.DeletePublication(ctx, q.db, p)
 	} else {
-		err = q.db.Delete(ctx, row)
+		err = models.Delete(ctx, q.db, row)
 	}
 	return &reply{status: http.StatusNoContent}, err
 }

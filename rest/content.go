@@ -91,7 +91,7 @@ func (c *contentInput) check(ctx context.Context, q *request, v *view, in *input
 		return nil
 	}
 	var err error
-	if c.repository, err = q.db.Cast(ctx, models.RepositoryMaster, c.Repository); err != nil {
+	if c.repository, err = models.Cast(ctx, q.db, models.RepositoryMaster, c.Repository); err != nil {
 		return fmt.Errorf("rest: repository for content: %w", err)
 	}
 	repository := q.view(models.RepositoryMaster, c.repository.PulpType())

@@ -111,7 +111,7 @@ func Publish[T, A any](t *tasking.Task[A], args func(p *T) A) Creator[T] {
 		ctx context.Context, q *request, _ *input, p *T, extra *publishInput,
 	) (any, error) {
 		publication(p).RepositoryVersionID = extra.source.ID
-		repository, err := q.db.Cast(ctx, models.RepositoryMaster, extra.source.RepositoryID)
+		repository, err := models.Cast(ctx, q.db, models.RepositoryMaster, extra.source.RepositoryID)
 		if err != nil {
 			return nil, err
 		}

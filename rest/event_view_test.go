@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pulpgo/pulpcore/accounts"
 	"github.com/pulpgo/pulpcore/internal/dbtest"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/rest"
@@ -110,7 +111,7 @@ func TestEventsAreFiltered(t *testing.T) {
 	must(t, err)
 	progress := tasking.Define[struct{}]("file.progress")
 	w, err := tasking.NewWorker(b.queue, &tasking.WorkerOptions{WorkDir: t.TempDir(), Bindings: []tasking.Binding{
-		progress.Do(func(ctx context.Context, e *tasking.Env, _ struct{}) error {
+		progress.Bind(func(ctx context.Context, e *tasking.Env, _ struct{}) error {
 			return e.Progress(ctx, "Half", "half", func(p *tasking.Progress) error { p.SetTotal(2); p.Add(1); return nil })
 		}),
 	}})
@@ -180,7 +181,7 @@ func TestEventsAreRefused(t *testing.T) {
 
 type nobodyIsKnown struct{}
 
-func (nobodyIsKnown) Authenticate(*http.Request) (*models.User, error) { return nil, nil }
+func (nobodyIsKnown) Authenticate(*http.Request) (*accounts.User, error) { return nil, nil }
 
 // plainWriter cannot be flushed.
 type plainWriter struct{ w *httptest.ResponseRecorder }

@@ -8,7 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/accounts"
 	"github.com/pulpgo/pulpcore/rest/internal/wire"
 	"github.com/pulpgo/pulpcore/tasking"
 	"github.com/pulpgo/pulpcore/webserver"
@@ -47,7 +47,7 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("Referrer-Policy", "same-origin")
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	webserver.AddToAccessLog(r.Context(), slog.String("correlation_id", cid))
-	g.guard.Serve(w, r.WithContext(tasking.WithCID(r.Context(), cid)), http.HandlerFunc(g.check))
+	g.guard.Serve(w, r.WithContext(tasking.WithCorrelationID(r.Context(), cid)), http.HandlerFunc(g.check))
 }
 
 // check refuses requests for other hosts, and requests that a browser sent for a page of another site.
@@ -85,8 +85,8 @@ func correlationID(given string) string {
 type userKey struct{}
 
 // UserOf returns the user who sent the request that ctx belongs to, for handlers of a [Route]; nil if it is anonymous.
-func UserOf(ctx context.Context) *models.User {
-	u, _ := ctx.Value(userKey{}).(*models.User)
+func UserOf(ctx context.Context) *accounts.User {
+	u, _ := ctx.Value(userKey{}).(*accounts.User)
 	return u
 }
 

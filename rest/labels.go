@@ -86,6 +86,6 @@ func (v labelsOf) change(ctx context.Context, q *request, fn func(models.Labels)
 		if err := fn(*labels); err != nil {
 			return err
 		}
-		return tx.Update(ctx, row, "pulp_labels")
+		return models.Update(ctx, tx.DB, row, "pulp_labels")
 	})
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/pulpgo/pulpcore/rest/internal/links"
 	"github.com/pulpgo/pulpcore/rest/internal/schema"
 	"github.com/pulpgo/pulpcore/rest/internal/wire"
+	"github.com/pulpgo/pulpcore/secrets"
 )
 
 // Member is a member of answers that is no field of the row. [Computed] makes one.
@@ -107,7 +108,7 @@ func remoteMembers(bool) []member {
 		func(p *page, _ *view, row models.Row) []hiddenField {
 			list := []hiddenField{}
 			for _, f := range p.fields {
-				if secret, ok := f.Value(row).(models.EncryptedText); ok {
+				if secret, ok := f.Value(row).(secrets.EncryptedText); ok {
 					list = append(list, hiddenField{f.Name, secret.IsSet()})
 				}
 			}

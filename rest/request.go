@@ -9,6 +9,7 @@ import (
 	"github.com/go-chi/chi/v5"
 	"github.com/google/uuid"
 
+	"github.com/pulpgo/pulpcore/accounts"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/rest/internal/links"
 	"github.com/pulpgo/pulpcore/rest/internal/query"
@@ -40,7 +41,7 @@ type request struct {
 	w        http.ResponseWriter
 	r        *http.Request
 	db       *models.DB   // of the request's domain, or a transaction in it
-	user     *models.User // nil if it is anonymous
+	user     *accounts.User // nil if it is anonymous
 	fields   *wire.Fields // what the client wants of the answer; nil is all
 	status   int          // of a successful answer, if not the operation's usual one
 	location string       // of a row that was created

@@ -67,7 +67,7 @@ func (s *subject) syncEnds(
 		return repository, remote,
 			FieldErrors{"remote": {"This field is required since a remote is not set on the repository."}}
 	}
-	found, err := db.Cast(ctx, models.RemoteMaster, *id)
+	found, err := models.Cast(ctx, db, models.RemoteMaster, *id)
 	if err != nil {
 		return repository, remote, fmt.Errorf("rest: remote of a sync: %w", err)
 	}

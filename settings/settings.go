@@ -2,7 +2,7 @@
 //
 // [Load] merges, from weak to strong: pulpcore's defaults, plugins' defaults, files, the environment, and options of
 // the host program. A plugin may then overlay the few keys it must own. With no option at all the result is a working
-// embedded set-up: SQLite, a folder and an in-process Redis below ./pulp.
+// embedded set-up: SQLite and a folder below ./pulp.
 //
 //	set, err := settings.Load(settings.File("/etc/pulp/settings.toml"), settings.Env("PULP_"))
 //

@@ -116,7 +116,7 @@ func (e *environment) logOf(t *taskdb.Claimed) *slog.Logger {
 
 // attemptContext is what the context of an attempt begins with.
 func attemptContext(t *taskdb.Claimed) context.Context {
-	return WithCID(context.WithValue(context.Background(), taskKey, t.ID), t.LoggingCID)
+	return WithCorrelationID(context.WithValue(context.Background(), taskKey, t.ID), t.LoggingCID)
 }
 
 // panicError is the error of a function that panicked.

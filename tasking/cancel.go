@@ -82,8 +82,7 @@ func (q *Queue) cancelIn(ctx context.Context, tx *models.Tx, t *models.Task) err
 	}
 	tx.AfterCommit(func() {
 		q.emit(taskEvent(t, models.Canceling)) // before the task's context ends
-		q.events.cancel(t.ID)
-		q.announcer.cancel(ctx, t.ID)
+		q.publishCancel(ctx, t.ID)
 	})
 	return nil
 }

@@ -211,7 +211,7 @@ func TestManyWorkersShareTheWork(t *testing.T) {
 	each(t, func(t *testing.T, b *bench) {
 		count := tasking.Define[noArgs]("test.count")
 		var n atomic.Int32
-		binding := count.Do(func(context.Context, *tasking.Env, noArgs) error { n.Add(1); return nil })
+		binding := count.Bind(func(context.Context, *tasking.Env, noArgs) error { n.Add(1); return nil })
 		for range 3 {
 			b.run(tasking.WorkerOptions{Slots: 2, Bindings: []tasking.Binding{binding}})
 		}
@@ -259,7 +259,7 @@ func TestNewQueueAndWorkerReportFaults(t *testing.T) {
 	}
 	nop := func(context.Context, *tasking.Env, noArgs) error { return nil }
 	_, err := tasking.NewWorker(b.q, &tasking.WorkerOptions{Bindings: []tasking.Binding{
-		tasking.Define[noArgs]("Bad").Do(nop), b.block.Do(b.body), b.block.Do(b.body),
+		tasking.Define[noArgs]("Bad").Bind(nop), b.block.Bind(b.body), b.block.Bind(b.body),
 	}})
 	if !errors.Is(err, pulperr.Invalid) {
 		t.Errorf("NewWorker(faults) = %v, want Invalid", err)

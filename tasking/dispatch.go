@@ -37,7 +37,7 @@ const (
 	maxJSON = 16 << 20
 )
 
-func (q *Queue) newSpec(ctx context.Context, name string, raw []byte, locks Locks, o *Options) (*spec, error) {
+func (q *Queue) newSpec(ctx context.Context, name string, raw []byte, resources Resources, o *Options) (*spec, error) {
 	domain := q.db.Domain()
 	switch {
 	case domain == nil:
@@ -48,10 +48,10 @@ func (q *Queue) newSpec(ctx context.Context, name string, raw []byte, locks Lock
 		return nil, pulperr.Public(pulperr.Invalid,
 			"the arguments of task %q have %d bytes and may have %d; store what is large and name it", name, len(raw), maxJSON)
 	case name == "" || len(name) > maxName || len(o.IdempotencyKey) > maxName,
-		models.HasNUL(name + o.IdempotencyKey + o.CID):
+		models.HasNUL(name + o.IdempotencyKey + o.CorrelationID):
 		return nil, pulperr.Public(pulperr.Invalid, "the name or key of task %q is empty, too long or contains a NUL", name)
 	}
-	names, err := locks.names(q.db.Registry(), models.CorePRN("domain", domain.ID))
+	names, err := resources.names(q.db.Registry(), models.CorePRN("domain", domain.ID))
 	if err != nil {
 		return nil, err
 	}
@@ -65,7 +65,7 @@ func (q *Queue) newSpec(ctx context.Context, name string, raw []byte, locks Lock
 		return nil, fmt.Errorf("tasking: dispatch %s: %w", name, err)
 	}
 	s := &spec{db: q.db, raw: raw, row: taskdb.NewTask{
-		ID: id, DomainID: domain.ID, Name: name, CID: o.CID, UserID: o.User, Args: sealed,
+		ID: id, DomainID: domain.ID, Name: name, CID: o.CorrelationID, UserID: o.User, Args: sealed,
 		Resources: names, Reservations: reservations(names), Immediate: o.Immediate,
 		Deferred: !o.Immediate || !o.NotDeferred, Queue: defaultQueue, MaxAttempts: o.MaxAttempts, Versions: versions,
 	}}
@@ -73,7 +73,7 @@ func (q *Queue) newSpec(ctx context.Context, name string, raw []byte, locks Lock
 		s.row.Queue = immediateQueue
 	}
 	if s.row.CID == "" {
-		s.row.CID = CID(ctx)
+		s.row.CID = CorrelationID(ctx)
 	}
 	if id, ok := User(ctx); ok && s.row.UserID == nil {
 		s.row.UserID = &id

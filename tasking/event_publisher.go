@@ -15,102 +15,102 @@ import (
 )
 
 const (
-	// eventPace is how long a process waits between two messages with events; what happens meanwhile shares one.
+	// eventPace is how long a process waits between two messages with events. The events of that time share one.
 	eventPace = 5 * time.Millisecond
-	// maxBacklog is how many events wait for Redis at most.
+	// maxBacklog is how many events wait for the transport at most.
 	maxBacklog = 4096
 	// eventBatch is how many events one message carries at most.
 	eventBatch = 512
-	// publishRetry is how long a process waits after a message that was not published.
-	publishRetry = time.Second
 )
 
-// eventPublisher publishes the events of this process to the other ones. A goroutine does so while there are events;
-// close waits for it. The first event of a while is published at once, without delaying its cause.
+// eventPublisher sends this process's events to the other processes. A goroutine sends the first event at once, without
+// keeping the caller. It ends when the backlog is empty, and close waits for it.
 type eventPublisher struct {
-	transport transport.Transport
-	log       *slog.Logger
-	origin    string // of this process, by which it recognises its own messages
-	quit      chan struct{}
-	sender    sync.WaitGroup
+	to     transport.Broadcaster
+	log    *slog.Logger
+	origin string // identifies the messages of this process
+	quit   chan struct{}
+	sender sync.WaitGroup
 
 	mu      sync.Mutex
 	backlog []Event
-	lost    bool // events were dropped; the next message tells the other processes
+	lost    bool // events were dropped, and no message has reported it yet
 	sending bool
 	closed  bool
 }
 
-func newEventPublisher(t transport.Transport, log *slog.Logger) *eventPublisher {
-	return &eventPublisher{transport: t, log: log, origin: uuid.NewString(), quit: make(chan struct{})}
+func newEventPublisher(to transport.Broadcaster, log *slog.Logger) *eventPublisher {
+	return &eventPublisher{to: to, log: log, origin: uuid.NewString(), quit: make(chan struct{})}
 }
 
-func (o *eventPublisher) add(list []Event) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
+// add takes events to publish.
+func (p *eventPublisher) add(list []Event) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	switch {
-	case o.closed || len(list) == 0:
+	case p.closed || len(list) == 0:
 		return
-	case len(o.backlog)+len(list) > maxBacklog:
-		o.backlog, o.lost = slices.Clone(list), true
+	case len(p.backlog)+len(list) > maxBacklog:
+		p.backlog, p.lost = slices.Clone(list), true
 	default:
-		o.backlog = append(o.backlog, list...)
+		p.backlog = append(p.backlog, list...)
 	}
-	if !o.sending {
-		o.sending = true
-		o.sender.Go(o.send)
+	if !p.sending {
+		p.sending = true
+		p.sender.Go(p.send)
 	}
 }
 
-// send publishes until there is nothing left.
-func (o *eventPublisher) send() {
+// send publishes until the backlog is empty.
+func (p *eventPublisher) send() {
 	for {
-		list := o.take()
+		list := p.take()
 		if len(list) == 0 {
 			return
 		}
 		pause := eventPace
-		if err := o.publish(list); err != nil {
-			o.log.Debug("events are not published", "err", err)
-			o.fail()
-			pause = publishRetry
+		if err := p.publish(list); err != nil {
+			p.log.Debug("redis did not take events", "err", err)
+			p.dropAll()
+			pause = transport.RetryAfter
 		}
 		timer := time.NewTimer(pause)
 		select {
 		case <-timer.C:
-		case <-o.quit:
+		case <-p.quit:
 			timer.Stop()
 		}
 	}
 }
 
-// take returns what goes into one message; if that is nothing, sending ends.
-func (o *eventPublisher) take() []Event {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	n := min(len(o.backlog), eventBatch)
-	list := o.backlog[:n:n]
-	if o.backlog = o.backlog[n:]; len(o.backlog) == 0 {
-		o.backlog = nil
+// take returns the events of the next message; if there are none, sending ends.
+func (p *eventPublisher) take() []Event {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := min(len(p.backlog), eventBatch)
+	list := p.backlog[:n:n]
+	if p.backlog = p.backlog[n:]; len(p.backlog) == 0 {
+		p.backlog = nil
 	}
-	o.sending = len(list) > 0
-	if o.sending && o.lost {
-		o.lost = false
+	p.sending = len(list) > 0
+	if p.sending && p.lost {
+		p.lost = false
 		list = append([]Event{lostEvent()}, list...)
 	}
 	return list
 }
 
-// fail drops all events; the next message that is published says so.
-func (o *eventPublisher) fail() {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.backlog, o.lost = nil, true
+// dropAll empties the backlog. The next message reports that events were lost.
+func (p *eventPublisher) dropAll() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.backlog, p.lost = nil, true
 }
 
-func (o *eventPublisher) publish(list []Event) error {
+// publish sends one message: a JSON array of the process's origin and the events.
+func (p *eventPublisher) publish(list []Event) error {
 	message := make([]any, 0, len(list)+1)
-	message = append(message, o.origin)
+	message = append(message, p.origin)
 	for _, e := range list {
 		message = append(message, e)
 	}
@@ -118,25 +118,11 @@ func (o *eventPublisher) publish(list []Event) error {
 	if err != nil {
 		return err
 	}
-	return o.transport.Publish(context.Background(), transport.Notice{Topic: transport.Events, Payload: string(payload)})
+	return p.to.Publish(context.Background(), transport.Notice{Topic: transport.Events, Payload: string(payload)})
 }
 
-// close sends what there is, waits for it and takes no more.
-func (o *eventPublisher) close() {
-	o.mu.Lock()
-	if !o.closed {
-		o.closed = true
-		close(o.quit)
-	}
-	o.mu.Unlock()
-	o.sender.Wait()
-}
-
-// decode returns the events of a message of another process. Its own messages and foreign ones have none.
-func (o *eventPublisher) decode(payload string) []Event {
-	if strings.HasPrefix(payload, `["`+o.origin+`"`) {
-		return nil
-	}
+// parse returns the events of a message of another process, or nothing for one that is not understood.
+func (p *eventPublisher) parse(payload string) []Event {
 	var parts []json.RawMessage
 	if err := json.Unmarshal([]byte(payload), &parts); err != nil || len(parts) == 0 {
 		return nil
@@ -149,4 +135,20 @@ func (o *eventPublisher) decode(payload string) []Event {
 		}
 	}
 	return list
+}
+
+// isOwn reports whether a message was sent by this publisher.
+func (p *eventPublisher) isOwn(payload string) bool {
+	return strings.HasPrefix(payload, `["`+p.origin+`"`)
+}
+
+// close publishes the backlog and takes no more events.
+func (p *eventPublisher) close() {
+	p.mu.Lock()
+	if !p.closed {
+		p.closed = true
+		close(p.quit)
+	}
+	p.mu.Unlock()
+	p.sender.Wait()
 }

@@ -101,7 +101,7 @@ func TestEventsTellProgress(t *testing.T) {
 	each(t, func(t *testing.T, b *bench) {
 		s := b.q.Subscribe()
 		defer s.Close()
-		binding := counting.Do(func(ctx context.Context, e *tasking.Env, _ noArgs) error {
+		binding := counting.Bind(func(ctx context.Context, e *tasking.Env, _ noArgs) error {
 			return e.Progress(ctx, "Counting", "count", func(p *tasking.Progress) error {
 				p.SetTotal(2)
 				p.SetDone(2)

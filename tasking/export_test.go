@@ -94,12 +94,10 @@ func SetFault(q *Queue, fn func(point string)) { q.failpoint = fn }
 
 // Announce sends one more message about a task, as if Redis had doubled or made up one.
 func Announce(ctx context.Context, q *Queue, id uuid.UUID, gen int) error {
-	m := taskdb.ReadyTask{ID: id, Queue: defaultQueue, Gen: gen}
-	if r, ok := q.transport.(*transport.Redis); ok {
-		_, err := r.Offer(ctx, m)
-		return err
+	if q.retainer == nil { // consumers have no messages there
+		return nil
 	}
-	_, err := q.transport.Announce(ctx, []transport.Message{m})
+	_, err := q.retainer.Offer(ctx, taskdb.ReadyTask{ID: id, Queue: defaultQueue, Gen: gen})
 	return err
 }
 
@@ -124,8 +122,11 @@ func Deliver(ctx context.Context, q *Queue, gen int, ids ...uuid.UUID) {
 	q.deliver(ctx, list...)
 }
 
-// Spared reports whether dispatches leave Redis alone because it failed.
-func Spared(q *Queue) bool { return q.transport.(*transport.Redis).Away() }
+// IsDown reports whether dispatches leave Redis alone because it failed.
+func IsDown(q *Queue) bool {
+	_, err := q.transport.Announce(context.Background(), nil)
+	return errors.Is(err, transport.ErrDown)
+}
 
 // SetBacklog makes the queue believe that so many tasks were ready when somebody counted.
 func SetBacklog(q *Queue, n int64) { q.backlog.store(n) }
@@ -203,7 +204,7 @@ func Pile(ctx context.Context, q *Queue, n int, resource string) error {
 	for at := 0; at <= n; at += page {
 		rows := make([]*taskdb.NewTask, 0, page)
 		for i := range min(page, n+1-at) {
-			s, err := q.newSpec(ctx, "test.piled", []byte("{}"), Locks{Exclusive: Named(resource)}, &Options{})
+			s, err := q.newSpec(ctx, "test.piled", []byte("{}"), Resources{Exclusive: Named(resource)}, &Options{})
 			if err != nil {
 				return err
 			}
@@ -267,4 +268,15 @@ func UnobservedAllocs(ctx context.Context) float64 {
 		t.ended(t.starting(ctx, c), a, attemptResult(models.Completed), nil)
 		t.canceled(ctx, task)
 	})
+}
+
+// Maintainer returns the id of the worker that has the lease of the maintenance, or "".
+func Maintainer(ctx context.Context, q *Queue) (string, error) {
+	a, err := taskdb.ReadAgenda(ctx, taskdb.On(q.db))
+	return a.Holder, err
+}
+
+// SetMaintainer gives the lease of the maintenance to a worker.
+func SetMaintainer(ctx context.Context, q *Queue, worker uuid.UUID) error {
+	return taskdb.SetMeta(ctx, taskdb.On(q.db), taskdb.Maintenance, worker.String())
 }

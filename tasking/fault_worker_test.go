@@ -306,8 +306,8 @@ func faultClocks(_ *testing.T, l *lab) {
 	l.wait(id, models.Completed)
 }
 
-// faultBusy keeps all connections of the pool busy, on SQLite the only one that writes, while one more task has ended in
-// the database and not yet in its worker.
+// faultBusy keeps all connections of the pool busy, on SQLite the only one that writes, while one more task has ended
+// in the database and not yet in its worker.
 func faultBusy(t *testing.T, l *lab) {
 	tasks := 20 // more than the pool has connections
 	if l.dbURL[:6] == "sqlite" {

@@ -23,7 +23,7 @@ func TestImmediateTaskRunsInAnotherWorker(t *testing.T) {
 	onEach(t, func(t *testing.T, b *bench) {
 		quick := tasking.Define[noArgs]("test.quick")
 		opts := func() tasking.WorkerOptions {
-			return tasking.WorkerOptions{Kinds: []string{tasking.KindAPI}, NoTasks: true, Bindings: []tasking.Binding{quick.Do(
+			return tasking.WorkerOptions{Kinds: []string{tasking.KindAPI}, NoTasks: true, Bindings: []tasking.Binding{quick.Bind(
 				func(context.Context, *tasking.Env, noArgs) error { return nil })}}
 		}
 		stop := b.run(opts())
@@ -79,7 +79,7 @@ func TestImmediateTaskWaitsForTheCallersCommit(t *testing.T) {
 	each(t, func(t *testing.T, b *bench) {
 		quick := tasking.Define[string]("test.quick")
 		var ran atomic.Int32
-		b.run(tasking.WorkerOptions{Bindings: []tasking.Binding{quick.Do(
+		b.run(tasking.WorkerOptions{Bindings: []tasking.Binding{quick.Bind(
 			func(ctx context.Context, env *tasking.Env, word string) error {
 				if word == "ready?" {
 					return nil
@@ -184,7 +184,7 @@ func TestImmediateTaskIsOvertakenBetweenAttempts(t *testing.T) {
 	b.db.Conn().Bun.AddQueryHook(lock) //nolint:staticcheck // the handle's other copies have to know of it
 	quick := tasking.Define[string]("test.quick")
 	var ran atomic.Int32
-	b.run(tasking.WorkerOptions{Bindings: []tasking.Binding{quick.Do(
+	b.run(tasking.WorkerOptions{Bindings: []tasking.Binding{quick.Bind(
 		func(_ context.Context, _ *tasking.Env, word string) error {
 			if word == "x" {
 				ran.Add(1)
@@ -199,7 +199,7 @@ func TestImmediateTaskIsOvertakenBetweenAttempts(t *testing.T) {
 		}
 	})
 	ticket, err := quick.Dispatch(t.Context(), b.q, "x",
-		&tasking.Options{Immediate: true, Exclusive: tasking.Named("r"), CID: "fails"})
+		&tasking.Options{Immediate: true, Exclusive: tasking.Named("r"), CorrelationID: "fails"})
 	if err != nil || blocker == uuid.Nil {
 		t.Fatalf("Dispatch() = %v; overtaken by %s", err, blocker)
 	}

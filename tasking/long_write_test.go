@@ -10,8 +10,8 @@ import (
 	"github.com/pulpgo/pulpcore/tasking"
 )
 
-// TestLongWriteIsNotDeath has SQLite's writer taken for longer than a TTL, so that no worker can write its heartbeat while
-// the others see that it stands still.
+// TestLongWriteIsNotDeath has SQLite's writer taken for longer than a TTL, so that no worker can write its heartbeat
+// while the others see that it stands still.
 func TestLongWriteIsNotDeath(t *testing.T) {
 	t.Parallel()
 	const ttl = 3 * time.Second // of which a third has to be enough for a heartbeat

@@ -23,11 +23,16 @@ type maintainer struct {
 	scheduler *scheduler
 	log       *slog.Logger
 	swept     time.Time
+	resting   time.Time // until then another worker may take the lease
 }
 
 // maintenanceInterval is the time between two looks at the agenda. It is the one query that an idle worker makes
 // periodically, besides its heartbeat and the observation of others.
 const maintenanceInterval = time.Second
+
+// maintenanceRest is how long a worker that failed leaves the lease to others: it may be the only one that does not
+// reach Redis.
+const maintenanceRest = 3 * time.Second
 
 // run maintains the installation until ctx is done.
 func (m *maintainer) run(ctx context.Context) {
@@ -66,7 +71,9 @@ func (m *maintainer) maintain(ctx context.Context) error {
 		return err
 	}
 	if m.relay != nil {
-		err = m.relay.run(ctx, agenda)
+		if err = m.relay.run(ctx, agenda); err != nil {
+			err = errors.Join(err, m.yield(ctx))
+		}
 	}
 	if agenda.DueTimes {
 		_, scheduleErr := m.scheduler.dispatchDue(ctx)
@@ -85,9 +92,16 @@ func (m *maintainer) holds(ctx context.Context, agenda taskdb.Agenda) (bool, err
 	if agenda.Holder == own {
 		return true, nil
 	}
-	if agenda.HolderKnown {
+	if agenda.HolderKnown || time.Now().Before(m.resting) {
 		return false, nil
 	}
 	taken, err := taskdb.SwapMeta(ctx, m.q.db, taskdb.Maintenance, agenda.Holder, own)
 	return taken, taskdb.Wrap(err, "take the lease of the maintenance")
+}
+
+// yield gives the lease back for a while.
+func (m *maintainer) yield(ctx context.Context) error {
+	m.resting = time.Now().Add(maintenanceRest)
+	_, err := taskdb.SwapMeta(ctx, m.q.db, taskdb.Maintenance, m.session.workerID().String(), "")
+	return taskdb.Wrap(err, "give the lease of the maintenance back")
 }

@@ -80,8 +80,8 @@ func TestPeriodicStatementsUseIndexes(t *testing.T) {
 	})
 }
 
-// TestListsOfTasksUseIndexes has very many tasks that have ended, and looks for the first page of them and for those on one
-// resource.
+// TestListsOfTasksUseIndexes has very many tasks that have ended, and looks for the first page of them and for those
+// on one resource.
 func TestListsOfTasksUseIndexes(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, b *bench) {

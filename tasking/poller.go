@@ -4,6 +4,7 @@ import (
 	"context"
 	"iter"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -13,13 +14,14 @@ import (
 	"github.com/pulpgo/pulpcore/tasking/internal/transport"
 )
 
-// poller takes ready tasks from the database: all of them where the transport says that messages may not reach the
-// worker, and else only unattended ones, whose messages are with workers that cannot execute them.
+// poller takes ready tasks from the database that no message brings to this worker: all of them while Redis is down,
+// and else unattended ones, whose messages are with workers that cannot execute them.
 type poller struct {
 	db        *models.DB
 	transport transport.Transport
+	database  transport.Transport // reads ready tasks from the database
+	receiver  *receiver           // of the messages of database
 	slots     *slots
-	fulfils   func(versions *string) bool
 	drain     <-chan struct{}
 	log       *slog.Logger
 
@@ -27,51 +29,47 @@ type poller struct {
 }
 
 const (
-	pollInterval       = 250 * time.Millisecond
-	unattendedInterval = 5 * time.Second // between two looks for unattended tasks
-	unattendedAge      = 2 * time.Second // how long such a task has been ready at least
-	unattendedPage     = 500             // ready tasks that are looked at each time
+	downInterval       = 250 * time.Millisecond // between two questions of whether Redis works
+	downTimeout        = 10 * time.Second       // how long Redis may be down before the database is polled
+	unattendedInterval = 5 * time.Second        // between two looks for unattended tasks
+	unattendedAge      = 2 * time.Second        // how long such a task has been ready at least
+	unattendedPage     = 500                    // ready tasks that are looked at each time
 	readyPage          = 100
 )
 
 // run polls until ctx is done or no new work may begin.
 func (p *poller) run(ctx context.Context) {
-	ticker := time.NewTicker(pollInterval)
+	ticker := time.NewTicker(downInterval)
 	defer ticker.Stop()
 	unattended := time.NewTicker(unattendedInterval)
 	defer unattended.Stop()
+	polls := false
+	var ending sync.WaitGroup
+	defer ending.Wait()
+	stop := func() {
+		p.receiver.stop()
+		ending.Go(p.receiver.close)
+		p.receiver = p.receiver.fresh()
+		polls = false
+	}
 	for {
 		select {
 		case <-ticker.C:
-			if p.transport.Polls() {
-				p.poll(ctx)
-			}
 		case <-unattended.C:
-			if !p.transport.Polls() {
-				p.pollUnattended(ctx)
-			}
+			p.pollUnattended(ctx)
 		case <-p.drain:
+			stop()
 			return
 		case <-ctx.Done():
+			stop()
 			return
 		}
-	}
-}
-
-// poll fills the free slots with ready tasks.
-func (p *poller) poll(ctx context.Context) {
-	for _, queue := range queues() {
-		if !p.slots.anyFree(queue) {
-			continue
-		}
-		for t, err := range readyTasks(ctx, p.db, queue, p.fulfils) {
-			if err != nil {
-				p.warn(ctx, err)
-				return
-			}
-			if !p.slots.start(queue, t.ID) {
-				break
-			}
+		switch down := p.transport.Down() >= downTimeout; {
+		case down && !polls:
+			p.receiver.start(p.database)
+			polls = true
+		case !down && polls:
+			stop()
 		}
 	}
 }
@@ -85,7 +83,9 @@ func (p *poller) pollUnattended(ctx context.Context) {
 		}
 		page, err := taskdb.ReadUnattended(ctx, taskdb.On(p.db), queue, p.arrived[queue], unattendedAge, unattendedPage)
 		if err != nil {
-			p.warn(ctx, err)
+			if ctx.Err() == nil {
+				p.log.WarnContext(ctx, "ready tasks cannot be read", "err", err)
+			}
 			return
 		}
 		p.arrived[queue] = 0
@@ -93,7 +93,7 @@ func (p *poller) pollUnattended(ctx context.Context) {
 			p.arrived[queue] = page[unattendedPage-1].Seq
 		}
 		for _, t := range page {
-			if t.Unattended && p.fulfils(t.Versions) && !p.slots.start(queue, t.ID) {
+			if t.Unattended && p.slots.fulfils(t.Versions) && !p.slots.start(queue, t.ID) {
 				p.arrived[queue] = t.Seq - 1
 				break
 			}
@@ -101,19 +101,11 @@ func (p *poller) pollUnattended(ctx context.Context) {
 	}
 }
 
-func (p *poller) warn(ctx context.Context, err error) {
-	if ctx.Err() == nil {
-		p.log.WarnContext(ctx, "ready tasks cannot be read", "err", err)
-	}
-}
-
 // queues returns the names of the queues.
 func queues() []string { return []string{immediateQueue, defaultQueue} }
 
-// readyTasks yields the tasks of a queue that may be claimed and whose versions are fulfilled, the oldest first.
-func readyTasks(
-	ctx context.Context, db *models.DB, queue string, fulfils func(*string) bool,
-) iter.Seq2[taskdb.ReadyTask, error] {
+// readyTasks yields the tasks of a queue that may be claimed, the oldest first. It ends with its first error.
+func readyTasks(ctx context.Context, db *models.DB, queue string) iter.Seq2[taskdb.ReadyTask, error] {
 	return func(yield func(taskdb.ReadyTask, error) bool) {
 		for after := int64(0); ; {
 			page, err := taskdb.ReadReady(ctx, taskdb.On(db), queue, after, readyPage)
@@ -123,7 +115,7 @@ func readyTasks(
 			}
 			for _, t := range page {
 				after = t.Seq
-				if fulfils(t.Versions) && !yield(t.ReadyTask, nil) {
+				if !yield(t.ReadyTask, nil) {
 					return
 				}
 			}

@@ -6,10 +6,12 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"strings"
 	"sync"
 
+	"github.com/google/uuid"
 	"github.com/redis/go-redis/v9"
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
@@ -20,6 +22,8 @@ import (
 	"github.com/pulpgo/pulpcore/tasking/internal/batch"
 	"github.com/pulpgo/pulpcore/tasking/internal/taskdb"
 	"github.com/pulpgo/pulpcore/tasking/internal/transport"
+	"github.com/pulpgo/pulpcore/tasking/internal/transport/asynqredis"
+	"github.com/pulpgo/pulpcore/tasking/internal/transport/inprocess"
 )
 
 // Queue is where tasks are dispatched to, canceled and waited for. A handle is bound to one domain like the [models.DB]
@@ -31,15 +35,17 @@ type Queue struct {
 
 // core is what all handles of one NewQueue have in common.
 type core struct {
-	root      *models.DB
-	kind      sqldialect.Kind
-	log       *slog.Logger
-	transport transport.Transport
-	announcer *announcer
-	events    *eventHub
-	publisher *eventPublisher
-	listening chan struct{} // a token for the worker that receives the notices of other processes
-	tel       *telemetry    // nil without a provider
+	kind sqldialect.Kind
+	log  *slog.Logger
+	tel  *telemetry // nil without a provider
+
+	transport   transport.Transport
+	retainer    transport.Retainer    // the transport, or nil if it keeps no messages
+	broadcaster transport.Broadcaster // the transport, or nil if there are no other processes
+	database    *inprocess.Transport  // reads ready tasks from the database; the transport itself if there is no Redis
+	hub         *eventHub
+	publisher   *eventPublisher // nil without a broadcaster
+	listener    *listener       // nil without a broadcaster
 
 	dispatches  batch.Writer[*spec, dispatched]
 	additions   batch.Writer[addition, added]
@@ -88,33 +94,41 @@ func NewQueue(db *models.DB, opts *QueueOptions) (*Queue, error) {
 		opts = &QueueOptions{}
 	}
 	c := &core{
-		root: db, kind: db.Conn().Kind, log: opts.Log, events: newEventHub(), listening: make(chan struct{}, 1),
-		versions: opts.Versions, preferDefer: opts.PreferDefer,
+		kind: db.Conn().Kind, log: opts.Log, hub: newEventHub(), versions: opts.Versions, preferDefer: opts.PreferDefer,
 	}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
 	}
-	var err error
-	if c.transport, err = newTransport(opts, c.log); err != nil {
+	q := &Queue{core: c, db: db}
+	if err := q.setTransport(opts); err != nil {
 		return nil, err
 	}
-	c.announcer = &announcer{db: db, transport: c.transport, log: c.log}
-	c.publisher = newEventPublisher(c.transport, c.log)
-	q := &Queue{core: c, db: db}
 	q.initDispatches()
 	q.initAdditions()
+	var err error
 	c.tel, err = newTelemetry(q, opts.Tracer, opts.Meter)
 	return q, err
 }
 
-// newTransport returns the transport that the options ask for.
-func newTransport(o *QueueOptions, log *slog.Logger) (transport.Transport, error) {
-	if o.Redis == nil && o.RedisURL == "" {
-		return transport.NewLocal(), nil
+// setTransport makes the transport and the parts that use it.
+func (q *Queue) setTransport(opts *QueueOptions) error {
+	q.database = inprocess.New(func(ctx context.Context, queue string) iter.Seq2[transport.Message, error] {
+		return readyTasks(ctx, q.db, queue)
+	}, q.log)
+	if opts.Redis == nil && opts.RedisURL == "" {
+		q.transport = q.database
+		return nil
 	}
-	return transport.NewRedis(&transport.RedisOptions{
-		URL: o.RedisURL, Options: o.Redis, Prefix: cmp.Or(o.Prefix, "pulp"), Log: log,
+	redis, err := asynqredis.New(&asynqredis.Options{
+		URL: opts.RedisURL, Redis: opts.Redis, Prefix: cmp.Or(opts.Prefix, "pulp"), Log: q.log,
 	})
+	if err != nil {
+		return err
+	}
+	q.transport, q.retainer, q.broadcaster = redis, redis, redis
+	q.publisher = newEventPublisher(redis, q.log)
+	q.listener = newListener(redis, q.hub, q.publisher)
+	return nil
 }
 
 // at marks a point between two steps at which tests let a process die.
@@ -124,28 +138,38 @@ func (c *core) at(point string) {
 	}
 }
 
-// deliver announces tasks that became ready.
-func (c *core) deliver(ctx context.Context, tasks ...taskdb.ReadyTask) {
-	c.announcer.announce(ctx, tasks...)
-}
-
-// emit tells the listeners of this process and of others what has happened. It does not wait for them.
-func (c *core) emit(list ...Event) {
-	c.events.deliver(list)
-	if _, ok := c.transport.(*transport.Redis); ok {
-		c.publisher.add(list)
+// deliver announces tasks that became ready. It never fails: the relay announces later what the transport did not take.
+func (q *Queue) deliver(ctx context.Context, tasks ...taskdb.ReadyTask) {
+	if len(tasks) == 0 {
+		return
+	}
+	ctx = context.WithoutCancel(ctx) // the tasks are stored, whatever happens to the caller
+	sent, err := q.transport.Announce(ctx, tasks)
+	if err != nil && !errors.Is(err, transport.ErrDown) {
+		q.log.WarnContext(ctx, "tasks are announced later", "tasks", len(tasks)-sent, "err", err)
+	}
+	if sent == 0 || sent == len(tasks) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, transport.Budget)
+	defer cancel()
+	err = taskdb.Write(ctx, q.db, func(c taskdb.Conn) error { return taskdb.MakeDue(ctx, c, tasks[sent:]) })
+	if err != nil {
+		q.log.WarnContext(ctx, "tasks are announced later", "tasks", len(tasks)-sent, "err", err)
 	}
 }
 
-// redis returns the transport if it is Redis.
-//
-// Errors: Unsupported if it is not.
-func (c *core) redis() (*transport.Redis, error) {
-	if r, ok := c.transport.(*transport.Redis); ok {
-		return r, nil
+// publishCancel tells all processes that a running task is to stop. Their workers find out without it, when they read
+// the states of their tasks.
+func (q *Queue) publishCancel(ctx context.Context, id uuid.UUID) {
+	q.hub.cancel(id)
+	if q.broadcaster == nil {
+		return
 	}
-	return nil, pulperr.Public(pulperr.Unsupported,
-		"this installation has no Redis: its tasks are announced within one process; set REDIS_URL to use one")
+	notice := transport.Notice{Topic: transport.Cancel, Payload: id.String()}
+	if err := q.broadcaster.Publish(context.WithoutCancel(ctx), notice); err != nil {
+		q.log.DebugContext(ctx, "a cancellation is not published", "task_id", id, "err", err)
+	}
 }
 
 // In returns a handle on the same queue for the domain of db. If db belongs to a transaction, all that the handle does
@@ -159,46 +183,46 @@ func (q *Queue) DB() *models.DB { return q.db }
 // Close closes the connections to Redis, for all handles that come from one [NewQueue] at once, whichever of them it is
 // called on. It may be called twice.
 func (q *Queue) Close() error {
-	q.events.close()
-	q.publisher.close()
+	q.hub.close()
+	if q.publisher != nil {
+		q.publisher.close()
+	}
 	return errors.Join(q.tel.close(), q.transport.Close())
 }
 
-// Ping asks Redis whether it is there. A queue without Redis answers at once.
+// Ping asks Redis whether it answers. Without a Redis it succeeds.
 //
 // Errors: Unavailable.
 func (q *Queue) Ping(ctx context.Context) error {
-	r, err := q.redis()
-	if err != nil {
-		return nil //nolint:nilerr // within one process nothing can be away
-	}
-	if err := r.Ping(ctx); err != nil {
+	if err := q.transport.Ping(ctx); err != nil {
 		return fmt.Errorf("tasking: ping Redis: %w: %w", pulperr.Unavailable, err)
 	}
 	return nil
 }
 
-// Redis returns the connection to the Redis in which ready tasks are announced: for tools that show what is there. The
+// ErrNoRedis is the error of [Queue.Redis] if the queue was opened without a Redis.
+var ErrNoRedis = pulperr.Public(pulperr.Unavailable, "the tasks of this installation are not announced in a Redis")
+
+// Redis returns the connection to the Redis in which ready tasks are announced, for tools that show its messages. The
 // queue closes it.
 //
-// Errors: Unsupported if the queue has no Redis; Unavailable once the queue is closed.
+// Errors: ErrNoRedis; Unavailable once the queue is closed.
 func (q *Queue) Redis() (redis.UniversalClient, error) {
-	r, err := q.redis()
-	if err != nil {
-		return nil, err
+	t, ok := q.transport.(*asynqredis.Transport)
+	if !ok {
+		return nil, ErrNoRedis
 	}
-	client, err := r.Client()
-	return client, kindOr(err, pulperr.Unavailable)
+	return t.Client()
 }
 
 // RedisQueues returns the names that the queue has within Redis: the one of ordinary tasks first, then that of
-// immediate ones. A queue without Redis has none.
+// immediate ones. Without a Redis there are none.
 func (q *Queue) RedisQueues() []string {
-	r, err := q.redis()
-	if err != nil {
+	t, ok := q.transport.(*asynqredis.Transport)
+	if !ok {
 		return nil
 	}
-	return []string{r.QueueName(defaultQueue), r.QueueName(immediateQueue)}
+	return []string{t.QueueName(defaultQueue), t.QueueName(immediateQueue)}
 }
 
 // installation is the random name of the installation, read once. Its zero value has not read it.

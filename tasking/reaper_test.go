@@ -15,8 +15,8 @@ import (
 	"github.com/pulpgo/pulpcore/tasking"
 )
 
-// TestObserverThatSleptDeclaresNobodyDead has everything stand still for longer than a TTL, as when a machine is paused: the
-// observer looks before the other one comes to its heartbeat.
+// TestObserverThatSleptDeclaresNobodyDead has everything stand still for longer than a TTL, as when a machine is
+// paused: the observer looks before the other one comes to its heartbeat.
 func TestObserverThatSleptDeclaresNobodyDead(t *testing.T) {
 	t.Parallel()
 	url := dbtest.SQLite(t)
@@ -113,7 +113,8 @@ func TestSlowTakeoversHoldUpNobody(t *testing.T) {
 	})
 }
 
-// TestStrangersDoNotSilenceTheHeartbeat has the database show a task as a worker's own that the worker knows nothing of.
+// TestStrangersDoNotSilenceTheHeartbeat has the database show a task as a worker's own that the worker knows nothing
+// of.
 func TestStrangersDoNotSilenceTheHeartbeat(t *testing.T) {
 	t.Parallel()
 	const ttl = labTTL

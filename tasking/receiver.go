@@ -2,11 +2,8 @@ package tasking
 
 import (
 	"context"
-	"errors"
 	"math/rand/v2"
 	"time"
-
-	"github.com/google/uuid"
 
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/tasking/internal/taskdb"
@@ -24,15 +21,13 @@ type receiver struct {
 	consumers []transport.Consumer
 }
 
-// Reasons to refuse a message for now.
-var (
-	errDraining     = errors.New("tasking: the worker shuts down")
-	errIncompatible = errors.New("tasking: the worker's plugins are too old for the task")
+const (
+	// putBackPause is how long a message waits that this worker cannot deal with now.
+	putBackPause = 2 * time.Second
+	// leavePause is how long a message waits that another worker should take. It may be long, because the poller of a
+	// worker that can execute the task looks for it too.
+	leavePause = 15 * time.Second
 )
-
-// incompatiblePause is how long a message waits that another worker should take. It may be long, because the poller of
-// a worker that can execute the task looks for it too.
-const incompatiblePause = 15 * time.Second
 
 // start begins to take messages.
 func (r *receiver) start(t transport.Transport) {
@@ -53,10 +48,19 @@ func (r *receiver) close() {
 	for _, c := range r.consumers {
 		c.Close()
 	}
+	r.consumers = nil
 }
 
-// handle executes the task that a message announces. Without an error the message is done with, however the task ended.
-func (r *receiver) handle(m transport.Message) error {
+// fresh returns a receiver without consumers that handles messages in the same way.
+func (r *receiver) fresh() *receiver {
+	return &receiver{db: r.db, session: r.session, slots: r.slots, fulfils: r.fulfils, failpoint: r.failpoint}
+}
+
+// afterDrain leaves a message to other workers because this one shuts down.
+var afterDrain = &transport.Later{Pause: putBackPause, Reason: "the worker shuts down"}
+
+// handle executes the task that a message announces. Without a Later the message is done with, however the task ended.
+func (r *receiver) handle(m transport.Message) *transport.Later {
 	if !r.fulfils(m.Versions) {
 		return r.leave(m)
 	}
@@ -64,61 +68,29 @@ func (r *receiver) handle(m transport.Message) error {
 	select {
 	case tokens <- struct{}{}:
 	case <-r.session.drain:
-		return errDraining
+		return afterDrain
 	}
 	defer func() { <-tokens }()
 	if !r.session.enter() {
-		return errDraining
+		return afterDrain
 	}
 	defer r.session.busy.Done()
 	err := r.slots.try(m.ID)
 	r.failpoint("finish.delivered")
-	return err
+	if err != nil {
+		return &transport.Later{Pause: putBackPause, Reason: "the database does not answer"}
+	}
+	return nil
 }
 
-// leave refuses a message for a while about a task for which this worker is too old, as long as the task waits. The
-// pause varies, so that other workers get their turn at the message.
-func (r *receiver) leave(m transport.Message) error {
+// leave puts a message back about a task for which this worker is too old, as long as the task waits. The pause varies,
+// so that other workers get their turn at the message.
+func (r *receiver) leave(m transport.Message) *transport.Later {
 	waits, err := taskdb.IsWaiting(context.Background(), taskdb.On(r.db), m.ID)
 	if err == nil && !waits {
 		return nil
 	}
-	return &transport.Later{Reason: errIncompatible, Pause: incompatiblePause + rand.N(incompatiblePause/3)}
-}
-
-// listener passes on the notices of other processes. One worker of a process does so for all that listen in it; when it
-// ends another one goes on.
-type listener struct {
-	transport transport.Transport
-	token     chan struct{} // of the process
-	hub       *eventHub
-	publisher *eventPublisher
-}
-
-// run listens until ctx is done.
-func (l *listener) run(ctx context.Context) {
-	select {
-	case l.token <- struct{}{}:
-		defer func() { <-l.token }()
-	case <-ctx.Done():
-		return
-	}
-	l.transport.Subscribe(ctx, l.receive)
-}
-
-func (l *listener) receive(n transport.Notice) {
-	switch n.Topic {
-	case transport.Wake:
-		l.transport.Wake()
-	case transport.Cancel:
-		if id, err := uuid.Parse(n.Payload); err == nil {
-			l.hub.cancel(id)
-		}
-	case transport.Events:
-		if l.hub.heard() {
-			l.hub.deliver(l.publisher.decode(n.Payload))
-		}
-	case transport.Connected:
-		l.hub.deliver([]Event{lostEvent()})
+	return &transport.Later{
+		Pause: leavePause + rand.N(leavePause/3), Reason: "the worker's plugins are too old for the task",
 	}
 }

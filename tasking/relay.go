@@ -19,7 +19,7 @@ import (
 // announcement, because Redis was away, or because it lost its data.
 type relay struct {
 	q     *Queue
-	redis *transport.Redis
+	redis transport.Retainer
 	// takeTime is after what time a worker that took a message and did not claim the task counts as dead. If it was only
 	// slow, the task has two messages, which does no harm.
 	takeTime time.Duration
@@ -39,7 +39,13 @@ const (
 
 // start warns of a Redis that evicts data when its memory is full. Tasks survive that, slowly.
 func (r *relay) start(ctx context.Context) {
-	if p := r.redis.EvictionPolicy(ctx); p != "" && p != "noeviction" {
+	t, ok := r.redis.(interface {
+		EvictionPolicy(ctx context.Context) string
+	})
+	if !ok {
+		return
+	}
+	if p := t.EvictionPolicy(ctx); p != "" && p != "noeviction" {
 		r.log.WarnContext(ctx, "redis may evict messages; set maxmemory-policy to noeviction", "maxmemory_policy", p)
 	}
 }
@@ -90,7 +96,7 @@ func (r *relay) announceDue(ctx context.Context) error {
 		if err := r.postpone(ctx, batch, taken); err != nil {
 			return err
 		}
-		r.q.announcer.wake(ctx)
+		r.redis.Wake(ctx)
 		if len(batch) < relayBatch {
 			return nil
 		}
@@ -123,11 +129,11 @@ func (r *relay) announce(ctx context.Context, batch []taskdb.DueTask) (taken map
 			r.q.tel.relayed(ctx, relayMissing)
 			continue
 		}
-		active, waits := r.redis.IsActive(t.ReadyTask)
-		if waits {
+		state := r.redis.State(t.ReadyTask)
+		if state == transport.Queued {
 			continue
 		}
-		if active && !t.Stale {
+		if state == transport.Taken && !t.Stale {
 			taken[t.ID] = true
 			continue
 		}
@@ -226,7 +232,6 @@ func (r *relay) newToken(ctx context.Context, token string) (changed bool, err e
 	if err != nil || !changed {
 		return false, err
 	}
-	r.redis.Reset()
 	r.q.tel.redisLost(ctx)
 	r.log.WarnContext(ctx, "redis is new or lost its data; all ready tasks are announced again")
 	return true, nil

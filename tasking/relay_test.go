@@ -92,12 +92,12 @@ func TestSlowRedisIsNotAway(t *testing.T) {
 		for gen := 7; gen < 17; gen++ { // on a machine that is too busy not even two are taken in time
 			taken = 0
 			tasking.Deliver(t.Context(), b.q, gen, ids...)
-			if !tasking.Spared(b.q) {
+			if !tasking.IsDown(b.q) {
 				break
 			}
 			<-time.After(1100 * time.Millisecond) // Redis is left alone for a second
 		}
-		if tasking.Spared(b.q) {
+		if tasking.IsDown(b.q) {
 			t.Error("a slow Redis counts as away")
 		}
 		for i, due := range b.due(ids) {

@@ -61,19 +61,19 @@ func Named(names ...string) []Resource {
 	return list
 }
 
-// Locks are the resources that a task reserves. What is in both lists is exclusive.
-type Locks struct {
+// Resources are what a task reserves. What is in both lists is exclusive.
+type Resources struct {
 	Exclusive []Resource // for this task alone
 	Shared    []Resource // together with other tasks that share it
 }
 
-// Locker is implemented by task arguments that know what their task reserves.
-type Locker interface {
-	Locks() Locks
+// ResourceUser is implemented by task arguments that know what their task reserves.
+type ResourceUser interface {
+	Resources() Resources
 }
 
-func (l Locks) and(m Locks) Locks {
-	return Locks{slices.Concat(l.Exclusive, m.Exclusive), slices.Concat(l.Shared, m.Shared)}
+func (r Resources) and(more Resources) Resources {
+	return Resources{slices.Concat(r.Exclusive, more.Exclusive), slices.Concat(r.Shared, more.Shared)}
 }
 
 const sharedPrefix = "shared:"
@@ -83,12 +83,12 @@ const maxResource = 2000
 
 // names returns the resources as the API shows them: exclusive ones first, shared ones with a prefix, each once.
 // The domain is shared unless it is exclusive, which stops every other task in it.
-func (l Locks) names(r *models.Registry, domain string) ([]string, error) {
-	exclusive, err := resolve(r, l.Exclusive)
+func (r Resources) names(reg *models.Registry, domain string) ([]string, error) {
+	exclusive, err := resolve(reg, r.Exclusive)
 	if err != nil {
 		return nil, err
 	}
-	shared, err := resolve(r, l.Shared)
+	shared, err := resolve(reg, r.Shared)
 	if err != nil {
 		return nil, err
 	}

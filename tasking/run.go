@@ -3,6 +3,7 @@ package tasking
 import (
 	"context"
 	"fmt"
+	"iter"
 	"sync"
 	"time"
 
@@ -39,14 +40,18 @@ func (w *Worker) Run(ctx context.Context) error {
 	var all sync.WaitGroup
 	defer all.Wait()
 	defer stop()
-	for _, part := range []interface{ run(context.Context) }{p.heartbeater, p.reaper, p.maintainer, p.listener} {
-		all.Go(func() { part.run(background) })
+	living := []interface{ run(context.Context) }{p.heartbeater, p.reaper, p.maintainer}
+	if w.q.listener != nil {
+		living = append(living, w.q.listener)
 	}
 	if !w.opts.NoTasks {
-		w.q.announcer.consumers.Add(1)
-		defer w.q.announcer.consumers.Add(-1)
 		p.receiver.start(w.q.transport)
-		all.Go(func() { p.poller.run(background) })
+		if w.q.retainer != nil {
+			living = append(living, p.poller)
+		}
+	}
+	for _, part := range living {
+		all.Go(func() { part.run(background) })
 	}
 	w.awaitEnd(ctx)
 	w.q.immediates.remove(p.immediate)
@@ -57,13 +62,16 @@ func (w *Worker) Run(ctx context.Context) error {
 	return err
 }
 
+// burstInterval is how often a worker with [WorkerOptions].Burst checks whether all tasks have ended.
+const burstInterval = 250 * time.Millisecond
+
 // awaitEnd waits until no new work shall begin.
 func (w *Worker) awaitEnd(ctx context.Context) {
 	if !w.opts.Burst {
 		<-ctx.Done()
 		return
 	}
-	ticker := time.NewTicker(pollInterval)
+	ticker := time.NewTicker(burstInterval)
 	defer ticker.Stop()
 	for quiet := 0; quiet < 2; { // twice, because a task may have become ready between the two questions of one look
 		select {
@@ -88,10 +96,8 @@ func (w *Worker) idle(ctx context.Context) (bool, error) {
 	if w.attempts.count() > 0 {
 		return false, nil
 	}
-	for _, queue := range queues() {
-		for _, err := range readyTasks(ctx, w.q.db, queue, w.fulfils) {
-			return false, err
-		}
+	for _, err := range w.claimable(ctx) {
+		return false, err
 	}
 	return true, nil
 }
@@ -160,23 +166,34 @@ func (w *Worker) RunPending(ctx context.Context) error {
 
 // runReady executes the tasks that are ready now, and reports whether there were any.
 func (w *Worker) runReady(ctx context.Context, p *parts) (claimed bool, err error) {
-	for _, queue := range queues() {
-		for r, err := range readyTasks(ctx, w.q.db, queue, w.fulfils) {
-			if err != nil {
-				return claimed, taskdb.Wrap(err, "read ready tasks")
-			}
-			if ctx.Err() != nil {
-				return claimed, context.Cause(ctx)
-			}
-			t, err := p.claims.claim(r.ID)
-			if err != nil {
-				return claimed, taskdb.Wrap(err, "claim task %s", r.ID)
-			}
-			if t != nil {
-				claimed = true
-				p.executor.run(t, nil, nil)
-			}
+	for r, err := range w.claimable(ctx) {
+		if err != nil {
+			return claimed, taskdb.Wrap(err, "read ready tasks")
+		}
+		if ctx.Err() != nil {
+			return claimed, context.Cause(ctx)
+		}
+		t, err := p.claims.claim(r.ID)
+		if err != nil {
+			return claimed, taskdb.Wrap(err, "claim task %s", r.ID)
+		}
+		if t != nil {
+			claimed = true
+			p.executor.run(t, nil, nil)
 		}
 	}
 	return claimed, nil
+}
+
+// claimable yields the ready tasks of all queues that this worker can execute, the oldest of each queue first.
+func (w *Worker) claimable(ctx context.Context) iter.Seq2[taskdb.ReadyTask, error] {
+	return func(yield func(taskdb.ReadyTask, error) bool) {
+		for _, queue := range queues() {
+			for t, err := range readyTasks(ctx, w.q.db, queue) {
+				if (err != nil || w.fulfils(t.Versions)) && !yield(t, err) || err != nil {
+					return
+				}
+			}
+		}
+	}
 }

@@ -28,7 +28,7 @@ type Schedule struct {
 	// daylight saving.
 	Next time.Time
 
-	Exclusive []Resource // reserved besides those of the arguments' Locks method
+	Exclusive []Resource // reserved besides those of the arguments' Resources method
 	Shared    []Resource
 
 	User *int64 // who asks for the tasks; default: from ctx, see [WithUser]

@@ -114,15 +114,15 @@ func (q *Queue) scheduledSpec(ctx context.Context, row *taskdb.Schedule) (*spec,
 	if err != nil {
 		return nil, fmt.Errorf("tasking: arguments of %s: %w", row.TaskName, err)
 	}
-	var locks Locks
+	var resources Resources
 	for _, name := range row.ReservedResources {
 		if bare, shared := strings.CutPrefix(name, sharedPrefix); shared {
-			locks.Shared = append(locks.Shared, Named(bare)...)
+			resources.Shared = append(resources.Shared, Named(bare)...)
 		} else {
-			locks.Exclusive = append(locks.Exclusive, Named(name)...)
+			resources.Exclusive = append(resources.Exclusive, Named(name)...)
 		}
 	}
-	s, err := q.newSpec(ctx, row.TaskName, raw, locks, &Options{User: row.UserID, CID: newCID()})
+	s, err := q.newSpec(ctx, row.TaskName, raw, resources, &Options{User: row.UserID, CorrelationID: newCID()})
 	if err != nil {
 		return nil, err
 	}

@@ -55,8 +55,8 @@ type blockArgs struct {
 	Shared    []string
 }
 
-func (a blockArgs) Locks() tasking.Locks {
-	return tasking.Locks{Exclusive: tasking.Named(a.Exclusive...), Shared: tasking.Named(a.Shared...)}
+func (a blockArgs) Resources() tasking.Resources {
+	return tasking.Resources{Exclusive: tasking.Named(a.Exclusive...), Shared: tasking.Named(a.Shared...)}
 }
 
 // bench is everything a test needs.
@@ -133,7 +133,7 @@ func (b *bench) run(opts tasking.WorkerOptions) (stop func()) {
 
 func (b *bench) worker(opts tasking.WorkerOptions) *tasking.Worker {
 	b.t.Helper()
-	opts.Bindings = append(opts.Bindings, b.block.Do(b.body))
+	opts.Bindings = append(opts.Bindings, b.block.Bind(b.body))
 	if opts.WorkDir == "" {
 		opts.WorkDir = b.t.TempDir()
 	}

@@ -42,8 +42,8 @@ type stressArgs struct {
 	Pause             time.Duration
 }
 
-func (a stressArgs) Locks() tasking.Locks {
-	return tasking.Locks{Exclusive: tasking.Named(a.Exclusive...), Shared: tasking.Named(a.Shared...)}
+func (a stressArgs) Resources() tasking.Resources {
+	return tasking.Resources{Exclusive: tasking.Named(a.Exclusive...), Shared: tasking.Named(a.Shared...)}
 }
 
 var stressTask = tasking.Define[stressArgs]("lab.stress")

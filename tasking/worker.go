@@ -18,7 +18,6 @@ import (
 	"github.com/pulpgo/pulpcore/pulperr"
 	"github.com/pulpgo/pulpcore/storage"
 	"github.com/pulpgo/pulpcore/tasking/internal/taskdb"
-	"github.com/pulpgo/pulpcore/tasking/internal/transport"
 )
 
 // Kinds of processes.
@@ -190,7 +189,6 @@ type parts struct {
 	heartbeater *heartbeater
 	reaper      *reaper
 	maintainer  *maintainer
-	listener    *listener
 }
 
 // parts makes the parts for one run. It starts nothing.
@@ -216,12 +214,10 @@ func (w *Worker) parts() *parts {
 		tokens: w.slots, session: p.session, executor: p.executor, claims: p.claims, fulfils: w.fulfils, log: o.Log,
 	}
 	p.immediate = &immediate{session: p.session, executor: p.executor, slots: w.inline}
-	p.receiver = &receiver{
-		db: q.db, session: p.session, slots: p.slots, fulfils: w.fulfils, failpoint: q.at,
-	}
+	p.receiver = &receiver{db: q.db, session: p.session, slots: p.slots, fulfils: w.fulfils, failpoint: q.at}
 	p.poller = &poller{
-		db: q.db, transport: q.transport, slots: p.slots, fulfils: w.fulfils, drain: p.session.drain, log: o.Log,
-		arrived: map[string]int64{},
+		db: q.db, transport: q.transport, database: q.database, receiver: p.receiver.fresh(), slots: p.slots,
+		drain: p.session.drain, log: o.Log, arrived: map[string]int64{},
 	}
 	p.heartbeater = &heartbeater{session: p.session, attempts: w.attempts, conn: newOwnConn(q.db), log: o.Log}
 	p.reaper = &reaper{
@@ -232,10 +228,9 @@ func (w *Worker) parts() *parts {
 	p.maintainer = &maintainer{
 		q: q, session: p.session, sweeper: &sweeper{q: q, log: o.Log}, scheduler: newScheduler(q), log: o.Log,
 	}
-	if r, ok := q.transport.(*transport.Redis); ok {
-		p.maintainer.relay = &relay{q: q, redis: r, takeTime: o.TTL / 3, log: o.Log}
+	if q.retainer != nil {
+		p.maintainer.relay = &relay{q: q, redis: q.retainer, takeTime: o.TTL / 3, log: o.Log}
 	}
-	p.listener = &listener{transport: q.transport, token: q.listening, hub: q.events, publisher: q.publisher}
 	return p
 }
 
@@ -259,7 +254,7 @@ func (w *Worker) begin(ctx context.Context) (p *parts, end func(), err error) {
 	if slices.ContainsFunc(w.opts.Kinds, func(kind string) bool { return kind != KindContent }) {
 		w.q.immediates.add(p.immediate)
 	}
-	unhook := w.q.events.onCancel(func(id uuid.UUID) { w.attempts.cancel(id, ErrCanceled) })
+	unhook := w.q.hub.onCancel(func(id uuid.UUID) { w.attempts.cancel(id, ErrCanceled) })
 	return p, func() {
 		unhook()
 		w.end(p)

@@ -14,7 +14,7 @@
 //
 // What the tasks do is shown at /tasks/, by the server of everything and by that of the API, to the admin.
 //
-// Without configuration it keeps everything below ./pulp: SQLite, an in-process Redis and a folder. Settings come from
+// Without configuration it keeps everything below ./pulp: SQLite and a folder. Settings come from
 // the file named by PULP_SETTINGS (or /etc/pulp/settings.toml if that exists) and from PULP_… variables; with
 // PULP_DATABASE_URL, PULP_REDIS_URL and PULP_STORAGE_URL the roles run apart, on as many hosts as you like.
 package main
@@ -38,6 +38,7 @@ import (
 	"github.com/pulpgo/pulpcore"
 	"github.com/pulpgo/pulpcore/examples/fileserver/file"
 	"github.com/pulpgo/pulpcore/examples/fileserver/taskpage"
+	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/settings"
 	"github.com/pulpgo/pulpcore/tasking"
 )
@@ -139,7 +140,7 @@ func roles() map[string]role {
 			return check(ctx, out, app)
 		},
 		"rotate-db-key": func(ctx context.Context, out io.Writer, app *pulpcore.App) error {
-			n, err := app.DB().RotateKey(ctx)
+			n, err := models.RotateKey(ctx, app.DB())
 			_, _ = fmt.Fprintf(out, "%d secrets were encrypted with the first key\n", n)
 			return err
 		},

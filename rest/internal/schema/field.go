@@ -12,6 +12,7 @@ import (
 
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/rest/internal/links"
+	"github.com/pulpgo/pulpcore/secrets"
 )
 
 // Field is one field of a struct as requests give it and answers show it.
@@ -148,7 +149,7 @@ func (f *Field) RefID(row any) (uuid.UUID, bool) {
 func (f *Field) Equal(a, b any) bool {
 	x, y := f.value(a), f.value(b)
 	if f.Form == Secret {
-		s, t := x.Interface().(models.EncryptedText), y.Interface().(models.EncryptedText)
+		s, t := x.Interface().(secrets.EncryptedText), y.Interface().(secrets.EncryptedText)
 		return s.IsSet() == t.IsSet() && s.Reveal() == t.Reveal()
 	}
 	// A request cannot tell a nil slice or map from an empty one.
@@ -181,7 +182,7 @@ func (f *Field) Assign(row, value any) {
 // the clear.
 func (f *Field) Pack(row any) (json.RawMessage, error) {
 	v := f.Value(row)
-	s, ok := v.(models.EncryptedText)
+	s, ok := v.(secrets.EncryptedText)
 	switch {
 	case !ok:
 		return json.Marshal(v)
@@ -203,9 +204,9 @@ func (f *Field) Unpack(row any, raw json.RawMessage) error {
 	if err := json.Unmarshal(raw, &plain); err != nil {
 		return err
 	}
-	var s models.EncryptedText
+	var s secrets.EncryptedText
 	if plain != nil {
-		s = models.NewEncryptedText(*plain)
+		s = secrets.NewEncryptedText(*plain)
 	}
 	dst.Set(reflect.ValueOf(s))
 	return nil

@@ -13,6 +13,7 @@ import (
 
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/rest/internal/wire"
+	"github.com/pulpgo/pulpcore/secrets"
 )
 
 // Parse reads one value of a request and returns it as a Go value that [Field.Assign] takes, nil for null, or the
@@ -33,7 +34,7 @@ func (t Type) Parse(v any) (any, []string) {
 		if reasons != nil {
 			return nil, reasons
 		}
-		return models.NewEncryptedText(text), nil
+		return secrets.NewEncryptedText(text), nil
 	case Bool:
 		b, reasons := wire.Bool(v)
 		if reasons != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/secrets"
 )
 
 // Form is the JSON that stands for a value.
@@ -52,7 +53,7 @@ func TypeOf(t reflect.Type) Type {
 		t = t.Elem()
 	}
 	switch t {
-	case reflect.TypeFor[models.EncryptedText]():
+	case reflect.TypeFor[secrets.EncryptedText]():
 		w.Form, w.Nullable = Secret, true
 	case reflect.TypeFor[models.Labels]():
 		w.Form = Labels

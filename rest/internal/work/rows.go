@@ -28,12 +28,12 @@ var (
 // Tasks returns the tasks, bound to their functions.
 func Tasks() []tasking.Binding {
 	return []tasking.Binding{
-		GeneralCreate.Do(runCreate),
-		GeneralUpdate.Do(runUpdate),
-		GeneralDelete.Do(runDelete),
-		AddAndRemove.Do(runModify),
-		DeleteVersion.Do(runDeleteVersion),
-		PurgeTasks.Do(runPurge),
+		GeneralCreate.Bind(runCreate),
+		GeneralUpdate.Bind(runUpdate),
+		GeneralDelete.Bind(runDelete),
+		AddAndRemove.Bind(runModify),
+		DeleteVersion.Bind(runDeleteVersion),
+		PurgeTasks.Bind(runPurge),
 	}
 }
 
@@ -93,7 +93,7 @@ func runCreate(ctx context.Context, env *tasking.Env, a RowArgs) error {
 		return createContent(ctx, env, a, c)
 	}
 	return env.DB.Tx(ctx, func(ctx context.Context, tx *models.Tx) error {
-		if err := tx.Create(ctx, row); err != nil {
+		if err := models.Create(ctx, tx.DB, row); err != nil {
 			return err
 		}
 		return models.RecordCreated(ctx, tx.DB, models.PRNOf(row))
@@ -104,22 +104,22 @@ func runCreate(ctx context.Context, env *tasking.Env, a RowArgs) error {
 // counts as created all the same, for that is where clients look.
 func createContent(ctx context.Context, env *tasking.Env, a RowArgs, c models.AnyContent) error {
 	labels := c.AsContent().Labels
-	unit := &models.SavedUnit{Content: c}
+	unit := &models.ContentWithFiles{Content: c}
 	if a.Artifact != nil {
-		unit.Files = []models.UnitFile{{RelativePath: a.RelativePath, ArtifactID: a.Artifact}}
+		unit.Files = []models.ContentFile{{RelativePath: a.RelativePath, ArtifactID: a.Artifact}}
 	}
-	if err := models.SaveUnits(ctx, env.DB, []*models.SavedUnit{unit}); err != nil {
+	if err := models.SaveContents(ctx, env.DB, []*models.ContentWithFiles{unit}); err != nil {
 		return err
 	}
 	// SaveUnits returns a unit that existed with its own labels; the request's replace them.
 	if len(labels) > 0 {
 		c.AsContent().Labels = labels
-		if err := env.DB.Update(ctx, c, "pulp_labels"); err != nil {
+		if err := models.Update(ctx, env.DB, c, "pulp_labels"); err != nil {
 			return err
 		}
 	}
 	if a.Repository != nil {
-		row, err := env.DB.Cast(ctx, models.RepositoryMaster, *a.Repository)
+		row, err := models.Cast(ctx, env.DB, models.RepositoryMaster, *a.Repository)
 		if err != nil {
 			return err
 		}
@@ -127,7 +127,7 @@ func createContent(ctx context.Context, env *tasking.Env, a RowArgs, c models.An
 		if !ok {
 			return fmt.Errorf("rest: %T is no repository", row)
 		}
-		_, err = models.CreateVersion(ctx, env.DB, repo, nil, func(v *models.NewVersion) error {
+		_, _, err = models.CreateVersion(ctx, env.DB, repo, nil, func(v *models.NewVersion) error {
 			_, err := v.Add(ctx, []uuid.UUID{c.PulpID()})
 			return err
 		})
@@ -144,7 +144,7 @@ func runUpdate(ctx context.Context, env *tasking.Env, a RowArgs) error {
 		return err
 	}
 	err = env.DB.Tx(ctx, func(ctx context.Context, tx *models.Tx) error {
-		row, err := tx.Cast(ctx, a.Master, a.ID)
+		row, err := models.Cast(ctx, tx.DB, a.Master, a.ID)
 		if err != nil {
 			return err
 		}
@@ -152,7 +152,7 @@ func runUpdate(ctx context.Context, env *tasking.Env, a RowArgs) error {
 		if err != nil {
 			return err
 		}
-		return tx.Update(ctx, row, columns...)
+		return models.Update(ctx, tx.DB, row, columns...)
 	})
 	columns := slices.Collect(maps.Keys(a.Fields))
 	if err != nil || a.Master != models.RepositoryMaster || !slices.ContainsFunc(columns, Retains) {
@@ -167,9 +167,9 @@ func Retains(column string) bool {
 }
 
 func runDelete(ctx context.Context, env *tasking.Env, a RowArgs) error {
-	row, err := env.DB.Cast(ctx, a.Master, a.ID)
+	row, err := models.Cast(ctx, env.DB, a.Master, a.ID)
 	if err != nil {
 		return err
 	}
-	return env.DB.Delete(ctx, row)
+	return models.Delete(ctx, env.DB, row)
 }

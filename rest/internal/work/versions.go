@@ -20,7 +20,7 @@ type ModifyArgs struct {
 }
 
 func runModify(ctx context.Context, env *tasking.Env, a ModifyArgs) error {
-	row, err := env.DB.Cast(ctx, models.RepositoryMaster, a.Repository)
+	row, err := models.Cast(ctx, env.DB, models.RepositoryMaster, a.Repository)
 	if err != nil {
 		return err
 	}
@@ -34,7 +34,7 @@ func runModify(ctx context.Context, env *tasking.Env, a ModifyArgs) error {
 			return err
 		}
 	}
-	_, err = models.CreateVersion(ctx, env.DB, repo, opts, func(v *models.NewVersion) error {
+	_, _, err = models.CreateVersion(ctx, env.DB, repo, opts, func(v *models.NewVersion) error {
 		if a.RemoveAll {
 			if _, err := v.RemoveAll(ctx); err != nil {
 				return err

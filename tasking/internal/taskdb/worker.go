@@ -166,7 +166,7 @@ type Agenda struct {
 
 const agendaSQL = `SELECT COALESCE((SELECT value FROM core_taskingmeta WHERE key = ?maintenance), '') AS holder,
 		EXISTS (SELECT 1 FROM core_taskingmeta m JOIN core_worker w ON w.pulp_id = ?holderID
-			WHERE m.key = ?maintenance AND m.value <> '') AS holder_known,
+			WHERE m.key = ?maintenance) AS holder_known,
 		COALESCE((SELECT value FROM core_taskingmeta WHERE key = ?epoch), '') AS epoch,
 		COALESCE((SELECT value FROM core_taskingmeta WHERE key = ?redelivery), '') AS redelivery,
 		EXISTS (SELECT 1 FROM core_task WHERE ` + isDue + `) AS due_tasks,
@@ -174,10 +174,10 @@ const agendaSQL = `SELECT COALESCE((SELECT value FROM core_taskingmeta WHERE key
 
 // ReadAgenda reads the agenda.
 func ReadAgenda(ctx context.Context, c Conn) (a Agenda, err error) {
-	// A uuid of Postgres is compared with text only by a cast; SQLite keeps keys as text.
+	// Postgres compares a uuid with text only by a cast, which an empty text would fail; SQLite keeps keys as text.
 	holder := bun.Safe("m.value")
 	if c.Kind == sqldialect.Postgres {
-		holder = "m.value::uuid"
+		holder = "NULLIF(m.value, '')::uuid"
 	}
 	err = c.NewRaw(agendaSQL, sqldialect.Named{
 		"maintenance": Maintenance, "epoch": Epoch, "redelivery": Redelivery, "holderID": holder, "now": c.Now(),
