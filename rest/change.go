@@ -171,7 +171,9 @@ func (v rowWriter) updateNow(ctx context.Context, q *request, row models.Row, ch
 	return v.answer(ctx, q, http.StatusOK, row)
 }
 
-func (v rowWriter) updateLater(ctx context.Context, q *request, row models.Row, changed []*schema.Field) (*reply, error) {
+func (v rowWriter) updateLater(
+	ctx context.Context, q *request, row models.Row, changed []*schema.Field,
+) (*reply, error) {
 	args, err := v.pack(row, changed)
 	if err != nil {
 		return nil, err

@@ -40,11 +40,11 @@ type request struct {
 	*site
 	w        http.ResponseWriter
 	r        *http.Request
-	db       *models.DB   // of the request's domain, or a transaction in it
+	db       *models.DB     // of the request's domain, or a transaction in it
 	user     *accounts.User // nil if it is anonymous
-	fields   *wire.Fields // what the client wants of the answer; nil is all
-	status   int          // of a successful answer, if not the operation's usual one
-	location string       // of a row that was created
+	fields   *wire.Fields   // what the client wants of the answer; nil is all
+	status   int            // of a successful answer, if not the operation's usual one
+	location string         // of a row that was created
 }
 
 // tasks returns the queue of the request's domain.

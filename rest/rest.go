@@ -10,8 +10,8 @@
 // # Fields
 //
 // A field is on the wire under its json name, and described there by its doc tag. Its type decides what JSON it is: an
-// href or a PRN for a uuid.UUID, write-only text for [secrets.EncryptedText], RFC 3339 for time.Time, an array or object
-// for slices, maps and structs. A pointer takes null. The words of the tag rest are separated by commas:
+// href or a PRN for a uuid.UUID, write-only text for [secrets.EncryptedText], RFC 3339 for time.Time, an array or
+// object for slices, maps and structs. A pointer takes null. The words of the tag rest are separated by commas:
 //
 //	required        a request that creates or replaces the row must have it; implied by pulp:"natural"
 //	readonly        answers have it and requests must not
