@@ -21,6 +21,7 @@ import (
 	"github.com/pulpgo/pulpcore"
 	"github.com/pulpgo/pulpcore/content"
 	"github.com/pulpgo/pulpcore/examples/fileserver/file"
+	"github.com/pulpgo/pulpcore/examples/minimal"
 	"github.com/pulpgo/pulpcore/internal/dbtest"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
@@ -186,7 +187,7 @@ func TestTasksReportToTheHostsProviders(t *testing.T) {
 
 func TestTwoAppsInOneProcess(t *testing.T) {
 	t.Parallel()
-	a, b := pulptest.New(t, file.Plugin()), pulptest.New(t, NotePlugin())
+	a, b := pulptest.New(t, file.Plugin()), pulptest.New(t, minimal.Plugin())
 	for name, app := range map[string]*pulptest.App{"file": a, "note": b} {
 		_, body := app.Get(t, "/pulp/api/v3/status/")
 		if !strings.Contains(body, `"component":"`+name+`"`) || strings.Count(body, `"component"`) != 2 {

@@ -36,7 +36,7 @@ func run(ctx context.Context, addr string) error {
 		return err
 	}
 	defer app.Close()
-	return pulpcore.Together(ctx,
+	return pulpcore.RunAll(ctx,
 		func(ctx context.Context) error { return app.Serve(ctx, addr, newMux(app)) },
 		func(ctx context.Context) error { return app.Work(ctx, 4, "api", "content") }, // the status lists all three
 	)

@@ -111,7 +111,7 @@ func roles() map[string]role {
 			if err := tellPage(out, app); err != nil {
 				return err
 			}
-			return pulpcore.Together(ctx,
+			return pulpcore.RunAll(ctx,
 				func(ctx context.Context) error {
 					return app.Serve(ctx, app.Settings().Core().Listen, withTaskPage(app, app.Handler()))
 				},
@@ -151,7 +151,7 @@ func roles() map[string]role {
 }
 
 func serveRole(ctx context.Context, app *pulpcore.App, kind string, h http.Handler) error {
-	return pulpcore.Together(ctx,
+	return pulpcore.RunAll(ctx,
 		func(ctx context.Context) error { return app.Heartbeat(ctx, kind) },
 		func(ctx context.Context) error { return app.Serve(ctx, app.Settings().Core().Listen, h) },
 	)

@@ -83,7 +83,7 @@ func serve(t *testing.T, opts ...settings.Option) *server {
 	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
 	ended := make(chan error, 1)
 	go func() {
-		ended <- pulpcore.Together(ctx,
+		ended <- pulpcore.RunAll(ctx,
 			func(ctx context.Context) error { return s.app.Work(ctx, 0, tasking.KindAPI) },
 			func(ctx context.Context) error { return s.app.ServeOn(ctx, l, mux) },
 		)

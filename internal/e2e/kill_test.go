@@ -1,4 +1,4 @@
-package pulpcore_test
+package e2e_test
 
 import (
 	"bufio"
@@ -34,28 +34,6 @@ const (
 	killUpstream = "PULP_TEST_KILL_UPSTREAM"
 )
 
-func TestMain(m *testing.M) {
-	if os.Getenv(killDir) != "" {
-		fmt.Fprintln(os.Stderr, killedProgram(context.Background()))
-		os.Exit(1)
-	}
-	if os.Getenv(chaosDir) != "" {
-		if err := chaosServer(context.Background()); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		return
-	}
-	if dir := os.Getenv(isolatedDir); dir != "" {
-		if err := isolatedProgram(context.Background(), dir); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		return
-	}
-	os.Exit(m.Run())
-}
-
 func killSettings(dir, db string) (*settings.Set, error) {
 	return quiet(dir, settings.Value("DATABASE_URL", db), settings.Value("WORKER_TTL", 2))
 }
@@ -70,7 +48,7 @@ func killedProgram(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return pulpcore.Together(ctx,
+	return pulpcore.RunAll(ctx,
 		func(ctx context.Context) error { return app.Work(ctx, 2) },
 		func(ctx context.Context) error {
 			remote, repo, err := killRows(ctx, app)

@@ -15,8 +15,9 @@ import (
 	"github.com/pulpgo/pulpcore/tasking"
 )
 
-// blueprint is what plugins and settings say once they were checked.
-type blueprint struct {
+// plan is the checked configuration of an App: the settings with the plugins' sections, and everything that the plugins
+// bring. Nothing of it is open.
+type plan struct {
 	set      *settings.Set
 	registry *models.Registry
 	front    *front
@@ -27,26 +28,26 @@ type blueprint struct {
 	versions map[string]string
 }
 
-// versionBegins is what makes versions comparable.
+// versionBegins matches versions that can be compared: workers decide by them which of them may execute a task.
 var versionBegins = regexp.MustCompile(`^v?[0-9]`)
 
-// checker puts plugins and settings together and collects what is wrong with them. It opens nothing.
-type checker struct {
+// compiler makes a plan and collects the faults of plugins and settings. It does no I/O.
+type compiler struct {
 	opts    *Options
 	plugins []*Plugin
 	faults  []error
 }
 
-func (c *checker) add(faults ...error) { c.faults = append(c.faults, faults...) }
+func (c *compiler) add(faults ...error) { c.faults = append(c.faults, faults...) }
 
-func (c *checker) fault(format string, args ...any) { c.add(fmt.Errorf(format, args...)) }
+func (c *compiler) fault(format string, args ...any) { c.add(fmt.Errorf(format, args...)) }
 
-// check puts plugins and settings together and reports all faults at once.
-func check(set *settings.Set, opts *Options, plugins []*Plugin) (*blueprint, error) {
+// compile makes a plan of settings and plugins, and reports all of their faults at once.
+func compile(set *settings.Set, opts *Options, plugins []*Plugin) (*plan, error) {
 	if set == nil {
 		return nil, pulperr.Public(pulperr.Invalid, "pulpcore: open: the settings are nil; load them with settings.Load")
 	}
-	c := &checker{opts: opts}
+	c := &compiler{opts: opts}
 	c.add(checkUnsupported(set))
 	for i, p := range plugins {
 		if p == nil {
@@ -55,21 +56,21 @@ func check(set *settings.Set, opts *Options, plugins []*Plugin) (*blueprint, err
 		}
 		c.plugins = append(c.plugins, p)
 	}
-	some, err := enabled(set, c.plugins)
+	enabled, err := enabledPlugins(set, c.plugins)
 	if err != nil {
 		c.add(err)
 	} else {
-		c.plugins = some
+		c.plugins = enabled
 	}
-	b := c.gather()
-	b.set, err = set.With(c.sections()...)
+	p := c.gather()
+	p.set, err = set.With(c.sections()...)
 	c.add(err)
-	merged := b.set
-	if merged == nil { // faults of the settings shall not hide those of the plugins
+	merged := p.set
+	if merged == nil { // the settings have faults; those of the plugins are still found with the host's settings alone
 		merged = set
 	}
 	c.checkPlugins(merged)
-	c.checkParts(merged, b)
+	c.checkParts(merged, p)
 	if faults := flatten(c.faults); len(faults) > 0 {
 		text := "pulpcore: open: %w: %w"
 		if len(faults) > 1 {
@@ -77,28 +78,28 @@ func check(set *settings.Set, opts *Options, plugins []*Plugin) (*blueprint, err
 		}
 		return nil, fmt.Errorf(text, pulperr.Invalid, errors.Join(faults...))
 	}
-	return b, nil
+	return p, nil
 }
 
-// gather puts together what the plugins bring.
-func (c *checker) gather() *blueprint {
-	b := &blueprint{versions: map[string]string{"core": Version}}
+// gather collects what the plugins bring.
+func (c *compiler) gather() *plan {
+	p := &plan{versions: map[string]string{"core": Version}, tasks: rest.Tasks()}
 	sets := make([]models.PluginModels, 0, len(c.plugins))
-	for _, p := range c.plugins {
-		sets = append(sets, p.set())
-		b.versions[p.Name] = p.Version
-		b.tasks = append(b.tasks, p.Tasks...)
-		b.views = append(b.views, p.Views...)
-		b.routes = append(b.routes, p.API...)
-		b.content = append(b.content, p.Content...)
+	for _, plugin := range c.plugins {
+		sets = append(sets, plugin.set())
+		p.versions[plugin.Name] = plugin.Version
+		p.tasks = append(p.tasks, plugin.Tasks...)
+		p.views = append(p.views, plugin.Views...)
+		p.routes = append(p.routes, plugin.API...)
+		p.content = append(p.content, plugin.Content...)
 	}
 	registry, faults := models.Check(sets...)
-	b.registry = registry
+	p.registry = registry
 	c.add(faults...)
-	return b
+	return p
 }
 
-func (c *checker) sections() []settings.Plugin {
+func (c *compiler) sections() []settings.Plugin {
 	list := make([]settings.Plugin, 0, len(c.plugins))
 	for _, p := range c.plugins {
 		list = append(list, settings.Plugin{
@@ -108,9 +109,13 @@ func (c *checker) sections() []settings.Plugin {
 	return list
 }
 
-// checkPlugins checks what belongs to a plugin alone: its version, its tasks and its checksums.
-func (c *checker) checkPlugins(set *settings.Set) {
+// checkPlugins checks versions, tasks and checksums of the plugins.
+func (c *compiler) checkPlugins(set *settings.Set) {
+	c.add(tasking.CheckBindings(&tasking.WorkerOptions{WorkDir: set.Core().WorkingDirectory})...)
 	owner := map[string]string{}
+	for _, t := range rest.Tasks() {
+		owner[t.Name()] = "core"
+	}
 	for _, p := range c.plugins {
 		fault := func(format string, args ...any) {
 			c.fault("plugin %q: "+format, append([]any{p.Name}, args...)...)
@@ -142,22 +147,22 @@ func (c *checker) checkPlugins(set *settings.Set) {
 	}
 }
 
-// checkParts checks what the plugins bring against the parts of the App that take it.
-func (c *checker) checkParts(set *settings.Set, b *blueprint) {
+// checkParts checks views, routes and hooks against the parts of the App that serve them.
+func (c *compiler) checkParts(set *settings.Set, p *plan) {
 	var faults []error
-	b.front, faults = newFront(set.Core())
+	p.front, faults = newFront(set.Core())
 	c.add(faults...)
 	api := make([]rest.Part, 0, len(c.plugins))
 	served := make([]content.Part, 0, len(c.plugins))
-	for _, p := range c.plugins {
-		api = append(api, rest.Part{Plugin: p.Name, Views: p.Views, Routes: p.API})
-		served = append(served, content.Part{Plugin: p.Name, Routes: p.Content})
+	for _, plugin := range c.plugins {
+		api = append(api, rest.Part{Plugin: plugin.Name, Views: plugin.Views, Routes: plugin.API})
+		served = append(served, content.Part{Plugin: plugin.Name, Routes: plugin.Content})
 	}
-	c.add(rest.Check(b.registry, restSettings(set), api...)...)
-	c.add(content.Check(b.registry, contentSettings(set), served...)...)
+	c.add(rest.Check(p.registry, restOptions(set.Core()), api...)...)
+	c.add(content.Check(p.registry, contentOptions(set.Core()), served...)...)
 }
 
-// flatten returns every single fault of a list, each once, sorted by their texts.
+// flatten splits joined errors into single faults. It sorts them by their texts and drops repetitions.
 func flatten(faults []error) []error {
 	var all []error
 	var walk func(err error)
@@ -178,4 +183,25 @@ func flatten(faults []error) []error {
 	}
 	slices.SortStableFunc(all, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 	return slices.CompactFunc(all, func(a, b error) bool { return a.Error() == b.Error() })
+}
+
+// enabledPlugins returns the plugins that ENABLED_PLUGINS selects; without that setting, all.
+func enabledPlugins(set *settings.Set, plugins []*Plugin) ([]*Plugin, error) {
+	names := set.Core().EnabledPlugins
+	if names == nil {
+		return plugins, nil
+	}
+	var enabled []*Plugin
+	missing := slices.Clone(names)
+	for _, p := range plugins {
+		if slices.Contains(names, p.Name) {
+			enabled = append(enabled, p)
+		}
+		missing = slices.DeleteFunc(missing, func(n string) bool { return n == p.Name })
+	}
+	if len(missing) > 0 {
+		return nil, fmt.Errorf("ENABLED_PLUGINS names %q, which this program does not have; drop them, "+
+			"or give their plugins to Open", missing)
+	}
+	return enabled, nil
 }

@@ -1,4 +1,4 @@
-package pulpcore_test
+package e2e_test
 
 import (
 	"bufio"
@@ -66,7 +66,7 @@ func chaosServer(ctx context.Context) error {
 		return err
 	}
 	fmt.Println("ready")
-	return pulpcore.Together(ctx,
+	return pulpcore.RunAll(ctx,
 		func(ctx context.Context) error { return app.ServeOn(ctx, l, app.Handler()) },
 		func(ctx context.Context) error { return app.Work(ctx, 3, "api", "content") },
 		func(ctx context.Context) error { // until the parent says so
