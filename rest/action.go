@@ -66,21 +66,24 @@ type Request[T any] struct {
 	HTTP  *http.Request
 
 	request *request
+	links   *links.Links
 	upload  *Upload
 }
 
 func newRequest[T any](q *request, row *T) *Request[T] {
-	return &Request[T]{Row: row, DB: q.db, Queue: q.tasks(), Store: q.store, User: q.user, HTTP: q.r, request: q}
+	return &Request[T]{
+		Row: row, DB: q.db, Queue: q.tasks(), Store: q.store, User: q.user, HTTP: q.r, request: q, links: q.links,
+	}
 }
 
 // Accept returns the answer for a task that was dispatched.
 func (r *Request[T]) Accept(t *tasking.Ticket) *Accepted {
-	return &Accepted{Task: r.request.links.Href(links.Task, t.TaskID)}
+	return &Accepted{Task: r.links.Href(links.Task, t.TaskID)}
 }
 
 // AcceptGroup returns the answer for a group of tasks.
 func (r *Request[T]) AcceptGroup(g *tasking.Group) *AcceptedGroup {
-	return &AcceptedGroup{TaskGroup: r.request.links.Href(links.TaskGroup, g.ID)}
+	return &AcceptedGroup{TaskGroup: r.links.Href(links.TaskGroup, g.ID)}
 }
 
 // Upload returns the file that the request brought, or nil.
@@ -88,9 +91,9 @@ func (r *Request[T]) Upload() *Upload { return r.upload }
 
 // Href returns the href of a row with a master, or false if its type is not served.
 func (r *Request[T]) Href(row models.Row) (string, bool) {
-	for _, k := range r.request.links.Masters() {
-		if t := r.request.links.Type(k.Master, row.PulpType()); t != nil && reflect.TypeOf(t.New()) == reflect.TypeOf(row) {
-			return r.request.links.RowHref(t, row.PulpID()), true
+	for _, k := range r.links.Masters() {
+		if t := r.links.Type(k.Master, row.PulpType()); t != nil && reflect.TypeOf(t.New()) == reflect.TypeOf(row) {
+			return r.links.RowHref(t, row.PulpID()), true
 		}
 	}
 	return "", false
@@ -100,7 +103,7 @@ func (r *Request[T]) Href(row models.Row) (string, bool) {
 //
 // Errors: FieldErrors for the field if it is not the href or PRN of such a row; NotFound if there is no such row.
 func Resolve[X, T any](ctx context.Context, r *Request[T], t *models.Type[X], field, hrefOrPRN string) (*X, error) {
-	target, ok := r.request.links.Parse(hrefOrPRN)
+	target, ok := r.links.Parse(hrefOrPRN)
 	if !ok {
 		return nil, FieldErrors{field: {"Invalid hyperlink - No URL match."}}
 	}

@@ -155,7 +155,7 @@ func (f formReader) Authenticate(r *http.Request) (*accounts.User, error) {
 	return nil, nil
 }
 
-// TestFilesOfForms has handlers parse forms that nobody else removes the files of.
+// TestFilesOfForms has handlers parse forms whose files no other code removes.
 func TestFilesOfForms(t *testing.T) { //nolint:paralleltest // Uploads sets the environment
 	uploads := nettest.NewUploads(t)
 	db := openDB(t, dbtest.SQLite(t))

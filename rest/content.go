@@ -182,7 +182,7 @@ func createArtifact(ctx context.Context, r *Request[models.Artifact], in *artifa
 	if !isNew { // another request was faster
 		return nil, exists
 	}
-	out := core.ArtifactOf(r.DB, r.request.links, a)
+	out := core.ArtifactOf(r.DB, r.links, a)
 	r.request.location = string(out.Href)
 	return &out, nil
 }

@@ -50,7 +50,7 @@ func mountCore(c *compiler) {
 		// Content may need the artifact. Pulp's access policy forbids the deletion to every account, too.
 		return nil, wire.Refuse(http.StatusForbidden, wire.MsgForbidden)
 	}})
-	for _, k := range c.site.links.Masters() {
+	for _, k := range c.links.Masters() {
 		newMasterList(c, c.masters[k.Master]).mount(c)
 	}
 	all := versions(refs)
@@ -68,7 +68,7 @@ func mountCore(c *compiler) {
 		Anonymous: true,
 	}, func(context.Context, *request) (*reply, error) { return &reply{}, nil }})
 	tasks(refs).mount(c)
-	newEventStreams(c.site.opts).mount(c)
+	newEventStreams(c.opts).mount(c)
 	taskGroups().mount(c)
 	Resource[models.TaskSchedule, core.TaskSchedule]{
 		Path: "task-schedules/", Class: "TaskSchedule", Title: "Task-Schedules", Alias: "ts",
@@ -77,7 +77,7 @@ func mountCore(c *compiler) {
 		) ([]core.TaskSchedule, error) {
 			out := make([]core.TaskSchedule, len(rows))
 			for i, row := range rows {
-				out[i] = core.ScheduleOf(r.request.links, row)
+				out[i] = core.ScheduleOf(r.links, row)
 			}
 			return out, nil
 		},
@@ -87,7 +87,7 @@ func mountCore(c *compiler) {
 		Path: "workers/", Class: "Worker", Alias: "w",
 		Select: func(_ *Request[models.Worker], sel *bun.SelectQuery) *bun.SelectQuery { return sel }, // of all domains
 		Render: func(ctx context.Context, r *Request[models.Worker], rows []*models.Worker) ([]core.Worker, error) {
-			return core.Workers(ctx, r.DB, r.request.links, rows)
+			return core.Workers(ctx, r.DB, r.links, rows)
 		},
 		OrderBy: core.WorkerColumns(),
 		core: coreResource{
@@ -105,7 +105,7 @@ func artifacts(refs query.References) Resource[models.Artifact, core.Artifact] {
 		Render: func(_ context.Context, r *Request[models.Artifact], rows []*models.Artifact) ([]core.Artifact, error) {
 			out := make([]core.Artifact, len(rows))
 			for i, row := range rows {
-				out[i] = core.ArtifactOf(r.DB, r.request.links, row)
+				out[i] = core.ArtifactOf(r.DB, r.links, row)
 			}
 			return out, nil
 		},
@@ -199,11 +199,11 @@ func renderTasks(ctx context.Context, r *Request[models.Task], rows []*models.Ta
 	// Pollers ask for minimal tasks, which need no further statement.
 	if minimal, reasons := wire.Bool(r.HTTP.URL.Query().Get("minimal")); reasons == nil && minimal {
 		for i, t := range rows {
-			out[i] = core.MinimalTaskOf(r.request.links, t)
+			out[i] = core.MinimalTaskOf(r.links, t)
 		}
 		return out, nil
 	}
-	list, err := core.Tasks(ctx, r.Queue, r.request.links, rows)
+	list, err := core.Tasks(ctx, r.Queue, r.links, rows)
 	if err != nil {
 		return nil, err
 	}
@@ -234,7 +234,7 @@ func cancelTask(ctx context.Context, r *Request[models.Task], in *cancelInput) (
 	if ended {
 		r.request.status = http.StatusConflict
 	}
-	list, err := core.Tasks(ctx, r.Queue, r.request.links, []*models.Task{t})
+	list, err := core.Tasks(ctx, r.Queue, r.links, []*models.Task{t})
 	if err != nil {
 		return nil, err
 	}
@@ -245,7 +245,7 @@ func taskGroups() Resource[models.TaskGroup, core.TaskGroup] {
 	return Resource[models.TaskGroup, core.TaskGroup]{
 		Path: "task-groups/", Class: "TaskGroup", Title: "Task-Groups", Alias: "tg",
 		Render: func(ctx context.Context, r *Request[models.TaskGroup], rows []*models.TaskGroup) ([]core.TaskGroup, error) {
-			return core.TaskGroups(ctx, r.Queue, r.request.links, rows)
+			return core.TaskGroups(ctx, r.Queue, r.links, rows)
 		},
 		Actions: []Action[models.TaskGroup]{Do(cancelOperation("Cancel a task group"), cancelGroup)},
 	}
@@ -274,7 +274,7 @@ func cancelGroup(ctx context.Context, r *Request[models.TaskGroup], in *cancelIn
 	if err != nil {
 		return nil, err
 	}
-	list, err := core.TaskGroups(ctx, r.Queue, r.request.links, []*models.TaskGroup{row})
+	list, err := core.TaskGroups(ctx, r.Queue, r.links, []*models.TaskGroup{row})
 	if err != nil {
 		return nil, err
 	}

@@ -580,7 +580,7 @@ func TestStatus(t *testing.T) {
 	})
 }
 
-// TestBaseURL escapes what would end a path in a URL, or mean something else.
+// TestBaseURL escapes what would end a path in a URL, or have another meaning.
 func TestBaseURL(t *testing.T) {
 	each(t, func(t *testing.T, b *bundle) {
 		for path, want := range map[string]string{

@@ -214,7 +214,7 @@ func TestEventsEndWithTheServer(t *testing.T) {
 	}
 }
 
-// TestFollowedEventsEndWithTheServer has a stream that somebody follows when the server shuts down.
+// TestFollowedEventsEndWithTheServer has a stream that a client follows when the server shuts down.
 func TestFollowedEventsEndWithTheServer(t *testing.T) {
 	t.Parallel()
 	b := setup(t, dbtest.SQLite(t), nil)

@@ -22,7 +22,7 @@ func from(origin string) func(*http.Request) {
 	}
 }
 
-// TestForgedRequests has a page of another site that makes the administrator's browser send something.
+// TestForgedRequests has a page of another site that makes the administrator's browser send requests.
 func TestForgedRequests(t *testing.T) {
 	each(t, func(t *testing.T, b *bundle) {
 		repo := b.create("repositories/file/file/", map[string]any{"name": "theirs"})

@@ -186,7 +186,7 @@ func newMasterList(c *compiler, m *master) *masterList {
 	l := &masterList{answers: &rowSchema{model: m.Model, master: m, fields: schema.MasterFields(m.Kind)}}
 	l.answers.setMembers()
 	l.source = query.Source{
-		Params: m.listParams(c.refs(), true), Columns: l.answers.columns(), Page: c.site.opts.PageSize,
+		Params: m.listParams(c.refs(), true), Columns: l.answers.columns(), Page: c.opts.PageSize,
 	}
 	return l
 }

@@ -69,7 +69,7 @@ func TestDocumentClaimsBasicAuthenticationOnly(t *testing.T) {
 	for path, item := range doc.Paths.Map() {
 		for method, op := range item.Operations() {
 			if op.Security == nil {
-				continue // open to anybody
+				continue // open to every client
 			}
 			closed++
 			for _, one := range *op.Security {

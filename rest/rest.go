@@ -156,6 +156,8 @@ func Check(registry *models.Registry, opts *Options, parts ...Part) []error {
 // compiler turns views into operations and collects their faults.
 type compiler struct {
 	registry   *models.Registry
+	opts       *Options
+	links      *links.Links
 	site       *site
 	gate       *gate
 	masters    map[models.Master]*master
@@ -167,7 +169,7 @@ type compiler struct {
 
 func (c *compiler) add(o *operation) { c.ops = append(c.ops, o) }
 
-func (c *compiler) refs() query.References { return query.References{Links: c.site.links} }
+func (c *compiler) refs() query.References { return query.References{Links: c.links} }
 
 func (c *compiler) fault(format string, args ...any) {
 	err := fmt.Errorf(format, args...)
@@ -187,7 +189,8 @@ func build(registry *models.Registry, given *Options, parts []Part) (*API, []err
 	l := links.New(opts.Root + "api/v3/")
 	s := &site{links: l, views: map[*links.Type]*view{}, opts: opts, log: opts.Log}
 	c := &compiler{
-		registry: registry, site: s, masters: masterTable(l), components: schema.NewComponents(), faults: faults,
+		registry: registry, opts: opts, links: l, site: s, masters: masterTable(l),
+		components: schema.NewComponents(), faults: faults,
 	}
 	c.gate = newGate(opts)
 	addAnswers(c.components)

@@ -49,7 +49,7 @@ type router struct {
 func newRouter(c *compiler, g *gate, parts []Part) http.Handler {
 	rt := &router{mux: chi.NewRouter(), gate: g}
 	rt.mux.Use(formfiles.Handler) // for authenticators that look into forms
-	base := c.site.links.Base
+	base := c.links.Base
 	// One handler per path knows all its methods, so that any other is answered with 405 and the list of them.
 	byPath := map[string]map[string]*operation{}
 	var lists []string
@@ -172,7 +172,7 @@ type documents struct {
 
 // newDocuments returns the document of the operations. It is written when a client asks for it first.
 func newDocuments(c *compiler) *documents {
-	doc := &schema.Document{Base: c.site.links.Base, Versions: c.site.opts.Versions, Components: c.components}
+	doc := &schema.Document{Base: c.links.Base, Versions: c.opts.Versions, Components: c.components}
 	for _, o := range c.ops {
 		doc.Operations = append(doc.Operations, o.Operation)
 	}

@@ -32,7 +32,7 @@ func versions(refs query.References) versionResource {
 		Render: func(
 			ctx context.Context, r *Request[models.RepositoryVersion], rows []*models.RepositoryVersion,
 		) ([]core.RepositoryVersion, error) {
-			return core.RepositoryVersions(ctx, r.DB, r.request.links, rows)
+			return core.RepositoryVersions(ctx, r.DB, r.links, rows)
 		},
 		OrderBy: core.VersionColumns(), Order: []string{"-number", "pulp_id"},
 		core: coreResource{params: core.VersionParams(refs)},

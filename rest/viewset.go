@@ -170,7 +170,7 @@ func (c *compiler) newView(t models.AnyType, name, summary string) *view {
 	v.columns = schema.ColumnsOf(c.registry, t)
 	v.typ = &links.Type{AnyType: t, Kind: m.Kind, Path: v.path}
 	// Links lead to one view per type, and requests to one view per path.
-	if !c.site.links.Add(v.typ) {
+	if !c.links.Add(v.typ) {
 		c.fault("viewset %s: the path or the type %q is served already; mount one ViewSet for each type and name", v.path,
 			t.Name())
 		return nil
@@ -185,7 +185,7 @@ func (v *view) mount(c *compiler, filters Filters) {
 	params = append(params, filters.params(c, "viewset "+v.path, v.column(c.registry), params...)...)
 	v.answers.describe(c.components)
 	answer := v.answers.model + "Response"
-	source := query.Source{Params: params, Columns: v.answers.columns(), Page: c.site.opts.PageSize}
+	source := query.Source{Params: params, Columns: v.answers.columns(), Page: c.opts.PageSize}
 	c.add(&operation{schema.Operation{
 		Method: http.MethodGet, Path: v.path, ID: v.op + "_list", Tag: v.tag, Summary: "List " + v.summary,
 		Params: parameters(params), Columns: source.Columns, Paged: true, Answer: answer,
