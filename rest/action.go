@@ -119,6 +119,7 @@ func Resolve[X, T any](ctx context.Context, r *Request[T], t *models.Type[X], fi
 
 // subject is what actions belong to: the rows of a view or of a resource.
 type subject struct {
+	what   string // for faults: "viewset repositories/file/file/"
 	path   string // below the base: "repositories/file/file/"
 	op     string // beginning of operationIds: "repositories_file_file"
 	tag    string
@@ -215,7 +216,11 @@ func newAction(s *subject, op Operation, in, out reflect.Type) *action {
 		var faults []error
 		act.input, faults = schema.StructFields(in)
 		for _, err := range faults {
-			act.faults = append(act.faults, fmt.Errorf("viewset %s: action %s: %w", s.path, op.Name, err))
+			act.faults = append(act.faults, fmt.Errorf("%s: action %s: %w", s.what, op.Name, err))
+		}
+		if act.Method == http.MethodGet || act.Method == http.MethodDelete {
+			act.faults = append(act.faults, fmt.Errorf("%s: action %s: %s has no body; make its input rest.Empty", s.what,
+				op.Name, act.Method))
 		}
 	}
 	act.Status, act.response = op.Status, cmp.Or(op.body, name)+"Response"
@@ -256,18 +261,18 @@ func mountActions[T any](c *compiler, s *subject, actions []Action[T], reserved 
 	seen := map[string]bool{}
 	for _, a := range actions {
 		if a.build == nil {
-			c.fault("viewset %s: an action is empty; make it with rest.Post or rest.Sync", s.path)
+			c.fault("%s: an action is empty; make it with rest.Post or rest.Sync", s.what)
 			continue
 		}
 		act := a.build(s)
 		key := act.Method + " " + act.Path
 		switch {
 		case act.name != "" && !viewName.MatchString(act.name), reserved(act.name):
-			c.fault("viewset %s: an action cannot be named %q; use a lowercase name that the API does not use itself",
-				s.path, act.name)
+			c.fault("%s: an action cannot be named %q; use a lowercase name that the API does not use itself", s.what,
+				act.name)
 			continue
 		case seen[key]:
-			c.fault("viewset %s: there are two actions %q; rename one", s.path, act.name)
+			c.fault("%s: there are two actions %q; rename one", s.what, act.name)
 		}
 		seen[key] = true
 		act.mount(c)

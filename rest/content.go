@@ -57,6 +57,9 @@ func SingleArtifact[T any](fill func(ctx context.Context, c *T, a *models.Artifa
 			return extra.dispatch(ctx, q, v, c, artifact)
 		}).compile(v)
 		create.single = true
+		if create.master != models.ContentMaster {
+			create.fault("only content is created by rest.SingleArtifact; use rest.Create")
+		}
 		return create
 	}}
 }

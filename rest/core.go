@@ -24,6 +24,7 @@ import (
 // addAnswers adds the schemas of answers that are part of others, or of several operations.
 func addAnswers(c *schema.Components) {
 	c.AddAnswer("AsyncOperationResponse", reflect.TypeFor[Accepted](), true)
+	c.AddAnswer("TaskGroupOperationResponse", reflect.TypeFor[AcceptedGroup](), true)
 	c.AddAnswer("RepositoryVersionResponse", reflect.TypeFor[core.RepositoryVersion](), true)
 	c.AddAnswer("MinimalTaskResponse", reflect.TypeFor[core.MinimalTask](), true)
 	c.AddAnswer("ProgressReportResponse", reflect.TypeFor[core.ProgressReport](), true)

@@ -26,7 +26,12 @@ type creation struct {
 	single bool            // the view is for content that consists of one artifact
 	status int             // of the answer
 	run    handler
+	master models.Master // of the view
 	faults []error
+}
+
+func (c *creation) fault(format string, args ...any) {
+	c.faults = append(c.faults, fmt.Errorf(format, args...))
 }
 
 // Create returns the Creator that reads the fields of T and those of I from the body and calls fn with the new row,
@@ -35,12 +40,31 @@ type creation struct {
 func Create[T, I, O any](
 	files bool, fn func(ctx context.Context, r *Request[T], in *I) (*O, error),
 ) Creator[T] {
-	return newCreator(files, func(context.Context, *request, *input, *T, *I) error { return nil },
-		func(ctx context.Context, q *request, in *input, row *T, extra *I) (any, error) {
-			r := newRequest(q, row)
-			r.upload = in.upload
-			return fn(ctx, r, extra)
-		})
+	unchecked := func(context.Context, *request, *input, *T, *I) error { return nil }
+	return newCreator(files, unchecked, func(
+		ctx context.Context, q *request, in *input, row *T, extra *I,
+	) (any, error) {
+		r := newRequest(q, row)
+		r.upload = in.upload
+		return fn(ctx, r, extra)
+	}).adjust(func(c *creation) {
+		switch reflect.TypeFor[O]() {
+		case reflect.TypeFor[T]():
+			c.status = http.StatusCreated
+		case reflect.TypeFor[Accepted]():
+		default:
+			c.fault("its result %s is neither the row nor rest.Accepted; return one of them", reflect.TypeFor[O]())
+		}
+	})
+}
+
+// adjust returns the Creator with a change of what it compiles to.
+func (cr Creator[T]) adjust(change func(c *creation)) Creator[T] {
+	return Creator[T]{compile: func(v *view) *creation {
+		c := cr.compile(v)
+		change(c)
+		return c
+	}}
 }
 
 // newCreator returns a Creator in two steps. check adds the faults of the extra fields to those of the input, so that
@@ -56,7 +80,10 @@ func newCreator[T, I any](
 		extras = slices.DeleteFunc(extras, func(f *schema.Field) bool {
 			return slices.ContainsFunc(own, func(o *schema.Field) bool { return o.Name == f.Name })
 		})
-		c := &creation{fields: slices.Concat(own, extras), files: files, status: http.StatusAccepted, faults: faults}
+		c := &creation{
+			fields: slices.Concat(own, extras), files: files, status: http.StatusAccepted, master: v.master.Master,
+			faults: faults,
+		}
 		c.run = func(ctx context.Context, q *request) (*reply, error) {
 			in, err := q.read(ctx, files, c.fields...)
 			if err != nil {
@@ -116,15 +143,16 @@ func Publish[T, A any](t *tasking.Task[A], args func(p *T) A) Creator[T] {
 			return nil, err
 		}
 		return q.ticket(t.Dispatch(ctx, q.tasks(), args(p), &tasking.Options{Shared: tasking.On(repository)}))
+	}).adjust(func(c *creation) {
+		if c.master != models.PublicationMaster {
+			c.fault("only publications are created by rest.Publish; use rest.Create")
+		}
 	})
 }
 
-// publication returns what all publications have.
+// publication returns what all publications have. A row of another master, which was a fault at Open, would panic.
 func publication(row any) *models.Publication {
-	p, ok := row.(models.AnyPublication)
-	if !ok {
-		return &models.Publication{} // the viewset has another master, which is a fault at Open
-	}
+	p, _ := row.(models.AnyPublication)
 	return p.AsPublication()
 }
 

@@ -63,7 +63,7 @@ func (rs Resource[T, A]) mount(c *compiler) {
 		return
 	}
 	s := &subject{
-		path: rs.Path, class: rs.Class, href: links.Snake(rs.Class) + "_href",
+		what: "resource " + rs.Path, path: rs.Path, class: rs.Class, href: links.Snake(rs.Class) + "_href",
 		row: func(ctx context.Context, q *request) (any, error) { return rs.requested(ctx, q) },
 		op:  strings.NewReplacer("/", "_", "-", "_").Replace(strings.TrimSuffix(rs.Path, "/")),
 		tag: cmp.Or(rs.Title, links.Camel(strings.TrimSuffix(rs.Path, "/"))),

@@ -166,6 +166,10 @@ func TestResourceInDocument(t *testing.T) {
 	if p := answer.Properties["words"].Value; !p.Type.Is("integer") || p.Description != "How many words the title has." {
 		t.Errorf("words of BatchResponse = %+v", p)
 	}
+	started := doc.Paths.Value("/pulp/api/v3/batches/start/").Post.Responses.Value("202").Value.Content["application/json"]
+	if started == nil || started.Schema.Ref != "#/components/schemas/TaskGroupOperationResponse" {
+		t.Errorf("the answer of start is %+v, want a task group", started)
+	}
 	got := map[string]string{}
 	for path, item := range doc.Paths.Map() {
 		for method, op := range item.Operations() {
@@ -195,8 +199,14 @@ func TestFaultsOfResources(t *testing.T) {
 		rest.Resource[batch, batchAnswer]{Path: "tasks/", Class: "D", Alias: "b", Render: render},
 		rest.Resource[batch, batchAnswer]{
 			Path: "e/", Class: "E", Alias: "b", Render: render, Filters: rest.Filters{"limit": rest.ExactFilter()},
-			Actions: []rest.Action[batch]{{}},
+			Actions: []rest.Action[batch]{{}, rest.Do(rest.Operation{Method: http.MethodGet, Name: "x"},
+				func(context.Context, *rest.Request[batch], *weighInput) (*sizeAnswer, error) { return nil, nil })},
 		},
+		rest.ViewSet[Guard]{Type: guards, Name: "header", Create: rest.Publish(publishTask,
+			func(*Guard) publishArgs { return publishArgs{} })},
+		rest.ViewSet[Remote]{Type: remotes, Name: "file", Create: rest.Create(false,
+			func(context.Context, *rest.Request[Remote], *rest.Empty) (*sizeAnswer, error) { return nil, nil })},
+		rest.ViewSet[Distribution]{Type: distributions, Name: "file", Create: rest.SingleArtifact[Distribution](nil)},
 	}})
 	if pulperr.KindOf(err) != pulperr.Invalid {
 		t.Fatalf("New = %v, want an error of kind Invalid", err)
@@ -204,7 +214,11 @@ func TestFaultsOfResources(t *testing.T) {
 	for _, want := range []string{
 		`resource "no slash": the path is not usable`, `resource "a/": there is no Class`, `resource "b/": there is no Alias`,
 		`resource "c/": there is no Render`, "GET /pulp/api/v3/tasks/ is served twice",
-		`resource e/: there are two filters "limit"`, "an action is empty",
+		`resource e/: there are two filters "limit"`, "resource e/: an action is empty",
+		"resource e/: action x: GET has no body; make its input rest.Empty",
+		"viewset contentguards/file/header/: create: only publications are created by rest.Publish; use rest.Create",
+		"viewset remotes/file/file/: create: its result rest_test.sizeAnswer is neither the row nor rest.Accepted",
+		"viewset distributions/file/file/: create: only content is created by rest.SingleArtifact; use rest.Create",
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("New = %v\nwithout %s", err, want)
@@ -252,6 +266,9 @@ func TestCreatorAndMemberOfAPlugin(t *testing.T) {
 		diff(t, b.do("GET", path+"?fields=loud&ordering=name", nil).want(http.StatusOK).body,
 			`{"count": 2, "next": null, "previous": null, "results": [{"loud": "X-A"}, {"loud": "X-B"}]}`)
 		doc := loadDocument(t, b)
+		if answers := doc.Paths.Value("/pulp/api/v3/" + path).Post.Responses; answers.Value("201") == nil {
+			t.Errorf("the document has the answers %v to POST, want 201", answers.Keys())
+		}
 		if s := doc.Components.Schemas["file.HeaderContentGuard"].Value; s.Properties["suffix"] == nil {
 			t.Error("the document has no suffix in the body")
 		}

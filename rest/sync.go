@@ -44,7 +44,7 @@ func Sync[Rm, Rp any](t *tasking.Task[stages.SyncArgs[Rm, Rp]],
 			return r.request.ticket(t.Dispatch(ctx, r.Queue, args))
 		}).build(s)
 		if s.master == nil || s.master.Master != models.RepositoryMaster {
-			act.faults = append(act.faults, fmt.Errorf("viewset %s: only repositories have the action sync; drop it", s.path))
+			act.faults = append(act.faults, fmt.Errorf("%s: only repositories have the action sync; drop it", s.what))
 		}
 		return act
 	}}

@@ -86,6 +86,11 @@ func (vs ViewSet[T]) mount(c *compiler) {
 	} else {
 		v.create = rowWriter{v}.creation()
 	}
+	if v.create != nil {
+		for _, err := range v.create.faults {
+			c.fault("%s: create: %w", v.what, err)
+		}
+	}
 	own := make([]member, len(vs.Members))
 	for i, m := range vs.Members {
 		own[i] = m.member
@@ -151,6 +156,7 @@ func (c *compiler) newView(t models.AnyType, name, summary string) *view {
 	plugin, typ, _ := strings.Cut(t.Name(), ".")
 	v := &view{summary: summary, newRow: t.New}
 	v.master, v.path = m, m.Path+plugin+"/"+name+"/"
+	v.what = "viewset " + v.path
 	v.op = strings.NewReplacer("/", "_", "-", "_").Replace(strings.TrimSuffix(v.path, "/"))
 	v.tag = m.Title + ": " + links.Camel(name)
 	v.class = links.Camel(typ) + m.Class
