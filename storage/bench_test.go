@@ -12,8 +12,8 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/pulpgo/pulpcore/hashlib"
-	"github.com/pulpgo/pulpcore/internal/storagetest"
 	"github.com/pulpgo/pulpcore/storage"
+	"github.com/pulpgo/pulpcore/storage/storagetest"
 )
 
 // BenchmarkPut50B stores many small artifacts with 20 writers. "syscalls" does by hand what cannot be left out: write,

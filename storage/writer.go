@@ -294,8 +294,8 @@ func (s *shared) stored(ctx context.Context, key string, size int64) (bool, erro
 	case a.Size != size:
 		return false, nil // damaged, or the size was promised wrongly
 	}
-	if c, ok := s.backend.(confirmer); ok {
-		return true, c.confirm(ctx, key)
+	if c, ok := s.backend.(durabilityChecker); ok {
+		return true, c.ensureDurable(ctx, key)
 	}
 	return true, nil
 }
