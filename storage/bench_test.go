@@ -115,7 +115,6 @@ func BenchmarkPut64MiB(b *testing.B) {
 	}
 	for name, opts := range map[string]*storage.Options{
 		"default checksums": nil,
-		"4 hash workers":    {HashWorkers: 4},
 		"sha256":            {Checksums: sha256},
 		"sha256, relaxed":   {Checksums: sha256, Relaxed: true},
 	} {

@@ -32,11 +32,11 @@ func TestFolder(t *testing.T) {
 	storagetest.Run(t, openFolder)
 }
 
-func TestFolderRelaxedParallel(t *testing.T) {
+func TestFolderRelaxed(t *testing.T) {
 	t.Parallel()
 	storagetest.Run(t, func(t *testing.T, opts *storage.Options) *storage.Store {
 		o := orZero(opts)
-		o.Relaxed, o.HashWorkers = true, 4
+		o.Relaxed = true
 		return openFolder(t, &o)
 	})
 }

@@ -47,7 +47,6 @@ type Store struct {
 type shared struct {
 	backend   backend
 	checksums *hashlib.Checksums
-	workers   int
 	prefix    string
 	log       *slog.Logger
 	buffers   sync.Pool
@@ -59,10 +58,6 @@ type shared struct {
 type Options struct {
 	// Checksums are computed of everything written. Default hashlib.Default().
 	Checksums *hashlib.Checksums
-
-	// HashWorkers is how many goroutines hash what one Writer is given. More than 1 pays for large files on idle cores,
-	// and not for many files at a time. Default 1, which is none besides the caller's.
-	HashWorkers int
 
 	// Prefix is put before every key, for installations that share a folder or bucket: "team/pulp".
 	Prefix string
@@ -103,7 +98,6 @@ func newStore(b backend, o Options) (*Store, error) {
 	sh := &shared{
 		backend:   b,
 		checksums: o.Checksums,
-		workers:   o.HashWorkers,
 		prefix:    o.Prefix,
 		log:       o.Log,
 		buffers:   sync.Pool{New: func() any { return new([bufferSize]byte) }},

@@ -27,7 +27,7 @@ type Writer struct {
 	store  *Store
 	expect *hashlib.Expect
 	temp   string // the key of a temporary file; "" for an artifact
-	hash   hashlib.Hasher
+	hash   *hashlib.Writer
 	sink   sink // nil if the bytes are stored already and need only be checked, or after a failure
 	asked  bool // the backend said that the artifact is not stored
 	err    error
@@ -63,7 +63,7 @@ func (s *Store) newWriter(ctx context.Context, temp string, expect *hashlib.Expe
 	if expect == nil {
 		expect = &hashlib.Expect{}
 	}
-	w := &Writer{ctx: ctx, store: s, temp: temp, expect: expect, hash: s.newHash()}
+	w := &Writer{ctx: ctx, store: s, temp: temp, expect: expect, hash: s.checksums.Writer()}
 	if err := w.begin(); err != nil {
 		return nil, err
 	}
@@ -167,7 +167,7 @@ func (w *Writer) Reset() error {
 	if err := w.drop(); err != nil {
 		w.store.log.WarnContext(w.ctx, "spooled bytes were left behind", "err", err)
 	}
-	w.hash = w.store.newHash()
+	w.hash.Reset()
 	w.err, w.state, w.asked = nil, writing, false
 	return w.begin()
 }
@@ -184,9 +184,6 @@ func (w *Writer) Commit() (Object, error) {
 	}
 	if err := context.Cause(w.ctx); err != nil {
 		return Object{}, w.fail(wrapWrite(w.ctx, "commit", w.key(), err))
-	}
-	if err := w.hash.Close(); err != nil {
-		return Object{}, w.fail(wrap(w.ctx, "commit", w.key(), err))
 	}
 	o := Object{Size: w.hash.Size(), Digests: w.hash.Digests()}
 	o.Key = w.keyFor(o.Digests)
@@ -275,13 +272,6 @@ func (s *shared) clean(ctx context.Context, key string) {
 	}
 }
 
-func (s *shared) newHash() hashlib.Hasher {
-	if s.workers > 1 {
-		return s.checksums.ParallelWriter(s.workers)
-	}
-	return s.checksums.Writer()
-}
-
 // stored reports whether the bytes of an artifact are at the full key, safe from a crash. An object of another size
 // is not them.
 func (s *shared) stored(ctx context.Context, key string, size int64) (bool, error) {
@@ -334,11 +324,8 @@ func (w *Writer) fail(err error) error {
 	return err
 }
 
-// drop ends the hashing and removes what was written.
+// drop removes the bytes written so far.
 func (w *Writer) drop() error {
-	if p, ok := w.hash.(*hashlib.ParallelWriter); ok {
-		p.Abort()
-	}
 	s := w.sink
 	w.sink = nil
 	if s == nil {
