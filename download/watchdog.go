@@ -18,9 +18,9 @@ type watchdog struct {
 	limit   time.Duration
 }
 
-func (c *Client) watch(ctx context.Context) *watchdog {
-	w := &watchdog{limit: c.cfg.SockReadTimeout}
-	if total := c.cfg.TotalTimeout; total > 0 {
+func newWatchdog(ctx context.Context, cfg *Config) *watchdog {
+	w := &watchdog{limit: cfg.SockReadTimeout}
+	if total := cfg.TotalTimeout; total > 0 {
 		var stop context.CancelFunc
 		ctx, stop = context.WithTimeoutCause(ctx, total, &timeoutError{"not finished", total})
 		w.stops = append(w.stops, stop)
