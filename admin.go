@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/pulpgo/pulpcore/accounts"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
 )
@@ -11,28 +12,23 @@ import (
 // AdminName is the name of the account that [App.CreateAdmin] makes.
 const AdminName = "admin"
 
-// CreateAdmin makes a superuser named [AdminName] with a password, and reports whether it did: if there is an account
-// of that name, also one that another process made at the same moment, that one stays as it is. Hosts call it at
-// their first start.
-func (a *App) CreateAdmin(ctx context.Context, password string) (created bool, err error) {
-	_, err = models.UserByName(ctx, a.db, AdminName)
+func createAdmin(ctx context.Context, db *models.DB, password string) (created bool, err error) {
+	_, err = accounts.ByName(ctx, db, AdminName)
 	if !errors.Is(err, pulperr.NotFound) {
 		return false, err
 	}
-	admin := &models.User{Username: AdminName, IsStaff: true, IsActive: true, IsSuperuser: true}
-	err = models.CreateUser(ctx, a.db, admin, password)
-	if errors.Is(err, pulperr.Exists) {
+	admin := &accounts.User{Username: AdminName, IsStaff: true, IsActive: true, IsSuperuser: true}
+	err = accounts.Create(ctx, db, admin, password)
+	if errors.Is(err, pulperr.Exists) { // another process has made it since
 		return false, nil
 	}
 	return err == nil, err
 }
 
-// SetAdminPassword gives the account named [AdminName] a new password, making it as [App.CreateAdmin] does if there is
-// none.
-func (a *App) SetAdminPassword(ctx context.Context, password string) error {
-	created, err := a.CreateAdmin(ctx, password)
+func setAdminPassword(ctx context.Context, db *models.DB, password string) error {
+	created, err := createAdmin(ctx, db, password)
 	if err != nil || created {
 		return err
 	}
-	return models.SetPassword(ctx, a.db, AdminName, password)
+	return accounts.SetPassword(ctx, db, AdminName, password)
 }

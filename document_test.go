@@ -5,10 +5,10 @@ import (
 	"testing"
 
 	"github.com/pulpgo/pulpcore"
+	"github.com/pulpgo/pulpcore/accounts"
 	"github.com/pulpgo/pulpcore/examples/fileserver/file"
 	"github.com/pulpgo/pulpcore/internal/apitest"
 	"github.com/pulpgo/pulpcore/internal/dbtest"
-	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulptest"
 	"github.com/pulpgo/pulpcore/settings"
 )
@@ -23,8 +23,8 @@ func TestDocumentAgreesWithAnswers(t *testing.T) {
 		if err := app.SetAdminPassword(t.Context(), password); err != nil {
 			t.Fatal(err)
 		}
-		other := &models.User{Username: "other", IsActive: true}
-		if err := models.CreateUser(t.Context(), app.DB(), other, password); err != nil {
+		other := &accounts.User{Username: "other", IsActive: true}
+		if err := accounts.Create(t.Context(), app.DB(), other, password); err != nil {
 			t.Fatal(err)
 		}
 		apitest.Walk(t, apitest.Server{

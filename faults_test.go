@@ -54,7 +54,7 @@ func (*badDistribution) ContentHandler(context.Context, string) (_ http.Handler,
 
 func (*badSettings) Validate() bool { return true }
 
-func (badArgs) Locks() []tasking.Resource { return nil }
+func (badArgs) Resources() []tasking.Resource { return nil }
 
 var (
 	badPackages = models.Define[badPackage]("python.package")
@@ -79,8 +79,8 @@ func python() *pulpcore.Plugin {
 			"0003_next.up.sql": {Data: []byte("x")}, "notes.sql": {Data: []byte("x")},
 		},
 		Tasks: []tasking.Binding{
-			badShared.Do(nothing),
-			tasking.Define[badArgs]("python.sync").Do(func(context.Context, *tasking.Env, badArgs) error { return nil },
+			badShared.Bind(nothing),
+			tasking.Define[badArgs]("python.sync").Bind(func(context.Context, *tasking.Env, badArgs) error { return nil },
 				&tasking.BindingOptions{Subprocess: true}),
 		},
 		Views: []rest.Mount{
@@ -103,7 +103,7 @@ func TestOpenReportsEveryFault(t *testing.T) {
 	nothing := func(context.Context, *tasking.Env, struct{}) error { return nil }
 	ok := http.NotFoundHandler()
 	rpm := &pulpcore.Plugin{
-		Name: "rpm", Version: "(devel)", Tasks: []tasking.Binding{badShared.Do(nothing)},
+		Name: "rpm", Version: "(devel)", Tasks: []tasking.Binding{badShared.Bind(nothing)},
 		API:      []rest.Route{{Path: "/same/", Handler: ok}},
 		Content:  []content.Route{{Pattern: "/files/", Handler: ok}},
 		Settings: []settings.AnySection{settings.Define("rpm", struct{ A int }{})},

@@ -2,17 +2,20 @@ package pulpcore
 
 import (
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 
 	"github.com/pulpgo/pulpcore/settings"
 	"github.com/pulpgo/pulpcore/webserver"
 )
 
-// front is what stands between clients and handlers.
+// front is the middleware in front of every handler of an App.
 type front struct {
+	log     *webserver.AccessLog // without a Log it logs nothing
 	origins *webserver.Origins
 	proxies *webserver.Proxies
 	hosts   *webserver.Hosts
@@ -35,7 +38,7 @@ func newFront(core settings.Core) (f *front, faults []error) {
 	return f, faults
 }
 
-// ownHosts returns the hosts by which the settings call this server.
+// ownHosts returns the hosts that LISTEN and CONTENT_ORIGIN name. They are allowed without being listed.
 func ownHosts(listen, origin string) (hosts []string) {
 	if host, _, err := net.SplitHostPort(listen); err == nil && host != "" && !net.ParseIP(host).IsUnspecified() {
 		hosts = append(hosts, host)
@@ -51,11 +54,39 @@ func ownHosts(listen, origin string) (hosts []string) {
 	return hosts
 }
 
-// behindFront puts around a handler what must see a request first.
-func (a *App) behindFront(h http.Handler) http.Handler {
-	log := &webserver.AccessLog{Log: a.opts.AccessLog}
-	if log.Log == nil && a.set.Core().AccessLog {
-		log.Log = a.log
+// withLog returns the same front with an access log.
+func (f front) withLog(log *webserver.AccessLog) *front {
+	f.log = log
+	return &f
+}
+
+// handler wraps h in the middleware.
+func (f *front) handler(h http.Handler) http.Handler {
+	// Proxies come first: the access log shows the client's address and not the proxy's.
+	return f.proxies.Handler(f.log.Handler(h))
+}
+
+// accessLog returns the log of requests that the host's options and the settings ask for.
+func accessLog(opts *Options, core settings.Core, log *slog.Logger) *webserver.AccessLog {
+	if opts.AccessLog == nil && core.AccessLog {
+		return &webserver.AccessLog{Log: log}
 	}
-	return a.front.proxies.Handler(log.Handler(h))
+	return &webserver.AccessLog{Log: opts.AccessLog}
+}
+
+// route returns a handler that gives the content app what is below CONTENT_PATH_PREFIX and the content routes of
+// plugins, and the API everything else.
+func (p *plan) route(api, served http.Handler) http.Handler {
+	prefix, routes := p.set.Core().ContentPathPrefix, http.NewServeMux()
+	for _, r := range p.content {
+		routes.Handle(r.Pattern, served) // it cannot panic: content.New has refused patterns that clash
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, pattern := routes.Handler(r)
+		if strings.HasPrefix(r.URL.Path+"/", prefix) || pattern != "" {
+			served.ServeHTTP(w, r)
+			return
+		}
+		api.ServeHTTP(w, r)
+	})
 }

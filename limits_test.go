@@ -21,14 +21,14 @@ func withFile(t *testing.T, app *pulptest.App, size int) {
 	ctx, db := t.Context(), app.DB()
 	a, err := models.NewArtifact(ctx, db, app.Store(), bytes.NewReader(make([]byte, size)), nil)
 	noError(t, err)
-	unit := &models.SavedUnit{
+	unit := &models.ContentWithFiles{
 		Content: &file.Content{RelativePath: "big", Digest: a.Digests.SHA256},
-		Files:   []models.UnitFile{{RelativePath: "big", ArtifactID: &a.ID}},
+		Files:   []models.ContentFile{{RelativePath: "big", ArtifactID: &a.ID}},
 	}
-	noError(t, models.SaveUnits(ctx, db, []*models.SavedUnit{unit}))
+	noError(t, models.SaveContents(ctx, db, []*models.ContentWithFiles{unit}))
 	repo := &file.Repository{Repository: models.Repository{Name: "r"}}
 	noError(t, file.Repositories.Create(ctx, db, repo))
-	_, err = models.CreateVersion(ctx, db, repo, nil, func(v *models.NewVersion) error {
+	_, _, err = models.CreateVersion(ctx, db, repo, nil, func(v *models.NewVersion) error {
 		_, err := v.Add(ctx, []uuid.UUID{unit.Content.PulpID()})
 		return err
 	})

@@ -42,7 +42,7 @@ func NextMigration(ctx context.Context, dir string, p *Plugin, opts *models.Migr
 	} else if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("pulpcore: migrations: %w", err)
 	}
-	others := make([]models.Set, len(needs))
+	others := make([]models.PluginModels, len(needs))
 	for i, n := range needs {
 		others[i] = n.set()
 	}
@@ -52,6 +52,6 @@ func NextMigration(ctx context.Context, dir string, p *Plugin, opts *models.Migr
 }
 
 // set returns what the plugin brings to the database.
-func (p *Plugin) set() models.Set {
-	return models.Set{Plugin: p.Name, Types: p.Models, Migrations: p.Migrations}
+func (p *Plugin) set() models.PluginModels {
+	return models.PluginModels{Plugin: p.Name, Types: p.Models, Migrations: p.Migrations}
 }

@@ -21,10 +21,12 @@ import (
 	"github.com/pulpgo/pulpcore"
 	"github.com/pulpgo/pulpcore/content"
 	"github.com/pulpgo/pulpcore/examples/fileserver/file"
+	"github.com/pulpgo/pulpcore/examples/minimal"
 	"github.com/pulpgo/pulpcore/internal/dbtest"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
 	"github.com/pulpgo/pulpcore/pulptest"
+	"github.com/pulpgo/pulpcore/secrets"
 	"github.com/pulpgo/pulpcore/settings"
 	"github.com/pulpgo/pulpcore/stages"
 	"github.com/pulpgo/pulpcore/storage"
@@ -59,7 +61,7 @@ func TestTwoServersStartAtOnceOnOneDatabase(t *testing.T) {
 						return
 					}
 					remote := &file.Remote{Remote: models.Remote{Name: models.NewID().String(), URL: "http://localhost/"}}
-					remote.Password = models.NewEncryptedText("secret")
+					remote.Password = secrets.NewEncryptedText("secret")
 					if err := file.Remotes.Create(context.Background(), app.DB(), remote); err != nil {
 						t.Error(err)
 					}
@@ -185,7 +187,7 @@ func TestTasksReportToTheHostsProviders(t *testing.T) {
 
 func TestTwoAppsInOneProcess(t *testing.T) {
 	t.Parallel()
-	a, b := pulptest.New(t, file.Plugin()), pulptest.New(t, NotePlugin())
+	a, b := pulptest.New(t, file.Plugin()), pulptest.New(t, minimal.Plugin())
 	for name, app := range map[string]*pulptest.App{"file": a, "note": b} {
 		_, body := app.Get(t, "/pulp/api/v3/status/")
 		if !strings.Contains(body, `"component":"`+name+`"`) || strings.Count(body, `"component"`) != 2 {

@@ -19,7 +19,7 @@ type Plugin struct {
 	Version string
 
 	Models     []models.AnyType
-	Migrations fs.FS             // see [models.Set]; [WriteMigration] writes them. Nil derives the tables from Models
+	Migrations fs.FS             // see [models.PluginModels]; nil derives the tables. [WriteMigration] writes them
 	Tasks      []tasking.Binding // named "<Name>.<task>", or "pulp_<Name>.<task>" as in Pulp
 	Views      []rest.Mount
 	API        []rest.Route    // further routes, mounted with the REST API

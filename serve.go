@@ -6,31 +6,12 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"strings"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/pulpgo/pulpcore/pulperr"
 	"github.com/pulpgo/pulpcore/rest"
 	"github.com/pulpgo/pulpcore/webserver"
 )
-
-// Together runs functions that live until ctx is done, side by side. When one of them returns early, with an error or
-// without, the others are told to end; the first error is returned. Functions follow the library's rule for things that
-// live: they return nil once ctx is done and their work is drained.
-func Together(ctx context.Context, fns ...func(ctx context.Context) error) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	var group errgroup.Group
-	for _, fn := range fns {
-		group.Go(func() error {
-			defer cancel()
-			return fn(ctx)
-		})
-	}
-	return group.Wait()
-}
 
 // Serve is [App.Serve] with the defaults of all limits, for programs that serve something else.
 //
@@ -50,12 +31,12 @@ func ServeOn(ctx context.Context, l net.Listener, h http.Handler) error {
 //
 // Errors: Unavailable if the address cannot be listened on.
 func (a *App) Serve(ctx context.Context, addr string, h http.Handler) error {
-	return listenAndServe(ctx, a.Limits(), addr, a.behindFront(h))
+	return listenAndServe(ctx, a.Limits(), addr, a.front.handler(h))
 }
 
 // ServeOn is [App.Serve] on a listener that the caller made, for example on port 0. It closes the listener.
 func (a *App) ServeOn(ctx context.Context, l net.Listener, h http.Handler) error {
-	return serveOn(ctx, a.Limits(), l, a.behindFront(h))
+	return serveOn(ctx, a.Limits(), l, a.front.handler(h))
 }
 
 func listenAndServe(ctx context.Context, limits *webserver.Limits, addr string, h http.Handler) error {
@@ -66,13 +47,14 @@ func listenAndServe(ctx context.Context, limits *webserver.Limits, addr string, 
 	return serveOn(ctx, limits, l, h)
 }
 
-// drainTime is how long requests in flight may take when a server ends.
-const drainTime = 30 * time.Second
+// shutdownTimeout is the time that requests in flight have when a server ends.
+const shutdownTimeout = 30 * time.Second
 
 func serveOn(ctx context.Context, limits *webserver.Limits, l net.Listener, h http.Handler) error {
 	srv := limits.Server(h)
-	srv.BaseContext = func(net.Listener) context.Context { // whose streams end before requests are waited for
-		return rest.WithDrain(context.Background(), ctx)
+	// Streams of events have no end of their own: they end with ctx, or Shutdown would wait for them.
+	srv.BaseContext = func(net.Listener) context.Context {
+		return rest.WithShutdown(context.Background(), ctx)
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- srv.Serve(l) }()
@@ -81,26 +63,12 @@ func serveOn(ctx context.Context, limits *webserver.Limits, l net.Listener, h ht
 		return fmt.Errorf("pulpcore: serve: %w", err)
 	case <-ctx.Done():
 	}
-	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
+	shutdown, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
 	defer cancel()
-	err := srv.Shutdown(drain)
+	err := srv.Shutdown(shutdown)
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = srv.Close()
 	}
 	<-ended //nolint:errcheck // it is http.ErrServerClosed
 	return err
-}
-
-// Handler returns API and content app behind one handler, for a server that has nothing else to serve. The content app
-// gets what is below CONTENT_PATH_PREFIX and the content routes of plugins, the API everything else.
-func (a *App) Handler() http.Handler {
-	prefix, content := a.set.Core().ContentPathPrefix, a.Content()
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_, plugin := a.contentRoutes.Handler(r)
-		if strings.HasPrefix(r.URL.Path+"/", prefix) || plugin != "" {
-			content.ServeHTTP(w, r)
-			return
-		}
-		a.api.ServeHTTP(w, r)
-	})
 }

@@ -1,16 +1,14 @@
 package pulpcore
 
 import (
-	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/pulpgo/pulpcore/pulperr"
 	"github.com/pulpgo/pulpcore/settings"
 )
 
-// withoutEffect lists settings that were given although nothing acts on them yet, for the log. A host must not believe
-// that they protect it.
+// withoutEffect lists the configured settings that the library does not implement yet. Open logs them, so that a host
+// does not rely on a setting that does nothing.
 func withoutEffect(set *settings.Set) []string {
 	var given []string
 	for _, key := range []string{
@@ -33,32 +31,11 @@ func withoutEffect(set *settings.Set) []string {
 	return given
 }
 
-// checkUnsupported refuses settings that would change what the server means.
+// checkUnsupported refuses settings that the library does not implement and that must not be ignored.
 func checkUnsupported(set *settings.Set) error {
 	if set.Core().DomainEnabled {
 		return pulperr.Public(pulperr.Invalid, "DOMAIN_ENABLED: domains beside the default one are not served yet; "+
 			"set it to false")
 	}
 	return nil
-}
-
-// enabled returns the plugins that ENABLED_PLUGINS leaves.
-func enabled(set *settings.Set, plugins []*Plugin) ([]*Plugin, error) {
-	names := set.Core().EnabledPlugins
-	if names == nil {
-		return plugins, nil
-	}
-	var some []*Plugin
-	left := slices.Clone(names)
-	for _, p := range plugins {
-		if slices.Contains(names, p.Name) {
-			some = append(some, p)
-		}
-		left = slices.DeleteFunc(left, func(n string) bool { return n == p.Name })
-	}
-	if len(left) > 0 {
-		return nil, fmt.Errorf("ENABLED_PLUGINS names %q, which this program does not have; drop them, "+
-			"or give their plugins to Open", left)
-	}
-	return some, nil
 }

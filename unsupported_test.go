@@ -22,6 +22,7 @@ import (
 
 	"github.com/pulpgo/pulpcore"
 	"github.com/pulpgo/pulpcore/examples/fileserver/file"
+	"github.com/pulpgo/pulpcore/examples/minimal"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
 	"github.com/pulpgo/pulpcore/pulptest"
@@ -131,7 +132,7 @@ func unread(t *testing.T) []string {
 func TestEnabledPlugins(t *testing.T) {
 	t.Parallel()
 	app := pulptest.NewWith(t, []settings.Option{settings.Value("ENABLED_PLUGINS", []string{"note"})},
-		file.Plugin(), NotePlugin())
+		file.Plugin(), minimal.Plugin())
 	if _, body := app.Get(t, "/pulp/api/v3/status/"); strings.Contains(body, `"component":"file"`) {
 		t.Errorf("status has the plugin that is not enabled: %s", body)
 	}

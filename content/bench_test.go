@@ -80,14 +80,14 @@ func BenchmarkListing(b *testing.B) {
 		b.Run(fmt.Sprintf("of %d files", n), func(b *testing.B) {
 			s := newSite(b, sqlite(b), nil)
 			r := s.repo()
-			units := make([]*models.SavedUnit, n)
+			units := make([]*models.ContentWithFiles, n)
 			for i := range units {
 				path := fmt.Sprintf("d%03d/f%06d", i%100, i)
-				units[i] = &models.SavedUnit{
-					Content: &File{Path: path, Digest: fmt.Sprint(i)}, Files: []models.UnitFile{{RelativePath: path}},
+				units[i] = &models.ContentWithFiles{
+					Content: &File{Path: path, Digest: fmt.Sprint(i)}, Files: []models.ContentFile{{RelativePath: path}},
 				}
 			}
-			s.must(models.SaveUnits(b.Context(), s.db, units))
+			s.must(models.SaveContents(b.Context(), s.db, units))
 			ids := make([]uuid.UUID, n)
 			for i, u := range units {
 				ids[i] = u.Content.PulpID()

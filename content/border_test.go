@@ -163,7 +163,7 @@ func TestPanicsOfPlugins(t *testing.T) {
 	s.must(guards.Create(t.Context(), s.db, g))
 	d := s.distribute("d", s.tree("a", "A"))
 	d.ContentGuardID = &g.ID
-	s.must(distributions.Update(t.Context(), s.db, d))
+	s.must(distributions.Update(t.Context(), s.db, d, "content_guard_id"))
 	for _, path := range []string{"/before", "/pulp/content/d/a"} {
 		log.Reset()
 		got := s.get(path, "Token", "panic")

@@ -34,7 +34,7 @@ func TestCheckpoints(t *testing.T) {
 		}
 		d := s.distribute("cp", r)
 		d.Checkpoint = true
-		s.must(distributions.Update(t.Context(), s.db, d))
+		s.must(distributions.Update(t.Context(), s.db, d, "checkpoint"))
 		future := time.Now().UTC().Add(time.Hour).Format("20060102T150405Z")
 		for _, tt := range []struct {
 			path   string

@@ -189,12 +189,12 @@ func TestSources(t *testing.T) {
 		expect("published goes before passed through", "/pulp/content/x/f", 200, "in place of version 1")
 
 		d.RepositoryID, d.PublicationID = nil, &p1.ID
-		s.must(distributions.Update(t.Context(), s.db, d))
+		s.must(distributions.Update(t.Context(), s.db, d, "repository_id", "publication_id"))
 		expect("explicit publication", "/pulp/content/x/meta", 200, "publication 1")
 		expect("explicit publication", "/pulp/content/x/g", 404, "")
 
 		d.PublicationID, d.RepositoryVersionID = nil, &v1.ID
-		s.must(distributions.Update(t.Context(), s.db, d))
+		s.must(distributions.Update(t.Context(), s.db, d, "publication_id", "repository_version_id"))
 		expect("explicit version with a publication", "/pulp/content/x/meta", 200, "publication 1")
 		s.must(models.DeletePublication(t.Context(), s.db, p1))
 		expect("explicit version", "/pulp/content/x/f", 200, "version 1")
@@ -242,7 +242,7 @@ func TestGuard(t *testing.T) {
 		g.Name = "guard"
 		s.must(guards.Create(t.Context(), s.db, g))
 		d.ContentGuardID = &g.ID
-		s.must(distributions.Update(t.Context(), s.db, d))
+		s.must(distributions.Update(t.Context(), s.db, d, "content_guard_id"))
 		tests := []struct {
 			name, token string
 			status      int
@@ -275,7 +275,7 @@ func TestGuard(t *testing.T) {
 		mute.Name = "mute"
 		s.must(mutes.Create(t.Context(), s.db, mute))
 		d.ContentGuardID = &mute.ID
-		s.must(distributions.Update(t.Context(), s.db, d))
+		s.must(distributions.Update(t.Context(), s.db, d, "content_guard_id"))
 		if got := s.get("/pulp/content/x/dir/f"); got.StatusCode != 500 {
 			t.Errorf("guard without Permit: %d, want 500", got.StatusCode)
 		}
@@ -371,10 +371,10 @@ func (*wrongHooks) NeedsPublication(context.Context) (bool, error) { return true
 
 func TestCheckReportsAllFaultsByPlugin(t *testing.T) {
 	t.Parallel()
-	registry, faults := models.Check(models.Set{Plugin: "odd", Types: []models.AnyType{
+	registry, faults := models.Check(models.PluginModels{Plugin: "odd", Types: []models.AnyType{
 		models.Define[noGuard]("odd.none"), models.Define[wrongGuard]("odd.wrong"), models.Define[wrongHooks]("odd.hooks"),
 		nil,
-	}}, models.Set{Plugin: "test", Types: []models.AnyType{owns, stricts, guards}})
+	}}, models.PluginModels{Plugin: "test", Types: []models.AnyType{owns, stricts, guards}})
 	if len(faults) != 1 {
 		t.Fatalf("models.Check = %v, want the nil type", faults)
 	}

@@ -7,7 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/content/internal/lookup"
 )
 
 // maxDemoted bounds the memory of what failed.
@@ -52,7 +52,7 @@ func (d *demotions) remove(ids ...uuid.UUID) {
 }
 
 // order puts demoted sources behind the others and leaves the order as it is otherwise.
-func (d *demotions) order(sources []*models.RemoteSource) {
+func (d *demotions) order(sources []*lookup.RemoteSource) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	now := time.Now()
@@ -60,7 +60,7 @@ func (d *demotions) order(sources []*models.RemoteSource) {
 		at, ok := d.failed[id]
 		return ok && now.Sub(at) <= d.period
 	}
-	rank := func(s *models.RemoteSource) int {
+	rank := func(s *lookup.RemoteSource) int {
 		switch {
 		case demoted(s.RemoteID):
 			return 2
@@ -69,5 +69,5 @@ func (d *demotions) order(sources []*models.RemoteSource) {
 		}
 		return 0
 	}
-	slices.SortStableFunc(sources, func(a, b *models.RemoteSource) int { return rank(a) - rank(b) })
+	slices.SortStableFunc(sources, func(a, b *lookup.RemoteSource) int { return rank(a) - rank(b) })
 }

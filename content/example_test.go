@@ -29,18 +29,18 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	unit := &models.SavedUnit{
+	unit := &models.ContentWithFiles{
 		Content: &File{Path: "docs/hello.txt", Digest: artifact.SHA256},
-		Files:   []models.UnitFile{{RelativePath: "docs/hello.txt", ArtifactID: &artifact.ID}},
+		Files:   []models.ContentFile{{RelativePath: "docs/hello.txt", ArtifactID: &artifact.ID}},
 	}
-	if err := models.SaveUnits(ctx, db, []*models.SavedUnit{unit}); err != nil {
+	if err := models.SaveContents(ctx, db, []*models.ContentWithFiles{unit}); err != nil {
 		log.Fatal(err)
 	}
 	repo := &Repo{Repository: models.Repository{Name: "greetings"}}
 	if err := repos.Create(ctx, db, repo); err != nil {
 		log.Fatal(err)
 	}
-	_, err = models.CreateVersion(ctx, db, repo, nil, func(v *models.NewVersion) error {
+	_, _, err = models.CreateVersion(ctx, db, repo, nil, func(v *models.NewVersion) error {
 		_, err := v.Add(ctx, []uuid.UUID{unit.Content.PulpID()})
 		return err
 	})
@@ -75,7 +75,7 @@ func openExample(ctx context.Context) (*models.DB, *storage.Store, func()) {
 	if err != nil {
 		log.Fatal(err)
 	}
-	registry, err := models.NewRegistry(models.Set{Plugin: "test", Types: []models.AnyType{files, repos, distributions}})
+	registry, err := models.NewRegistry(models.PluginModels{Plugin: "test", Types: []models.AnyType{files, repos, distributions}})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -83,7 +83,7 @@ func openExample(ctx context.Context) (*models.DB, *storage.Store, func()) {
 	if err != nil {
 		log.Fatal(err)
 	}
-	if err := db.Migrate(ctx); err != nil {
+	if err := models.Migrate(ctx, db); err != nil {
 		log.Fatal(err)
 	}
 	domain, err := db.InDomain(ctx, models.DefaultDomain)

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/pulpgo/pulpcore/content"
+	"github.com/pulpgo/pulpcore/content/internal/lookup"
 	"github.com/pulpgo/pulpcore/hashlib"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/storage"
@@ -186,7 +187,7 @@ func TestBadUpstream(t *testing.T) {
 				for a, err := range s.store.List(t.Context(), "") {
 					t.Errorf("%s is in the store, %v", a.Key, err)
 				}
-				sources, err := models.RemoteSources(t.Context(), s.db, file, time.Now().Add(-time.Minute))
+				sources, err := lookup.RemoteSources(t.Context(), s.db, file, time.Now().Add(-time.Minute))
 				s.must(err)
 				if failed := len(sources) == 0; failed != tt.failed {
 					t.Errorf("marked as failed = %v, want %v", failed, tt.failed)
@@ -225,7 +226,7 @@ func TestWrongDigestAfterDelivery(t *testing.T) {
 					t.Errorf("told %v: the client got %d bytes, %v", told, len(one)+len(rest), err)
 				}
 				s.drain()
-				sources, err := models.RemoteSources(t.Context(), s.db, file, time.Now().Add(-time.Minute))
+				sources, err := lookup.RemoteSources(t.Context(), s.db, file, time.Now().Add(-time.Minute))
 				if len(sources) > 0 || s.artifactOf(file).ArtifactID != nil {
 					t.Errorf("told %v: sources = %v, %v", told, sources, err)
 				}
@@ -295,12 +296,12 @@ func TestResume(t *testing.T) {
 				}
 			})
 			file := s.absent(models.OnDemand, u.URL, promise(text))
-			sources, err := models.RemoteSources(t.Context(), s.db, file, time.Now())
+			sources, err := lookup.RemoteSources(t.Context(), s.db, file, time.Now())
 			s.must(err)
 			rm, err := remotes.Get(t.Context(), s.db, models.Ref[Remote]{ID: sources[0].RemoteID})
 			s.must(err)
 			rm.MaxRetries = new(2)
-			s.must(remotes.Update(t.Context(), s.db, rm))
+			s.must(remotes.Update(t.Context(), s.db, rm, "max_retries"))
 			got := s.get("/pulp/content/x/f")
 			if ranges && (got.err != nil || got.body != text) {
 				t.Errorf("GET = %d bytes, %v; want all", len(got.body), got.err)

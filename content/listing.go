@@ -10,19 +10,29 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/pulpgo/pulpcore/content/internal/lookup"
 	"github.com/pulpgo/pulpcore/models"
 )
 
 // nameColumn is how wide names are in a listing.
 const nameColumn = 100
 
-// listDistributions lists what follows rel, which is empty or ends with a slash, in the base paths.
-func (a *App) listDistributions(w http.ResponseWriter, r *http.Request, rel string) error {
-	after, limit, err := a.page(r)
+// listings answer with the names in folders, page by page.
+type listings struct {
+	app         *App // for hooks of plugins
+	db          *models.DB
+	prefix      string
+	hideGuarded bool // leave distributions with a content guard out
+	pageSize    int  // names
+}
+
+// distributions lists what follows rel, which is empty or ends with a slash, in the base paths.
+func (l *listings) distributions(w http.ResponseWriter, r *http.Request, rel string) error {
+	after, limit, err := l.page(r)
 	if err != nil {
 		return err
 	}
-	page, err := models.DistributionsBelow(r.Context(), a.db, rel, after, limit, a.opts.HideGuarded)
+	page, err := lookup.DistributionsBelow(r.Context(), l.db, rel, after, limit, l.hideGuarded)
 	if err != nil {
 		return err
 	}
@@ -31,7 +41,7 @@ func (a *App) listDistributions(w http.ResponseWriter, r *http.Request, rel stri
 	}
 	title := rel
 	if rel == "" {
-		title = a.opts.Prefix
+		title = l.prefix
 	}
 	for i, e := range page.Entries {
 		page.Entries[i].Name = strings.TrimSuffix(e.Name, "/") + "/"
@@ -40,19 +50,20 @@ func (a *App) listDistributions(w http.ResponseWriter, r *http.Request, rel stri
 	return nil
 }
 
-// listFolder lists one level of what a distribution serves.
-func (a *App) listFolder(w http.ResponseWriter, r *http.Request, d models.AnyDistribution, s *models.Source, dir string,
+// folder lists one level of what a distribution serves.
+func (l *listings) folder(
+	w http.ResponseWriter, r *http.Request, d models.AnyDistribution, s *lookup.Source, dir string,
 ) error {
-	after, limit, err := a.page(r)
+	after, limit, err := l.page(r)
 	if err != nil {
 		return err
 	}
-	page, err := s.List(r.Context(), a.db, dir, after, limit)
+	page, err := s.List(r.Context(), l.db, dir, after, limit)
 	if err != nil {
 		return err
 	}
-	if l, ok := d.(Lister); ok {
-		names, err := l.ListDirectory(r.Context(), a, dir)
+	if lister, ok := d.(Lister); ok {
+		names, err := lister.ListDirectory(r.Context(), l.app, dir)
 		if err != nil {
 			return err
 		}
@@ -66,8 +77,8 @@ func (a *App) listFolder(w http.ResponseWriter, r *http.Request, d models.AnyDis
 }
 
 // page returns which part of a listing the client wants.
-func (a *App) page(r *http.Request) (after string, limit int, err error) {
-	limit = a.opts.PageSize
+func (l *listings) page(r *http.Request) (after string, limit int, err error) {
+	limit = l.pageSize
 	if r.URL.RawQuery == "" {
 		return "", limit, nil
 	}
@@ -87,17 +98,17 @@ func (a *App) page(r *http.Request) (after string, limit int, err error) {
 }
 
 // merge adds the names of a plugin that belong on a page.
-func merge(page *models.Listing, names []string, after string) {
+func merge(page *lookup.Listing, names []string, after string) {
 	for _, name := range names {
 		if name > after && (page.After == "" || name <= page.After) {
-			page.Entries = append(page.Entries, models.ListEntry{Name: name})
+			page.Entries = append(page.Entries, lookup.Entry{Name: name})
 		}
 	}
-	slices.SortStableFunc(page.Entries, func(x, y models.ListEntry) int { return strings.Compare(x.Name, y.Name) })
-	page.Entries = slices.CompactFunc(page.Entries, func(x, y models.ListEntry) bool { return x.Name == y.Name })
+	slices.SortStableFunc(page.Entries, func(x, y lookup.Entry) int { return strings.Compare(x.Name, y.Name) })
+	page.Entries = slices.CompactFunc(page.Entries, func(x, y lookup.Entry) bool { return x.Name == y.Name })
 }
 
-func writeListing(w http.ResponseWriter, title string, parent bool, page *models.Listing, limit int) {
+func writeListing(w http.ResponseWriter, title string, parent bool, page *lookup.Listing, limit int) {
 	var b bytes.Buffer
 	title = html.EscapeString(title)
 	b.WriteString("<html>\n<head><title>Index of " + title + "</title></head>\n<body bgcolor=\"white\">\n<h1>Index of " +

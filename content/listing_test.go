@@ -103,7 +103,7 @@ func TestListingOfPublication(t *testing.T) {
 		}
 		p := s.publish(v, false, "only", "this", "sub/dir/f", "f")
 		d.RepositoryID, d.PublicationID = nil, &p.ID
-		s.must(distributions.Update(t.Context(), s.db, d))
+		s.must(distributions.Update(t.Context(), s.db, d, "repository_id", "publication_id"))
 		if diff := cmp.Diff([]string{"../", "only", "sub/"}, links(s.get("/pulp/content/x/").body)); diff != "" {
 			t.Errorf("without pass-through (-want +got):\n%s", diff)
 		}
@@ -173,7 +173,7 @@ func TestListingOfDistributions(t *testing.T) {
 				s.must(guards.Create(t.Context(), s.db, g))
 				d.ContentGuardID = &g.ID
 			}
-			s.must(distributions.Update(t.Context(), s.db, d))
+			s.must(distributions.Update(t.Context(), s.db, d, "hidden", "content_guard_id"))
 		}
 		got := s.get("/pulp/content/")
 		if diff := cmp.Diff([]string{"a/", "a-b/", "ca/", "cab/"}, links(got.body)); diff != "" {

@@ -17,6 +17,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"github.com/pulpgo/pulpcore/content"
+	"github.com/pulpgo/pulpcore/content/internal/lookup"
 	"github.com/pulpgo/pulpcore/download"
 	"github.com/pulpgo/pulpcore/hashlib"
 	"github.com/pulpgo/pulpcore/internal/dbtest"
@@ -156,7 +157,7 @@ func newSite(t testing.TB, dbURL string, o *siteOptions) *site {
 
 func openDB(t testing.TB, url string) *models.DB {
 	t.Helper()
-	return modelstest.Open(t, url, nil, models.Set{Plugin: "test", Types: []models.AnyType{
+	return modelstest.Open(t, url, nil, models.PluginModels{Plugin: "test", Types: []models.AnyType{
 		files, remotes, repos, publications, distributions, stricts, owns, guards, mutes,
 	}})
 }
@@ -208,15 +209,15 @@ func sum(body string) string {
 // unit saves a unit with one file; without a body its bytes are not here.
 func (s *site) unit(path string, body *string) (unit, file uuid.UUID) {
 	s.t.Helper()
-	u := &models.SavedUnit{
-		Content: &File{Path: path, Digest: uniqueName()}, Files: []models.UnitFile{{RelativePath: path}},
+	u := &models.ContentWithFiles{
+		Content: &File{Path: path, Digest: uniqueName()}, Files: []models.ContentFile{{RelativePath: path}},
 	}
 	if body != nil {
 		a, err := models.NewArtifact(s.t.Context(), s.db, s.store, strings.NewReader(*body), nil)
 		s.must(err)
 		u.Files[0].ArtifactID = &a.ID
 	}
-	s.must(models.SaveUnits(s.t.Context(), s.db, []*models.SavedUnit{u}))
+	s.must(models.SaveContents(s.t.Context(), s.db, []*models.ContentWithFiles{u}))
 	return u.Content.PulpID(), u.Files[0].ID
 }
 
@@ -231,7 +232,7 @@ func (s *site) repo() *Repo {
 // version adds units to a repository.
 func (s *site) version(r *Repo, units ...uuid.UUID) *models.RepositoryVersion {
 	s.t.Helper()
-	v, err := models.CreateVersion(s.t.Context(), s.db, r, nil, func(v *models.NewVersion) error {
+	v, _, err := models.CreateVersion(s.t.Context(), s.db, r, nil, func(v *models.NewVersion) error {
 		_, err := v.Add(s.t.Context(), units)
 		return err
 	})
@@ -365,9 +366,9 @@ func (s *site) try(method, path string, header ...string) (*reply, error) {
 }
 
 // artifactOf returns what is saved of a content artifact.
-func (s *site) artifactOf(file uuid.UUID) *models.ServedFile {
+func (s *site) artifactOf(file uuid.UUID) *lookup.File {
 	s.t.Helper()
-	f, err := models.FileOf(s.t.Context(), s.db, file)
+	f, err := lookup.FileByContentArtifact(s.t.Context(), s.db, file)
 	s.must(err)
 	return f
 }

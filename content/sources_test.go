@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/pulpgo/pulpcore/content"
+	"github.com/pulpgo/pulpcore/content/internal/lookup"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/storage"
 )
@@ -27,16 +28,16 @@ func cuts(text string, n int) http.HandlerFunc {
 	}
 }
 
-// change edits the remotes of a file.
-func (s *site) change(file uuid.UUID, edit func(*Remote)) {
+// change edits a column of the remotes of a file.
+func (s *site) change(file uuid.UUID, column string, edit func(*Remote)) {
 	s.t.Helper()
-	sources, err := models.RemoteSources(s.t.Context(), s.db, file, time.Time{}.Add(time.Hour))
+	sources, err := lookup.RemoteSources(s.t.Context(), s.db, file, time.Time{}.Add(time.Hour))
 	s.must(err)
 	for _, source := range sources {
 		rm, err := remotes.Get(s.t.Context(), s.db, models.Ref[Remote]{ID: source.RemoteID})
 		s.must(err)
 		edit(rm)
-		s.must(remotes.Update(s.t.Context(), s.db, rm))
+		s.must(remotes.Update(s.t.Context(), s.db, rm, column))
 	}
 }
 
@@ -96,7 +97,7 @@ func TestFallbackDoesNotRetry(t *testing.T) {
 			bad, good := newUpstream(t, h), newUpstream(t, sends(text, true))
 			file := s.absent(models.OnDemand, bad.URL, promise(text))
 			s.remote(models.OnDemand, file, good.URL, promise(text))
-			s.change(file, func(r *Remote) { r.MaxRetries = new(3) })
+			s.change(file, "max_retries", func(r *Remote) { r.MaxRetries = new(3) })
 			if got := s.get("/pulp/content/x/f"); got.err != nil || got.body != text {
 				t.Errorf("GET = %d with %d bytes, %v", got.StatusCode, len(got.body), got.err)
 			}
@@ -188,7 +189,7 @@ func TestUpstreamStatus(t *testing.T) {
 				}
 			}
 			if tt.want == 504 {
-				s.change(file, func(r *Remote) { r.SockReadTimeout = new(0.05) })
+				s.change(file, "sock_read_timeout", func(r *Remote) { r.SockReadTimeout = new(0.05) })
 			}
 			if got := s.get("/pulp/content/x/f"); got.StatusCode != tt.want {
 				t.Errorf("GET = %d, want %d", got.StatusCode, tt.want)
@@ -245,7 +246,7 @@ func TestResyncEndsCooldown(t *testing.T) {
 			sends(text, true)(w, r)
 		})
 		file := s.absent(models.OnDemand, u.URL, promise("right"))
-		sources, err := models.RemoteSources(t.Context(), s.db, file, time.Now())
+		sources, err := lookup.RemoteSources(t.Context(), s.db, file, time.Now())
 		s.must(err)
 		for _, want := range []int{502, 404} {
 			if got := s.get("/pulp/content/x/f"); got.StatusCode != want {
@@ -316,7 +317,7 @@ func TestRemoteDeletedDuringFetch(t *testing.T) {
 		defer first.Body.Close()
 		_, err = io.ReadFull(first.Body, make([]byte, 1000)) // the fetch is under way
 		s.must(err)
-		sources, err := models.RemoteSources(t.Context(), s.db, file, time.Now())
+		sources, err := lookup.RemoteSources(t.Context(), s.db, file, time.Now())
 		s.must(err)
 		_, err = s.db.Bun().NewDelete().Model((*models.RemoteArtifact)(nil)).Where("ra.pulp_id = ?", sources[0].ID).
 			Exec(t.Context())

@@ -82,10 +82,10 @@ func TestDeleteRepeatsItsConditions(t *testing.T) {
 			t.Fatalf("FindArtifacts = %v, %v", found, err)
 		}
 		wantKind(t, a.Delete(ctx, db, store, before), pulperr.Conflict, "")
-		unit := &models.SavedUnit{
-			Content: &Note{Text: "user"}, Files: []models.UnitFile{{RelativePath: "f", ArtifactID: &a.ID}},
+		unit := &models.ContentWithFiles{
+			Content: &Note{Text: "user"}, Files: []models.ContentFile{{RelativePath: "f", ArtifactID: &a.ID}},
 		}
-		noError(t, models.SaveUnits(ctx, db, []*models.SavedUnit{unit}))
+		noError(t, models.SaveContents(ctx, db, []*models.ContentWithFiles{unit}))
 		wantKind(t, a.Delete(ctx, db, store, later()), pulperr.Conflict, "")
 		wantBytes(t, store, a.Key(), true)
 	})

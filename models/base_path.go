@@ -10,13 +10,25 @@ import (
 	"github.com/pulpgo/pulpcore/pulperr"
 )
 
-// OverlappingDistribution returns the name of a distribution of the domain, whose base path lies above or below that
-// of d; "" if there is none. Saving d asks again, in the same transaction.
+// MaxBasePathSegments is how many segments a base path has at most. It bounds the number of base paths that a client's
+// path is compared with.
+const MaxBasePathSegments = 128
+
+// OverlappingDistribution returns the name of a distribution of the domain whose base path lies above or below that of
+// d; "" if there is none. Saving d checks it again, in the same transaction.
 func OverlappingDistribution(ctx context.Context, db *DB, d *Distribution) (string, error) {
+	return basePaths{db}.overlapping(ctx, d)
+}
+
+// basePaths keeps the base paths of a domain apart. A request below two of them would be answered by one distribution,
+// perhaps by the one without a content guard.
+type basePaths struct{ db *DB }
+
+func (b basePaths) overlapping(ctx context.Context, d *Distribution) (string, error) {
 	var names []string
 	below := d.BasePath + "/"
-	err := db.q.NewSelect().TableExpr("core_distribution").Column("name").
-		Where("pulp_domain_id = ?", db.domain.ID).Where("pulp_id <> ?", d.ID).
+	err := b.db.Bun().NewSelect().TableExpr("core_distribution").Column("name").
+		Where("pulp_domain_id = ?", b.db.Domain().ID).Where("pulp_id <> ?", d.ID).
 		Where("(base_path IN (?) OR SUBSTR(base_path, 1, LENGTH(?)) = ?)", bun.List(folders(d.BasePath)), below, below).
 		OrderExpr("name").Limit(1).Scan(ctx, &names)
 	if err != nil && !isNoRows(err) {
@@ -28,19 +40,19 @@ func OverlappingDistribution(ctx context.Context, db *DB, d *Distribution) (stri
 	return names[0], nil
 }
 
-// claimBasePath refuses a base path that overlaps with another one. A request below both would be answered by one of
-// them, perhaps by the one without a content guard. Transactions that set base paths in a domain run one after the
-// other, so that two of them cannot both find the place free.
-func (tx *Tx) claimBasePath(ctx context.Context, d *Distribution) error {
-	if n := strings.Count(d.BasePath, "/") + 1; n > maxDepth {
-		return pulperr.Field("base_path", "has %d segments; at most %d are served", n, maxDepth)
+// claim fails if the base path of d overlaps with another one. It belongs to a transaction.
+func (b basePaths) claim(ctx context.Context, d *Distribution) error {
+	if n := strings.Count(d.BasePath, "/") + 1; n > MaxBasePathSegments {
+		return pulperr.Field("base_path", "has %d segments; at most %d are served", n, MaxBasePathSegments)
 	}
-	_, err := tx.q.NewRaw("SELECT 1 FROM core_domain WHERE pulp_id = ? ?", tx.domain.ID, tx.conn.Kind.ForNoKeyUpdate()).
-		Exec(ctx)
+	// Transactions that set base paths in a domain run one after the other. Without the lock, two of them could both find
+	// that no path overlaps.
+	_, err := b.db.Bun().NewRaw("SELECT 1 FROM core_domain WHERE pulp_id = ? ?", b.db.Domain().ID,
+		b.db.Conn().Kind.ForNoKeyUpdate()).Exec(ctx)
 	if err != nil {
-		return rowError(err, "domain", tx.domain.Name)
+		return rowError(err, "domain", b.db.Domain().Name)
 	}
-	name, err := OverlappingDistribution(ctx, tx.DB, d)
+	name, err := b.overlapping(ctx, d)
 	if err != nil || name == "" {
 		return err
 	}

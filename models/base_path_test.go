@@ -77,27 +77,3 @@ func TestOverlappingBasePathsAtOnce(t *testing.T) {
 		}
 	})
 }
-
-// Rows that overlap all the same, written by another program, are served by the one that says more.
-func TestLookupPrefersTheLongestBasePath(t *testing.T) {
-	each(t, func(t *testing.T, db *models.DB) {
-		ctx := t.Context()
-		for _, d := range []*Distribution{newDistribution("deep", "p/q"), newDistribution("flat", "z")} {
-			if err := distributions.Create(ctx, db, d); err != nil {
-				t.Fatal(err)
-			}
-		}
-		_, err := db.Bun().ExecContext(ctx, "UPDATE core_distribution SET base_path = 'p' WHERE name = 'flat'")
-		if err != nil {
-			t.Fatal(err)
-		}
-		l := models.NewLookup(db)
-		defer l.Close()
-		for path, want := range map[string]string{"p/q/r": "deep", "p/q": "deep", "p/x": "flat"} {
-			m, err := l.Distribution(ctx, path)
-			if err != nil || m.Distribution.AsDistribution().Name != want {
-				t.Errorf("Distribution(%q) = %v, %v, want %s", path, m, err, want)
-			}
-		}
-	})
-}

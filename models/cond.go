@@ -1,9 +1,8 @@
 package models
 
 import (
-	"database/sql"
-	"errors"
 	"regexp"
+	"strings"
 
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
@@ -14,6 +13,7 @@ type Cond struct {
 	expr          string // of Where; "" for the others
 	args          []any
 	apply         func(q *bun.SelectQuery, column func(string) bun.Safe) *bun.SelectQuery
+	columns       []string           // of Eq, In and OrderBy, without a minus
 	exact         bool               // compares a column with given values
 	members       *RepositoryVersion // of InVersion
 	after         uuid.UUID          // of after
@@ -23,19 +23,21 @@ type Cond struct {
 
 // Eq keeps rows whose column has the value.
 func Eq(column string, value any) Cond {
-	return Cond{exact: true, apply: func(q *bun.SelectQuery, col func(string) bun.Safe) *bun.SelectQuery {
+	apply := func(q *bun.SelectQuery, col func(string) bun.Safe) *bun.SelectQuery {
 		return q.Where("? = ?", col(column), value)
-	}}
+	}
+	return Cond{columns: []string{column}, exact: true, apply: apply}
 }
 
 // In keeps rows whose column has one of the values. Without values nothing is kept.
 func In[V any](column string, values []V) Cond {
-	return Cond{exact: true, apply: func(q *bun.SelectQuery, col func(string) bun.Safe) *bun.SelectQuery {
+	apply := func(q *bun.SelectQuery, col func(string) bun.Safe) *bun.SelectQuery {
 		if len(values) == 0 {
 			return q.Where("FALSE")
 		}
 		return q.Where("? IN (?)", col(column), bun.List(values))
-	}}
+	}
+	return Cond{columns: []string{column}, exact: true, apply: apply}
 }
 
 // Where keeps rows for which an SQL expression holds. Placeholders are question marks. The master's columns can be
@@ -47,21 +49,23 @@ func Where(expr string, args ...any) Cond {
 }
 
 // SQL returns the expression and the arguments of a condition that was made with [Where], [InVersion], [AddedIn] or
-// [RemovedIn], for queries of one's own in which m is the master's table. Of other conditions it returns nothing.
+// [RemovedIn], for other queries, in which m is the master's table. Of other conditions it returns nothing.
 func (c Cond) SQL() (expr string, args []any) { return c.expr, c.args }
 
 // OrderBy sorts by columns, those with a minus in front descending. Rows that are equal in them stay in key order.
 func OrderBy(columns ...string) Cond {
-	return Cond{orderBy: columns, apply: func(q *bun.SelectQuery, col func(string) bun.Safe) *bun.SelectQuery {
+	names := make([]string, len(columns))
+	for i, c := range columns {
+		names[i] = strings.TrimPrefix(c, "-")
+	}
+	apply := func(q *bun.SelectQuery, col func(string) bun.Safe) *bun.SelectQuery {
 		for _, c := range columns {
-			if c != "" && c[0] == '-' {
-				q = q.OrderExpr("? DESC", col(c[1:]))
-			} else {
-				q = q.OrderExpr("? ASC", col(c))
-			}
+			name, descending := strings.CutPrefix(c, "-")
+			q = q.OrderExpr("? ?", col(name), direction(descending))
 		}
 		return q
-	}}
+	}
+	return Cond{columns: names, orderBy: columns, apply: apply}
 }
 
 // Limit keeps at most n rows.
@@ -99,5 +103,3 @@ func after(key uuid.UUID) Cond {
 
 // exactExpr is a comparison of a column with given values, for which an index may be of use.
 var exactExpr = regexp.MustCompile(`^[md]\."?[a-z0-9_]+"? (= \?|IN \(\?\))$`)
-
-func isNoRows(err error) bool { return errors.Is(err, sql.ErrNoRows) }

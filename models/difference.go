@@ -9,10 +9,10 @@ import (
 	"github.com/pulpgo/pulpcore/internal/sqldialect"
 )
 
-// difference collects the statements that change a plugin's tables, and those that undo it in reverse order.
+// difference collects the statements that change a plugin's tables, and the statements that undo them in reverse order.
 type difference struct {
 	drop     []string        // columns that may be dropped
-	dropped  map[string]bool // those that are
+	dropped  map[string]bool // the columns of drop that the migration drops
 	up, down []string
 	first    string // a word or two for the first change of a table or column
 	faults   []error
@@ -39,9 +39,9 @@ func (d *difference) name(given string, last int) string {
 }
 
 func (d *difference) newTable(s *schema) {
-	for i, stmt := range s.create() {
+	for i, stmt := range (ownTable{s}).create() {
 		if i == 0 {
-			d.step("create_"+s.detail, stmt, "DROP TABLE "+s.detail)
+			d.step("create_"+s.own, stmt, "DROP TABLE "+s.own)
 			continue
 		}
 		d.up = append(d.up, stmt) // goes with the table
@@ -64,27 +64,27 @@ func (d *difference) strayTable(t sqldialect.Table) {
 
 // table compares a table with its type. Indexes go before the columns they are on, and come after them.
 func (d *difference) table(s *schema, t sqldialect.Table) {
-	wanted := s.indexes()
-	if hasKey(t, s.uniqueKey()) && s.natural != nil {
+	wanted := ownTable{s}.indexes()
+	if hasKey(t, s.natural.columns()) && s.natural != nil {
 		wanted = slices.DeleteFunc(wanted, func(i index) bool { return i.unique && !sameIndex(t, i) })
 	}
 	for _, old := range t.Indexes {
 		switch {
 		case slices.ContainsFunc(wanted, func(i index) bool { return equalIndex(old, i) }):
-		case derivedName(t.Name, old) && !(s.natural != nil && old.Unique && sameSet(old.Columns, s.uniqueKey())):
+		case derivedName(t.Name, old) && !(s.natural != nil && old.Unique && sameSet(old.Columns, s.natural.columns())):
 			i := index{old.Name, old.Columns, old.Unique}
-			d.step("", "DROP INDEX "+old.Name, i.create(s.detail))
-		case old.Constraint && s.natural != nil && !hasKey(t, s.uniqueKey()) &&
+			d.step("", "DROP INDEX "+old.Name, i.create(s.own))
+		case old.Constraint && s.natural != nil && !hasKey(t, s.natural.columns()) &&
 			slices.Contains(old.Columns, "pulp_domain_id"):
 			d.fault("table %s has UNIQUE (%s) within CREATE TABLE, which SQLite cannot remove, and the natural key is (%s); "+
 				"write a migration by hand that makes a new table with the index %s_key, copies the rows and takes the old "+
-				"table's place", t.Name, strings.Join(old.Columns, ", "), strings.Join(s.uniqueKey(), ", "), s.detail)
+				"table's place", t.Name, strings.Join(old.Columns, ", "), strings.Join(s.natural.columns(), ", "), s.own)
 		}
 	}
 	d.columns(s, t)
 	for _, i := range wanted {
 		if !sameIndex(t, i) {
-			d.step("", i.create(s.detail), "DROP INDEX "+i.name)
+			d.step("", i.create(s.own), "DROP INDEX "+i.name)
 		}
 	}
 }
@@ -119,7 +119,7 @@ func sameSet(a, b []string) bool {
 
 // columns compares the columns of a table with the fields of its type.
 func (d *difference) columns(s *schema, t sqldialect.Table) {
-	wanted := s.columns()
+	wanted := ownTable{s}.columns()
 	var gone []sqldialect.Column
 	for _, old := range t.Columns {
 		if old.Name == "pulp_id" || old.Name == "pulp_domain_id" {

@@ -2,11 +2,13 @@ package models
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
 	"github.com/google/uuid"
-	"github.com/uptrace/bun"
+
+	"github.com/pulpgo/pulpcore/pulperr"
 )
 
 // DiscardIncomplete removes what a task left unfinished, a repository version or a publication, given its PRN. What is
@@ -20,49 +22,58 @@ func DiscardIncomplete(ctx context.Context, db *DB, prn string) error {
 	}
 	switch {
 	case p.Plugin == "core" && p.Model == "repositoryversion":
-		return db.discardVersion(ctx, p.ID)
+		return discardVersion(ctx, db, p.ID)
 	case strings.HasSuffix(p.Model, string(PublicationMaster)):
 		return DiscardPublication(ctx, db, p.ID)
 	}
 	return nil
 }
 
-// discardVersion ends an incomplete version. Other incomplete versions of its repository stay as they are.
-func (db *DB) discardVersion(ctx context.Context, id uuid.UUID) error {
-	var l lease
-	var left []*RepositoryVersion
-	find := func(ctx context.Context, q *bun.SelectQuery) error {
-		left = nil
-		err := q.Model(&left).Where("rv.pulp_id = ?", id).Where("NOT rv.complete").Scan(ctx)
-		return rowError(err, "repository version", id.String())
+// discardVersion removes an incomplete version. Other incomplete versions of its repository stay as they are.
+func discardVersion(ctx context.Context, db *DB, id uuid.UUID) error {
+	row := new(RepositoryVersion)
+	find := func(ctx context.Context, db *DB) error {
+		err := db.q.NewSelect().Model(row).Where("rv.pulp_id = ?", id).Where("NOT rv.complete").Scan(ctx)
+		return rowError(err, "incomplete repository version", id.String())
 	}
-	if err := find(ctx, db.q.NewSelect()); err != nil || len(left) == 0 {
-		return err
+	if err := find(ctx, db); err != nil {
+		return ignoreNotFound(err)
 	}
-	release, err := db.building.claim(left[0].RepositoryID)
+	release, err := db.locks.claim(row.RepositoryID)
 	if err != nil {
 		return err
 	}
 	defer release()
-	err = db.retryTx(ctx, func(ctx context.Context, tx *Tx) error {
-		if _, err := tx.lockRepository(ctx, left[0].RepositoryID); err != nil {
+	v := leasedVersion{db: db, row: row}
+	err = db.RetryTx(ctx, func(ctx context.Context, tx *Tx) error {
+		locked := lockedVersions{tx, row.RepositoryID}
+		if _, err := locked.lock(ctx); err != nil {
 			return err
 		}
-		if err := find(ctx, tx.q.NewSelect()); err != nil || len(left) == 0 {
+		// Again under the lock: the version may have become complete, or been removed, meanwhile.
+		if err := find(ctx, tx.DB); err != nil {
 			return err
 		}
-		if err := tx.checkNobodyWorks(ctx, left); err != nil {
+		if err := locked.checkNotLeased(ctx, []*RepositoryVersion{row}); err != nil {
 			return err
 		}
 		var err error
-		l, err = tx.take(ctx, "pulp_id = ?", id)
+		v.lease, err = locked.takeOne(ctx, id)
 		return err
 	})
-	if err == nil && len(left) > 0 {
-		err = db.endIncomplete(ctx, l, left[0])
+	if err == nil {
+		err = v.remove(ctx)
 	}
-	if err != nil {
+	if err = ignoreNotFound(err); err != nil {
 		return fmt.Errorf("models: discard repository version %s: %w", id, err)
 	}
 	return nil
+}
+
+// ignoreNotFound returns nil for an error of kind NotFound: what is gone need not be discarded.
+func ignoreNotFound(err error) error {
+	if errors.Is(err, pulperr.NotFound) {
+		return nil
+	}
+	return err
 }

@@ -3,7 +3,6 @@ package models
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"slices"
 	"strings"
 	"time"
@@ -14,8 +13,8 @@ import (
 	"github.com/pulpgo/pulpcore/storage"
 )
 
-// doomedArtifact says that the bytes with a sha256 are to be removed from the store, or were removed not long ago. A
-// row of core_artifact and a doomed one may exist at the same time: then the artifact counts and the bytes stay.
+// doomedArtifact is a tombstone: the bytes with a sha256 are to be removed from the store, or were removed within
+// doomedMemory. If there is a row of core_artifact as well, the artifact counts and the bytes stay.
 type doomedArtifact struct {
 	bun.BaseModel `bun:"table:core_doomedartifact,alias:da"`
 
@@ -32,8 +31,8 @@ const (
 	removeTime = 30 * time.Second
 )
 
-// BytesGoneError says that artifacts cannot be saved because their bytes were removed from the store after they had
-// been stored, or had been found there. Store the bytes again, then save again. It is of kind Unavailable.
+// BytesGoneError means that artifacts cannot be saved because their bytes were removed after they had been stored, or
+// had been found in the store. Store the bytes again, then save again. It is of kind Unavailable.
 type BytesGoneError struct {
 	SHA256 []string // in ascending order, at least one
 }
@@ -49,13 +48,13 @@ func (e *BytesGoneError) Unwrap() error { return pulperr.Unavailable }
 
 // byteRemover removes bytes that no artifact needs, so that no artifact is ever left without bytes:
 //
-//  1. doom notes the sha256 in a transaction, together with the removal of the row if there was one.
+//  1. [doomedNotes.add] notes the sha256 in a transaction, together with the removal of the row if there was one.
 //  2. settle waits for all transactions that saved artifacts without seeing the note.
-//  3. remove takes the note, looks for an artifact once more and removes the bytes, all in one transaction.
+//  3. remove takes the note, checks for an artifact once more and removes the bytes, all in one transaction.
 //
-// Saving artifacts deletes their notes in the transaction that inserts the rows, and looks for the bytes where there
-// was a note ([Tx.revive]). It either comes before 3, which then finds no note, or after 3 and finds no bytes. A
-// process that dies leaves a note, and the next sweep does the rest.
+// Saving artifacts deletes their notes in the transaction that inserts the rows, and checks for the bytes where there
+// was a note ([doomedNotes.revive]). It either comes before 3, which then finds no note, or after 3 and finds no bytes.
+// A process that dies leaves a note, and the next sweep removes the bytes.
 type byteRemover struct {
 	db    *DB // outside a transaction
 	store *storage.Store
@@ -68,51 +67,11 @@ func newByteRemover(db *DB, store *storage.Store) *byteRemover {
 	return &byteRemover{db: &h, store: store}
 }
 
-// doom notes artifacts whose bytes shall be removed.
-func (tx *Tx) doom(ctx context.Context, sha256s []string) error {
-	rows := make([]*doomedArtifact, len(sha256s))
-	now := Now()
-	for i, s := range slices.Sorted(slices.Values(sha256s)) {
-		rows[i] = &doomedArtifact{SHA256: s, DoomedAt: now}
-	}
-	_, err := tx.q.NewInsert().Model(&rows).On("CONFLICT (sha256) DO UPDATE").
-		Set("doomed_at = EXCLUDED.doomed_at").Set("removed_at = NULL").Exec(ctx)
-	return rowError(err, "doomed artifact", "insert")
-}
-
-// revive deletes the notes of artifacts that were just saved in this transaction, and looks for the bytes of those that
-// had one.
-//
-// Errors: [BytesGoneError].
-func (tx *Tx) revive(ctx context.Context, store *storage.Store, rows []*Artifact) error {
-	var noted []string
-	_, err := tx.q.NewDelete().Model((*doomedArtifact)(nil)).Where("sha256 IN (?)", bun.List(sha256s(rows))).
-		Returning("sha256").Exec(ctx, &noted)
-	if err != nil {
-		return rowError(err, "doomed artifact", "revive")
-	}
-	slices.Sort(noted)
-	gone := &BytesGoneError{}
-	for _, s := range noted {
-		there, err := store.Exists(ctx, storage.ArtifactKey(s))
-		if err != nil {
-			return fmt.Errorf("models: look for the bytes of artifact %s: %w", s, err)
-		}
-		if !there {
-			gone.SHA256 = append(gone.SHA256, s)
-		}
-	}
-	if gone.SHA256 != nil {
-		return gone
-	}
-	return nil
-}
-
 // removeStray removes the bytes of those artifacts that have no row, and returns how many.
 func (r *byteRemover) removeStray(ctx context.Context, sha256s []string) (int, error) {
 	var stray []string
-	err := r.db.retryTx(ctx, func(ctx context.Context, tx *Tx) error {
-		wanted, err := tx.withRow(ctx, sha256s)
+	err := r.db.RetryTx(ctx, func(ctx context.Context, tx *Tx) error {
+		wanted, err := doomedNotes{tx.DB}.withRow(ctx, sha256s)
 		if err != nil {
 			return err
 		}
@@ -125,7 +84,7 @@ func (r *byteRemover) removeStray(ctx context.Context, sha256s []string) (int, e
 		if stray == nil {
 			return nil
 		}
-		return tx.doom(ctx, stray)
+		return doomedNotes{tx.DB}.add(ctx, stray)
 	})
 	if err != nil || stray == nil {
 		return 0, err
@@ -133,7 +92,7 @@ func (r *byteRemover) removeStray(ctx context.Context, sha256s []string) (int, e
 	return r.removeDoomed(ctx, stray)
 }
 
-// removeDoomed removes bytes that were noted in a committed transaction. What it does not come to is left to the sweep.
+// removeDoomed removes bytes that were noted in a committed transaction. After a failure the sweep removes the rest.
 func (r *byteRemover) removeDoomed(ctx context.Context, sha256s []string) (int, error) {
 	if err := r.settle(ctx); err != nil {
 		return 0, err
@@ -163,7 +122,7 @@ func (r *byteRemover) settle(ctx context.Context) error {
 
 // remove removes the bytes of one noted artifact, unless it was saved again.
 func (r *byteRemover) remove(ctx context.Context, sha256 string) (removed bool, err error) {
-	err = r.db.retryTx(ctx, func(ctx context.Context, tx *Tx) error {
+	err = r.db.RetryTx(ctx, func(ctx context.Context, tx *Tx) error {
 		removed = false
 		res, err := tx.q.NewUpdate().Model((*doomedArtifact)(nil)).Set("removed_at = ?", Now()).
 			Where("sha256 = ?", sha256).Where("removed_at IS NULL").Exec(ctx)
@@ -173,7 +132,7 @@ func (r *byteRemover) remove(ctx context.Context, sha256 string) (removed bool, 
 		if n, err := res.RowsAffected(); err != nil || n == 0 {
 			return err
 		}
-		wanted, err := tx.withRow(ctx, []string{sha256})
+		wanted, err := doomedNotes{tx.DB}.withRow(ctx, []string{sha256})
 		if err != nil {
 			return err
 		}
@@ -181,6 +140,7 @@ func (r *byteRemover) remove(ctx context.Context, sha256 string) (removed bool, 
 			_, err := tx.q.NewDelete().Model((*doomedArtifact)(nil)).Where("sha256 = ?", sha256).Exec(ctx)
 			return rowError(err, "doomed artifact", sha256)
 		}
+		// The bytes go before the commit: a saver waits for this row, and finds afterwards that they are gone.
 		limited, cancel := context.WithTimeout(ctx, removeTime)
 		defer cancel()
 		removed = true
@@ -189,10 +149,53 @@ func (r *byteRemover) remove(ctx context.Context, sha256 string) (removed bool, 
 	return removed && err == nil, err
 }
 
+// doomedNotes keeps the notes of bytes that are to be removed.
+type doomedNotes struct{ db *DB }
+
+// add notes artifacts whose bytes shall be removed.
+func (n doomedNotes) add(ctx context.Context, sha256s []string) error {
+	rows := make([]*doomedArtifact, len(sha256s))
+	now := Now()
+	for i, s := range slices.Sorted(slices.Values(sha256s)) {
+		rows[i] = &doomedArtifact{SHA256: s, DoomedAt: now}
+	}
+	_, err := n.db.Bun().NewInsert().Model(&rows).On("CONFLICT (sha256) DO UPDATE").
+		Set("doomed_at = EXCLUDED.doomed_at").Set("removed_at = NULL").Exec(ctx)
+	return rowError(err, "doomed artifact", "insert")
+}
+
+// revive deletes the notes of artifacts that were just saved in this transaction, and checks that the bytes are there
+// for those that had one.
+//
+// Errors: [BytesGoneError].
+func (n doomedNotes) revive(ctx context.Context, store *storage.Store, rows []*Artifact) error {
+	var noted []string
+	_, err := n.db.Bun().NewDelete().Model((*doomedArtifact)(nil)).Where("sha256 IN (?)", bun.List(sha256s(rows))).
+		Returning("sha256").Exec(ctx, &noted)
+	if err != nil {
+		return rowError(err, "doomed artifact", "revive")
+	}
+	slices.Sort(noted)
+	gone := &BytesGoneError{}
+	for _, s := range noted {
+		there, err := store.Exists(ctx, storage.ArtifactKey(s))
+		if err != nil {
+			return fmt.Errorf("models: look for the bytes of artifact %s: %w", s, err)
+		}
+		if !there {
+			gone.SHA256 = append(gone.SHA256, s)
+		}
+	}
+	if gone.SHA256 != nil {
+		return gone
+	}
+	return nil
+}
+
 // withRow returns which artifacts have a row in any domain: domains share the store.
-func (db *DB) withRow(ctx context.Context, sha256s []string) (map[string]bool, error) {
+func (n doomedNotes) withRow(ctx context.Context, sha256s []string) (map[string]bool, error) {
 	var found []string
-	err := db.q.NewSelect().TableExpr("core_artifact").Column("sha256").
+	err := n.db.Bun().NewSelect().TableExpr("core_artifact").Column("sha256").
 		Where("pulp_domain_id IN (SELECT pulp_id FROM core_domain)").Where("sha256 IN (?)", bun.List(sha256s)).
 		Scan(ctx, &found)
 	if err != nil {
@@ -203,42 +206,4 @@ func (db *DB) withRow(ctx context.Context, sha256s []string) (map[string]bool, e
 		wanted[s] = true
 	}
 	return wanted, nil
-}
-
-// deleteArtifact removes an artifact's row and, once that is committed, its bytes.
-func (tx *Tx) deleteArtifact(ctx context.Context, store *storage.Store, a *Artifact, before time.Time) error {
-	var gone []string
-	_, err := tx.q.NewDelete().Model((*Artifact)(nil)).Where("pulp_id = ?", a.ID).
-		Where("pulp_domain_id = ?", tx.domain.ID).Where("timestamp_of_interest < ?", before).
-		Returning("sha256").Exec(ctx, &gone)
-	if err != nil {
-		return rowError(err, "artifact", a.ID.String())
-	}
-	if len(gone) == 0 {
-		return tx.notDeleted(ctx, a, before)
-	}
-	if err := tx.doom(ctx, gone); err != nil {
-		return err
-	}
-	r := newByteRemover(tx.DB, store)
-	tx.AfterCommit(func() {
-		if _, err := r.removeDoomed(context.WithoutCancel(ctx), gone); err != nil {
-			r.db.log.WarnContext(ctx, "the bytes of a deleted artifact are removed later",
-				slog.String("sha256", gone[0]), slog.Any("err", err))
-		}
-	})
-	return nil
-}
-
-// notDeleted says why no row was deleted.
-func (db *DB) notDeleted(ctx context.Context, a *Artifact, before time.Time) error {
-	n, err := db.q.NewSelect().Model((*Artifact)(nil)).Where("pulp_id = ?", a.ID).
-		Where("pulp_domain_id = ?", db.domain.ID).Count(ctx)
-	switch {
-	case err != nil:
-		return rowError(err, "artifact", a.ID.String())
-	case n == 0:
-		return fmt.Errorf("models: artifact %s: %w", a.ID, pulperr.NotFound)
-	}
-	return fmt.Errorf("models: artifact %s was in use after %s: %w", a.ID, before.Format(time.RFC3339), pulperr.Conflict)
 }

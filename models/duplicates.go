@@ -13,25 +13,31 @@ import (
 	"github.com/pulpgo/pulpcore/pulperr"
 )
 
-// RemoveDuplicates lets the units that v adds take the places of older units: those that have the same values in all
-// fields tagged pulp:"repo" are removed. [CreateVersion] does it at the end, behind a type's FinalizeNewVersion. With a
-// base, the older units are the base's.
+// RemoveDuplicates removes older units whose places the units that v adds take: a place is the values of all fields
+// tagged pulp:"repo". [CreateVersion] does it at the end, behind a type's FinalizeNewVersion. With a base, the older
+// units are the base's.
 //
 // Errors: Invalid with code PLP0022 if two of the added units claim the same place.
 func RemoveDuplicates(ctx context.Context, v *NewVersion) error {
 	for _, d := range v.schema.accepts {
-		s, err := v.db.schema(d)
+		s, err := v.db.Registry().ofType(d)
 		if err != nil {
 			return err
 		}
 		if len(s.repo) == 0 {
 			continue
 		}
-		if err := v.resolvePlaces(ctx, s); err != nil {
+		if err := (placeResolver{v, s}).resolve(ctx); err != nil {
 			return fmt.Errorf("models: duplicates of type %s: %w", s.name, err)
 		}
 	}
 	return nil
+}
+
+// placeResolver finds units of one type that claim the same place in a version.
+type placeResolver struct {
+	*NewVersion
+	s *schema
 }
 
 // fragment is a piece of SQL with its arguments.
@@ -46,52 +52,52 @@ func (f *fragment) add(sql string, args ...any) {
 }
 
 // isNew appends the condition that the current member rc was not there before.
-func (v *NewVersion) isNew(f *fragment, rc string) {
-	if v.base == nil {
-		f.add(rc+".version_added = ? AND "+rc+".version_added >= 0", v.row.Number)
+func (p placeResolver) isNew(f *fragment, rc string) {
+	if p.base == nil {
+		f.add(rc+".version_added = ? AND "+useAddedIndex(rc), p.row.Number)
 		return
 	}
-	f.add("NOT "+inVersionSQL(rc), v.base.RepositoryID, v.base.Number, v.base.Number)
+	f.add("NOT "+inVersionSQL(rc), p.base.RepositoryID, p.base.Number, p.base.Number)
 }
 
 // isOld appends the condition that the current member rc was there before.
-func (v *NewVersion) isOld(f *fragment, rc string) {
-	if v.base == nil {
-		f.add(rc+".version_added < ?", v.row.Number)
+func (p placeResolver) isOld(f *fragment, rc string) {
+	if p.base == nil {
+		f.add(rc+".version_added < ?", p.row.Number)
 		return
 	}
-	f.add(inVersionSQL(rc), v.base.RepositoryID, v.base.Number, v.base.Number)
+	f.add(inVersionSQL(rc), p.base.RepositoryID, p.base.Number, p.base.Number)
 }
 
-// resolvePlaces lets the new units of a type displace the old ones in their places. The new units are walked by key,
+// resolve lets the new units of a type displace the old ones in their places. The new units are walked by key,
 // and each page is looked up once, so that the cost grows with what is new.
-func (v *NewVersion) resolvePlaces(ctx context.Context, s *schema) error {
+func (p placeResolver) resolve(ctx context.Context) error {
 	var fresh, old fragment
-	v.isNew(&fresh, "n")
-	v.isOld(&old, "n")
-	if err := v.walkPlaces(ctx, s, &fresh, true); err != nil {
+	p.isNew(&fresh, "n")
+	p.isOld(&old, "n")
+	if err := p.walk(ctx, &fresh, true); err != nil {
 		return err
 	}
-	if v.base == nil || v.base.RepositoryID == v.row.RepositoryID {
+	if p.base == nil || p.base.RepositoryID == p.row.RepositoryID {
 		return nil
 	}
-	return v.walkPlaces(ctx, s, &old, false) // another repository's version may follow other rules
+	return p.walk(ctx, &old, false) // another repository's version may follow other rules
 }
 
-// walkPlaces walks over the current members n for which a condition holds. They are all new, or all old.
-func (v *NewVersion) walkPlaces(ctx context.Context, s *schema, which *fragment, fresh bool) error {
+// walk walks over the current members n for which a condition holds. They are all new, or all old.
+func (p placeResolver) walk(ctx context.Context, which *fragment, fresh bool) error {
 	var last uuid.UUID
 	for {
 		var q fragment
 		q.add(`SELECT n.content_id FROM core_repositorycontent AS n WHERE n.repository_id = ? AND n.content_id > ?
-			AND n.version_removed IS NULL AND `, v.row.RepositoryID, last)
+			AND n.version_removed IS NULL AND `, p.row.RepositoryID, last)
 		q.add(which.sql, which.args...)
 		q.add(" ORDER BY n.content_id LIMIT ?", memberBatch)
 		var page []uuid.UUID
-		if err := v.db.q.NewRaw(q.sql, q.args...).Scan(ctx, &page); err != nil {
-			return rowError(err, "content of repository", v.row.RepositoryID.String())
+		if err := p.db.Bun().NewRaw(q.sql, q.args...).Scan(ctx, &page); err != nil {
+			return rowError(err, "content of repository", p.row.RepositoryID.String())
 		}
-		if err := v.clearPlaces(ctx, s, page, fresh); err != nil || len(page) < memberBatch {
+		if err := p.clear(ctx, page, fresh); err != nil || len(page) < memberBatch {
 			return err
 		}
 		last = page[len(page)-1]
@@ -106,22 +112,22 @@ type rival struct {
 	Place string    `bun:"place"`
 }
 
-// clearPlaces removes the old rivals of a page of new units. Between two that are both new, or both old, there is no
+// clear removes the old rivals of a page of new units. Between two that are both new, or both old, there is no
 // choice, and an old one with a new rival is gone when the old ones are walked.
-func (v *NewVersion) clearPlaces(ctx context.Context, s *schema, page []uuid.UUID, fresh bool) error {
+func (p placeResolver) clear(ctx context.Context, page []uuid.UUID, fresh bool) error {
 	for len(page) > 0 {
-		rivals, err := v.rivals(ctx, s, page)
+		rivals, err := p.rivals(ctx, page)
 		if err != nil || len(rivals) == 0 {
 			return err
 		}
 		var displaced []uuid.UUID
 		for _, r := range rivals {
 			if !fresh || !r.Old {
-				return v.collision(ctx, s, r)
+				return p.collision(ctx, r)
 			}
 			displaced = append(displaced, r.ID)
 		}
-		n, err := v.Remove(ctx, displaced)
+		n, err := p.Remove(ctx, displaced)
 		if err != nil || len(rivals) < memberBatch {
 			return err
 		}
@@ -132,11 +138,11 @@ func (v *NewVersion) clearPlaces(ctx context.Context, s *schema, page []uuid.UUI
 	return nil
 }
 
-// rivals returns members in the places of the units of a page, at most memberBatch, those that are not old first.
-func (v *NewVersion) rivals(ctx context.Context, s *schema, page []uuid.UUID) ([]rival, error) {
+// rivals returns members in the places of the units of a page, at most memberBatch, new ones first.
+func (p placeResolver) rivals(ctx context.Context, page []uuid.UUID) ([]rival, error) {
 	same := "od.pulp_domain_id = nd.pulp_domain_id AND od.pulp_id <> nd.pulp_id"
-	texts := make([]string, len(s.repo))
-	for i, f := range s.repo {
+	texts := make([]string, len(p.s.repo))
+	for i, f := range p.s.repo {
 		o, n := `od."`+f.Column+`"`, `nd."`+f.Column+`"`
 		texts[i] = "COALESCE(CAST(" + n + " AS TEXT), '')"
 		if f.Go.Kind() == reflect.Pointer {
@@ -145,32 +151,32 @@ func (v *NewVersion) rivals(ctx context.Context, s *schema, page []uuid.UUID) ([
 			same += " AND " + o + " = " + n
 		}
 	}
-	kind, detail := v.db.conn.Kind, `"`+s.detail+`"`
+	kind, detail := p.db.Conn().Kind, `"`+p.s.own+`"`
 	var q fragment
 	q.add("SELECT nd.pulp_id AS of, o.content_id, CASE WHEN ")
-	v.isOld(&q, "o")
+	p.isOld(&q, "o")
 	q.add(" THEN TRUE ELSE FALSE END AS old, " + strings.Join(texts, " || ', ' || ") + " AS place")
 	q.add(" FROM " + detail + " AS nd ")
 	q.add(kind.JoinEach(detail, "od", same) + " ")
 	q.add(kind.JoinEach("core_repositorycontent", "o",
-		"o.repository_id = ? AND o.content_id = od.pulp_id AND o.version_removed IS NULL"), v.row.RepositoryID)
+		"o.repository_id = ? AND o.content_id = od.pulp_id AND o.version_removed IS NULL"), p.row.RepositoryID)
 	q.add(" WHERE nd.pulp_id IN (?) ORDER BY old, o.content_id LIMIT ?", bun.List(page), memberBatch)
 	var list []rival
-	err := v.db.q.NewRaw(q.sql, q.args...).Scan(ctx, &list)
-	return list, rowError(err, "duplicates of type", s.name)
+	err := p.db.Bun().NewRaw(q.sql, q.args...).Scan(ctx, &list)
+	return list, rowError(err, "duplicates of type", p.s.name)
 }
 
 // collision returns the error that a unit has a rival.
-func (v *NewVersion) collision(ctx context.Context, s *schema, r rival) error {
-	all, err := v.rivals(ctx, s, []uuid.UUID{r.Of})
+func (p placeResolver) collision(ctx context.Context, r rival) error {
+	all, err := p.rivals(ctx, []uuid.UUID{r.Of})
 	if err != nil {
 		return err
 	}
 	n := 1 + len(slices.DeleteFunc(all, func(o rival) bool { return o.Old != r.Old }))
-	names := make([]string, len(s.repo))
-	for i, f := range s.repo {
+	names := make([]string, len(p.s.repo))
+	for i, f := range p.s.repo {
 		names[i] = f.JSON
 	}
 	return pulperr.Coded("PLP0022", pulperr.Invalid, "%d units of type %s with the same %s (%s) cannot be in one version",
-		n, s.name, strings.Join(names, ", "), r.Place)
+		n, p.s.name, strings.Join(names, ", "), r.Place)
 }

@@ -72,7 +72,7 @@ func TestRemoveDuplicates(t *testing.T) {
 				ctx := t.Context()
 				repo := newRepo(t, db)
 				add(t, db, repo, list(test.first...)...)
-				v, err := models.CreateVersion(ctx, db, repo, &models.VersionOptions{
+				v, _, err := models.CreateVersion(ctx, db, repo, &models.VersionOptions{
 					Base: pickBase(t, db, repo, test.base, otherBase),
 				}, func(v *models.NewVersion) error {
 					_, err := v.Add(ctx, list(test.then...))
@@ -110,7 +110,7 @@ func TestRemoveDuplicatesOfBase(t *testing.T) {
 			t.Fatal(err)
 		}
 		build := func(ids ...uuid.UUID) (*models.RepositoryVersion, error) {
-			return models.CreateVersion(ctx, db, newRepo(t, db), &models.VersionOptions{Base: base},
+			return tryVersion(ctx, db, newRepo(t, db), &models.VersionOptions{Base: base},
 				func(v *models.NewVersion) error {
 					_, err := v.Add(ctx, ids)
 					return err
@@ -132,11 +132,11 @@ func TestRemoveDuplicatesInPages(t *testing.T) {
 		ctx := t.Context()
 		const n = 2500
 		save := func(digest string) (ids []uuid.UUID) {
-			units := []*models.SavedUnit{}
+			units := []*models.ContentWithFiles{}
 			for i := range n {
-				units = append(units, &models.SavedUnit{Content: &File{Path: fmt.Sprint(i), Digest: digest}})
+				units = append(units, &models.ContentWithFiles{Content: &File{Path: fmt.Sprint(i), Digest: digest}})
 			}
-			if err := models.SaveUnits(ctx, db, units); err != nil {
+			if err := models.SaveContents(ctx, db, units); err != nil {
 				t.Fatal(err)
 			}
 			for _, u := range units {

@@ -45,7 +45,7 @@ func Example() {
 }
 
 func cook(ctx context.Context, url string) error {
-	registry, err := models.NewRegistry(models.Set{Plugin: "cook", Types: []models.AnyType{recipes, books}})
+	registry, err := models.NewRegistry(models.PluginModels{Plugin: "cook", Types: []models.AnyType{recipes, books}})
 	if err != nil {
 		return err
 	}
@@ -54,7 +54,7 @@ func cook(ctx context.Context, url string) error {
 		return err
 	}
 	defer db.Close()
-	if err := db.Migrate(ctx); err != nil {
+	if err := models.Migrate(ctx, db); err != nil {
 		return err
 	}
 	if db, err = db.InDomain(ctx, models.DefaultDomain); err != nil {
@@ -86,7 +86,7 @@ func cook(ctx context.Context, url string) error {
 }
 
 func addRecipes(ctx context.Context, db *models.DB, book *Book, list []*Recipe) error {
-	v, err := models.CreateVersion(ctx, db, book, nil, func(v *models.NewVersion) error {
+	v, _, err := models.CreateVersion(ctx, db, book, nil, func(v *models.NewVersion) error {
 		var ids []uuid.UUID
 		for _, r := range list {
 			if err := recipes.Create(ctx, db, r); err != nil {

@@ -19,16 +19,16 @@ func WithHook(db *DB, hook bun.QueryHook) *DB {
 }
 
 // Abandon ends the calling goroutine's hold on a version as the death of its process would: nothing is undone.
-func Abandon(v *NewVersion) { v.lease = lease{id: uuid.Nil} }
+func Abandon(v *NewVersion) { v.members.lease = lease{id: uuid.Nil} }
 
 // BeginDelete deletes a version up to the point where it is invisible, and dies.
 func BeginDelete(ctx context.Context, db *DB, v *RepositoryVersion) error {
-	_, err := db.beginDelete(ctx, v)
+	_, err := versionDeleter{db, v}.begin(ctx)
 	return err
 }
 
 // Forget empties what a mirroring change has seen so far.
-func Forget(ctx context.Context, v *NewVersion) error { return v.db.forget(ctx, v.lease, v.row.ID) }
+func Forget(ctx context.Context, v *NewVersion) error { return v.members.forgetSeen(ctx) }
 
 // WrongCounts compares the counts of every complete version of a repository with its memberships and returns the
 // numbers of those that differ.
@@ -39,11 +39,11 @@ func WrongCounts(ctx context.Context, db *DB, repositoryID uuid.UUID) (wrong []i
 	}
 	before := -1
 	for _, v := range slices.Backward(versions) {
-		counts, err := db.changesByType(ctx, v.RepositoryID, before, v.Number)
+		counts, err := versionCounter{db}.changesByType(ctx, v.RepositoryID, before, v.Number)
 		if err != nil {
 			return nil, err
 		}
-		present, err := db.countByType(ctx, v.RepositoryID,
+		present, err := versionCounter{db}.countByType(ctx, v.RepositoryID,
 			"rc.version_added <= ? AND (rc.version_removed IS NULL OR rc.version_removed > ?)", v.Number, v.Number)
 		if err != nil {
 			return nil, err
@@ -83,12 +83,6 @@ func DeadMemberships(ctx context.Context, db *DB, repositoryID uuid.UUID) (int64
 func ReadTag(tag string) (Field, error) {
 	f := Field{Column: "text", Own: true, Go: reflect.TypeFor[string]()}
 	return f, errors.Join(append(f.readTag(tag), f.check()...)...)
-}
-
-// ContentStatements returns what a content request asks, by name: the source of a repository, and a file of a version.
-// Their arguments are those of [Lookup.Source] and [Lookup.File].
-func ContentStatements(db *DB) (source, file string) {
-	return sourceBy("repository_id", "repository_id"), versionFile(db.conn.Kind, "")
 }
 
 // The layout of migrations.

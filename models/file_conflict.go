@@ -3,7 +3,6 @@ package models
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
@@ -11,16 +10,16 @@ import (
 	"github.com/pulpgo/pulpcore/pulperr"
 )
 
-// FileConflict is a file of a unit whose bytes are not those that were to be saved.
+// FileConflict is a file of an existing unit that was to be saved with other bytes.
 type FileConflict struct {
-	Content      AnyContent // the unit as it was given to SaveUnits
+	Content      AnyContent // the unit as it was given to SaveContents
 	Key          string     // its natural key, for messages: "name=x version=1"
 	RelativePath string
 	Saved, Given string // sha256
 }
 
-// FileConflictError says that units which exist were to be saved with other bytes. Their files stay as they are. It is
-// of kind Conflict. A type whose files may be replaced says so with [Replaceable].
+// FileConflictError means that existing units were to be saved with other bytes. Their files stay as they are. It is of
+// kind Conflict. [Replaceable] allows the replacement for a type.
 type FileConflictError struct {
 	Type  string // "<plugin>.<type>"
 	Files []FileConflict
@@ -44,13 +43,13 @@ func (e *FileConflictError) Unwrap() error { return pulperr.Conflict }
 func (e *FileConflictError) PublicText() string { return e.Error() }
 
 // conflictError describes files that have another artifact than was given.
-func (tx *Tx) conflictError(ctx context.Context, s *schema, units []*SavedUnit, differ []fileChange) error {
+func (s contentSaver) conflictError(ctx context.Context, units []*ContentWithFiles, differ []fileChange) error {
 	ids := make([]uuid.UUID, 0, 2*len(differ))
 	for _, d := range differ {
 		ids = append(ids, d.saved, d.given)
 	}
 	var rows []*Artifact
-	err := tx.q.NewSelect().Model(&rows).Column("pulp_id", "sha256").Where("pulp_id IN (?)", bun.List(ids)).Scan(ctx)
+	err := s.db.Bun().NewSelect().Model(&rows).Column("pulp_id", "sha256").Where("pulp_id IN (?)", bun.List(ids)).Scan(ctx)
 	if err != nil {
 		return rowError(err, "artifact", "of files that differ")
 	}
@@ -66,18 +65,9 @@ func (tx *Tx) conflictError(ctx context.Context, s *schema, units []*SavedUnit, 
 	for _, d := range differ {
 		c := byID[d.row.ContentID]
 		e.Files = append(e.Files, FileConflict{
-			Content: c, Key: s.describe(c), RelativePath: d.row.RelativePath,
+			Content: c, Key: s.natural.describe(c), RelativePath: d.row.RelativePath,
 			Saved: sha256[d.saved], Given: sha256[d.given],
 		})
 	}
 	return e
-}
-
-// describe returns the natural key of a unit for messages.
-func (s *schema) describe(c AnyContent) string {
-	var parts []string
-	for i, v := range s.naturalValues(c) {
-		parts = append(parts, fmt.Sprintf("%s=%v", s.natural[i].JSON, v))
-	}
-	return strings.Join(parts, " ")
 }

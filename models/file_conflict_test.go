@@ -22,20 +22,19 @@ var tags = models.Define[Tag]("tags.tag", models.Replaceable())
 
 func saveFile(t *testing.T, db *models.DB, c models.AnyContent, a *models.Artifact) (uuid.UUID, error) {
 	t.Helper()
-	file := models.UnitFile{RelativePath: "m.zip"}
+	file := models.ContentFile{RelativePath: "m.zip"}
 	if a != nil {
 		file.ArtifactID = &a.ID
 	}
-	u := &models.SavedUnit{Content: c, Files: []models.UnitFile{file}}
-	err := models.SaveUnits(t.Context(), db, []*models.SavedUnit{u})
+	u := &models.ContentWithFiles{Content: c, Files: []models.ContentFile{file}}
+	err := models.SaveContents(t.Context(), db, []*models.ContentWithFiles{u})
 	return u.Files[0].ID, err
 }
 
 func wantFile(t *testing.T, db *models.DB, id uuid.UUID, want *models.Artifact) {
 	t.Helper()
-	f, err := models.FileOf(t.Context(), db, id)
-	if err != nil || f.SHA256 != want.SHA256 {
-		t.Errorf("FileOf = %+v, %v, want sha256 %s", f, err, want.SHA256)
+	if a := artifactOf(t, db, id); a == nil || a.SHA256 != want.SHA256 {
+		t.Errorf("the file has artifact %+v, want sha256 %s", a, want.SHA256)
 	}
 }
 
@@ -67,7 +66,7 @@ func TestReplaceable(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, url string) {
 		t.Parallel()
-		db := modelstest.Open(t, url, nil, models.Set{Plugin: "tags", Types: []models.AnyType{tags}})
+		db := modelstest.Open(t, url, nil, models.PluginModels{Plugin: "tags", Types: []models.AnyType{tags}})
 		store := openStore(t, "mem://", nil)
 		for _, body := range []string{"one", "two"} {
 			a := putArtifact(t, db, store, body)

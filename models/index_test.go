@@ -44,7 +44,7 @@ func TestIndexesByTag(t *testing.T) {
 	units := models.Define[indexed]("ix.unit")
 	dbtest.Each(t, func(t *testing.T, url string) {
 		t.Parallel()
-		db := modelstest.Open(t, url, nil, models.Set{Plugin: "ix", Types: []models.AnyType{units}})
+		db := modelstest.Open(t, url, nil, models.PluginModels{Plugin: "ix", Types: []models.AnyType{units}})
 		want := []string{
 			"ix_unit_content (project)", "ix_unit_content (project, version)", "ix_unit_content (pulp_domain_id, key)",
 		}

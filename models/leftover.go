@@ -3,19 +3,15 @@ package models
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
-
-	"github.com/pulpgo/pulpcore/internal/sqldialect"
-	"github.com/pulpgo/pulpcore/pulperr"
 )
 
 // leftover names a remote or a publication whose row is gone while rows that belonged to it are still there. Millions
-// can belong to one, so they have no foreign key to it whose cascade would delete them in one transaction. The row goes
-// first, which hides all of them, and they follow in batches. Whoever inserts such rows holds the owner's row in the
-// same transaction, so that none comes after it.
+// can belong to one, so they have no foreign key to it: its cascade would delete them in one transaction. The row goes
+// first, which hides all of them, and they follow in batches. A transaction that inserts such rows holds the owner's
+// row ([rowHolder]), so that none is inserted after the owner is gone.
 type leftover struct {
 	bun.BaseModel `bun:"table:core_leftover"`
 
@@ -26,8 +22,8 @@ type leftover struct {
 // leftoverBatch is how many rows of a leftover go in one transaction.
 const leftoverBatch = 1000
 
-// statements returns what deletes a batch of the rows that belonged to the leftover, with its key and the limit as
-// arguments; in this order, each until it deletes less than the limit.
+// statements returns the statements that delete a batch of the rows, with the owner's key and the limit as arguments.
+// They run in this order, each until it deletes fewer rows than the limit.
 func (o *leftover) statements() []string {
 	switch o.Master {
 	case RemoteMaster:
@@ -44,8 +40,8 @@ func (o *leftover) statements() []string {
 	return nil
 }
 
-// RemoveLeftovers deletes what belonged to remotes and publications that are gone, of all domains. Deleting one does
-// it, too; this finishes what a process that died has begun. Two processes may do it at the same time.
+// RemoveLeftovers deletes the rows that belonged to deleted remotes and publications, of all domains. The deletion does
+// so too; this finishes it where a process died. Two processes may do it at the same time.
 func RemoveLeftovers(ctx context.Context, db *DB) error {
 	var list []*leftover
 	if err := db.q.NewSelect().Model(&list).OrderExpr("pulp_id").Scan(ctx); err != nil {
@@ -53,103 +49,61 @@ func RemoveLeftovers(ctx context.Context, db *DB) error {
 	}
 	var errs []error
 	for _, o := range list {
-		errs = append(errs, db.removeLeftover(ctx, o))
+		errs = append(errs, o.remove(ctx, db))
 	}
 	return errors.Join(errs...)
 }
 
-func (db *DB) removeLeftover(ctx context.Context, o *leftover) error {
+func (o *leftover) remove(ctx context.Context, db *DB) error {
 	for _, stmt := range o.statements() {
 		for n := int64(leftoverBatch); n == leftoverBatch; {
-			err := db.retryTx(ctx, func(ctx context.Context, tx *Tx) (err error) {
+			err := db.RetryTx(ctx, func(ctx context.Context, tx *Tx) (err error) {
 				n, err = affected(tx.q.NewRaw(stmt, o.ID, leftoverBatch).Exec(ctx))
 				return err
 			})
 			if err != nil {
-				return rowError(err, "what is left of "+string(o.Master), o.ID.String())
+				return rowError(err, "leftover of "+string(o.Master), o.ID.String())
 			}
 		}
 	}
-	return db.retryTx(ctx, func(ctx context.Context, tx *Tx) error {
+	return db.RetryTx(ctx, func(ctx context.Context, tx *Tx) error {
 		_, err := tx.q.NewDelete().Model(o).WherePK().Exec(ctx)
-		return rowError(err, "what is left of "+string(o.Master), o.ID.String())
+		return rowError(err, "leftover of "+string(o.Master), o.ID.String())
 	})
 }
 
-// deleteOwner removes a remote or a publication, and then what belongs to it.
-func (db *DB) deleteOwner(ctx context.Context, s *schema, id uuid.UUID) error {
-	var o *leftover
-	err := db.retryTx(ctx, func(ctx context.Context, tx *Tx) (err error) {
-		o, err = tx.deleteOwnerRow(ctx, s, id)
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	return db.followUp(ctx, o)
+// ownerRemover deletes a remote or a publication, and then the rows that belong to it.
+type ownerRemover struct {
+	table
+	id uuid.UUID
 }
 
-// deleteOwnerRow removes the row of a remote or a publication and notes what is left of it.
-func (tx *Tx) deleteOwnerRow(ctx context.Context, s *schema, id uuid.UUID) (*leftover, error) {
-	o := &leftover{ID: id, Master: s.master}
-	if err := tx.deleteRow(ctx, s, id); err != nil {
-		return nil, err
-	}
-	_, err := tx.q.NewInsert().Model(o).Exec(ctx)
-	return o, rowError(err, "what is left of "+string(o.Master), id.String())
-}
-
-// followUp removes what is left of a row that is gone. A failure is no failure of the deletion: nobody can see what is
-// left, and the next [RemoveLeftovers] finishes.
-func (db *DB) followUp(ctx context.Context, o *leftover) error {
-	err := db.removeLeftover(ctx, o)
-	if err == nil || db.tx != nil { // a transaction in which a statement failed cannot go on
+func (r ownerRemover) remove(ctx context.Context) error {
+	if err := r.db.RetryTx(ctx, r.removeRow); err != nil {
 		return err
 	}
-	db.log.WarnContext(ctx, "what belonged to a deleted row is removed later", "master", string(o.Master),
-		"pulp_id", o.ID, "err", err)
+	return r.followUp(ctx)
+}
+
+// removeRow deletes the row and notes that others are left.
+func (r ownerRemover) removeRow(ctx context.Context, tx *Tx) error {
+	if err := r.in(tx).deleteRow(ctx, r.id); err != nil {
+		return err
+	}
+	_, err := tx.q.NewInsert().Model(r.leftover()).Exec(ctx)
+	return rowError(err, "leftover of "+string(r.master), r.id.String())
+}
+
+func (r ownerRemover) leftover() *leftover { return &leftover{ID: r.id, Master: r.master} }
+
+// followUp deletes the rows that belonged to the deleted one. If that fails, the deletion has succeeded all the same:
+// what is left is invisible, and the next [RemoveLeftovers] deletes it.
+func (r ownerRemover) followUp(ctx context.Context) error {
+	err := r.leftover().remove(ctx, r.db)
+	if err == nil || r.db.tx != nil { // a transaction in which a statement failed cannot go on
+		return err
+	}
+	r.db.Log().WarnContext(ctx, "what belonged to a deleted row is removed later", "master", string(r.master),
+		"pulp_id", r.id, "err", err)
 	return nil
-}
-
-// holdRemotes makes sure that remotes stay until the transaction ends.
-func (tx *Tx) holdRemotes(ctx context.Context, ids []uuid.UUID) error {
-	var found []uuid.UUID
-	q := tx.q.NewSelect().TableExpr("core_remote").Column("pulp_id").Where("pulp_id IN (?)", bun.List(ids)).
-		Where("pulp_domain_id = ?", tx.domain.ID)
-	if tx.conn.Kind == sqldialect.Postgres {
-		q = q.OrderExpr("pulp_id").For("KEY SHARE") // SQLite has one writer
-	}
-	if err := q.Scan(ctx, &found); err != nil {
-		return rowError(err, "remote", ids[0].String())
-	}
-	if missing := without(ids, found); len(missing) > 0 {
-		return pulperr.Public(pulperr.Invalid, "there is no remote %s", missing[0])
-	}
-	return nil
-}
-
-// holdVersion makes sure that a version stays complete until the transaction ends.
-//
-// Errors: NotFound.
-func (tx *Tx) holdVersion(ctx context.Context, id uuid.UUID) error {
-	q := tx.versions((*RepositoryVersion)(nil)).Where("rv.pulp_id = ?", id)
-	if tx.conn.Kind == sqldialect.Postgres {
-		q = q.For("SHARE OF rv")
-	}
-	var number int
-	err := q.Column("rv.number").Scan(ctx, &number)
-	return rowError(err, "repository version", id.String())
-}
-
-var errPublicationGone = fmt.Errorf("models: %w",
-	pulperr.Public(pulperr.NotFound, "the publication was deleted while it was being made"))
-
-// holdPublication makes sure that an incomplete publication stays until the transaction ends.
-func (tx *Tx) holdPublication(ctx context.Context, id uuid.UUID) error {
-	n, err := affected(tx.q.NewUpdate().TableExpr("core_publication").Set("pulp_last_updated = ?", Now()).
-		Where("pulp_id = ?", id).Where("NOT complete").Exec(ctx))
-	if err == nil && n == 0 {
-		return errPublicationGone
-	}
-	return rowError(err, "publication", id.String())
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
@@ -58,14 +57,14 @@ func testDeleteOwner(t *testing.T, batches int, tables []string, create func(t *
 			o := create(t, db)
 			ctx, cancel := context.WithCancel(t.Context())
 			d := &dieAt{n: n, die: cancel}
-			err := models.WithHook(open(t, url), d).Delete(ctx, o.row)
+			err := models.Delete(ctx, models.WithHook(open(t, url), d), o.row)
 			died = ctx.Err() != nil
 			cancel()
 			if n == 1 {
 				if err == nil {
 					t.Fatal("dead before the first transaction, nil; want an error")
 				}
-				if err := db.Delete(t.Context(), o.row); err != nil { // nothing has happened
+				if err := models.Delete(t.Context(), db, o.row); err != nil { // nothing has happened
 					t.Fatal(err)
 				}
 			} else if err != nil {
@@ -74,7 +73,7 @@ func testDeleteOwner(t *testing.T, batches int, tables []string, create func(t *
 			if err := o.hidden(db); err != nil {
 				t.Errorf("dead before transaction %d: %v", n, err)
 			}
-			wantKind(t, db.Delete(t.Context(), o.row), pulperr.NotFound, "")
+			wantKind(t, models.Delete(t.Context(), db, o.row), pulperr.NotFound, "")
 			if err := models.RemoveLeftovers(t.Context(), db); err != nil {
 				t.Fatal(err)
 			}
@@ -97,12 +96,12 @@ func TestDeleteRemoteInBatches(t *testing.T) {
 	tables := []string{"core_remote", "core_remoteartifact", "test_test_remote"}
 	testDeleteOwner(t, 3, tables, func(t *testing.T, db *models.DB) owner {
 		ctx := t.Context()
-		var units []*models.SavedUnit
+		var units []*models.ContentWithFiles
 		for range 1100 {
 			text := fmt.Sprint("of a remote ", serial.Add(1))
-			units = append(units, &models.SavedUnit{Content: &Note{Text: text}, Files: []models.UnitFile{{RelativePath: text}}})
+			units = append(units, &models.ContentWithFiles{Content: &Note{Text: text}, Files: []models.ContentFile{{RelativePath: text}}})
 		}
-		if err := models.SaveUnits(ctx, db, units); err != nil {
+		if err := models.SaveContents(ctx, db, units); err != nil {
 			t.Fatal(err)
 		}
 		r := newRemote(fmt.Sprint("remote ", serial.Add(1)))
@@ -118,9 +117,11 @@ func TestDeleteRemoteInBatches(t *testing.T) {
 		}
 		return owner{r, func(db *models.DB) error {
 			for _, ra := range []*models.RemoteArtifact{ras[0], ras[1000], ras[1099]} {
-				sources, err := models.RemoteSources(ctx, db, ra.ContentArtifactID, time.Time{})
-				if err != nil || len(sources) > 0 {
-					return fmt.Errorf("%d sources of a file are left, %w", len(sources), err)
+				n, err := db.Bun().NewSelect().Model((*models.RemoteArtifact)(nil)).
+					Join("JOIN core_remote AS m ON m.pulp_id = ra.remote_id").
+					Where("ra.content_artifact_id = ?", ra.ContentArtifactID).Count(ctx)
+				if err != nil || n > 0 {
+					return fmt.Errorf("%d sources of a file are left, %w", n, err)
 				}
 			}
 			return nil

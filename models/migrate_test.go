@@ -14,7 +14,7 @@ func TestMigrationKeepsQuestionMarks(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, url string) {
 		t.Parallel()
 		ctx := t.Context()
-		registry, err := models.NewRegistry(models.Set{Plugin: "x", Migrations: fstest.MapFS{
+		registry, err := models.NewRegistry(models.PluginModels{Plugin: "x", Migrations: fstest.MapFS{
 			"0001_one.up.sql": {Data: []byte("CREATE TABLE x_one (q TEXT)\n--;;\n" +
 				"INSERT INTO x_one (q) VALUES ('what? ?0 ?id')\n")},
 			"0001_one.down.sql": {Data: []byte("DROP TABLE x_one")},
@@ -27,7 +27,7 @@ func TestMigrationKeepsQuestionMarks(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer db.Close()
-		if err := db.Migrate(ctx); err != nil {
+		if err := models.Migrate(ctx, db); err != nil {
 			t.Fatal(err)
 		}
 		var got string

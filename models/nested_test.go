@@ -52,7 +52,7 @@ func TestHandleFromOutsideOfATransaction(t *testing.T) {
 						if err := use(ctx, db); !errors.Is(err, sqldialect.ErrNested) {
 							t.Errorf("below a savepoint: error = %v, want ErrNested", err)
 						}
-						return in.Create(ctx, newRemote("three"))
+						return models.Create(ctx, in.DB, newRemote("three"))
 					})
 				})
 				if err != nil {

@@ -61,21 +61,23 @@ var migrationName = regexp.MustCompile(`^[a-z0-9_]+$`)
 //
 // It makes tables for new types, adds columns (NULL for pointers, JSON and bytes, else Go's zero value for rows that
 // exist), indexes and natural keys, and removes indexes and keys that no type declares any more; of indexes only those
-// that it named. It drops a column only if opts says so. A column of another type, a renamed column and a type that is
-// gone are for a migration by hand, because only its author knows what shall become of the values.
+// that it named. It drops a column only if opts names it. A column of another type, a renamed column and a type that is
+// gone are for a migration by hand, because only its author can decide about the values.
 //
-// Set.Migrations is what was written so far; nil, or a file system without files, is none. Needs are the other plugins
-// to whose types those of the set refer. Opts may be nil.
+// PluginModels.Migrations holds the earlier migrations; nil, or a file system without files, means none. Needs are the
+// other plugins to whose types those of the set refer. Opts may be nil.
 //
 // Errors: Invalid for faults of the types and of the migrations; Unsupported for changes that have to be written by
 // hand, all of them with what to write.
-func NextMigration(ctx context.Context, set Set, opts *MigrationOptions, needs ...Set) (*NewMigration, error) {
+func NextMigration(ctx context.Context, set PluginModels, opts *MigrationOptions, needs ...PluginModels,
+) (*NewMigration, error) {
 	if opts == nil {
 		opts = &MigrationOptions{}
 	}
 	if opts.Name != "" && !migrationName.MatchString(opts.Name) {
 		return nil, pulperr.Public(pulperr.Invalid, "the name %q of a migration is not of a-z, 0-9 and _", opts.Name)
 	}
+	// An empty folder is what a plugin has before its first migration.
 	if set.Migrations != nil {
 		if _, names := migrationFiles(set.Migrations); len(names) == 0 {
 			set.Migrations = nil
@@ -85,11 +87,12 @@ func NextMigration(ctx context.Context, set Set, opts *MigrationOptions, needs .
 	if err != nil {
 		return nil, err
 	}
-	history, last, err := registry.history(set, needs)
+	w := migrationWriter{registry, set}
+	history, last, err := w.history(needs)
 	if err != nil {
 		return nil, err
 	}
-	d, err := registry.difference(ctx, set, history, opts.Drop)
+	d, err := w.difference(ctx, history, opts.Drop)
 	if err != nil || len(d.up) == 0 {
 		return nil, err
 	}
@@ -97,7 +100,7 @@ func NextMigration(ctx context.Context, set Set, opts *MigrationOptions, needs .
 	m := &NewMigration{ID: fmt.Sprintf("%04d_%s", last+1, d.name(opts.Name, last)), Down: script(d.down)}
 	const head = "-- Made from the types of plugin %s. Change it before its release if need be, and never after.\n"
 	m.Up = fmt.Sprintf(head, set.Plugin) + script(d.up)
-	if err := registry.verify(ctx, set, history, d); err != nil {
+	if err := w.verify(ctx, history, d); err != nil {
 		return nil, err
 	}
 	return m, nil
@@ -106,21 +109,28 @@ func NextMigration(ctx context.Context, set Set, opts *MigrationOptions, needs .
 // script returns a file with statements.
 func script(list []string) string { return strings.Join(list, separator) + "\n" }
 
+// migrationWriter finds what the next migration of one plugin has to do.
+type migrationWriter struct {
+	registry *Registry
+	set      PluginModels
+}
+
 // history returns the statements that make the schema so far, and the number of the plugin's last migration.
-func (r *Registry) history(set Set, needs []Set) (statementsSoFar []string, last int, err error) {
-	all := append([]Set{{Plugin: "core", Migrations: coreMigrations}}, needs...)
-	if set.Migrations != nil {
-		all = append(all, set)
+func (w migrationWriter) history(needs []PluginModels) (statementsSoFar []string, last int, err error) {
+	plan := migrationPlan{w.registry, sqldialect.DryData()}
+	all := append([]PluginModels{{Plugin: "core", Migrations: coreMigrations}}, needs...)
+	if w.set.Migrations != nil {
+		all = append(all, w.set)
 	}
 	for _, s := range all {
-		steps, faults := r.steps(s, sqldialect.DryData())
+		steps, faults := plan.steps(s)
 		if err := errors.Join(faults...); err != nil {
 			return nil, 0, fmt.Errorf("models: plugin %q: %w: %w", s.Plugin, pulperr.Invalid, err)
 		}
 		for _, m := range steps {
 			statementsSoFar = append(statementsSoFar, statements(m.up)...)
 		}
-		if s.Plugin == set.Plugin {
+		if s.Plugin == w.set.Plugin {
 			last = len(steps)
 		}
 	}
@@ -128,18 +138,18 @@ func (r *Registry) history(set Set, needs []Set) (statementsSoFar []string, last
 }
 
 // difference compares the schema that statements make with what the types of a set need.
-func (r *Registry) difference(ctx context.Context, set Set, history, drop []string) (*difference, error) {
-	tables, err := sqldialect.DrySchema(ctx, history, set.Plugin+"_")
+func (w migrationWriter) difference(ctx context.Context, history, drop []string) (*difference, error) {
+	tables, err := sqldialect.DrySchema(ctx, history, w.set.Plugin+"_")
 	if err != nil {
-		return nil, fmt.Errorf("models: migrations of plugin %q on SQLite: %w: %w", set.Plugin, pulperr.Invalid, err)
+		return nil, fmt.Errorf("models: migrations of plugin %q on SQLite: %w: %w", w.set.Plugin, pulperr.Invalid, err)
 	}
 	d := &difference{drop: drop, dropped: map[string]bool{}}
-	for _, t := range set.Types {
-		s := r.byDef[t.definition()]
-		if s.detail == "" {
+	for _, t := range w.set.Types {
+		s := w.registry.byDef[t.definition()]
+		if s.own == "" {
 			continue
 		}
-		at := slices.IndexFunc(tables, func(t sqldialect.Table) bool { return t.Name == s.detail })
+		at := slices.IndexFunc(tables, func(t sqldialect.Table) bool { return t.Name == s.own })
 		if at < 0 {
 			d.newTable(s)
 			continue
@@ -148,7 +158,7 @@ func (r *Registry) difference(ctx context.Context, set Set, history, drop []stri
 		tables = slices.Delete(tables, at, at+1)
 	}
 	for _, t := range tables {
-		if !r.hasTable(t.Name) { // it may be that of plugin "a_b" if this is plugin "a"
+		if !w.hasTable(t.Name) { // it may be that of plugin "a_b" if this is plugin "a"
 			d.strayTable(t)
 		}
 	}
@@ -158,23 +168,23 @@ func (r *Registry) difference(ctx context.Context, set Set, history, drop []stri
 		}
 	}
 	if err := errors.Join(d.faults...); err != nil {
-		return nil, fmt.Errorf("models: next migration of plugin %q: %w:\n%w", set.Plugin, pulperr.Unsupported, err)
+		return nil, fmt.Errorf("models: next migration of plugin %q: %w:\n%w", w.set.Plugin, pulperr.Unsupported, err)
 	}
 	return d, nil
 }
 
 // hasTable reports whether a table is that of a type.
-func (r *Registry) hasTable(name string) bool {
-	for _, s := range r.byDef {
-		if s.detail == name {
+func (w migrationWriter) hasTable(name string) bool {
+	for _, s := range w.registry.byDef {
+		if s.own == name {
 			return true
 		}
 	}
 	return false
 }
 
-// verify executes a migration and looks whether a difference is left, and whether its way back leads to where it began.
-func (r *Registry) verify(ctx context.Context, set Set, history []string, d *difference) error {
+// verify applies a migration and checks that no difference is left and that it can be undone.
+func (w migrationWriter) verify(ctx context.Context, history []string, d *difference) error {
 	words := sqldialect.DryData()
 	var up, down []string
 	for _, step := range []struct {
@@ -184,21 +194,21 @@ func (r *Registry) verify(ctx context.Context, set Set, history []string, d *dif
 		for _, text := range step.from {
 			stmt, err := render(text, words)
 			if err != nil {
-				return fmt.Errorf("models: next migration of plugin %q: %w", set.Plugin, err)
+				return fmt.Errorf("models: next migration of plugin %q: %w", w.set.Plugin, err)
 			}
 			*step.to = append(*step.to, stmt)
 		}
 	}
 	after := slices.Concat(history, up)
-	rest, err := r.difference(ctx, set, after, nil)
+	rest, err := w.difference(ctx, after, nil)
 	if err != nil {
 		return err
 	}
 	if len(rest.up) > 0 {
-		return fmt.Errorf("models: next migration of plugin %q: it leaves a difference: %q", set.Plugin, rest.up)
+		return fmt.Errorf("models: next migration of plugin %q: it leaves a difference: %q", w.set.Plugin, rest.up)
 	}
-	if _, err := sqldialect.DrySchema(ctx, slices.Concat(after, down), set.Plugin+"_"); err != nil {
-		return fmt.Errorf("models: next migration of plugin %q: undo it: %w", set.Plugin, err)
+	if _, err := sqldialect.DrySchema(ctx, slices.Concat(after, down), w.set.Plugin+"_"); err != nil {
+		return fmt.Errorf("models: next migration of plugin %q: undo it: %w", w.set.Plugin, err)
 	}
 	return nil
 }

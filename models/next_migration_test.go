@@ -17,6 +17,7 @@ import (
 	"github.com/pulpgo/pulpcore/internal/modelstest"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
+	"github.com/pulpgo/pulpcore/secrets"
 )
 
 var updateGolden = flag.Bool("update", false, "rewrite the golden files of this package")
@@ -46,7 +47,7 @@ type (
 		Owner   uuid.UUID
 		Picked  time.Time
 		Sizes   []int
-		Secret  models.EncryptedText
+		Secret  secrets.EncryptedText
 	}
 	shelf2 struct {
 		models.Repository
@@ -66,8 +67,8 @@ type shop struct {
 	migrations fstest.MapFS
 }
 
-func (s shop) set() models.Set {
-	set := models.Set{Plugin: "shop", Types: s.types}
+func (s shop) set() models.PluginModels {
+	set := models.PluginModels{Plugin: "shop", Types: s.types}
 	if s.migrations != nil {
 		set.Migrations = s.migrations
 	}
@@ -96,7 +97,7 @@ func (s shop) open(t *testing.T, url string) *models.DB {
 	t.Helper()
 	r, err := models.NewRegistry(s.set())
 	noError(t, err)
-	keys, err := models.NewKeyring(make([]byte, 32))
+	keys, err := secrets.NewKeyring(make([]byte, 32))
 	noError(t, err)
 	db, err := models.OpenDB(t.Context(), url, &models.DBOptions{Registry: r, Keys: keys})
 	noError(t, err)
@@ -143,22 +144,22 @@ func TestNextMigration(t *testing.T) {
 		noError(t, shelves1.Create(ctx, old, shelf))
 
 		db := second.open(t, url)
-		wantKind(t, db.CheckSchema(ctx), pulperr.Conflict,
+		wantKind(t, models.CheckSchema(ctx, db), pulperr.Conflict,
 			"migration "+m2.ID+" of shop has not been applied; call pulpcore.Migrate with the same settings and plugins")
-		noError(t, db.Migrate(ctx))
-		noError(t, db.CheckSchema(ctx))
+		noError(t, models.Migrate(ctx, db))
+		noError(t, models.CheckSchema(ctx, db))
 		db, err := db.InDomain(ctx, models.DefaultDomain)
 		noError(t, err)
 		got, err := items2.One(ctx, db, models.Eq("name", "apple"))
 		noError(t, err)
 		want := item2{Content: got.Content, Name: "apple", Price: 3, Picked: got.Picked}
-		if diff := cmp.Diff(want, *got, cmp.AllowUnexported(models.EncryptedText{})); diff != "" || !got.Picked.IsZero() {
+		if diff := cmp.Diff(want, *got, cmp.AllowUnexported(secrets.EncryptedText{})); diff != "" || !got.Picked.IsZero() {
 			t.Errorf("the old row (-want +got):\n%s", diff)
 		}
 		if s, err := shelves2.Get(ctx, db, models.Ref[shelf2]{ID: shelf.ID}); err != nil || s.Name != "left" || s.Depth != nil {
 			t.Errorf("Get of a row whose type had no column before = %+v, %v", s, err)
 		}
-		noError(t, models.SaveUnits(ctx, db, []*models.SavedUnit{
+		noError(t, models.SaveContents(ctx, db, []*models.ContentWithFiles{
 			{Content: &item2{Name: "apple"}},
 			{Content: &item2{Name: "apple", Variant: "red", Sizes: []int{1}}},
 			{Content: &crate2{Number: 1}},
@@ -170,11 +171,11 @@ func TestNextMigration(t *testing.T) {
 		noError(t, err)
 		noError(t, items2.Delete(ctx, db, models.RefOf(red)))
 
-		id, err := db.Rollback(ctx, "shop")
+		id, err := models.Rollback(ctx, db, "shop")
 		if err != nil || id != m2.ID {
 			t.Fatalf("Rollback = %q, %v", id, err)
 		}
-		noError(t, old.CheckSchema(ctx))
+		noError(t, models.CheckSchema(ctx, old))
 		if back, err := items1.One(ctx, old, models.Eq("price", 3)); err != nil || back.Name != "apple" || back.Note != nil {
 			t.Errorf("One after the rollback = %+v, %v", back, err)
 		}
@@ -280,8 +281,8 @@ func TestNextMigrationNeedsOtherPlugins(t *testing.T) {
 		Title string `pulp:"natural"`
 	}
 	crates := models.Define[crate2]("shop_books.crate")
-	other := models.Set{Plugin: "shop_books", Types: []models.AnyType{crates}}
-	set := models.Set{Plugin: "shop", Types: []models.AnyType{
+	other := models.PluginModels{Plugin: "shop_books", Types: []models.AnyType{crates}}
+	set := models.PluginModels{Plugin: "shop", Types: []models.AnyType{
 		models.Define[book]("shop.book"), models.Define[shelf1]("shop.shelf", models.Accepts(crates)),
 	}}
 	if _, err := models.NextMigration(t.Context(), set, nil); !errors.Is(err, pulperr.Invalid) {
@@ -326,7 +327,7 @@ ALTER TABLE shop_item_content RENAME COLUMN "price_text" TO "price"
 		old := modelstest.Open(t, url, nil, first.set())
 		noError(t, items1.Create(t.Context(), old, &item1{Name: "apple", Price: 3}))
 		db := modelstest.Open(t, url, nil, second.set())
-		noError(t, db.CheckSchema(t.Context()))
+		noError(t, models.CheckSchema(t.Context(), db))
 		if got, err := items2.One(t.Context(), db, models.Eq("title", "apple")); err != nil || got.Price != "3" {
 			t.Errorf("One = %+v, %v, want price 3", got, err)
 		}
@@ -356,19 +357,19 @@ func TestMigrationsTakeOverDerivedTables(t *testing.T) {
 		ctx := t.Context()
 		for _, from := range []shop{old, derived} {
 			db := from.open(t, url)
-			noError(t, db.Migrate(ctx))
+			noError(t, models.Migrate(ctx, db))
 			for _, to := range []shop{derived, written, old} {
-				noError(t, to.open(t, url).CheckSchema(ctx))
+				noError(t, models.CheckSchema(ctx, to.open(t, url)))
 			}
-			_, err := db.Rollback(ctx, "shop")
+			_, err := models.Rollback(ctx, db, "shop")
 			noError(t, err)
 		}
-		noError(t, derived.open(t, url).Migrate(ctx))
-		wantKind(t, changed.open(t, url).CheckSchema(ctx), pulperr.Conflict,
+		noError(t, models.Migrate(ctx, derived.open(t, url)))
+		wantKind(t, models.CheckSchema(ctx, changed.open(t, url)), pulperr.Conflict,
 			`the types of plugin "shop" have changed since its tables were derived from them`)
-		wantKind(t, edited.open(t, url).CheckSchema(ctx), pulperr.Conflict,
+		wantKind(t, models.CheckSchema(ctx, edited.open(t, url)), pulperr.Conflict,
 			`migration 0001_initial of plugin "shop" has been changed since it was applied: restore 0001_initial.up.sql`)
-		wantKind(t, forgotten.open(t, url).CheckSchema(ctx), pulperr.Conflict,
+		wantKind(t, models.CheckSchema(ctx, forgotten.open(t, url)), pulperr.Conflict,
 			"the table shop_item_content of type \"shop.item\" lacks the columns (variant, colour, fresh")
 	})
 }

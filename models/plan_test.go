@@ -130,15 +130,15 @@ func storedAndRemote(t *testing.T, db *models.DB, digest string, n int) []uuid.U
 	if err := models.SaveArtifacts(ctx, db, openStore(t, "mem://", nil), artifacts); err != nil {
 		t.Fatal(err)
 	}
-	units := make([]*models.SavedUnit, n)
+	units := make([]*models.ContentWithFiles, n)
 	for i := range units {
-		file := models.UnitFile{RelativePath: fmt.Sprint(i)}
+		file := models.ContentFile{RelativePath: fmt.Sprint(i)}
 		if i%2 == 0 {
 			file.ArtifactID = &artifacts[i].ID
 		}
-		units[i] = &models.SavedUnit{Content: &File{Path: fmt.Sprint(i), Digest: digest}, Files: []models.UnitFile{file}}
+		units[i] = &models.ContentWithFiles{Content: &File{Path: fmt.Sprint(i), Digest: digest}, Files: []models.ContentFile{file}}
 	}
-	if err := models.SaveUnits(ctx, db, units); err != nil {
+	if err := models.SaveContents(ctx, db, units); err != nil {
 		t.Fatal(err)
 	}
 	var ids []uuid.UUID

@@ -53,10 +53,6 @@ func TypedPRN(m Master, pulpType string, id uuid.UUID) string {
 // PRNModel returns the model part of the PRNs of a type: "filerepository" for the repository type "file.file".
 func PRNModel(t AnyType) string { return prnModel(t.Name(), t.Master()) }
 
-func (s *schema) prn(id uuid.UUID) string {
-	return TypedPRN(s.master, s.name, id)
-}
-
 func prnPlugin(pulpType string) string {
 	plugin, _, _ := strings.Cut(pulpType, ".")
 	return plugin

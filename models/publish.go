@@ -2,7 +2,6 @@ package models
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -13,7 +12,7 @@ import (
 	"github.com/pulpgo/pulpcore/storage"
 )
 
-// NewPublication is a publication that is being built. Nobody sees it before the closure given to [Publish] returns.
+// NewPublication is a publication that is being built. It is invisible until the closure given to [Publish] returns.
 type NewPublication struct {
 	db    *DB
 	store *storage.Store
@@ -36,13 +35,14 @@ func Publish(ctx context.Context, db *DB, store *storage.Store, row AnyPublicati
 	pub := row.AsPublication()
 	pub.Complete = false
 	err := db.Tx(ctx, func(ctx context.Context, tx *Tx) error {
-		if err := tx.holdVersion(ctx, pub.RepositoryVersionID); err != nil {
+		// A deletion of the version waits for this transaction, and then finds and removes the publication.
+		if err := (rowHolder{tx}).version(ctx, pub.RepositoryVersionID); err != nil {
 			return fmt.Errorf("models: publish: %w", err)
 		}
-		if err := tx.Create(ctx, row); err != nil {
+		if err := Create(ctx, tx.DB, row); err != nil {
 			return err
 		}
-		return tx.recordCreated(ctx, PRNOf(row), true)
+		return createdResources{tx.DB}.record(ctx, PRNOf(row), true)
 	})
 	if err != nil {
 		return err
@@ -56,7 +56,7 @@ func Publish(ctx context.Context, db *DB, store *storage.Store, row AnyPublicati
 }
 
 // placePublication copies from the version of a publication by what the newest of a repository are looked up.
-func (tx *Tx) placePublication(ctx context.Context, id uuid.UUID) error {
+func placePublication(ctx context.Context, tx *Tx, id uuid.UUID) error {
 	of := func(column string) string {
 		return "(SELECT v." + column + " FROM core_repositoryversion AS v WHERE v.pulp_id = repository_version_id)"
 	}
@@ -72,30 +72,31 @@ func (p *NewPublication) complete(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("models: publish: %w", err)
 	}
+	// Before the transaction: it reads all paths, for which all writers of SQLite would wait.
 	if err := p.checkPaths(ctx, version); err != nil {
 		return err
 	}
 	err = p.db.Tx(ctx, func(ctx context.Context, tx *Tx) error {
-		if err := tx.holdVersion(ctx, version.ID); err != nil {
+		if err := (rowHolder{tx}).version(ctx, version.ID); err != nil {
 			return fmt.Errorf("models: publish: %w", err)
 		}
-		if err := tx.holdPublication(ctx, pub.ID); err != nil {
+		if err := (rowHolder{tx}).publication(ctx, pub.ID); err != nil {
 			return err
 		}
 		pub.Complete = true
-		if err := tx.Update(ctx, p.row, "complete", "pass_through"); err != nil {
+		if err := Update(ctx, tx.DB, p.row, "complete", "pass_through"); err != nil {
 			return err
 		}
-		return tx.recordCreated(ctx, PRNOf(p.row), false)
+		return createdResources{tx.DB}.record(ctx, PRNOf(p.row), false)
 	})
 	p.done = err == nil
 	pub.Complete = p.done
 	if err != nil || !pub.Checkpoint {
 		return err
 	}
-	if err := p.db.retainCheckpoints(ctx, version.RepositoryID); err != nil {
-		// The next checkpoint tries again, and this one is good.
-		p.db.log.WarnContext(ctx, "old checkpoints stay", "repository", version.RepositoryID, "err", err)
+	if err := (retention{p.db, version.RepositoryID}).checkpoints(ctx); err != nil {
+		// The publication is complete all the same, and the next checkpoint tries again.
+		p.db.Log().WarnContext(ctx, "old checkpoints stay", "repository", version.RepositoryID, "err", err)
 	}
 	return nil
 }
@@ -105,10 +106,10 @@ func (p *NewPublication) discard(ctx context.Context) {
 	if p.done {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), discardPatience)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), discardTimeout)
 	defer cancel()
 	if err := DiscardPublication(ctx, p.db, p.row.PulpID()); err != nil {
-		p.db.log.WarnContext(ctx, "an incomplete publication stays", "publication", p.row.PulpID(), "err", err)
+		p.db.Log().WarnContext(ctx, "an incomplete publication stays", "publication", p.row.PulpID(), "err", err)
 	}
 }
 
@@ -129,8 +130,9 @@ func (p *NewPublication) checkPaths(ctx context.Context, v *RepositoryVersion) e
 		Before string `bun:"before"`
 		Path   string `bun:"path"`
 	}
-	// With a separator that sorts before everything else, what is in a folder comes right after a file of its name.
-	err := p.db.q.NewRaw(`SELECT before, path FROM (SELECT f.path, LAG(f.path) OVER (ORDER BY f.place) AS before
+	// The separator is replaced by the first of all characters, so that a file in a folder sorts right after a file with
+	// the folder's name. One comparison of neighbours then finds every clash.
+	err := p.db.Bun().NewRaw(`SELECT before, path FROM (SELECT f.path, LAG(f.path) OVER (ORDER BY f.place) AS before
 		FROM (SELECT path, REPLACE(path, '/', ?3) AS place FROM (`+files+`) AS u) AS f) AS s
 		WHERE path = before OR SUBSTR(path, 1, LENGTH(before) + 1) = before || '/' LIMIT 1`,
 		p.row.PulpID(), v.RepositoryID, v.Number, "\x01").Scan(ctx, &clash)
@@ -163,7 +165,7 @@ func (p *NewPublication) Add(ctx context.Context, files ...*PublishedArtifact) e
 	}
 	for chunk := range slices.Chunk(files, batchSize) {
 		err := p.db.Tx(ctx, func(ctx context.Context, tx *Tx) error {
-			if err := tx.holdPublication(ctx, p.row.PulpID()); err != nil {
+			if err := (rowHolder{tx}).publication(ctx, p.row.PulpID()); err != nil {
 				return err
 			}
 			_, err := tx.q.NewInsert().Model(&chunk).Exec(ctx)
@@ -185,15 +187,15 @@ func (p *NewPublication) Metadata(ctx context.Context, relativePath string, r io
 	if err != nil {
 		return err
 	}
-	unit := &SavedUnit{
+	unit := &ContentWithFiles{
 		Content: &PublishedMetadata{PublicationID: p.row.PulpID(), RelativePath: relativePath},
-		Files:   []UnitFile{{RelativePath: relativePath, ArtifactID: &artifact.ID}},
+		Files:   []ContentFile{{RelativePath: relativePath, ArtifactID: &artifact.ID}},
 	}
 	return p.db.Tx(ctx, func(ctx context.Context, tx *Tx) error {
-		if err := tx.holdPublication(ctx, p.row.PulpID()); err != nil {
+		if err := (rowHolder{tx}).publication(ctx, p.row.PulpID()); err != nil {
 			return err
 		}
-		if err := SaveUnits(ctx, tx.DB, []*SavedUnit{unit}); err != nil {
+		if err := SaveContents(ctx, tx.DB, []*ContentWithFiles{unit}); err != nil {
 			return err
 		}
 		in := *p
@@ -205,9 +207,9 @@ func (p *NewPublication) Metadata(ctx context.Context, relativePath string, r io
 // DiscardPublication removes a publication that was not completed, with its metadata. One that is complete, or gone,
 // stays as it is.
 func DiscardPublication(ctx context.Context, db *DB, id uuid.UUID) error {
-	var o *leftover
-	err := db.retryTx(ctx, func(ctx context.Context, tx *Tx) error {
-		if err := tx.holdPublication(ctx, id); err != nil { // or it could become complete before it is gone
+	owner := ownerRemover{id: id}
+	err := db.RetryTx(ctx, func(ctx context.Context, tx *Tx) error {
+		if err := (rowHolder{tx}).publication(ctx, id); err != nil { // or it could become complete before it is gone
 			return err
 		}
 		var pulpType string
@@ -218,49 +220,23 @@ func DiscardPublication(ctx context.Context, db *DB, id uuid.UUID) error {
 		}
 		s := tx.registry.byType[PublicationMaster][pulpType]
 		if s == nil {
-			return fmt.Errorf("models: publication type %q: %w", pulpType, pulperr.Unsupported)
+			return fmt.Errorf("models: publication type %q belongs to no plugin of this App: %w", pulpType, pulperr.Unsupported)
 		}
-		o, err = tx.deleteOwnerRow(ctx, s, id)
-		return err
+		owner.table = table{s, db}
+		return owner.removeRow(ctx, tx)
 	})
-	if errors.Is(err, pulperr.NotFound) {
-		return nil
-	}
 	if err != nil {
-		return err
+		return ignoreNotFound(err)
 	}
-	return db.followUp(ctx, o)
+	return owner.followUp(ctx)
 }
 
 // DeletePublication removes a publication with the metadata that was made for it. It is gone at once; its files follow
-// in batches, and what is left after a crash is removed by [RemoveLeftovers].
+// in batches; after a crash [RemoveLeftovers] removes the rest.
 //
 // Errors: NotFound.
 func DeletePublication(ctx context.Context, db *DB, row AnyPublication) error {
-	return db.Delete(ctx, row)
-}
-
-// recordCreated notes that the handle's task made something, or that what it made is complete now.
-func (db *DB) recordCreated(ctx context.Context, prn string, incomplete bool) error {
-	if db.task == nil {
-		return nil
-	}
-	res, err := db.q.NewUpdate().Model((*CreatedResource)(nil)).Set("incomplete = ?", incomplete).
-		Where("task_id = ?", db.task.TaskID).Where("prn = ?", prn).Exec(ctx)
-	if err != nil {
-		return rowError(err, "created resource", prn)
-	}
-	if n, err := res.RowsAffected(); err != nil || n > 0 {
-		return err
-	}
-	row := &CreatedResource{ID: NewID(), Created: Now(), TaskID: db.task.TaskID, PRN: prn, Incomplete: incomplete}
-	_, err = db.q.NewInsert().Model(row).Exec(ctx)
-	return rowError(err, "created resource", prn)
-}
-
-// RecordCreated notes that the task which db belongs to made the row; without a task it does nothing.
-func RecordCreated(ctx context.Context, db *DB, prn string) error {
-	return db.Tx(ctx, func(ctx context.Context, tx *Tx) error { return tx.recordCreated(ctx, prn, false) })
+	return Delete(ctx, db, row)
 }
 
 // LatestPublication returns the newest complete publication of a repository: of its highest version that has one, the
@@ -282,13 +258,9 @@ func LatestPublication(ctx context.Context, db *DB, repositoryID uuid.UUID, numb
 	if err != nil {
 		return nil, rowError(err, "publication of repository", repositoryID.String())
 	}
-	row, err := db.get(ctx, PublicationMaster, found.Type, found.ID)
+	row, err := Load(ctx, db, PublicationMaster, found.Type, found.ID)
 	if err != nil {
 		return nil, err
 	}
-	pub, ok := row.(AnyPublication)
-	if !ok {
-		return nil, errors.New("models: a publication type without Publication")
-	}
-	return pub, nil
+	return row.(AnyPublication), nil
 }

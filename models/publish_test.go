@@ -64,8 +64,8 @@ func TestPublishPaths(t *testing.T) {
 func newFilesAnywhere(t *testing.T, db *models.DB, paths []string) (units, files []uuid.UUID) {
 	t.Helper()
 	for _, path := range paths {
-		u := &models.SavedUnit{Content: &Note{Text: models.NewID().String()}, Files: []models.UnitFile{{RelativePath: path}}}
-		if err := models.SaveUnits(t.Context(), db, []*models.SavedUnit{u}); err != nil {
+		u := &models.ContentWithFiles{Content: &Note{Text: models.NewID().String()}, Files: []models.ContentFile{{RelativePath: path}}}
+		if err := models.SaveContents(t.Context(), db, []*models.ContentWithFiles{u}); err != nil {
 			t.Fatal(err)
 		}
 		units, files = append(units, u.Content.PulpID()), append(files, u.Files[0].ID)

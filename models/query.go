@@ -10,10 +10,10 @@ import (
 	"github.com/uptrace/bun"
 )
 
-// query is what a list of conditions asks of one type. It says in which way the database has to go, for without fresh
-// statistics, and on SQLite always, the planner's own choice reads a whole version for one page or one path.
+// query is a list of conditions on the rows of one type. It chooses the order in which the database reads the tables:
+// without fresh statistics, and always on SQLite, the planner would read a whole version for one page or one path.
 type query struct {
-	s             *schema
+	t             table
 	filters       []Cond             // all that narrow, but members and after
 	members       *RepositoryVersion // nil: not narrowed to a version
 	after         uuid.UUID
@@ -21,9 +21,17 @@ type query struct {
 	limit, offset int64
 }
 
-func newQuery(s *schema, where []Cond) *query {
-	q := &query{s: s}
+// newQuery sorts conditions by what they do.
+//
+// Errors: Invalid for a column that the type does not have.
+func newQuery(t table, where []Cond) (*query, error) {
+	q := &query{t: t}
 	for _, c := range where {
+		for _, name := range c.columns {
+			if !t.has(name) {
+				return nil, t.unknownColumn(name)
+			}
+		}
 		switch {
 		case c.members != nil && q.members == nil:
 			q.members = c.members
@@ -39,59 +47,58 @@ func newQuery(s *schema, where []Cond) *query {
 			q.filters = append(q.filters, c)
 		}
 	}
-	return q
+	return q, nil
 }
 
 // byKeys reports whether a page is best read by its keys, which an index yields in their order.
 func (q *query) byKeys() bool {
 	_, byKey := q.keyOrder()
-	return byKey && q.limit > 0 && !q.needsDetail()
+	return byKey && q.limit > 0 && !q.needsOwn()
 }
 
 // rows returns the query for all columns of a page.
-func (q *query) rows(db *DB, dest any) *bun.SelectQuery {
-	sel := db.selectRows(q.s, dest)
-	if q.exactDetail() {
-		sel = db.columnsOf(q.s, db.detailFirst(q.s, dest))
+func (q *query) rows(dest any) *bun.SelectQuery {
+	sel := q.t.selectRows(dest)
+	if q.exactOwn() {
+		sel = q.t.allColumns(q.t.selectOwnFirst(dest))
 	}
 	return q.page(q.narrow(sel))
 }
 
 // keys returns the query for the keys of a page alone.
-func (q *query) keys(db *DB) *bun.SelectQuery {
-	if q.members != nil && len(q.filters) == 0 && q.byKeys() && q.s.detail != "" {
-		return q.memberKeys(db)
+func (q *query) keys() *bun.SelectQuery {
+	if q.members != nil && len(q.filters) == 0 && q.byKeys() && q.t.own != "" {
+		return q.memberKeys()
 	}
-	return q.page(q.narrow(q.from(db).ColumnExpr("m.pulp_id")))
+	return q.page(q.narrow(q.from().ColumnExpr("m.pulp_id")))
 }
 
 // from starts a query for keys, or for how many there are.
-func (q *query) from(db *DB) *bun.SelectQuery {
+func (q *query) from() *bun.SelectQuery {
 	switch {
-	case q.exactDetail():
-		return db.detailFirst(q.s, (*Base)(nil))
-	case q.needsDetail():
-		return db.joinDetail(q.s, db.selectMaster(q.s, (*Base)(nil)))
+	case q.exactOwn():
+		return q.t.selectOwnFirst((*Base)(nil))
+	case q.needsOwn():
+		return q.t.joinOwn(q.t.selectMaster((*Base)(nil)))
 	}
-	return db.selectMaster(q.s, (*Base)(nil))
+	return q.t.selectMaster((*Base)(nil))
 }
 
-// memberKeys returns the query for a page of a version's members, in the order of the membership's primary key. The
-// repository stands in comparisons of rows, and the numbers in conditions that are IS NOT TRUE: Postgres, as long as it
-// knows little of the table, takes their plain forms for so selective that it would read and sort all members for each
-// page.
-func (q *query) memberKeys(db *DB) *bun.SelectQuery {
+// memberKeys returns the query for a page of a version's members, in the order of the membership's primary key.
+func (q *query) memberKeys() *bun.SelectQuery {
 	descending, _ := q.keyOrder()
 	repository, first, within, bound := q.members.RepositoryID, q.after, ">", "<="
 	if descending {
 		first, within, bound = uuid.Max, "<", ">="
 	}
-	sel := db.q.NewSelect().TableExpr("core_repositorycontent AS rc").ColumnExpr("rc.content_id").
-		Join(db.conn.Kind.JoinEach(`"`+q.s.detail+`"`, "d", "d.pulp_id = rc.content_id")).
+	// The repository is in comparisons of rows: an equality with it alone is estimated as if few rows had it, see
+	// planner.go.
+	sel := q.t.db.Bun().NewSelect().TableExpr("core_repositorycontent AS rc").ColumnExpr("rc.content_id").
+		Join(q.t.db.Conn().Kind.JoinEach(`"`+q.t.own+`"`, "d", "d.pulp_id = rc.content_id")).
 		Where("(rc.repository_id, rc.content_id) ? (?, ?)", bun.Safe(within), repository, first).
 		Where("rc.repository_id ? ?", bun.Safe(bound), repository).
-		Where("(rc.version_added > ?) IS NOT TRUE", q.members.Number).
-		Where("(rc.version_removed <= ?) IS NOT TRUE", q.members.Number)
+		Where(unestimatedUnless("rc.version_added > ?"), q.members.Number).
+		Where(unestimatedUnless("rc.version_removed <= ?"), q.members.Number)
 	if descending && q.after != uuid.Nil {
 		sel = sel.Where("rc.content_id > ?", q.after)
 	}
@@ -99,20 +106,21 @@ func (q *query) memberKeys(db *DB) *bun.SelectQuery {
 }
 
 // count returns how many rows there are, whatever the limit.
-func (q *query) count(ctx context.Context, db *DB) (int64, error) {
+func (q *query) count(ctx context.Context) (int64, error) {
+	// The counts that are kept with every complete version save reading its members.
 	if q.members != nil && q.members.Complete && len(q.filters) == 0 && q.after == uuid.Nil {
 		var n int64
-		err := db.q.NewSelect().TableExpr("core_repositoryversioncount").ColumnExpr("COALESCE(SUM(present), 0)").
-			Where("version_id = ?", q.members.ID).Where("pulp_type = ?", q.s.name).Scan(ctx, &n)
+		err := q.t.db.Bun().NewSelect().TableExpr("core_repositoryversioncount").ColumnExpr("COALESCE(SUM(present), 0)").
+			Where("version_id = ?", q.members.ID).Where("pulp_type = ?", q.t.name).Scan(ctx, &n)
 		return n, err
 	}
-	return q.narrow(q.from(db)).Count(ctx)
+	return q.narrow(q.from()).Count(ctx)
 }
 
 // narrow adds the filters.
 func (q *query) narrow(sel *bun.SelectQuery) *bun.SelectQuery {
 	for _, c := range q.filters {
-		sel = c.apply(sel, q.s.column)
+		sel = c.apply(sel, q.t.column)
 	}
 	if q.after != uuid.Nil {
 		sel = sel.Where("m.pulp_id > ?", q.after)
@@ -130,8 +138,9 @@ func (q *query) narrow(sel *bun.SelectQuery) *bun.SelectQuery {
 // page adds order and limits.
 func (q *query) page(sel *bun.SelectQuery) *bun.SelectQuery {
 	for _, c := range q.orderBy {
-		sel = c.apply(sel, q.s.column)
+		sel = c.apply(sel, q.t.column)
 	}
+	// The key comes last, so that the order is total and pages do not overlap.
 	if _, byKey := q.keyOrder(); !byKey || len(q.orderBy) == 0 {
 		sel = sel.OrderExpr("m.pulp_id")
 	}
@@ -155,23 +164,23 @@ func (q *query) keyOrder() (descending, byKey bool) {
 	return descending, name == "pulp_id"
 }
 
-// needsDetail reports whether a filter or the order is about the type's own columns.
-func (q *query) needsDetail() bool { return q.aboutDetail(slices.Concat(q.filters, q.orderBy)) }
+// needsOwn reports whether a filter or the order is about the type's own columns.
+func (q *query) needsOwn() bool { return q.aboutOwn(slices.Concat(q.filters, q.orderBy)) }
 
-// exactDetail reports whether one of the type's own columns is compared with given values, so that an index of the
+// exactOwn reports whether one of the type's own columns is compared with given values, so that an index of the
 // plugin may be of use.
-func (q *query) exactDetail() bool {
-	return slices.ContainsFunc(q.filters, func(c Cond) bool { return isExact(c) && q.aboutDetail([]Cond{c}) })
+func (q *query) exactOwn() bool {
+	return slices.ContainsFunc(q.filters, func(c Cond) bool { return isExact(c) && q.aboutOwn([]Cond{c}) })
 }
 
-func (q *query) aboutDetail(conds []Cond) bool {
+func (q *query) aboutOwn(conds []Cond) bool {
 	needs := false
 	column := func(name string) bun.Safe {
-		c := q.s.column(name)
+		c := q.t.column(name)
 		needs = needs || strings.HasPrefix(string(c), "d.")
 		return c
 	}
-	var ignored bun.SelectQuery
+	var ignored bun.SelectQuery // the conditions are only asked for their columns
 	for _, c := range conds {
 		if c.expr == "" {
 			c.apply(&ignored, column)

@@ -12,38 +12,23 @@ import (
 	"github.com/pulpgo/pulpcore/pulperr"
 )
 
-// Set is what one plugin brings to the database.
-type Set struct {
+// PluginModels is what one plugin brings to the database.
+type PluginModels struct {
 	Plugin string    // name of the plugin, the part of its types' names before the dot
 	Types  []AnyType // its models
 
 	// Migrations holds NNNN_name.up.sql and NNNN_name.down.sql files at its top or in its folder migrations, see
-	// [DB.Migrate]; [NextMigration] writes them. If it is nil the tables are derived from the types, which do not change
+	// [Migrate]; [NextMigration] writes them. If it is nil the tables are derived from the types, which do not change
 	// then: that suits tests, and a plugin before its first release.
 	Migrations fs.FS
 }
 
-// Registry knows the types of one App. It is immutable and safe for concurrent use.
+// Registry holds the types of one App. It is immutable and safe for concurrent use.
 type Registry struct {
-	sets   []Set
+	sets   []PluginModels
 	byDef  map[*definition]*schema
 	byType map[Master]map[string]*schema // by pulp_type
 	byGo   map[reflect.Type]*schema
-}
-
-// Field describes one of a type's own or inherited fields, for code that handles all types alike.
-type Field struct {
-	Column  string       // in the database
-	JSON    string       // on the wire; "-" if hidden
-	Doc     string       // from the doc tag
-	Go      reflect.Type // of the struct field
-	Index   []int        // for reflect.Value.FieldByIndex
-	Natural bool         // part of the natural key
-	Repo    bool         // part of the key within a repository version
-	Len     int          // exact length of a string; 0 is any
-	Indexes []string     // names of the indexes it is part of, see [Define]
-	Own     bool         // the plugin's, not the master's
-	Secret  bool         // encrypted and write-only
 }
 
 var (
@@ -55,7 +40,7 @@ var (
 var publishedMetadata = Define[PublishedMetadata]("core.publishedmetadata")
 
 // NewRegistry checks all sets and reports every fault in one error of kind Invalid; see [Check].
-func NewRegistry(sets ...Set) (*Registry, error) {
+func NewRegistry(sets ...PluginModels) (*Registry, error) {
 	r, faults := Check(sets...)
 	if err := errors.Join(faults...); err != nil {
 		return nil, fmt.Errorf("models: %w: %w", pulperr.Invalid, err)
@@ -67,9 +52,9 @@ func NewRegistry(sets ...Set) (*Registry, error) {
 // templates of their migrations. Each fault begins with the plugin's name and ends with the remedy. It opens no
 // database.
 //
-// The registry has all types, those with faults too, so that other packages can check what they know of them. Do not
+// The registry has all types, those with faults too, so that other packages can check their own declarations. Do not
 // give it to a database if there are faults.
-func Check(sets ...Set) (*Registry, []error) {
+func Check(sets ...PluginModels) (*Registry, []error) {
 	r := &Registry{
 		sets:   slices.Clone(sets),
 		byDef:  map[*definition]*schema{},
@@ -132,6 +117,12 @@ func (r *Registry) Lookup(m Master, pulpType string) (Row, bool) {
 	return nil, false
 }
 
+// HasColumns reports whether a pulp_type of a master has columns of its own; false also if no plugin has the type.
+func (r *Registry) HasColumns(m Master, pulpType string) bool {
+	s := r.byType[m][pulpType]
+	return s != nil && s.own != ""
+}
+
 // Accepts returns the content types that a repository of type t may hold.
 func (r *Registry) Accepts(t AnyType) []string {
 	var names []string
@@ -148,6 +139,14 @@ func (r *Registry) SyncsFrom(t AnyType) []string {
 		names = append(names, d.name)
 	}
 	return names
+}
+
+// ofType returns the schema of a definition.
+func (r *Registry) ofType(d *definition) (*schema, error) {
+	if s := r.byDef[d]; s != nil {
+		return s, nil
+	}
+	return nil, fmt.Errorf("models: type %q belongs to no plugin of this App: %w", d.name, pulperr.Unsupported)
 }
 
 // of returns the schema of a row's Go type.

@@ -2,17 +2,15 @@ package models
 
 import (
 	"fmt"
-	"reflect"
 	"slices"
 	"strings"
 
 	"github.com/google/uuid"
 
-	"github.com/pulpgo/pulpcore/internal/hook"
 	"github.com/pulpgo/pulpcore/internal/sqldialect"
 )
 
-// checker fills a registry and collects what is wrong with what it is filled with.
+// checker fills a registry and collects the faults of the sets.
 type checker struct {
 	r      *Registry
 	faults []error
@@ -22,7 +20,7 @@ func (c *checker) fault(plugin, format string, args ...any) {
 	c.faults = append(c.faults, fmt.Errorf("plugin %q: "+format, append([]any{plugin}, args...)...))
 }
 
-// add enters a type. One with faults is entered too, so that what refers to it is no fault as well.
+// add enters a type. A type with faults is entered too, so that references to it are not reported as faults.
 func (c *checker) add(t AnyType, plugin string) {
 	d := t.definition()
 	fault := func(format string, args ...any) {
@@ -43,26 +41,22 @@ func (c *checker) add(t AnyType, plugin string) {
 		fault("%s", f)
 	}
 	s, faults := newSchema(d)
-	if s.fields != nil {
-		faults = append(faults, s.lost()...)
-	}
-	faults = append(faults, s.wrongHooks()...)
 	for _, err := range faults {
 		fault("%w", err)
 	}
 	if c.r.byDef[d] == nil {
 		c.checkClashes(s, plugin)
-		c.r.enter(s)
+		c.enter(s)
 	}
 }
 
-// checkClashes compares a type with those that were entered before it.
+// checkClashes finds tables and names that two types would share.
 func (c *checker) checkClashes(s *schema, plugin string) {
 	for other, o := range c.r.byDef {
 		switch {
 		case s.name == other.name || s.goType == other.goType:
-		case s.detail != "" && s.detail == o.detail:
-			c.fault(plugin, "type %q: its table %s is that of type %q; rename one of the types", s.name, s.detail, o.name)
+		case s.own != "" && s.own == o.own:
+			c.fault(plugin, "type %q: its table %s is that of type %q; rename one of the types", s.name, s.own, o.name)
 		case s.prn(uuid.Nil) == o.prn(uuid.Nil):
 			c.fault(plugin, "type %q: its PRNs would be those of type %q; rename one of the types", s.name, o.name)
 		}
@@ -70,8 +64,8 @@ func (c *checker) checkClashes(s *schema, plugin string) {
 }
 
 // enter makes a type known. Of two types of one name or one struct, the first keeps it.
-func (r *Registry) enter(s *schema) {
-	d := s.definition
+func (c *checker) enter(s *schema) {
+	r, d := c.r, s.definition
 	r.byDef[d] = s
 	if r.byType[d.master] == nil {
 		r.byType[d.master] = map[string]*schema{}
@@ -82,16 +76,6 @@ func (r *Registry) enter(s *schema) {
 	if r.byGo[d.goType] == nil {
 		r.byGo[d.goType] = s
 	}
-}
-
-// wrongHooks finds methods that are hooks by their name only.
-func (s *schema) wrongHooks() []error {
-	hooks := []reflect.Type{reflect.TypeFor[Validator]()}
-	if s.master == RepositoryMaster {
-		hooks = append(hooks, reflect.TypeFor[VersionInitializer](), reflect.TypeFor[VersionFinalizer](),
-			reflect.TypeFor[VersionObserver]())
-	}
-	return hook.Faults(reflect.PointerTo(s.goType), hooks...)
 }
 
 // checkReferences finds types that refer to a type of no plugin.
@@ -109,7 +93,7 @@ func (c *checker) checkReferences() {
 }
 
 // checkMigrations reads the migrations for both databases, since a template may be wrong for one of them only.
-func (c *checker) checkMigrations(s Set) {
+func (c *checker) checkMigrations(s PluginModels) {
 	if s.Migrations == nil {
 		return
 	}

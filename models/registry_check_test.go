@@ -38,7 +38,7 @@ func TestCheckFindsWhatWouldBeIgnored(t *testing.T) {
 			again
 		}
 	)
-	set := models.Set{Plugin: "bad", Types: []models.AnyType{
+	set := models.PluginModels{Plugin: "bad", Types: []models.AnyType{
 		models.Define[lossy]("bad.lossy"),
 		models.Define[wrongHooks]("bad.hooks"),
 		nil,

@@ -51,7 +51,7 @@ func TestNewRegistryReportsEveryFault(t *testing.T) {
 		guard   struct{ models.ContentGuard }
 	)
 	stray := models.Define[Note]("stray.note")
-	set := models.Set{Plugin: "bad", Types: []models.AnyType{
+	set := models.PluginModels{Plugin: "bad", Types: []models.AnyType{
 		models.Define[noKey]("bad.no_key"),
 		models.Define[badWord]("bad.word"),
 		models.Define[badLen]("bad.len"),
@@ -65,7 +65,7 @@ func TestNewRegistryReportsEveryFault(t *testing.T) {
 		models.Define[repoBad]("bad.repo", models.Accepts(stray, remotes), models.SyncsFrom(stray)),
 		models.Define[guard]("bad.guard", models.Accepts(notes)),
 	}}
-	_, err := models.NewRegistry(set, models.Set{Plugin: "bad"}, models.Set{Plugin: "core"}, models.Set{
+	_, err := models.NewRegistry(set, models.PluginModels{Plugin: "bad"}, models.PluginModels{Plugin: "core"}, models.PluginModels{
 		Plugin: "bad_x", Types: []models.AnyType{models.Define[clashB]("bad_x.content"), models.Define[clashA]("other.a")},
 	})
 	if !errors.Is(err, pulperr.Invalid) {
@@ -146,7 +146,7 @@ func TestMigrations(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, url string) {
 		t.Parallel()
 		ctx := t.Context()
-		open := func(sets ...models.Set) *models.DB {
+		open := func(sets ...models.PluginModels) *models.DB {
 			r, err := models.NewRegistry(sets...)
 			if err != nil {
 				t.Fatal(err)
@@ -167,39 +167,39 @@ func TestMigrations(t *testing.T) {
 		v2 := step("0002_two", "CREATE TABLE x_two (id {{.uuid}})\n--;;\nCREATE INDEX x_i ON x_two (id)",
 			"DROP TABLE x_two")
 		v2["0001_one.up.sql"], v2["0001_one.down.sql"] = v1["0001_one.up.sql"], v1["0001_one.down.sql"]
-		old := open(testSet(), models.Set{Plugin: "x", Migrations: v1})
-		newer := open(testSet(), models.Set{Plugin: "x", Migrations: v2})
+		old := open(testSet(), models.PluginModels{Plugin: "x", Migrations: v1})
+		newer := open(testSet(), models.PluginModels{Plugin: "x", Migrations: v2})
 
-		if empty, err := old.Empty(ctx); err != nil || !empty {
+		if empty, err := models.Empty(ctx, old); err != nil || !empty {
 			t.Fatalf("Empty = %v, %v", empty, err)
 		}
-		wantKind(t, old.CheckSchema(ctx), pulperr.Conflict, "older than this program: migrations 0001_initial of core, 0002_tasking of core,")
+		wantKind(t, models.CheckSchema(ctx, old), pulperr.Conflict, "older than this program: migrations 0001_initial of core, 0002_tasking of core,")
 		up := func(db *models.DB) {
 			t.Helper()
-			if err := errors.Join(db.Migrate(ctx), db.CheckSchema(ctx)); err != nil {
+			if err := errors.Join(models.Migrate(ctx, db), models.CheckSchema(ctx, db)); err != nil {
 				t.Fatal(err)
 			}
 		}
 		up(old)
 		up(old) // again is nothing
-		wantKind(t, newer.CheckSchema(ctx), pulperr.Conflict, "migration 0002_two of x has not been applied; call")
+		wantKind(t, models.CheckSchema(ctx, newer), pulperr.Conflict, "migration 0002_two of x has not been applied; call")
 		up(newer)
-		wantKind(t, old.CheckSchema(ctx), pulperr.Conflict, "newer than this program")
-		wantKind(t, old.Migrate(ctx), pulperr.Conflict, "newer than this program")
+		wantKind(t, models.CheckSchema(ctx, old), pulperr.Conflict, "newer than this program")
+		wantKind(t, models.Migrate(ctx, old), pulperr.Conflict, "newer than this program")
 
 		changed := step("0001_one", "CREATE TABLE x_one (id INTEGER)", "DROP TABLE x_one")
-		wantKind(t, open(models.Set{Plugin: "x", Migrations: changed}).Migrate(ctx), pulperr.Conflict, "has been changed")
+		wantKind(t, models.Migrate(ctx, open(models.PluginModels{Plugin: "x", Migrations: changed})), pulperr.Conflict, "has been changed")
 
 		for _, want := range []string{
 			"x 0002_two", "x 0001_one", "x ", "test 0001_initial", "test ", "core 0003_task_trace", "core 0002_tasking",
 			"core 0001_initial", "core ",
 		} {
 			plugin, id, _ := strings.Cut(want, " ")
-			if got, err := newer.Rollback(ctx, plugin); err != nil || got != id {
+			if got, err := models.Rollback(ctx, newer, plugin); err != nil || got != id {
 				t.Fatalf("Rollback(%q) = %q, %v, want %q", plugin, got, err, id)
 			}
 		}
-		if empty, err := newer.Empty(ctx); err != nil || !empty {
+		if empty, err := models.Empty(ctx, newer); err != nil || !empty {
 			t.Fatalf("Empty after all rollbacks = %v, %v", empty, err)
 		}
 		up(newer)
@@ -232,7 +232,7 @@ func TestMigrateFails(t *testing.T) {
 				for name, text := range test.files {
 					fsys[name] = &fstest.MapFile{Data: []byte(text)}
 				}
-				r, err := models.NewRegistry(models.Set{Plugin: "x", Migrations: fsys})
+				r, err := models.NewRegistry(models.PluginModels{Plugin: "x", Migrations: fsys})
 				if err != nil {
 					if !strings.Contains(err.Error(), test.want) {
 						t.Errorf("NewRegistry = %v, want %q", err, test.want)
@@ -244,10 +244,10 @@ func TestMigrateFails(t *testing.T) {
 					t.Fatal(err)
 				}
 				defer db.Close()
-				if err := db.Migrate(t.Context()); err == nil || !strings.Contains(err.Error(), test.want) {
+				if err := models.Migrate(t.Context(), db); err == nil || !strings.Contains(err.Error(), test.want) {
 					t.Fatalf("Migrate = %v, want %q", err, test.want)
 				}
-				if empty, err := db.Empty(t.Context()); err != nil || !empty {
+				if empty, err := models.Empty(t.Context(), db); err != nil || !empty {
 					t.Fatalf("a failed migration left something: Empty = %v, %v", empty, err)
 				}
 			})
@@ -274,7 +274,7 @@ func TestMigrateConcurrently(t *testing.T) {
 					if err != nil {
 						return err
 					}
-					return errors.Join(db.Migrate(ctx), db.CheckSchema(ctx), db.Close())
+					return errors.Join(models.Migrate(ctx, db), models.CheckSchema(ctx, db), db.Close())
 				}()
 			}()
 		}

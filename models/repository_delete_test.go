@@ -15,7 +15,7 @@ func TestDeleteRepository(t *testing.T) {
 		p.publish(t, db, 2, false)
 		p.distribute(t, db, func(d *models.Distribution) { d.RepositoryID = &p.repo.ID })
 		errStop := errors.New("stop")
-		_, err := models.CreateVersion(ctx, db, p.repo, nil, func(v *models.NewVersion) error {
+		_, _, err := models.CreateVersion(ctx, db, p.repo, nil, func(v *models.NewVersion) error {
 			if err := v.MarkSeen(ctx, newNotes(t, db, 2)); err != nil {
 				return err
 			}

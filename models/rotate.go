@@ -12,6 +12,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"github.com/pulpgo/pulpcore/pulperr"
+	"github.com/pulpgo/pulpcore/secrets"
 )
 
 // secretColumn is a column that holds sealed bytes.
@@ -32,17 +33,18 @@ const rotateBatch = 500
 //
 // Errors: Unavailable if there is no keyring, or if secrets are left that no key of the ring decrypts: those stay as
 // they are, and the error names the first of them.
-func (db *DB) RotateKey(ctx context.Context) (rotated int, err error) {
+func RotateKey(ctx context.Context, db *DB) (rotated int, err error) {
 	if db.keys == nil {
 		return 0, pulperr.Public(pulperr.Unavailable, "there is no encryption key to protect secrets with")
 	}
+	r := rotator{db}
 	var unreadable []error
-	for _, c := range db.registry.secretColumns() {
+	for _, c := range r.columns() {
 		var last uuid.UUID
 		for more := true; more; {
 			var n int
 			var faults []error
-			n, faults, last, more, err = db.rotateSome(ctx, c, last)
+			n, faults, last, more, err = r.batch(ctx, c, last)
 			if err != nil {
 				return rotated, fmt.Errorf("models: rotate the key of %s.%s: %w", c.table, c.column, err)
 			}
@@ -57,10 +59,13 @@ func (db *DB) RotateKey(ctx context.Context) (rotated int, err error) {
 	return rotated, nil
 }
 
-// rotateSome rotates the rows of one batch, those after last.
-func (db *DB) rotateSome(ctx context.Context, c secretColumn, last uuid.UUID,
+// rotator encrypts secrets again.
+type rotator struct{ db *DB }
+
+// batch rotates the rows of one batch, those after last.
+func (r rotator) batch(ctx context.Context, c secretColumn, last uuid.UUID,
 ) (rotated int, faults []error, next uuid.UUID, more bool, err error) {
-	err = db.retryTx(ctx, func(ctx context.Context, tx *Tx) error {
+	err = r.db.RetryTx(ctx, func(ctx context.Context, tx *Tx) error {
 		rotated, faults, next = 0, nil, last
 		var rows []struct {
 			ID     uuid.UUID `bun:"pulp_id"`
@@ -75,7 +80,7 @@ func (db *DB) rotateSome(ctx context.Context, c secretColumn, last uuid.UUID,
 		more = len(rows) == rotateBatch
 		for _, row := range rows {
 			next = row.ID
-			fresh, err := db.reseal(row.Sealed, SecretPlace{c.table, c.column, row.ID})
+			fresh, err := r.db.Keys().Reseal(row.Sealed, secrets.Place{Table: c.table, Column: c.column, Row: row.ID})
 			switch {
 			case errors.Is(err, pulperr.Unavailable):
 				faults = append(faults, err)
@@ -85,7 +90,7 @@ func (db *DB) rotateSome(ctx context.Context, c secretColumn, last uuid.UUID,
 			case fresh == nil:
 				continue
 			}
-			// Compared, so that a secret which was set meanwhile stays.
+			// The old bytes are compared, so that a secret that was set meanwhile stays.
 			_, err = tx.q.NewUpdate().TableExpr("?", bun.Ident(c.table)).Set("? = ?", bun.Ident(c.column), fresh).
 				Where("pulp_id = ?", row.ID).Where("? = ?", bun.Ident(c.column), row.Sealed).Exec(ctx)
 			if err != nil {
@@ -98,19 +103,10 @@ func (db *DB) rotateSome(ctx context.Context, c secretColumn, last uuid.UUID,
 	return rotated, faults, next, more, err
 }
 
-// reseal encrypts with the first key what another key encrypted; it returns nil for what has the first key already.
-func (db *DB) reseal(sealed []byte, at SecretPlace) ([]byte, error) {
-	plain, current, err := db.keys.open(sealed, at)
-	if err != nil || current {
-		return nil, err
-	}
-	return db.keys.Seal(plain, at)
-}
-
-// secretColumns returns the columns of all types that hold secrets, each once, in a stable order.
-func (r *Registry) secretColumns() []secretColumn {
+// columns returns the columns of all types that hold secrets, each once, in a stable order.
+func (r rotator) columns() []secretColumn {
 	columns := coreSecrets()
-	for _, s := range r.byDef {
+	for _, s := range r.db.Registry().byDef {
 		for _, f := range s.secrets {
 			if c := (secretColumn{s.tableOf(f), f.Column}); !slices.Contains(columns, c) {
 				columns = append(columns, c)

@@ -10,6 +10,7 @@ import (
 	"github.com/pulpgo/pulpcore/internal/modelstest"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
+	"github.com/pulpgo/pulpcore/secrets"
 )
 
 // A row that a plugin read with bun, whose secrets nobody opened, keeps them when it is saved.
@@ -79,7 +80,7 @@ func TestRotateKey(t *testing.T) {
 		ctx := t.Context()
 		older, newer := bytes.Repeat([]byte{1}, 32), bytes.Repeat([]byte{2}, 32)
 		db := func(keys ...[]byte) *models.DB {
-			ring, err := models.NewKeyring(keys...)
+			ring, err := secrets.NewKeyring(keys...)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -90,7 +91,7 @@ func TestRotateKey(t *testing.T) {
 			t.Fatal(err)
 		}
 		task := uuid.New()
-		place := models.SecretPlace{Table: "core_taskschedule", Column: "enc_args", Row: task}
+		place := secrets.Place{Table: "core_taskschedule", Column: "enc_args", Row: task}
 		sealed, err := db(older).Keys().Seal([]byte("{}"), place)
 		if err != nil {
 			t.Fatal(err)
@@ -101,10 +102,10 @@ func TestRotateKey(t *testing.T) {
 			t.Fatal(err)
 		}
 		both := db(newer, older)
-		if n, err := both.RotateKey(ctx); err != nil || n != 3 { // two of the remote, one of the schedule
+		if n, err := models.RotateKey(ctx, both); err != nil || n != 3 { // two of the remote, one of the schedule
 			t.Fatalf("RotateKey = %d, %v, want 3", n, err)
 		}
-		if n, err := both.RotateKey(ctx); err != nil || n != 0 {
+		if n, err := models.RotateKey(ctx, both); err != nil || n != 0 {
 			t.Fatalf("second RotateKey = %d, %v, want 0", n, err)
 		}
 		got, err := remotes.Get(ctx, db(newer), models.RefOf(remote))
@@ -117,7 +118,7 @@ func TestRotateKey(t *testing.T) {
 			t.Fatal(err)
 		}
 		newest := bytes.Repeat([]byte{4}, 32)
-		n, err := db(newest, newer).RotateKey(ctx)
+		n, err := models.RotateKey(ctx, db(newest, newer))
 		wantKind(t, err, pulperr.Unavailable, "2 secrets are left")
 		if n != 3 {
 			t.Errorf("RotateKey = %d beside lost secrets, want 3", n)

@@ -2,7 +2,6 @@ package models
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -16,17 +15,13 @@ import (
 	"github.com/pulpgo/pulpcore/storage"
 )
 
-// errVanished asks for another run of a bulk write.
-var errVanished = errors.New("models: a row that was there when others were inserted is gone when it is read back: " +
-	"another process keeps deleting it, or the database stores other values of its key than were given (look for " +
-	"triggers, column types and collations of the plugin's table)")
-
-// SaveArtifacts inserts artifacts whose bytes are in the store, and for those that exist takes over the identity of
-// the existing row and marks it as wanted. Afterwards every artifact given has its key. The order of the slice stays.
+// SaveArtifacts inserts artifacts whose bytes are in the store, and for those that exist takes over the identity of the
+// existing row and updates its timestamp of interest. Afterwards every artifact given has its key. The order of the
+// slice stays.
 //
 // Errors: Unsupported (PLP0020) if an artifact has a digest that is not allowed, Invalid (PLP0019) if it lacks one
 // that is, Invalid if a digest is not lowercase hex of the right length; [BytesGoneError] if bytes were removed from
-// the store since they were stored, then nothing of the batch is saved.
+// the store since they were stored, then the whole batch is not saved.
 func SaveArtifacts(ctx context.Context, db *DB, store *storage.Store, artifacts []*Artifact) error {
 	now := Now()
 	for _, a := range artifacts {
@@ -47,7 +42,7 @@ func SaveArtifacts(ctx context.Context, db *DB, store *storage.Store, artifacts 
 		},
 		adopt: func(mine, existing *Artifact) { *mine = *existing },
 	}
-	return db.inBatches(ctx, len(artifacts), func(ctx context.Context, tx *Tx, from, to int) error {
+	return eachBatch(ctx, db, len(artifacts), func(ctx context.Context, tx *Tx, from, to int) error {
 		if err := u.run(ctx, tx.DB, artifacts[from:to]); err != nil {
 			return err
 		}
@@ -55,15 +50,16 @@ func SaveArtifacts(ctx context.Context, db *DB, store *storage.Store, artifacts 
 		if err != nil {
 			return err
 		}
-		if len(kept) < to-from {
+		if len(kept) < to-from { // a cleanup deleted one between the insert and the update of its timestamp
 			return errVanished
 		}
-		return tx.revive(ctx, store, artifacts[from:to])
+		return doomedNotes{tx.DB}.revive(ctx, store, artifacts[from:to])
 	})
 }
 
-// FindArtifacts returns the artifacts of the handle's domain that have any of the digests, by digest, and marks them as
-// wanted. Digests that no artifact has are missing from the map. Use a reliable algorithm: sha256, sha384 or sha512.
+// FindArtifacts returns the artifacts of the handle's domain that have any of the digests, by digest, and updates their
+// timestamps of interest. Digests that no artifact has are missing from the map. Use a reliable algorithm: sha256,
+// sha384 or sha512.
 func FindArtifacts(ctx context.Context, db *DB, alg hashlib.Algorithm, digests []string) (map[string]*Artifact, error) {
 	found := make(map[string]*Artifact, len(digests))
 	for chunk := range slices.Chunk(digests, batchSize) {
@@ -84,11 +80,11 @@ func FindArtifacts(ctx context.Context, db *DB, alg hashlib.Algorithm, digests [
 	return found, nil
 }
 
-// interestInterval is how old a time of interest must be before it is written anew, so that content that many want is
-// not written all the time.
+// interestInterval is how old a timestamp of interest must be before it is updated, so that content which many syncs
+// find is not written all the time.
 const interestInterval = 10 * time.Minute
 
-// touchArtifacts marks rows as wanted and returns those that still exist.
+// touchArtifacts updates timestamps of interest and returns the rows that still exist.
 func touchArtifacts(ctx context.Context, db *DB, rows []*Artifact, now time.Time) ([]*Artifact, error) {
 	var stale []*Artifact
 	for _, a := range rows {
@@ -100,7 +96,7 @@ func touchArtifacts(ctx context.Context, db *DB, rows []*Artifact, now time.Time
 		return rows, nil
 	}
 	touched := map[uuid.UUID]bool{}
-	err := db.retryTx(ctx, func(ctx context.Context, tx *Tx) error {
+	err := db.RetryTx(ctx, func(ctx context.Context, tx *Tx) error {
 		var ids []uuid.UUID
 		_, err := tx.q.NewUpdate().Model((*Artifact)(nil)).Set("timestamp_of_interest = ?", now).
 			Where("pulp_domain_id = ?", db.domain.ID).Where("sha256 IN (?)", bun.List(sha256s(stale))).
@@ -142,14 +138,73 @@ func checkDigests(c *hashlib.Checksums, d hashlib.Digests) error {
 	return nil
 }
 
-// inBatches runs fn over n rows in short transactions of batchSize rows, each tried again after a deadlock.
-func (db *DB) inBatches(ctx context.Context, n int, fn func(ctx context.Context, tx *Tx, from, to int) error) error {
-	for from := 0; from < n; from += batchSize {
-		to := min(from+batchSize, n)
-		err := db.retryTx(ctx, func(ctx context.Context, tx *Tx) error { return fn(ctx, tx, from, to) })
-		if err != nil {
+// AttachArtifact saves an artifact whose bytes are in the store and gives it to a content artifact that has none. If
+// the artifact exists it is used; a content artifact that has one in the meantime keeps that, and one that is gone
+// stays gone.
+//
+// Errors: those of [SaveArtifacts].
+func AttachArtifact(ctx context.Context, db *DB, store *storage.Store, contentArtifactID uuid.UUID, a *Artifact) error {
+	return db.RetryTx(ctx, func(ctx context.Context, tx *Tx) error {
+		if err := SaveArtifacts(ctx, tx.DB, store, []*Artifact{a}); err != nil {
 			return err
 		}
+		_, err := tx.q.NewUpdate().Model((*ContentArtifact)(nil)).Set("artifact_id = ?", a.ID).
+			Set("pulp_last_updated = ?", Now()).Where("ca.pulp_id = ?", contentArtifactID).
+			Where("ca.artifact_id IS NULL").Exec(ctx)
+		return rowError(err, "content artifact", contentArtifactID.String())
+	})
+}
+
+// ArtifactsOf returns the artifacts that units have, by unit and path within the unit, and updates their timestamps of
+// interest. Files whose bytes are only at a remote are missing.
+func ArtifactsOf(ctx context.Context, db *DB, contentIDs []uuid.UUID) (map[uuid.UUID]map[string]*Artifact, error) {
+	files, err := ContentArtifacts(ctx, db, contentIDs)
+	if err != nil {
+		return nil, err
 	}
-	return nil
+	var ids []uuid.UUID
+	for _, list := range files {
+		for _, ca := range list {
+			if ca.ArtifactID != nil {
+				ids = append(ids, *ca.ArtifactID)
+			}
+		}
+	}
+	artifacts, err := artifactsByID(ctx, db, ids)
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[uuid.UUID]map[string]*Artifact, len(files))
+	for unit, list := range files {
+		out[unit] = make(map[string]*Artifact, len(list))
+		for _, ca := range list {
+			if ca.ArtifactID == nil {
+				continue
+			}
+			if a := artifacts[*ca.ArtifactID]; a != nil {
+				out[unit][ca.RelativePath] = a
+			}
+		}
+	}
+	return out, nil
+}
+
+// artifactsByID returns artifacts of the handle's domain by id, and updates their timestamps of interest.
+func artifactsByID(ctx context.Context, db *DB, ids []uuid.UUID) (map[uuid.UUID]*Artifact, error) {
+	found := make(map[uuid.UUID]*Artifact, len(ids))
+	for chunk := range slices.Chunk(ids, batchSize) {
+		var rows []*Artifact
+		err := db.q.NewSelect().Model(&rows).Where("pulp_domain_id = ?", db.domain.ID).
+			Where("pulp_id IN (?)", bun.List(chunk)).Scan(ctx)
+		if err != nil {
+			return nil, rowError(err, "artifact", "by id")
+		}
+		if rows, err = touchArtifacts(ctx, db, rows, Now()); err != nil {
+			return nil, err
+		}
+		for _, a := range rows {
+			found[a.ID] = a
+		}
+	}
+	return found, nil
 }

@@ -8,22 +8,22 @@ import (
 	"github.com/pulpgo/pulpcore/models"
 )
 
-// BenchmarkSaveUnits saves 1,000 units of one file each at a time: new ones, and ones that exist.
-func BenchmarkSaveUnits(b *testing.B) {
+// BenchmarkSaveContents saves 1,000 units of one file each at a time: new ones, and ones that exist.
+func BenchmarkSaveContents(b *testing.B) {
 	const n = 1000
 	for _, d := range dbtest.URLs(b) {
 		b.Run(d.Name, func(b *testing.B) {
 			db := open(b, d.URL)
 			round := 0
 			save := func(b *testing.B, round int) {
-				units := make([]*models.SavedUnit, n)
+				units := make([]*models.ContentWithFiles, n)
 				for i := range units {
 					path := fmt.Sprint("round ", round, "/file ", i)
-					units[i] = &models.SavedUnit{
-						Content: &File{Path: path, Digest: path}, Files: []models.UnitFile{{RelativePath: path}},
+					units[i] = &models.ContentWithFiles{
+						Content: &File{Path: path, Digest: path}, Files: []models.ContentFile{{RelativePath: path}},
 					}
 				}
-				if err := models.SaveUnits(b.Context(), db, units); err != nil {
+				if err := models.SaveContents(b.Context(), db, units); err != nil {
 					b.Fatal(err)
 				}
 			}

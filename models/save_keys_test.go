@@ -29,21 +29,21 @@ func TestNaturalKeysOfEveryKind(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, url string) {
 		t.Parallel()
 		db := openKeyed(t, url)
-		declare := func(note string) []*models.SavedUnit {
+		declare := func(note string) []*models.ContentWithFiles {
 			base := Keyed{Name: "n", Epoch: -1, Other: uuid.NameSpaceDNS, Note: note}
 			list := []*Keyed{new(base), new(base), new(base), new(base), new(base), new(base)}
 			list[1].Name, list[2].Epoch, list[3].Small, list[4].Yes = "'; DROP TABLE \"x\" --?", 1<<60, 255, true
 			list[5].Other = uuid.Nil
-			var units []*models.SavedUnit
+			var units []*models.ContentWithFiles
 			for _, k := range list {
-				units = append(units, &models.SavedUnit{Content: k, Files: []models.UnitFile{{RelativePath: "f"}}})
+				units = append(units, &models.ContentWithFiles{Content: k, Files: []models.ContentFile{{RelativePath: "f"}}})
 			}
 			return units
 		}
 		first := declare("first")
-		noError(t, models.SaveUnits(t.Context(), db, first))
+		noError(t, models.SaveContents(t.Context(), db, first))
 		again := declare("again")
-		noError(t, models.SaveUnits(t.Context(), db, again))
+		noError(t, models.SaveContents(t.Context(), db, again))
 		seen := map[uuid.UUID]bool{}
 		for i, u := range again {
 			id := u.Content.PulpID()
@@ -70,12 +70,12 @@ func TestNaturalKeysOfEveryKind(t *testing.T) {
 
 func openKeyed(t *testing.T, url string) *models.DB {
 	t.Helper()
-	registry, err := models.NewRegistry(models.Set{Plugin: "keys", Types: []models.AnyType{keyedUnits}})
+	registry, err := models.NewRegistry(models.PluginModels{Plugin: "keys", Types: []models.AnyType{keyedUnits}})
 	noError(t, err)
 	db, err := models.OpenDB(t.Context(), url, &models.DBOptions{Registry: registry})
 	noError(t, err)
 	t.Cleanup(func() { noError(t, db.Close()) })
-	noError(t, db.Migrate(t.Context()))
+	noError(t, models.Migrate(t.Context(), db))
 	db, err = db.InDomain(t.Context(), models.DefaultDomain)
 	noError(t, err)
 	return db

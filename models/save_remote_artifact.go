@@ -33,19 +33,18 @@ func SaveRemoteArtifacts(ctx context.Context, db *DB, rows []*RemoteArtifact) er
 		conflict: []string{"content_artifact_id", "remote_id"},
 		key:      func(ra *RemoteArtifact) string { return string(ra.ContentArtifactID[:]) + string(ra.RemoteID[:]) },
 		base:     func(ra *RemoteArtifact) *Base { return &ra.Base },
-		// To look for rows that do not exist costs little, to insert rows that exist much, and most syncs change little.
+		// Most syncs change little, and a look-up of a missing row is much cheaper than the insert of an existing one.
 		exists: func(*RemoteArtifact) bool { return true },
 		where: func(q *bun.SelectQuery, rows []*RemoteArtifact) *bun.SelectQuery {
 			ids := make([]uuid.UUID, len(rows))
 			for i, r := range rows {
 				ids[i] = r.ContentArtifactID
 			}
-			// IS TRUE keeps Postgres from reading all rows of the remote by the index of remotes.
 			return q.Where("content_artifact_id IN (?)", bun.List(slices.Compact(ids))).
-				Where("(remote_id IN (?)) IS TRUE", bun.List(remotesOf(rows)))
+				Where(unindexedIf("remote_id IN (?)"), bun.List(remotesOf(rows)))
 		},
 		adopt: func(mine, existing *RemoteArtifact) {
-			// A sync that names the source again ends its cool-down: it is what users try after the upstream was repaired.
+			// A sync that declares the source again ends its cool-down: users sync again after the upstream was repaired.
 			same := mine.URL == existing.URL && mine.Digests == existing.Digests && sameSize(mine.Size, existing.Size) &&
 				existing.FailedAt == nil
 			mine.Base = existing.Base
@@ -54,15 +53,15 @@ func SaveRemoteArtifacts(ctx context.Context, db *DB, rows []*RemoteArtifact) er
 			}
 		},
 	}
-	return db.inBatches(ctx, len(rows), func(ctx context.Context, tx *Tx, from, to int) error {
+	return eachBatch(ctx, db, len(rows), func(ctx context.Context, tx *Tx, from, to int) error {
 		changed = nil
-		if err := tx.holdRemotes(ctx, remotesOf(rows[from:to])); err != nil {
+		if err := (rowHolder{tx}).remotes(ctx, remotesOf(rows[from:to])); err != nil {
 			return err
 		}
 		if err := u.run(ctx, tx.DB, rows[from:to]); err != nil {
 			return err
 		}
-		return tx.updateRemoteArtifacts(ctx, changed)
+		return updateRemoteArtifacts(ctx, tx, changed)
 	})
 }
 
@@ -75,9 +74,8 @@ func remotesOf(rows []*RemoteArtifact) []uuid.UUID {
 	return slices.Collect(maps.Keys(set))
 }
 
-// updateRemoteArtifacts writes what a remote says now about at most batchSize rows that exist. If a row stands twice
-// the later one counts.
-func (tx *Tx) updateRemoteArtifacts(ctx context.Context, rows []*RemoteArtifact) error {
+// updateRemoteArtifacts updates at most batchSize existing rows. If a row is given twice, the later one counts.
+func updateRemoteArtifacts(ctx context.Context, tx *Tx, rows []*RemoteArtifact) error {
 	if len(rows) == 0 {
 		return nil
 	}
@@ -85,7 +83,7 @@ func (tx *Tx) updateRemoteArtifacts(ctx context.Context, rows []*RemoteArtifact)
 	for _, ra := range rows {
 		last[ra.ID] = ra
 	}
-	id := tx.conn.Kind.TemplateData()["uuid"].(string)
+	id := uuidType(tx.conn.Kind)
 	now := Now()
 	args := []any{now}
 	for _, key := range slices.SortedFunc(maps.Keys(last), func(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) }) {
@@ -133,7 +131,7 @@ func ContentArtifacts(ctx context.Context, db *DB, contentIDs []uuid.UUID) (map[
 		for i, id := range chunk {
 			args[i] = id
 		}
-		units := kind.Values(len(chunk), kind.TemplateData()["uuid"].(string))
+		units := kind.Values(len(chunk), uuidType(kind))
 		var rows []*ContentArtifact
 		err := db.q.NewRaw(`SELECT ca.* FROM (`+units+`) AS u `+join+` ORDER BY ca.relative_path`, args...).Scan(ctx, &rows)
 		if err != nil {

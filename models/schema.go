@@ -1,28 +1,28 @@
 package models
 
 import (
-	"cmp"
-	"errors"
 	"fmt"
 	"reflect"
 	"slices"
-	"strings"
 
-	"github.com/uptrace/bun/dialect/pgdialect"
-	bunschema "github.com/uptrace/bun/schema"
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
+
+	"github.com/pulpgo/pulpcore/pulperr"
+	"github.com/pulpgo/pulpcore/secrets"
 )
 
-// schema is a checked definition.
+// schema is what the database keeps of a type: the columns of its two tables, its keys and its secrets.
 type schema struct {
 	*definition
 	fields     []Field
 	masterCols []string
-	detailCols []string // with the two shared keys in front; nil if the type adds no column
-	detail     string   // table of the own columns; "" if there is none
-	natural    []Field
-	repo       []Field
+	ownCols    []string // with the two shared keys in front; nil if the type adds no column
+	own        string   // table of the own columns; "" if there is none
+	natural    keyFields
+	repo       keyFields
 	secrets    []Field
-	named      []namedIndex // by name
+	named      []namedIndex // sorted by name
 }
 
 // namedIndex is an index that tags ask for.
@@ -34,196 +34,59 @@ type namedIndex struct {
 // maxIdentifier is the longest name of a table, column or index, in bytes: Postgres cuts off the rest.
 const maxIdentifier = 63
 
-// newSchema reads the fields of a type. The schema has the fields that could be read, whatever is wrong with others.
-func newSchema(d *definition) (*schema, []error) {
-	s := &schema{definition: d}
-	table, inherited, err := tablesOf(d)
-	if err != nil {
-		return s, []error{err}
-	}
-	var faults []error
-	var own []string
-	hides := false
-	for _, bf := range table.Fields {
-		f, wrong := newField(bf)
-		if in, ok := inherited.FieldMap[bf.Name]; !ok {
-			f.Own = true
-			own = append(own, f.Column)
-		} else if owner(d.goType, bf.Index) != owner(d.master.goType(), in.Index) {
-			hides = true
-			wrong = append(wrong, fmt.Errorf("it hides the master's column %s; name the column otherwise, "+
-				"as in bun:\"%s_%[1]s\"", f.Column, strings.ReplaceAll(d.name, ".", "_")))
-		} else {
-			s.masterCols = append(s.masterCols, f.Column)
-		}
-		for _, err := range append(wrong, f.check()...) {
-			faults = append(faults, fmt.Errorf("field %s: %w", bf.GoName, err))
-		}
-		s.note(f)
-	}
-	if len(s.masterCols) != len(inherited.Fields) && !hides {
-		faults = append(faults, fmt.Errorf("the master's columns are not all there; embed models.%s itself, once and "+
-			"without a tag", d.master.goType().Name()))
-	}
-	if own != nil {
-		s.detail = detailTable(d)
-		s.detailCols = append([]string{"pulp_id", "pulp_domain_id"}, own...)
-	}
-	if len(s.detail) > maxIdentifier {
-		faults = append(faults, fmt.Errorf("the name of its table %s has more than %d characters; "+
-			"give the type a shorter one", s.detail, maxIdentifier))
-	}
-	if d.master == ContentMaster && s.natural == nil {
-		faults = append(faults, errors.New(`no field is tagged pulp:"natural", so nothing identifies a unit; `+
-			`tag those that do`))
-	}
-	return s, append(faults, s.sameNames()...)
+// has reports whether the type has a column.
+func (s *schema) has(column string) bool {
+	return slices.Contains(s.masterCols, column) || slices.Contains(s.ownCols, column)
 }
 
-// tablesOf returns the columns of a type and those of its master.
-func tablesOf(d *definition) (table, inherited *bunschema.Table, err error) {
-	defer func() { // bun panics on tags it cannot read
-		if p := recover(); p != nil {
-			err = fmt.Errorf("bad tags: %v; mend the bun tag", p)
-		}
-	}()
-	tables := pgdialect.New().Tables()
-	return tables.Get(d.goType), tables.Get(d.master.goType()), nil
+// column qualifies the name of a column that the type has.
+func (s *schema) column(name string) bun.Safe {
+	if slices.Contains(s.masterCols, name) {
+		return bun.Safe(`m."` + name + `"`)
+	}
+	return bun.Safe(`d."` + name + `"`)
 }
 
-// owner returns the struct that declares a field of t, which it may embed.
-func owner(t reflect.Type, index []int) reflect.Type {
-	for _, i := range index[:len(index)-1] {
-		t = t.Field(i).Type
-		if t.Kind() == reflect.Pointer {
-			t = t.Elem()
-		}
-	}
-	return t
+func (s *schema) unknownColumn(name string) error {
+	return pulperr.Public(pulperr.Invalid, "%s %s has no column %q", s.name, s.master, name)
 }
 
-func (s *schema) note(f Field) {
-	s.fields = append(s.fields, f)
-	if f.Natural {
-		s.natural = append(s.natural, f)
+// eachSecret calls fn for every secret of a row.
+func (s *schema) eachSecret(row Row, fn func(*secrets.EncryptedText, secrets.Place) error) error {
+	if s.secrets == nil {
+		return nil
 	}
-	if f.Repo {
-		s.repo = append(s.repo, f)
-	}
-	if f.Secret {
-		s.secrets = append(s.secrets, f)
-	}
-	for _, name := range f.Indexes {
-		i, found := slices.BinarySearchFunc(s.named, name, func(n namedIndex, name string) int {
-			return strings.Compare(n.name, name)
-		})
-		if !found {
-			s.named = slices.Insert(s.named, i, namedIndex{name: name})
+	v := reflect.ValueOf(row).Elem()
+	for _, f := range s.secrets {
+		place := secrets.Place{Table: s.tableOf(f), Column: f.Column, Row: row.PulpID()}
+		if err := fn(v.FieldByIndex(f.Index).Addr().Interface().(*secrets.EncryptedText), place); err != nil {
+			return fmt.Errorf("models: %s %s: %w", s.name, s.master, err)
 		}
-		s.named[i].fields = append(s.named[i].fields, f)
 	}
+	return nil
 }
 
-// sameNames finds fields that have one name on the wire.
-func (s *schema) sameNames() (faults []error) {
-	first := map[string]Field{}
-	for _, f := range s.fields {
-		other, taken := first[f.JSON]
-		switch {
-		case f.JSON == "-":
-		case !taken:
-			first[f.JSON] = f
-		case f.Own != other.Own:
-			if other.Own {
-				f = other
-			}
-			faults = append(faults, fmt.Errorf("field %s: the master has a field named %q on the wire; give this one another "+
-				"json tag", s.goName(f), f.JSON))
-		default:
-			faults = append(faults, fmt.Errorf("field %s: field %s is named %q on the wire too; give one of them another "+
-				"json tag", s.goName(f), s.goName(other), f.JSON))
-		}
+// tableOf returns the table that holds a field.
+func (s *schema) tableOf(f Field) string {
+	if f.Own {
+		return s.own
 	}
-	return faults
+	return s.master.Table()
 }
 
 // goName returns the name of the struct field.
 func (s *schema) goName(f Field) string { return s.goType.FieldByIndex(f.Index).Name }
 
-// lost finds struct fields that look as if they were columns and are not.
-func (s *schema) lost() (faults []error) {
-	masters := reflect.TypeFor[MasterModel]().PkgPath() // whose fields a plugin's may hide, which newSchema reports
-	columns := map[string]bool{}
-	for _, f := range s.fields {
-		columns[fmt.Sprint(f.Index)] = true
-	}
-	walkFields(s.goType, nil, func(sf reflect.StructField, index []int) {
-		fault := func(format string, args ...any) {
-			faults = append(faults, fmt.Errorf("field %s: "+format, append([]any{sf.Name}, args...)...))
-		}
-		tag := firstTag(sf)
-		switch {
-		case sf.Anonymous && sf.Type.Kind() == reflect.Pointer:
-			fault("it is embedded as a pointer, which may be nil; embed %s itself", sf.Type.Elem())
-		case sf.Anonymous || columns[fmt.Sprint(index)] || owner(s.goType, index).PkgPath() == masters:
-		case !sf.IsExported() && tag != "":
-			fault("it has the tag %s and no column, because it is not exported; begin its name with a capital or drop the tag",
-				tag)
-		case !sf.IsExported():
-		case sf.Tag.Get("bun") == "-" && tag != "":
-			fault(`it has the tag %s and no column, because of bun:"-"; drop one of the two tags`, tag)
-		case sf.Tag.Get("bun") != "-":
-			fault(`it has no column, because its bun tag or a field of the same name is in its way; change that, ` +
-				`or leave it out by bun:"-"`)
-		}
-	})
-	return faults
-}
+// prn returns the PRN of a row of the type.
+func (s *schema) prn(id uuid.UUID) string { return TypedPRN(s.master, s.name, id) }
 
-// walkFields calls fn for each field of a struct and of the structs that it embeds, in order.
-func walkFields(t reflect.Type, at []int, fn func(sf reflect.StructField, index []int)) {
-	for i := range t.NumField() {
-		sf := t.Field(i)
-		index := append(at[:len(at):len(at)], i)
-		_, inline := strings.CutPrefix(sf.Tag.Get("bun"), "embed:")
-		if inner := sf.Type; (sf.Anonymous || inline) && inner.Kind() == reflect.Struct {
-			walkFields(inner, index, fn)
-			continue
-		}
-		if sf.Name != "_" {
-			fn(sf, index)
-		}
+// slice returns a pointer to a slice of the rows as their Go type, the form that bun wants.
+func (s *schema) slice(rows []AnyContent) any {
+	out := reflect.New(reflect.SliceOf(reflect.PointerTo(s.goType)))
+	list := reflect.MakeSlice(out.Elem().Type(), len(rows), len(rows))
+	for i, r := range rows {
+		list.Index(i).Set(reflect.ValueOf(r))
 	}
-}
-
-// firstTag returns a tag that only a field on the wire or in the database has, or "".
-func firstTag(sf reflect.StructField) string {
-	if name, ok := sf.Tag.Lookup("json"); ok && name != "-" {
-		return fmt.Sprintf("json:%q", name)
-	}
-	for _, key := range []string{"pulp", "rest", "doc"} {
-		if value, ok := sf.Tag.Lookup(key); ok {
-			return fmt.Sprintf("%s:%q", key, value)
-		}
-	}
-	return ""
-}
-
-// detailTable names the table of a type's own columns: file_file_content for the content type "file.file".
-func detailTable(d *definition) string {
-	if d.name == "core.publishedmetadata" {
-		return "core_publishedmetadata"
-	}
-	return strings.ReplaceAll(d.name, ".", "_") + "_" + string(d.master)
-}
-
-// newField reads what bun and the tags say of a field. It is complete but for Own, whatever the faults of its tags.
-func newField(bf *bunschema.Field) (f Field, faults []error) {
-	tag := bf.StructField.Tag
-	name, _, _ := strings.Cut(tag.Get("json"), ",")
-	f = Field{
-		Column: bf.Name, Go: bf.StructField.Type, Index: bf.Index, Doc: tag.Get("doc"),
-		JSON: cmp.Or(name, bf.Name), Secret: bf.StructField.Type == reflect.TypeFor[EncryptedText](),
-	}
-	return f, f.readTag(tag.Get("pulp"))
+	out.Elem().Set(list)
+	return out.Interface()
 }

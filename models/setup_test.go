@@ -2,6 +2,8 @@ package models_test
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -13,6 +15,7 @@ import (
 	"github.com/pulpgo/pulpcore/internal/dbtest"
 	"github.com/pulpgo/pulpcore/internal/modelstest"
 	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/secrets"
 )
 
 // The types of a small plugin. A File takes its path in a repository version; a Note takes no place.
@@ -34,8 +37,8 @@ type (
 	Repo   struct{ models.Repository }
 	Remote struct {
 		models.Remote
-		Token     models.EncryptedText `json:"token"`
-		Fanciness int                  `json:"fanciness"`
+		Token     secrets.EncryptedText `json:"token"`
+		Fanciness int                   `json:"fanciness"`
 	}
 	// HookRepo does what a test wants at each hook.
 	HookRepo struct {
@@ -70,8 +73,8 @@ func (r *HookRepo) OnNewVersion(ctx context.Context, db *models.DB, v *models.Re
 	return r.observe(ctx, db, v)
 }
 
-func testSet() models.Set {
-	return models.Set{Plugin: "test", Types: []models.AnyType{
+func testSet() models.PluginModels {
+	return models.PluginModels{Plugin: "test", Types: []models.AnyType{
 		files, notes, strangers, remotes, repos, hookRepos, publications, distributions,
 	}}
 }
@@ -118,11 +121,11 @@ func newRepo(t testing.TB, db *models.DB) *Repo {
 func newNotes(t testing.TB, db *models.DB, n int) []uuid.UUID {
 	t.Helper()
 	ids := make([]uuid.UUID, n)
-	units := make([]*models.SavedUnit, n)
+	units := make([]*models.ContentWithFiles, n)
 	for i := range units {
-		units[i] = &models.SavedUnit{Content: &Note{Text: fmt.Sprintf("note %d", serial.Add(1))}}
+		units[i] = &models.ContentWithFiles{Content: &Note{Text: fmt.Sprintf("note %d", serial.Add(1))}}
 	}
-	if err := models.SaveUnits(t.Context(), db, units); err != nil {
+	if err := models.SaveContents(t.Context(), db, units); err != nil {
 		t.Fatal(err)
 	}
 	for i, u := range units {
@@ -141,10 +144,10 @@ func newFile(t testing.TB, db *models.DB, path, digest string, arch *string) uui
 	return f.ID
 }
 
-// add makes a version that has the units beside those of the latest one.
+// add makes a version that has the units beside those of the latest one. It returns nil if they are all there already.
 func add(t testing.TB, db *models.DB, repo *Repo, ids ...uuid.UUID) *models.RepositoryVersion {
 	t.Helper()
-	v, err := models.CreateVersion(t.Context(), db, repo, nil, func(v *models.NewVersion) error {
+	v, err := tryVersion(t.Context(), db, repo, nil, func(v *models.NewVersion) error {
 		_, err := v.Add(t.Context(), ids)
 		return err
 	})
@@ -170,4 +173,48 @@ func members(ctx context.Context, db *models.DB, v *models.RepositoryVersion) (m
 		}
 		last = page[len(page)-1]
 	}
+}
+
+// newFiles makes one unit with one file for each path, and returns units and files.
+func newFiles(t testing.TB, db *models.DB, paths ...string) (ids, files []uuid.UUID) {
+	t.Helper()
+	units := make([]*models.ContentWithFiles, len(paths))
+	for i, p := range paths {
+		units[i] = &models.ContentWithFiles{
+			Content: &File{Path: p, Digest: fmt.Sprint(serial.Add(1))}, Files: []models.ContentFile{{RelativePath: p}},
+		}
+	}
+	if err := models.SaveContents(t.Context(), db, units); err != nil {
+		t.Fatal(err)
+	}
+	for _, u := range units {
+		ids, files = append(ids, u.Content.PulpID()), append(files, u.Files[0].ID)
+	}
+	return ids, files
+}
+
+// artifactOf returns the artifact of a content artifact, or nil if the bytes are not here.
+func artifactOf(t testing.TB, db *models.DB, contentArtifactID uuid.UUID) *models.Artifact {
+	t.Helper()
+	a := new(models.Artifact)
+	err := db.Bun().NewSelect().Model(a).Join("JOIN core_contentartifact AS ca ON ca.artifact_id = a.pulp_id").
+		Where("ca.pulp_id = ?", contentArtifactID).Scan(t.Context())
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// tryVersion is models.CreateVersion, but returns nil if nothing changed.
+func tryVersion(ctx context.Context, db *models.DB, repo models.AnyRepository, opts *models.VersionOptions,
+	fn func(v *models.NewVersion) error,
+) (*models.RepositoryVersion, error) {
+	v, changed, err := models.CreateVersion(ctx, db, repo, opts, fn)
+	if !changed {
+		return nil, err
+	}
+	return v, err
 }

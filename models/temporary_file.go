@@ -31,6 +31,7 @@ func NewTemporaryFile(ctx context.Context, db *DB, store *storage.Store, r io.Re
 		return rowError(err, "temporary file", tf.ID.String())
 	})
 	if err != nil {
+		// If this fails too, the sweep removes the bytes.
 		_ = store.Delete(context.WithoutCancel(ctx), tf.Key())
 		return nil, err
 	}
@@ -55,7 +56,7 @@ func (t *TemporaryFile) Delete(ctx context.Context, db *DB, store *storage.Store
 		if _, err := tx.q.NewDelete().Model(t).WherePK().Exec(ctx); err != nil {
 			return rowError(err, "temporary file", t.ID.String())
 		}
-		tx.deleteBytes(ctx, store, t.Key())
+		deleteBytes(ctx, tx, store, t.Key())
 		return nil
 	})
 }
@@ -141,7 +142,7 @@ func ArtifactFromTemporaryFile(ctx context.Context, db *DB, store *storage.Store
 			return nil, fmt.Errorf("models: artifact from temporary file %s: %w", tf.ID, err)
 		}
 		a := &Artifact{Size: obj.Size, Digests: obj.Digests}
-		err = db.retryTx(ctx, func(ctx context.Context, tx *Tx) error {
+		err = db.RetryTx(ctx, func(ctx context.Context, tx *Tx) error {
 			if err := SaveArtifacts(ctx, tx.DB, store, []*Artifact{a}); err != nil {
 				return err
 			}
@@ -156,18 +157,9 @@ func ArtifactFromTemporaryFile(ctx context.Context, db *DB, store *storage.Store
 	}
 }
 
-// Delete removes an artifact that was last wanted before a time and, once that is committed, its bytes. Others may
-// store and save the same bytes meanwhile: no artifact is left without bytes. A time less than ten minutes ago may
-// make running syncs fail that count on the artifact, for they note their interest at that interval.
-//
-// Errors: Conflict if content uses it or it was wanted at before or later, NotFound.
-func (a *Artifact) Delete(ctx context.Context, db *DB, store *storage.Store, before time.Time) error {
-	return db.Tx(ctx, func(ctx context.Context, tx *Tx) error { return tx.deleteArtifact(ctx, store, a, before) })
-}
-
 // deleteBytes removes an object once the transaction has committed. If that fails the bytes are without a row, which
 // is harmless: it is logged, and [StraySweep] removes them.
-func (tx *Tx) deleteBytes(ctx context.Context, store *storage.Store, key string) {
+func deleteBytes(ctx context.Context, tx *Tx, store *storage.Store, key string) {
 	log := tx.log
 	tx.AfterCommit(func() {
 		if err := store.Delete(context.WithoutCancel(ctx), key); err != nil {

@@ -18,13 +18,14 @@ import (
 	"github.com/pulpgo/pulpcore/internal/dbtest"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
+	"github.com/pulpgo/pulpcore/secrets"
 )
 
 const secret = "s3cret-that-must-not-be-found"
 
 func newRemote(name string) *Remote {
-	r := &Remote{Fanciness: 7, Token: models.NewEncryptedText(secret)}
-	r.Name, r.URL, r.Password = name, "https://example.org/", models.NewEncryptedText(secret)
+	r := &Remote{Fanciness: 7, Token: secrets.NewEncryptedText(secret)}
+	r.Name, r.URL, r.Password = name, "https://example.org/", secrets.NewEncryptedText(secret)
 	r.Labels = models.Labels{"a": new("b"), "none": nil}
 	r.Headers = []map[string]string{{"X-Y": "z?"}}
 	r.TotalTimeout, r.RateLimit = ptr(1.5), ptr(3)
@@ -42,23 +43,23 @@ func TestTypeRoundTrip(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		secrets := cmp.Comparer(func(a, b models.EncryptedText) bool {
+		sameSecret := cmp.Comparer(func(a, b secrets.EncryptedText) bool {
 			return a.IsSet() == b.IsSet() && a.Reveal() == b.Reveal()
 		})
-		if diff := cmp.Diff(want, got, secrets); diff != "" {
+		if diff := cmp.Diff(want, got, sameSecret); diff != "" {
 			t.Fatalf("Get (-created +read):\n%s", diff)
 		}
 		if got.Policy != models.Immediate || !*got.TLSValidation || got.Type != "test.test" || got.Username.IsSet() {
 			t.Errorf("defaults: %+v", got)
 		}
-		cast, err := db.Cast(ctx, models.RemoteMaster, want.ID)
+		cast, err := models.Cast(ctx, db, models.RemoteMaster, want.ID)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(got, cast, secrets); diff != "" {
+		if diff := cmp.Diff(got, cast, sameSecret); diff != "" {
 			t.Errorf("Cast (-got +cast):\n%s", diff)
 		}
-		got.Fanciness, got.Name, got.MaxRetries, got.Token = 8, "two", ptr(9), models.NewEncryptedText("")
+		got.Fanciness, got.Name, got.MaxRetries, got.Token = 8, "two", ptr(9), secrets.NewEncryptedText("")
 		if err := remotes.Update(ctx, db, got, "fanciness", "name", "token"); err != nil {
 			t.Fatal(err)
 		}
@@ -122,8 +123,21 @@ func TestTypeRefuses(t *testing.T) {
 				r.Name = "first"
 				return remotes.Update(ctx, db, &r, "name")
 			}, pulperr.Exists, ""},
-			{"an update of no row", func() error { return remotes.Update(ctx, db, gone) }, pulperr.NotFound, ""},
-			{"an update of no column", func() error { return remotes.Update(ctx, db, second, "nme") }, pulperr.Invalid, ""},
+			{"an update of no row", func() error { return remotes.Update(ctx, db, gone, "name") }, pulperr.NotFound, ""},
+			{"an update of an unknown column", func() error {
+				return remotes.Update(ctx, db, second, "nme")
+			}, pulperr.Invalid, `no column "nme"`},
+			{"an update without a column", func() error { return models.Update(ctx, db, second) }, pulperr.Invalid, "name the"},
+			{"a condition on an unknown column", func() error {
+				_, err := remotes.List(ctx, db, models.Eq("nme", "x"))
+				return err
+			}, pulperr.Invalid, `no column "nme"`},
+			{"an order by an unknown column", func() error {
+				for _, err := range remotes.All(ctx, db, models.OrderBy("-nme")) {
+					return err
+				}
+				return nil
+			}, pulperr.Invalid, `no column "nme"`},
 			{"a deletion of no row", func() error { return remotes.Delete(ctx, db, models.RefOf(gone)) }, pulperr.NotFound, ""},
 			{"a type of no plugin", func() error {
 				type unknown struct{ models.Remote }
@@ -149,11 +163,11 @@ func TestTypeQueries(t *testing.T) {
 	each(t, func(t *testing.T, db *models.DB) {
 		ctx := t.Context()
 		const n = 1203 // more than two pages
-		units := make([]*models.SavedUnit, n)
+		units := make([]*models.ContentWithFiles, n)
 		for i := range units {
-			units[i] = &models.SavedUnit{Content: &File{Path: fmt.Sprintf("%05d", n-i), Digest: "x"}}
+			units[i] = &models.ContentWithFiles{Content: &File{Path: fmt.Sprintf("%05d", n-i), Digest: "x"}}
 		}
-		if err := models.SaveUnits(ctx, db, units); err != nil {
+		if err := models.SaveContents(ctx, db, units); err != nil {
 			t.Fatal(err)
 		}
 		seen := 0
@@ -219,7 +233,9 @@ func TestUpdateLeavesNextVersion(t *testing.T) {
 		repo := newRepo(t, db)
 		stale := *repo
 		add(t, db, repo, newNotes(t, db, 1)...)
-		if err := repos.Update(t.Context(), db, &stale); err != nil {
+		err := repos.Update(t.Context(), db, &stale, "name", "next_version")
+		wantKind(t, err, pulperr.Invalid, "next_version")
+		if err := repos.Update(t.Context(), db, &stale, "name"); err != nil {
 			t.Fatal(err)
 		}
 		if v := add(t, db, repo, newNotes(t, db, 1)...); v.Number != 2 {
@@ -263,7 +279,7 @@ func TestSecretsNeedTheirKey(t *testing.T) {
 		if err := remotes.Create(ctx, db, r); err != nil {
 			t.Fatal(err)
 		}
-		withKeys := func(keys *models.Keyring) *models.DB {
+		withKeys := func(keys *secrets.Keyring) *models.DB {
 			h, err := models.OpenDB(ctx, url, &models.DBOptions{Registry: db.Registry(), Keys: keys})
 			if err != nil {
 				t.Fatal(err)
@@ -275,15 +291,15 @@ func TestSecretsNeedTheirKey(t *testing.T) {
 			return h
 		}
 		key := func(b byte) []byte { return bytes.Repeat([]byte{b}, 32) }
-		other, err := models.NewKeyring(key(1))
+		other, err := secrets.NewKeyring(key(1))
 		if err != nil {
 			t.Fatal(err)
 		}
-		rotated, err := models.NewKeyring(key(1), key(0))
+		rotated, err := secrets.NewKeyring(key(1), key(0))
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, keys := range []*models.Keyring{nil, other} {
+		for _, keys := range []*secrets.Keyring{nil, other} {
 			_, err := remotes.Get(ctx, withKeys(keys), models.RefOf(r))
 			wantKind(t, err, pulperr.Unavailable, "encryption key")
 		}

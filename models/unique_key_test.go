@@ -26,11 +26,11 @@ type Two struct {
 var twos = models.Define[Two]("two.two")
 
 // twoSet is a plugin whose own migration makes the table with some constraints.
-func twoSet(constraints string) models.Set {
+func twoSet(constraints string) models.PluginModels {
 	up := "CREATE TABLE two_two_content (pulp_id {{.uuid}} PRIMARY KEY REFERENCES core_content ON DELETE CASCADE " +
 		"DEFERRABLE INITIALLY DEFERRED, pulp_domain_id {{.uuid}} NOT NULL, a TEXT NOT NULL, b TEXT NOT NULL, " +
 		"extra TEXT NOT NULL" + constraints + ")"
-	return models.Set{Plugin: "two", Types: []models.AnyType{twos}, Migrations: fstest.MapFS{
+	return models.PluginModels{Plugin: "two", Types: []models.AnyType{twos}, Migrations: fstest.MapFS{
 		"0001_two.up.sql":   {Data: []byte(up)},
 		"0001_two.down.sql": {Data: []byte("DROP TABLE two_two_content")},
 	}}
@@ -53,14 +53,14 @@ func TestCheckSchemaFindsMissingUniqueKey(t *testing.T) {
 		} {
 			t.Run(test.name, func(t *testing.T) {
 				db := modelstest.Open(t, url, nil, twoSet(test.constraints))
-				err := db.CheckSchema(t.Context())
+				err := models.CheckSchema(t.Context(), db)
 				if test.ok {
 					noError(t, err)
 				} else {
 					wantKind(t, err, pulperr.Conflict, "two_two_content of content type \"two.two\" has no unique key")
 					wantKind(t, err, pulperr.Conflict, "add UNIQUE (pulp_domain_id, a, b)")
 				}
-				_, err = db.Rollback(t.Context(), "two")
+				_, err = models.Rollback(t.Context(), db, "two")
 				noError(t, err)
 			})
 		}
@@ -72,8 +72,8 @@ func TestOtherUniqueKeyIsTaken(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, url string) {
 		t.Parallel()
 		db := modelstest.Open(t, url, nil, twoSet(twoKey+", UNIQUE (extra)"))
-		noError(t, models.SaveUnits(t.Context(), db, []*models.SavedUnit{{Content: &Two{A: "a", Extra: "x"}}}))
-		err := models.SaveUnits(t.Context(), db, []*models.SavedUnit{{Content: &Two{A: "b", Extra: "x"}}})
+		noError(t, models.SaveContents(t.Context(), db, []*models.ContentWithFiles{{Content: &Two{A: "a", Extra: "x"}}}))
+		err := models.SaveContents(t.Context(), db, []*models.ContentWithFiles{{Content: &Two{A: "b", Extra: "x"}}})
 		wantKind(t, err, pulperr.Exists, "another unique key of table two_two_content is taken")
 		wantKind(t, err, pulperr.Exists, "extra")
 	})
@@ -95,14 +95,14 @@ func TestKeysHaveOneLimit(t *testing.T) {
 			a, b int
 			ok   bool
 		}{{1250, 1250, true}, {2000, 500, true}, {1251, 1250, false}, {1990, 1990, false}} {
-			err := models.SaveUnits(t.Context(), db, []*models.SavedUnit{{Content: &Two{A: random(test.a), B: random(test.b)}}})
+			err := models.SaveContents(t.Context(), db, []*models.ContentWithFiles{{Content: &Two{A: random(test.a), B: random(test.b)}}})
 			if test.ok {
 				noError(t, err)
 				continue
 			}
 			wantKind(t, err, pulperr.Invalid, "a, b together have no more than 2500 bytes")
 		}
-		err := models.SaveUnits(t.Context(), db, []*models.SavedUnit{{Content: &Two{A: "\xff"}}})
+		err := models.SaveContents(t.Context(), db, []*models.ContentWithFiles{{Content: &Two{A: "\xff"}}})
 		wantKind(t, err, pulperr.Invalid, "not valid UTF-8")
 	})
 }
@@ -132,7 +132,7 @@ func TestKeyTypes(t *testing.T) {
 			At   *time.Time `pulp:"repo"`
 		}
 	)
-	_, err := models.NewRegistry(models.Set{Plugin: "bad", Types: []models.AnyType{
+	_, err := models.NewRegistry(models.PluginModels{Plugin: "bad", Types: []models.AnyType{
 		models.Define[atTime]("bad.time"), models.Define[ratio]("bad.ratio"), models.Define[list]("bad.list"),
 		models.Define[raw]("bad.raw"), models.Define[placeTime]("bad.place"),
 	}})

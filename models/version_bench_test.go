@@ -41,7 +41,7 @@ func BenchmarkVersionMirror(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
 			n++
-			_, err := models.CreateVersion(b.Context(), db, repo, nil, func(v *models.NewVersion) error {
+			_, _, err := models.CreateVersion(b.Context(), db, repo, nil, func(v *models.NewVersion) error {
 				ctx, rest := b.Context(), units[n%benchUnits:]
 				if err := v.MarkSeen(ctx, rest); err != nil {
 					return err

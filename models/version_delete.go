@@ -13,107 +13,99 @@ import (
 )
 
 // DeleteVersion removes a complete version. No other version changes: what it added or removed counts as added or
-// removed by the next one, or is undone if it was the latest. Its publications go with it, its number is not used
+// removed by the next one, or is undone if it was the latest. Its publications go with it, and its number is not used
 // again. The cost depends on what the version changed, not on what it holds.
 //
 // Errors: Invalid if it is the only version (PLP0011) or is being distributed; Locked if the repository is being
 // changed; NotFound.
 func DeleteVersion(ctx context.Context, db *DB, v *RepositoryVersion) error {
-	release, err := db.building.claim(v.RepositoryID)
+	release, err := db.locks.claim(v.RepositoryID)
 	if err != nil {
 		return err
 	}
 	defer release()
-	return db.deleteVersion(ctx, v)
+	return versionDeleter{db, v}.delete(ctx)
 }
 
-// deleteVersion makes the version invisible, which is what counts, and then takes its memberships apart in batches.
-// If the process dies in between, the next change of the repository goes on.
-func (db *DB) deleteVersion(ctx context.Context, v *RepositoryVersion) error {
-	l, err := db.beginDelete(ctx, v)
+// versionDeleter deletes a complete version of a repository that is locked in this process.
+type versionDeleter struct {
+	db *DB
+	v  *RepositoryVersion
+}
+
+// delete makes the version invisible and then removes its memberships in batches. If the process dies in between, the
+// next change of the repository goes on.
+func (d versionDeleter) delete(ctx context.Context) error {
+	l, err := d.begin(ctx)
 	if err == nil {
-		err = db.endIncomplete(ctx, l, v)
+		err = leasedVersion{d.db, l, d.v}.remove(ctx)
 	}
 	if err != nil {
-		return fmt.Errorf("models: delete version %d of repository %s: %w", v.Number, v.RepositoryID, err)
+		return fmt.Errorf("models: delete version %d of repository %s: %w", d.v.Number, d.v.RepositoryID, err)
 	}
 	return nil
 }
 
-// beginDelete hides a version, folds its counts into those of the next one, and leases what is left of it.
-func (db *DB) beginDelete(ctx context.Context, v *RepositoryVersion) (l lease, err error) {
-	err = db.withRepository(ctx, v.RepositoryID, func(ctx context.Context, tx *Tx, _ lockedRepository) error {
-		if err := tx.checkDeletable(ctx, v); err != nil {
+// begin hides the version, adds its counts to those of the next one, and leases it.
+func (d versionDeleter) begin(ctx context.Context) (l lease, err error) {
+	hide := func(ctx context.Context, locked lockedVersions, _ lockedRepository) error {
+		if err := d.check(ctx, locked.tx); err != nil {
 			return err
 		}
-		latest, err := tx.latestNumber(ctx, v.RepositoryID)
-		if err != nil {
+		// Together with the hiding, so that the counts of the next version are right whenever they can be seen.
+		if err := (versionCounter{locked.tx.DB}).fold(ctx, d.v); err != nil {
 			return err
 		}
-		if v.Number < latest {
-			if err := tx.foldCounts(ctx, v); err != nil {
-				return err
-			}
-		}
-		if err := tx.hideVersions(ctx, []uuid.UUID{v.ID}); err != nil {
+		if err := locked.hide(ctx, d.v); err != nil {
 			return err
 		}
-		l, err = tx.leaseVersions(ctx, v.RepositoryID)
+		l, err = locked.take(ctx)
 		return err
-	})
+	}
+	err = changeRepository(ctx, d.db, d.v.RepositoryID, hide)
 	return l, err
 }
 
-// checkDeletable fails unless v is still complete, not the only version, and not being distributed.
-func (tx *Tx) checkDeletable(ctx context.Context, v *RepositoryVersion) error {
-	if _, err := VersionByID(ctx, tx.DB, v.ID); err != nil {
+// check fails unless the version is still complete, not the only one, and not being distributed.
+func (d versionDeleter) check(ctx context.Context, tx *Tx) error {
+	if _, err := VersionByID(ctx, tx.DB, d.v.ID); err != nil {
 		return err
 	}
-	others, err := tx.versions((*RepositoryVersion)(nil)).Where("rv.repository_id = ?", v.RepositoryID).
-		Where("rv.pulp_id <> ?", v.ID).Exists(ctx)
+	others, err := completeVersions(tx.DB, (*RepositoryVersion)(nil)).Where("rv.repository_id = ?", d.v.RepositoryID).
+		Where("rv.pulp_id <> ?", d.v.ID).Exists(ctx)
 	if err != nil {
-		return rowError(err, "versions of repository", v.RepositoryID.String())
+		return rowError(err, "versions of repository", d.v.RepositoryID.String())
 	}
 	if !others {
 		return pulperr.Coded("PLP0011", pulperr.Invalid, "Cannot delete repository version. "+
 			"Repositories must have at least one repository version.")
 	}
-	protected, err := tx.isProtected(ctx, v)
-	if err != nil {
-		return err
-	}
-	if protected {
+	protected, err := tx.q.NewSelect().TableExpr("core_repositoryversion AS rv").Where("rv.pulp_id = ?", d.v.ID).
+		Where("rv.complete").Where(protectedSQL).Exists(ctx)
+	if err == nil && protected {
 		return pulperr.Public(pulperr.Invalid,
-			"version %d is being distributed; point its distributions elsewhere first", v.Number)
+			"version %d is being distributed; point its distributions elsewhere first", d.v.Number)
 	}
-	return nil
+	return rowError(err, "repository version", d.v.ID.String())
 }
 
-// gap is where a version that is being deleted was: above the number prev, up to number k, and before next. Since
-// memberships hold numbers and not versions, those that began or ended in the gap are right for every other version as
-// they are: they count as changes of next. Only two kinds concern nobody any more.
+// gap is the range of numbers that a version leaves when it is deleted: above prev and up to k, where next is the
+// complete version above.
+//
+//	… ── prev ──┤  gap: prev+1 … k  ├── next ── …
+//
+// Memberships hold numbers and not versions. One that begins or ends in the gap is therefore right for every other
+// version as it is: it counts as a change of next. Only two kinds of membership are left over, see merge and drop.
 type gap struct {
 	repository    uuid.UUID
 	prev, k, next int
 	nextID        uuid.UUID
 }
 
-// squashVersion removes what nobody sees once the incomplete version v, which is not the latest, is gone.
-func (db *DB) squashVersion(ctx context.Context, l lease, v *RepositoryVersion) error {
-	g, err := db.gapOf(ctx, v)
-	if err != nil {
-		return err
-	}
-	for _, step := range []func(ctx context.Context, tx *Tx) (int64, error){g.merge, g.drop} {
-		err := db.leasedBatches(ctx, l, v.ID, memberBatch, step)
-		if err != nil {
-			return err
-		}
-	}
-	return db.removeVersionRow(ctx, l, v, nil)
-}
-
-func (db *DB) gapOf(ctx context.Context, v *RepositoryVersion) (*gap, error) {
+// newGap returns the gap of an incomplete version that is not the latest.
+//
+// Errors: NotFound if it is the latest.
+func newGap(ctx context.Context, db *DB, v *RepositoryVersion) (*gap, error) {
 	next := new(RepositoryVersion)
 	err := db.q.NewSelect().Model(next).Where("repository_id = ?", v.RepositoryID).Where("complete").
 		Where("number > ?", v.Number).OrderExpr("number").Limit(1).Scan(ctx)
@@ -138,7 +130,7 @@ func (g *gap) merge(ctx context.Context, tx *Tx) (int64, error) {
 	if err != nil || len(units) == 0 {
 		return 0, err
 	}
-	// The younger rows go first, so that no key is taken twice; what they ended with is remembered in Go.
+	// The younger rows are deleted before the older ones are extended: a unit has at most one open membership.
 	var young []RepositoryContent
 	err = tx.q.NewRaw(`DELETE FROM core_repositorycontent WHERE repository_id = ? AND version_added > ?
 		AND version_added <= ? AND content_id IN (?) RETURNING content_id, version_removed`,
@@ -162,14 +154,14 @@ func (g *gap) merge(ctx context.Context, tx *Tx) (int64, error) {
 			return 0, err
 		}
 	}
-	return int64(len(units)), tx.uncount(ctx, g.nextID, units)
+	return int64(len(units)), versionCounter{tx.DB}.uncount(ctx, g.nextID, units)
 }
 
 // drop finds units that came in the gap and left in the next version: no other version ever had them.
 func (g *gap) drop(ctx context.Context, tx *Tx) (int64, error) {
 	units, err := gapUnits(ctx, tx, `SELECT c.pulp_id, c.pulp_type FROM core_repositorycontent AS rc
 		JOIN core_content AS c ON c.pulp_id = rc.content_id WHERE rc.repository_id = ?0
-		AND rc.version_added > ?1 AND rc.version_added <= ?2 AND rc.version_added >= 0
+		AND rc.version_added > ?1 AND rc.version_added <= ?2 AND `+useAddedIndex("rc")+`
 		AND rc.version_removed > ?2 AND rc.version_removed <= ?3 LIMIT ?4`,
 		g.repository, g.prev, g.k, g.next, memberBatch)
 	if err != nil || len(units) == 0 {
@@ -181,7 +173,7 @@ func (g *gap) drop(ctx context.Context, tx *Tx) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	return int64(len(units)), tx.uncount(ctx, g.nextID, units)
+	return int64(len(units)), versionCounter{tx.DB}.uncount(ctx, g.nextID, units)
 }
 
 // gapUnit is a unit that concerns a gap.

@@ -168,7 +168,7 @@ func TestDeleteVersionMerges(t *testing.T) {
 		ctx := t.Context()
 		repo, units := newRepo(t, db), newNotes(t, db, 3)
 		remove := func(ids ...uuid.UUID) *models.RepositoryVersion {
-			v, err := models.CreateVersion(ctx, db, repo, nil, func(v *models.NewVersion) error {
+			v, _, err := models.CreateVersion(ctx, db, repo, nil, func(v *models.NewVersion) error {
 				_, err := v.Remove(ctx, ids)
 				return err
 			})

@@ -11,7 +11,7 @@ import (
 )
 
 // VersionFile is one file of a repository version, as far as it is known: a file that is still at the remote has what
-// the remote told.
+// the remote declared.
 type VersionFile struct {
 	ContentID         uuid.UUID  `bun:"content_id"`
 	ContentArtifactID uuid.UUID  `bun:"content_artifact_id"`
@@ -21,11 +21,13 @@ type VersionFile struct {
 	hashlib.Digests
 }
 
-// firstRemoteSQL is the key of the remote artifact that tells of a file that is still at a remote: the oldest one of
-// the content artifact ca. COALESCE keeps Postgres from looking for it by walking over all rows in the order of keys.
-const firstRemoteSQL = `(SELECT x.pulp_id FROM core_remoteartifact AS x WHERE x.content_artifact_id = ca.pulp_id
+// firstRemoteSQL returns the key of the remote artifact that describes a file which is still at a remote: the oldest
+// one of the content artifact ca.
+func firstRemoteSQL() string {
+	return `(SELECT x.pulp_id FROM core_remoteartifact AS x WHERE x.content_artifact_id = ca.pulp_id
   AND EXISTS (SELECT 1 FROM core_remote AS r WHERE r.pulp_id = x.remote_id)
-  ORDER BY COALESCE(x.pulp_id, x.pulp_id) LIMIT 1)`
+  ORDER BY ` + unindexed("x.pulp_id") + ` LIMIT 1)`
+}
 
 // filesSQL returns the query for the files of one page of a version's members, with its repository, the last key of the
 // page before, its number and the length of a page as arguments.
@@ -40,7 +42,7 @@ FROM (SELECT rc.content_id FROM core_repositorycontent AS rc
       ORDER BY rc.content_id LIMIT ?3) AS p
 ` + kind.LeftJoinEach("core_contentartifact", "ca", "ca.content_id = p.content_id") + `
 ` + kind.LeftJoinEach("core_artifact", "a", "a.pulp_id = ca.artifact_id") + `
-` + kind.LeftJoinEach("core_remoteartifact", "ra", "ca.artifact_id IS NULL AND ra.pulp_id = "+firstRemoteSQL) + `
+` + kind.LeftJoinEach("core_remoteartifact", "ra", "ca.artifact_id IS NULL AND ra.pulp_id = "+firstRemoteSQL()) + `
 ORDER BY p.content_id, ca.relative_path`
 }
 

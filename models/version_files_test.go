@@ -12,14 +12,14 @@ func TestVersionFiles(t *testing.T) {
 	each(t, func(t *testing.T, db *models.DB) {
 		ctx := t.Context()
 		ids := newNotes(t, db, 1100)
-		var units []*models.SavedUnit
+		var units []*models.ContentWithFiles
 		for i := range 3 {
-			units = append(units, &models.SavedUnit{
+			units = append(units, &models.ContentWithFiles{
 				Content: &Note{Text: fmt.Sprint("with files ", i)},
-				Files:   []models.UnitFile{{RelativePath: "a"}, {RelativePath: fmt.Sprint("b/", i)}},
+				Files:   []models.ContentFile{{RelativePath: "a"}, {RelativePath: fmt.Sprint("b/", i)}},
 			})
 		}
-		if err := models.SaveUnits(ctx, db, units); err != nil {
+		if err := models.SaveContents(ctx, db, units); err != nil {
 			t.Fatal(err)
 		}
 		for _, u := range units {

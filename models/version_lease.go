@@ -2,8 +2,8 @@ package models
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
@@ -11,261 +11,199 @@ import (
 	"github.com/pulpgo/pulpcore/pulperr"
 )
 
-// lease names the one process that may work on the incomplete versions of a repository. Every transaction that
-// changes memberships holds the version's row under its lease; who takes over puts a new lease into the row, and so
-// waits for the transaction of the old holder and fails its next one. A holder that died needs no cleaning up.
+var (
+	errBeingChanged = pulperr.Public(pulperr.Locked, "the repository is being changed by another task or process")
+	errTakenOver    = pulperr.Public(pulperr.Locked,
+		"another process took over the repository while it was being changed; try again")
+)
+
+// repositoryLocks keeps the goroutines of one process from changing one repository at the same time. Between processes
+// the [lease] of a version does.
+type repositoryLocks struct {
+	mu    sync.Mutex
+	repos map[uuid.UUID]bool
+}
+
+// claim locks a repository until the caller releases it.
+//
+// Errors: Locked if another goroutine has it.
+func (b *repositoryLocks) claim(id uuid.UUID) (release func(), err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.repos[id] {
+		return nil, fmt.Errorf("models: repository %s: %w", id, errBeingChanged)
+	}
+	if b.repos == nil {
+		b.repos = map[uuid.UUID]bool{}
+	}
+	b.repos[id] = true
+	return func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		delete(b.repos, id)
+	}, nil
+}
+
+// lease is the right of one process to work on incomplete versions of a repository. Every transaction that changes
+// memberships holds the version's row under its lease. A takeover puts a new lease into the row: it waits for the
+// transaction of the old holder, whose next one fails. The lease of a dead process needs no cleaning up.
 type lease struct {
 	id uuid.UUID
 }
 
-// hold makes sure that the lease still stands, until the transaction ends.
+// hold locks the version's row until the transaction ends.
+//
+// Errors: Locked if the lease was taken over.
 func (l lease) hold(ctx context.Context, tx *Tx, versionID uuid.UUID) error {
-	res, err := tx.q.NewUpdate().TableExpr("core_repositoryversion").Set("pulp_last_updated = ?", Now()).
-		Where("pulp_id = ?", versionID).Where("lease = ?", l.id).Where("NOT complete").Exec(ctx)
-	if err != nil {
-		return rowError(err, "repository version", versionID.String())
-	}
-	if n, err := res.RowsAffected(); err != nil || n == 0 {
+	n, err := affected(tx.q.NewUpdate().TableExpr("core_repositoryversion").Set("pulp_last_updated = ?", Now()).
+		Where("pulp_id = ?", versionID).Where("lease = ?", l.id).Where("NOT complete").Exec(ctx))
+	if err == nil && n == 0 {
 		return errTakenOver
 	}
-	return nil
+	return rowError(err, "repository version", versionID.String())
 }
 
-// lockedRepository is what a transaction that holds a repository's row has read of it.
+// lockedRepository is the row of a repository that a transaction holds.
 type lockedRepository struct {
 	Next   int  `bun:"next_version"`
 	Hidden bool `bun:"user_hidden"`
 }
 
-// lockRepository holds the repository's row until the transaction ends.
-func (tx *Tx) lockRepository(ctx context.Context, id uuid.UUID) (lockedRepository, error) {
-	var row lockedRepository
-	// An update that changes nothing is the lock that both databases have.
-	err := tx.q.NewRaw(`UPDATE core_repository SET next_version = next_version WHERE pulp_id = ? AND pulp_domain_id = ?
-		RETURNING next_version, user_hidden`, id, tx.domain.ID).Scan(ctx, &row)
-	return row, rowError(err, "repository", id.String())
+// lockedVersions are the versions of a repository whose row the transaction holds.
+type lockedVersions struct {
+	tx           *Tx
+	repositoryID uuid.UUID
 }
 
-// withRepository runs fn in a transaction that holds the repository's row and finds no incomplete version. Versions
-// that dead processes left are ended before, in transactions of their own. Every change of a repository starts here:
-// what fn makes incomplete and leases cannot be another process's, and no other process can have come in between.
+// lock holds the repository's row until the transaction ends.
+func (v lockedVersions) lock(ctx context.Context) (lockedRepository, error) {
+	var row lockedRepository
+	// An update without a change is the one lock on a row that both databases have.
+	err := v.tx.Bun().NewRaw(`UPDATE core_repository SET next_version = next_version WHERE pulp_id = ?
+		AND pulp_domain_id = ? RETURNING next_version, user_hidden`, v.repositoryID, v.tx.Domain().ID).Scan(ctx, &row)
+	return row, rowError(err, "repository", v.repositoryID.String())
+}
+
+// incomplete returns the incomplete versions, by number.
+func (v lockedVersions) incomplete(ctx context.Context) ([]*RepositoryVersion, error) {
+	var list []*RepositoryVersion
+	err := v.tx.Bun().NewSelect().Model(&list).Where("repository_id = ?", v.repositoryID).Where("NOT complete").
+		OrderExpr("number").Scan(ctx)
+	return list, rowError(err, "versions of repository", v.repositoryID.String())
+}
+
+// take puts a new lease into all incomplete versions.
+func (v lockedVersions) take(ctx context.Context) (lease, error) {
+	return v.takeWhere(ctx, "repository_id = ?", v.repositoryID)
+}
+
+// takeOne puts a new lease into one version, if it is incomplete.
+func (v lockedVersions) takeOne(ctx context.Context, id uuid.UUID) (lease, error) {
+	return v.takeWhere(ctx, "pulp_id = ?", id)
+}
+
+func (v lockedVersions) takeWhere(ctx context.Context, cond string, id uuid.UUID) (lease, error) {
+	l := lease{id: NewID()}
+	var task *uuid.UUID
+	if v.tx.task != nil {
+		task = &v.tx.Task().TaskID
+	}
+	_, err := v.tx.Bun().NewUpdate().TableExpr("core_repositoryversion").Set("lease = ?", l.id).
+		Set("lease_task_id = ?", task).Where(cond, id).Where("NOT complete").Exec(ctx)
+	return l, rowError(err, "repository version", id.String())
+}
+
+// checkNotLeased fails if a running task, other than the handle's own, holds an incomplete version.
+//
+// Errors: Locked.
+func (v lockedVersions) checkNotLeased(ctx context.Context, left []*RepositoryVersion) error {
+	q := v.tx.Bun().NewSelect().TableExpr("core_repositoryversion AS rv").
+		Join("JOIN core_task AS t ON t.pulp_id = rv.lease_task_id").
+		Where("rv.pulp_id IN (?)", bun.List(versionIDs(left))).Where("t.state IN (?, ?)", Running, Canceling)
+	if v.tx.task != nil {
+		q = q.Where("t.pulp_id <> ?", v.tx.Task().TaskID)
+	}
+	n, err := q.Count(ctx)
+	if err == nil && n > 0 {
+		return errBeingChanged
+	}
+	return rowError(err, "versions of repository", v.repositoryID.String())
+}
+
+// hide makes versions and their publications incomplete, and so invisible.
+func (v lockedVersions) hide(ctx context.Context, list ...*RepositoryVersion) error {
+	ids := bun.List(versionIDs(list))
+	_, err := v.tx.Bun().NewUpdate().TableExpr("core_repositoryversion").Set("complete = FALSE").
+		Where("pulp_id IN (?)", ids).Exec(ctx)
+	if err != nil {
+		return rowError(err, "versions of repository", v.repositoryID.String())
+	}
+	_, err = v.tx.Bun().NewUpdate().TableExpr("core_publication").Set("complete = FALSE").
+		Where("repository_version_id IN (?)", ids).Exec(ctx)
+	return rowError(err, "publications of repository", v.repositoryID.String())
+}
+
+func versionIDs(list []*RepositoryVersion) []uuid.UUID {
+	ids := make([]uuid.UUID, len(list))
+	for i, v := range list {
+		ids[i] = v.ID
+	}
+	return ids
+}
+
+// changeRepository runs fn in a transaction that holds the repository's row and finds no incomplete version. Versions
+// that dead processes left incomplete are removed before, in transactions of their own. Every change of a repository
+// starts here, so what fn makes incomplete and leases cannot be another process's.
 //
 // Errors: Locked if a running task works on the repository, or another process began to while it was repaired.
-func (db *DB) withRepository(ctx context.Context, id uuid.UUID,
-	fn func(ctx context.Context, tx *Tx, r lockedRepository) error,
+func changeRepository(ctx context.Context, db *DB, id uuid.UUID,
+	fn func(ctx context.Context, v lockedVersions, r lockedRepository) error,
 ) error {
 	for repaired := false; ; repaired = true {
 		var l lease
 		var left []*RepositoryVersion
-		err := db.retryTx(ctx, func(ctx context.Context, tx *Tx) error {
-			r, err := tx.lockRepository(ctx, id)
+		err := db.RetryTx(ctx, func(ctx context.Context, tx *Tx) error {
+			v := lockedVersions{tx, id}
+			r, err := v.lock(ctx)
 			if err != nil {
 				return err
 			}
-			left = nil
-			err = tx.q.NewSelect().Model(&left).Where("repository_id = ?", id).Where("NOT complete").
-				OrderExpr("number").Scan(ctx)
+			left, err = v.incomplete(ctx)
 			switch {
 			case err != nil:
-				return rowError(err, "versions of repository", id.String())
+				return err
 			case len(left) == 0:
-				return fn(ctx, tx, r)
-			case repaired:
+				return fn(ctx, v, r)
+			case repaired: // another process began a version between the two transactions
 				return errBeingChanged
 			}
-			if err := tx.checkNobodyWorks(ctx, left); err != nil {
+			if err := v.checkNotLeased(ctx, left); err != nil {
 				return err
 			}
-			l, err = tx.leaseVersions(ctx, id)
+			l, err = v.take(ctx)
 			return err
 		})
 		if err != nil || len(left) == 0 {
 			return err
 		}
-		for _, v := range left {
-			if err := db.endIncomplete(ctx, l, v); err != nil {
-				return fmt.Errorf("models: repair version %d of repository %s: %w", v.Number, id, err)
+		for _, row := range left {
+			if err := (leasedVersion{db, l, row}).remove(ctx); err != nil {
+				return fmt.Errorf("models: repair version %d of repository %s: %w", row.Number, id, err)
 			}
 		}
 	}
 }
 
-// leaseVersions takes over all incomplete versions of a locked repository.
-func (tx *Tx) leaseVersions(ctx context.Context, repositoryID uuid.UUID) (lease, error) {
-	return tx.take(ctx, "repository_id = ?", repositoryID)
-}
-
-// take puts a new lease into the incomplete versions for which a condition holds.
-func (tx *Tx) take(ctx context.Context, cond string, id uuid.UUID) (lease, error) {
-	l := lease{id: NewID()}
-	var task *uuid.UUID
-	if tx.task != nil {
-		task = &tx.task.TaskID
-	}
-	_, err := tx.q.NewUpdate().TableExpr("core_repositoryversion").Set("lease = ?", l.id).
-		Set("lease_task_id = ?", task).Where(cond, id).Where("NOT complete").Exec(ctx)
-	return l, rowError(err, "repository version", id.String())
-}
-
-// checkNobodyWorks fails if a running task, other than the handle's own, holds an incomplete version.
-func (tx *Tx) checkNobodyWorks(ctx context.Context, left []*RepositoryVersion) error {
-	list := make([]uuid.UUID, len(left))
-	for i, v := range left {
-		list[i] = v.ID
-	}
-	q := tx.q.NewSelect().TableExpr("core_repositoryversion AS rv").
-		Join("JOIN core_task AS t ON t.pulp_id = rv.lease_task_id").
-		Where("rv.pulp_id IN (?)", bun.List(list)).Where("t.state IN (?, ?)", Running, Canceling)
-	if tx.task != nil {
-		q = q.Where("t.pulp_id <> ?", tx.task.TaskID)
-	}
-	n, err := q.Count(ctx)
-	if err != nil {
-		return rowError(err, "repository version", list[0].String())
-	}
-	if n > 0 {
-		return errBeingChanged
-	}
-	return nil
-}
-
-// endIncomplete removes an incomplete version for good. One above the latest complete version was being built, or was
-// the latest and being deleted, and is undone; one below was being deleted, and that is finished.
-func (db *DB) endIncomplete(ctx context.Context, l lease, v *RepositoryVersion) error {
-	latest, err := db.latestNumber(ctx, v.RepositoryID)
+// RepairVersions removes the incomplete versions that a dead process left of a repository: one that was being built is
+// undone, one that was being deleted is deleted. Every change of the repository does the same first.
+//
+// Errors: Locked if a version is still being worked on; NotFound.
+func RepairVersions(ctx context.Context, db *DB, repositoryID uuid.UUID) error {
+	release, err := db.locks.claim(repositoryID)
 	if err != nil {
 		return err
 	}
-	if v.Number > latest {
-		return db.undoVersion(ctx, l, v, latest)
-	}
-	return db.squashVersion(ctx, l, v)
-}
-
-// latestNumber returns the number of the latest complete version, or -1.
-func (db *DB) latestNumber(ctx context.Context, repositoryID uuid.UUID) (int, error) {
-	n := -1
-	err := db.q.NewRaw(`SELECT COALESCE(MAX(number), -1) FROM core_repositoryversion
-		WHERE repository_id = ? AND complete`, repositoryID).Scan(ctx, &n)
-	return n, rowError(err, "versions of repository", repositoryID.String())
-}
-
-// undoBatch is how many memberships a transaction changes at most where no keys travel.
-const undoBatch = 5000
-
-// undoVersion takes back every change above the latest complete version and removes the incomplete version v.
-func (db *DB) undoVersion(ctx context.Context, l lease, v *RepositoryVersion, latest int) error {
-	for _, stmt := range []string{
-		`DELETE FROM core_repositorycontent WHERE repository_id = ?0 AND version_added > ?1 AND content_id IN (
-			SELECT rc.content_id FROM core_repositorycontent AS rc
-			WHERE rc.repository_id = ?0 AND rc.version_added > ?1 AND rc.version_added >= 0 LIMIT ?2)`,
-		`UPDATE core_repositorycontent SET version_removed = NULL
-		WHERE repository_id = ?0 AND version_removed > ?1 AND content_id IN (
-			SELECT rc.content_id FROM core_repositorycontent AS rc
-			WHERE rc.repository_id = ?0 AND rc.version_removed > ?1 LIMIT ?2)`,
-	} {
-		err := db.leasedBatches(ctx, l, v.ID, undoBatch, func(ctx context.Context, tx *Tx) (int64, error) {
-			return affected(tx.q.NewRaw(stmt, v.RepositoryID, latest, undoBatch).Exec(ctx))
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return db.removeVersionRow(ctx, l, v, nil)
-}
-
-// leasedBatches runs fn in one leased transaction after the other until it reports fewer than limit changes.
-func (db *DB) leasedBatches(ctx context.Context, l lease, versionID uuid.UUID, limit int64,
-	fn func(ctx context.Context, tx *Tx) (int64, error),
-) error {
-	for {
-		var n int64
-		err := db.retryTx(ctx, func(ctx context.Context, tx *Tx) error {
-			err := l.hold(ctx, tx, versionID)
-			if err == nil {
-				n, err = fn(ctx, tx)
-			}
-			return err
-		})
-		if err != nil {
-			return fmt.Errorf("models: memberships: %w", err)
-		}
-		if n < limit {
-			return nil
-		}
-	}
-}
-
-// removeVersionRow removes an incomplete version that has no memberships any more, with its publications. The same
-// transaction does what then follows, if that is not nil.
-func (db *DB) removeVersionRow(ctx context.Context, l lease, v *RepositoryVersion,
-	then func(ctx context.Context, tx *Tx) error,
-) error {
-	if err := db.forget(ctx, l, v.ID); err != nil {
-		return err
-	}
-	if err := db.removePublications(ctx, l, v); err != nil {
-		return err
-	}
-	return db.retryTx(ctx, func(ctx context.Context, tx *Tx) error {
-		if err := l.hold(ctx, tx, v.ID); err != nil {
-			return err
-		}
-		_, err := tx.q.NewDelete().TableExpr("core_createdresource").
-			Where("prn = ?", CorePRN("repositoryversion", v.ID)).Exec(ctx)
-		if err != nil {
-			return rowError(err, "created resource", v.ID.String())
-		}
-		_, err = tx.q.NewDelete().TableExpr("core_repositoryversion").Where("pulp_id = ?", v.ID).Exec(ctx)
-		if err != nil || then == nil {
-			return rowError(err, "repository version", v.ID.String())
-		}
-		return then(ctx, tx)
-	})
-}
-
-// removePublications removes the publications of an incomplete version, which can get no new ones.
-func (db *DB) removePublications(ctx context.Context, l lease, v *RepositoryVersion) error {
-	var pubs []struct {
-		ID   uuid.UUID `bun:"pulp_id"`
-		Type string    `bun:"pulp_type"`
-	}
-	err := db.q.NewSelect().TableExpr("core_publication").Column("pulp_id", "pulp_type").
-		Where("repository_version_id = ?", v.ID).Scan(ctx, &pubs)
-	if err != nil {
-		return rowError(err, "publications of version", v.ID.String())
-	}
-	for _, p := range pubs {
-		s := db.registry.byType[PublicationMaster][p.Type]
-		if s == nil {
-			return fmt.Errorf("models: publication type %q is of no plugin here: %w", p.Type, pulperr.Unsupported)
-		}
-		var o *leftover
-		err := db.retryTx(ctx, func(ctx context.Context, tx *Tx) error {
-			err := l.hold(ctx, tx, v.ID)
-			if err == nil {
-				o, err = tx.deleteOwnerRow(ctx, s, p.ID)
-			}
-			return err
-		})
-		if errors.Is(err, pulperr.NotFound) { // its builder gave it up
-			continue
-		}
-		if err == nil {
-			err = db.followUp(ctx, o)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// forget empties what the incomplete version has seen.
-func (db *DB) forget(ctx context.Context, l lease, versionID uuid.UUID) error {
-	return db.leasedBatches(ctx, l, versionID, undoBatch, func(ctx context.Context, tx *Tx) (int64, error) {
-		return affected(tx.q.NewRaw(`DELETE FROM core_versionseen WHERE version_id = ?0 AND content_id IN (
-			SELECT s.content_id FROM core_versionseen AS s WHERE s.version_id = ?0 LIMIT ?1)`,
-			versionID, undoBatch).Exec(ctx))
-	})
+	defer release()
+	nothing := func(context.Context, lockedVersions, lockedRepository) error { return nil }
+	return changeRepository(ctx, db, repositoryID, nothing)
 }

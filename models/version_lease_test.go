@@ -25,7 +25,7 @@ func TestConcurrentVersions(t *testing.T) {
 		for _, id := range units {
 			wg.Go(func() {
 				mine := &Repo{Repository: repo.Repository}
-				v, err := models.CreateVersion(ctx, db, mine, nil, func(v *models.NewVersion) error {
+				v, _, err := models.CreateVersion(ctx, db, mine, nil, func(v *models.NewVersion) error {
 					_, err := v.Add(ctx, []uuid.UUID{id})
 					return err
 				})
@@ -62,11 +62,11 @@ func TestVersionTakenOver(t *testing.T) {
 		first, second := open(t, url), open(t, url)
 		repo, units := newRepo(t, first), newNotes(t, first, 5)
 		late := func(name string, do func(v *models.NewVersion) error) {
-			v, err := models.CreateVersion(ctx, first, repo, nil, func(v *models.NewVersion) error {
+			v, _, err := models.CreateVersion(ctx, first, repo, nil, func(v *models.NewVersion) error {
 				if _, err := v.Add(ctx, units[:2]); err != nil {
 					return err
 				}
-				_, err := models.CreateVersion(ctx, second, repo, nil, func(v *models.NewVersion) error {
+				_, _, err := models.CreateVersion(ctx, second, repo, nil, func(v *models.NewVersion) error {
 					_, err := v.Add(ctx, []uuid.UUID{newNotes(t, second, 1)[0]})
 					return err
 				})
@@ -108,7 +108,7 @@ func TestVersionOfRunningTask(t *testing.T) {
 			_, err := v.Add(ctx, units)
 			return err
 		}
-		_, err := models.CreateVersion(ctx, scoped, repo, nil, func(v *models.NewVersion) error {
+		_, _, err := models.CreateVersion(ctx, scoped, repo, nil, func(v *models.NewVersion) error {
 			if err := fill(v); err != nil {
 				return err
 			}
@@ -118,7 +118,7 @@ func TestVersionOfRunningTask(t *testing.T) {
 		if !errors.Is(err, errGone) {
 			t.Fatal(err)
 		}
-		_, err = models.CreateVersion(ctx, db, repo, nil, fill)
+		_, _, err = models.CreateVersion(ctx, db, repo, nil, fill)
 		wantKind(t, err, pulperr.Locked, "changed by another task")
 		wantKind(t, models.RepairVersions(ctx, db, repo.ID), pulperr.Locked, "")
 		// The task itself, started again, goes on; and anybody once it is over.
@@ -126,7 +126,7 @@ func TestVersionOfRunningTask(t *testing.T) {
 			t.Fatal(err)
 		}
 		setTask(t, db, task, models.Failed)
-		if v, err := models.CreateVersion(ctx, db, repo, nil, fill); err != nil || v.Number != 1 {
+		if v, _, err := models.CreateVersion(ctx, db, repo, nil, fill); err != nil || v.Number != 1 {
 			t.Fatalf("CreateVersion = %+v, %v", v, err)
 		}
 	})
@@ -166,7 +166,7 @@ func TestSeenOfCrashedVersion(t *testing.T) {
 		add(t, db, repo, units...)
 		errGone := errors.New("process gone")
 		mirror := func(end func(v *models.NewVersion) error, ids ...uuid.UUID) (*models.RepositoryVersion, error) {
-			return models.CreateVersion(ctx, db, repo, nil, func(v *models.NewVersion) error {
+			return tryVersion(ctx, db, repo, nil, func(v *models.NewVersion) error {
 				if err := v.MarkSeen(ctx, ids); err != nil {
 					return err
 				}
@@ -207,7 +207,7 @@ func TestVersionOfFencedTask(t *testing.T) {
 			}
 			return nil
 		})})
-		_, err := models.CreateVersion(ctx, scoped, repo, nil, func(v *models.NewVersion) error {
+		_, _, err := models.CreateVersion(ctx, scoped, repo, nil, func(v *models.NewVersion) error {
 			_, err := v.Add(ctx, units)
 			dead = true
 			return err

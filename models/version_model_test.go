@@ -122,7 +122,7 @@ func (m *machine) create(opts *models.VersionOptions, fn func(v *models.NewVersi
 			err = errGivenUp
 		}
 	}()
-	return models.CreateVersion(m.ctx, m.db, m.repo, opts, fn)
+	return tryVersion(m.ctx, m.db, m.repo, opts, fn)
 }
 
 // step changes the version and the set want alike.

@@ -14,7 +14,8 @@ import (
 // Errors: NotFound if there is no such repository in the domain.
 func LatestVersion(ctx context.Context, db *DB, repositoryID uuid.UUID) (*RepositoryVersion, error) {
 	v := new(RepositoryVersion)
-	err := db.versions(v).Where("rv.repository_id = ?", repositoryID).OrderExpr("rv.number DESC").Limit(1).Scan(ctx)
+	err := completeVersions(db, v).Where("rv.repository_id = ?", repositoryID).OrderExpr("rv.number DESC").Limit(1).
+		Scan(ctx)
 	if err != nil {
 		return nil, rowError(err, "latest version of repository", repositoryID.String())
 	}
@@ -26,7 +27,7 @@ func LatestVersion(ctx context.Context, db *DB, repositoryID uuid.UUID) (*Reposi
 // Errors: NotFound.
 func VersionByNumber(ctx context.Context, db *DB, repositoryID uuid.UUID, number int) (*RepositoryVersion, error) {
 	v := new(RepositoryVersion)
-	err := db.versions(v).Where("rv.repository_id = ?", repositoryID).Where("rv.number = ?", number).Scan(ctx)
+	err := completeVersions(db, v).Where("rv.repository_id = ?", repositoryID).Where("rv.number = ?", number).Scan(ctx)
 	if err != nil {
 		return nil, rowError(err, fmt.Sprintf("version %d of repository", number), repositoryID.String())
 	}
@@ -38,7 +39,7 @@ func VersionByNumber(ctx context.Context, db *DB, repositoryID uuid.UUID, number
 // Errors: NotFound.
 func VersionByID(ctx context.Context, db *DB, id uuid.UUID) (*RepositoryVersion, error) {
 	v := new(RepositoryVersion)
-	if err := db.versions(v).Where("rv.pulp_id = ?", id).Scan(ctx); err != nil {
+	if err := completeVersions(db, v).Where("rv.pulp_id = ?", id).Scan(ctx); err != nil {
 		return nil, rowError(err, "repository version", id.String())
 	}
 	return v, nil
@@ -51,7 +52,7 @@ func Versions(ctx context.Context, db *DB, repositoryID uuid.UUID, limit, offset
 	if limit == 0 {
 		limit = noLimit
 	}
-	err := db.versions(&list).Where("rv.repository_id = ?", repositoryID).OrderExpr("rv.number DESC").
+	err := completeVersions(db, &list).Where("rv.repository_id = ?", repositoryID).OrderExpr("rv.number DESC").
 		Limit(int64(limit)).Offset(int64(offset)).Scan(ctx)
 	return list, rowError(err, "versions of repository", repositoryID.String())
 }
@@ -61,12 +62,12 @@ const noLimit = math.MaxInt32
 
 // CountVersions returns how many complete versions a repository has.
 func CountVersions(ctx context.Context, db *DB, repositoryID uuid.UUID) (int64, error) {
-	n, err := db.versions((*RepositoryVersion)(nil)).Where("rv.repository_id = ?", repositoryID).Count(ctx)
+	n, err := completeVersions(db, (*RepositoryVersion)(nil)).Where("rv.repository_id = ?", repositoryID).Count(ctx)
 	return n, rowError(err, "versions of repository", repositoryID.String())
 }
 
-// versions starts a query for complete versions of the domain, as rv.
-func (db *DB) versions(dest any) *bun.SelectQuery {
+// completeVersions starts a query for complete versions of the domain, as rv.
+func completeVersions(db *DB, dest any) *bun.SelectQuery {
 	return db.q.NewSelect().Model(dest).Where("rv.complete").Where(`EXISTS (SELECT 1 FROM core_repository AS r
 		WHERE r.pulp_id = rv.repository_id AND r.pulp_domain_id = ?)`, db.domain.ID)
 }
@@ -106,7 +107,8 @@ func (v *RepositoryVersion) Has(ctx context.Context, db *DB, ids []uuid.UUID) (m
 // AddedIn keeps content units that a complete version has and the complete version before it has not.
 func AddedIn(v *RepositoryVersion) Cond {
 	return Where(`m.pulp_id IN (SELECT rc.content_id FROM core_repositorycontent AS rc WHERE rc.repository_id = ?0
-		AND rc.version_added >= 0 AND rc.version_added <= ?1 AND rc.version_added > `+beforeSQL+`)`, v.RepositoryID, v.Number)
+		AND `+useAddedIndex("rc")+` AND rc.version_added <= ?1 AND rc.version_added > `+beforeSQL+`)`,
+		v.RepositoryID, v.Number)
 }
 
 // RemovedIn keeps content units that a complete version has not and the complete version before it has.

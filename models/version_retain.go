@@ -10,8 +10,8 @@ import (
 	"github.com/pulpgo/pulpcore/pulperr"
 )
 
-// protectedSQL is the condition that clients can see the complete version rv. It looks at what refers to that version,
-// so that its cost does not grow with the repository.
+// protectedSQL is the condition that clients can see the complete version rv. It reads the rows that refer to that
+// version, so that its cost does not grow with the repository.
 const protectedSQL = `(EXISTS (SELECT 1 FROM core_distribution AS d WHERE d.repository_version_id = rv.pulp_id)
   OR EXISTS (SELECT 1 FROM core_publication AS p JOIN core_distribution AS d ON d.publication_id = p.pulp_id
     WHERE p.repository_version_id = rv.pulp_id)
@@ -34,20 +34,13 @@ const protectedSQL = `(EXISTS (SELECT 1 FROM core_distribution AS d WHERE d.repo
 
 // ProtectedVersions returns the numbers, ascending, of the versions that clients can see: those that a distribution
 // names, directly or by a publication; those of checkpoints, if a checkpoint distribution serves the repository; and if
-// another distribution does, the one with the newest publication, or the latest if nothing is published.
+// another distribution does, the one with the newest publication, or the latest without any publication.
 func ProtectedVersions(ctx context.Context, db *DB, repositoryID uuid.UUID) ([]int, error) {
 	var numbers []int
 	err := db.q.NewSelect().TableExpr("core_repositoryversion AS rv").Column("rv.number").
 		Where("rv.repository_id = ?", repositoryID).Where("rv.complete").Where(protectedSQL).
 		OrderExpr("rv.number").Scan(ctx, &numbers)
 	return numbers, rowError(err, "versions of repository", repositoryID.String())
-}
-
-// isProtected reports whether clients can see a complete version.
-func (db *DB) isProtected(ctx context.Context, v *RepositoryVersion) (bool, error) {
-	yes, err := db.q.NewSelect().TableExpr("core_repositoryversion AS rv").Where("rv.pulp_id = ?", v.ID).
-		Where("rv.complete").Where(protectedSQL).Exists(ctx)
-	return yes, rowError(err, "repository version", v.ID.String())
 }
 
 // Retain applies a repository's retain_repo_versions and retain_checkpoints: it deletes older versions than are to be
@@ -57,40 +50,46 @@ func (db *DB) isProtected(ctx context.Context, v *RepositoryVersion) (bool, erro
 //
 // Errors: Locked if the repository is being changed; NotFound.
 func Retain(ctx context.Context, db *DB, repositoryID uuid.UUID) error {
-	release, err := db.building.claim(repositoryID)
+	release, err := db.locks.claim(repositoryID)
 	if err != nil {
 		return err
 	}
 	defer release()
-	return db.retain(ctx, repositoryID)
+	return retention{db, repositoryID}.apply(ctx)
 }
 
-func (db *DB) retain(ctx context.Context, repositoryID uuid.UUID) error {
-	// First the checkpoints: the version of one that is none any more may go.
-	if err := db.retainCheckpoints(ctx, repositoryID); err != nil {
+// retention deletes what a repository is not to keep.
+type retention struct {
+	db           *DB
+	repositoryID uuid.UUID
+}
+
+func (r retention) apply(ctx context.Context) error {
+	// Checkpoints come first, because they protect their versions.
+	if err := r.checkpoints(ctx); err != nil {
 		return err
 	}
 	var keep *int
-	err := db.q.NewSelect().TableExpr("core_repository").Column("retain_repo_versions").
-		Where("pulp_id = ?", repositoryID).Where("pulp_domain_id = ?", db.domain.ID).Scan(ctx, &keep)
+	err := r.db.Bun().NewSelect().TableExpr("core_repository").Column("retain_repo_versions").
+		Where("pulp_id = ?", r.repositoryID).Where("pulp_domain_id = ?", r.db.Domain().ID).Scan(ctx, &keep)
 	if err != nil || keep == nil {
-		return rowError(err, "repository", repositoryID.String())
+		return rowError(err, "repository", r.repositoryID.String())
 	}
-	return db.retainVersions(ctx, repositoryID, *keep)
+	return r.versions(ctx, *keep)
 }
 
-// retainVersions deletes all but the newest versions, not counting protected ones.
-func (db *DB) retainVersions(ctx context.Context, repositoryID uuid.UUID, keep int) error {
+// versions deletes all but the newest versions, not counting protected ones.
+func (r retention) versions(ctx context.Context, keep int) error {
 	var beyond []*RepositoryVersion
-	err := db.versions(&beyond).Column("rv.pulp_id", "rv.repository_id", "rv.number").
-		Where("rv.repository_id = ?", repositoryID).Where("NOT " + protectedSQL).OrderExpr("rv.number DESC").
+	err := completeVersions(r.db, &beyond).Column("rv.pulp_id", "rv.repository_id", "rv.number").
+		Where("rv.repository_id = ?", r.repositoryID).Where("NOT " + protectedSQL).OrderExpr("rv.number DESC").
 		Limit(noLimit).Offset(int64(keep)).Scan(ctx)
 	if err != nil {
-		return rowError(err, "versions of repository", repositoryID.String())
+		return rowError(err, "versions of repository", r.repositoryID.String())
 	}
 	for _, v := range slices.Backward(beyond) {
-		// Invalid: a client can see it since it was looked up.
-		err := db.deleteVersion(ctx, v)
+		// Invalid: a distribution has begun to serve the version since it was listed.
+		err := versionDeleter{r.db, v}.delete(ctx)
 		if err != nil && !errors.Is(err, pulperr.Invalid) && !errors.Is(err, pulperr.NotFound) {
 			return err
 		}
@@ -98,19 +97,19 @@ func (db *DB) retainVersions(ctx context.Context, repositoryID uuid.UUID, keep i
 	return nil
 }
 
-// retainCheckpoints takes the mark off all but the newest complete checkpoints of a repository.
-func (db *DB) retainCheckpoints(ctx context.Context, repositoryID uuid.UUID) error {
+// checkpoints takes the mark off all but the newest complete checkpoints of a repository.
+func (r retention) checkpoints(ctx context.Context) error {
 	var keep *int
-	err := db.q.NewSelect().TableExpr("core_repository").Column("retain_checkpoints").
-		Where("pulp_id = ?", repositoryID).Where("pulp_domain_id = ?", db.domain.ID).Scan(ctx, &keep)
+	err := r.db.Bun().NewSelect().TableExpr("core_repository").Column("retain_checkpoints").
+		Where("pulp_id = ?", r.repositoryID).Where("pulp_domain_id = ?", r.db.Domain().ID).Scan(ctx, &keep)
 	if err != nil || keep == nil {
-		return rowError(err, "repository", repositoryID.String())
+		return rowError(err, "repository", r.repositoryID.String())
 	}
-	return db.retryTx(ctx, func(ctx context.Context, tx *Tx) error {
+	return r.db.RetryTx(ctx, func(ctx context.Context, tx *Tx) error {
 		_, err := tx.q.NewRaw(`UPDATE core_publication SET checkpoint = FALSE, pulp_last_updated = ?0 WHERE pulp_id IN (
 			SELECT p.pulp_id FROM core_publication AS p WHERE p.repository_id = ?1 AND p.complete AND p.checkpoint
 			ORDER BY p.pulp_created DESC, p.pulp_id DESC LIMIT ?2 OFFSET ?3)`,
-			Now(), repositoryID, noLimit, *keep).Exec(ctx)
-		return rowError(err, "checkpoints of repository", repositoryID.String())
+			Now(), r.repositoryID, noLimit, *keep).Exec(ctx)
+		return rowError(err, "checkpoints of repository", r.repositoryID.String())
 	})
 }

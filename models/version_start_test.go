@@ -73,13 +73,13 @@ func TestTwoStarters(t *testing.T) {
 			add(t, mirroring, repo, units...)
 			start := func(starting *models.DB) error {
 				mine := &Repo{Repository: repo.Repository}
-				_, err := models.CreateVersion(ctx, starting, mine, nil, func(v *models.NewVersion) error {
+				_, _, err := models.CreateVersion(ctx, starting, mine, nil, func(v *models.NewVersion) error {
 					return v.MarkSeen(ctx, units[2:])
 				})
 				return err
 			}
 			mirror := func(end func() error) {
-				v, err := models.CreateVersion(ctx, mirroring, repo, nil, func(v *models.NewVersion) error {
+				v, _, err := models.CreateVersion(ctx, mirroring, repo, nil, func(v *models.NewVersion) error {
 					if err := v.MarkSeen(ctx, units[:2]); err != nil {
 						return err
 					}
@@ -124,7 +124,7 @@ func TestDeleteOvertakenByTask(t *testing.T) {
 				unit := newNotes(t, building, 1)
 				build := func(end func() error) {
 					started := false
-					v, err := models.CreateVersion(ctx, task, p.repo, nil, func(v *models.NewVersion) error {
+					v, _, err := models.CreateVersion(ctx, task, p.repo, nil, func(v *models.NewVersion) error {
 						started = true
 						if err := end(); !errors.Is(err, pulperr.Locked) {
 							t.Errorf("delete %s, stopped before transaction %d: %v, want Locked", what, n, err)
@@ -167,7 +167,7 @@ func TestDiscardIncomplete(t *testing.T) {
 			scoped := db.ForTask(&models.TaskScope{TaskID: task})
 			repo, unit := newRepo(t, db), newNotes(t, db, 1)
 			var prn string
-			_, err := models.CreateVersion(ctx, scoped, repo, nil, func(v *models.NewVersion) error {
+			_, _, err := models.CreateVersion(ctx, scoped, repo, nil, func(v *models.NewVersion) error {
 				if _, err := v.Add(ctx, unit); err != nil {
 					return err
 				}

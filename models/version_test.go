@@ -46,15 +46,15 @@ func TestCreateVersion(t *testing.T) {
 		if err != nil || counts["test.note"] != (models.TypeCount{Added: 2500, Present: 2500}) {
 			t.Fatalf("Counts = %v, %v", counts, err)
 		}
-		none, err := models.CreateVersion(ctx, db, repo, nil, func(v *models.NewVersion) error {
+		same, changed, err := models.CreateVersion(ctx, db, repo, nil, func(v *models.NewVersion) error {
 			if _, err := v.Remove(ctx, units[:3]); err != nil {
 				return err
 			}
 			_, err := v.Add(ctx, units) // undoes the removal
 			return err
 		})
-		if none != nil || err != nil {
-			t.Fatalf("CreateVersion without a change = %v, %v", none, err)
+		if err != nil || changed || same.ID != v.ID {
+			t.Fatalf("CreateVersion without a change = %v, %t, %v, want the latest version %v", same, changed, err, v)
 		}
 		n, err := models.CountVersions(ctx, db, repo.ID)
 		if err != nil || n != 2 {
@@ -98,7 +98,7 @@ func TestCreateVersionRefuses(t *testing.T) {
 			{"a repository that is of no plugin", plain, nil, nil, pulperr.Unsupported, ""},
 		}
 		for _, test := range tests {
-			v, err := models.CreateVersion(ctx, db, test.repo, &models.VersionOptions{Base: test.base},
+			v, _, err := models.CreateVersion(ctx, db, test.repo, &models.VersionOptions{Base: test.base},
 				func(v *models.NewVersion) error {
 					_, err := v.Add(ctx, test.ids)
 					return err
@@ -161,7 +161,7 @@ func TestVersionHooks(t *testing.T) {
 			_, err := v.Add(ctx, units[1:2])
 			return err
 		}
-		v, err := models.CreateVersion(ctx, db, repo, nil, fill)
+		v, _, err := models.CreateVersion(ctx, db, repo, nil, fill)
 		if !errors.Is(err, errHook) || v == nil {
 			t.Fatalf("CreateVersion = %v, %v, want the version and the observer's error", v, err)
 		}
@@ -177,7 +177,7 @@ func TestVersionHooks(t *testing.T) {
 			t.Fatalf("content = %v, %v", got, err)
 		}
 		repo.finalize = func(context.Context, *models.NewVersion) error { return errHook }
-		v, err = models.CreateVersion(ctx, db, repo, nil, func(v *models.NewVersion) error {
+		v, _, err = models.CreateVersion(ctx, db, repo, nil, func(v *models.NewVersion) error {
 			_, err := v.RemoveAll(ctx)
 			return err
 		})
@@ -203,7 +203,7 @@ func TestFinalizerKeepsPlacesUnique(t *testing.T) {
 			t.Fatal(err)
 		}
 		create := func(ids ...uuid.UUID) (*models.RepositoryVersion, error) {
-			return models.CreateVersion(ctx, db, repo, nil, func(v *models.NewVersion) error {
+			return tryVersion(ctx, db, repo, nil, func(v *models.NewVersion) error {
 				_, err := v.Add(ctx, ids)
 				return err
 			})
@@ -239,7 +239,7 @@ func TestVersionAfterItsEnd(t *testing.T) {
 		ctx := t.Context()
 		units := newNotes(t, db, 1)
 		var kept *models.NewVersion
-		_, err := models.CreateVersion(ctx, db, newRepo(t, db), nil, func(v *models.NewVersion) error {
+		_, _, err := models.CreateVersion(ctx, db, newRepo(t, db), nil, func(v *models.NewVersion) error {
 			kept = v
 			_, err := v.Add(ctx, units)
 			return err
@@ -260,7 +260,7 @@ func TestVersionOfCanceledContext(t *testing.T) {
 		units, repo := newNotes(t, db, 1), newRepo(t, db)
 		ctx, cancel := context.WithCancelCause(t.Context())
 		cause := errors.New("somebody asked to stop")
-		v, err := models.CreateVersion(ctx, db, repo, nil, func(v *models.NewVersion) error {
+		v, _, err := models.CreateVersion(ctx, db, repo, nil, func(v *models.NewVersion) error {
 			_, err := v.Add(ctx, units)
 			cancel(cause) // the closure overlooks it and reports success
 			return err
@@ -279,7 +279,7 @@ func TestVersionKeepsRepositoryChanges(t *testing.T) {
 	each(t, func(t *testing.T, db *models.DB) {
 		ctx := t.Context()
 		repo, units := newRepo(t, db), newNotes(t, db, 1)
-		_, err := models.CreateVersion(ctx, db, repo, nil, func(v *models.NewVersion) error {
+		_, _, err := models.CreateVersion(ctx, db, repo, nil, func(v *models.NewVersion) error {
 			other, err := repos.Get(ctx, db, models.RefOf(repo))
 			if err != nil {
 				return err
@@ -325,17 +325,17 @@ func TestVersionIsRecordedForItsTask(t *testing.T) {
 		if err := repos.Create(ctx, db, hidden); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := models.CreateVersion(ctx, scoped, hidden, nil, fill); err != nil || len(inside)+len(created()) > 0 {
+		if _, _, err := models.CreateVersion(ctx, scoped, hidden, nil, fill); err != nil || len(inside)+len(created()) > 0 {
 			t.Fatalf("CreateVersion of a hidden repository = %v, recorded %v", err, created())
 		}
 		errFill := errors.New("fill")
-		_, err := models.CreateVersion(ctx, scoped, newRepo(t, db), nil, func(v *models.NewVersion) error {
+		_, _, err := models.CreateVersion(ctx, scoped, newRepo(t, db), nil, func(v *models.NewVersion) error {
 			return errors.Join(fill(v), errFill)
 		})
 		if !errors.Is(err, errFill) || len(inside) != 1 || !inside[0].Incomplete || len(created()) != 0 {
 			t.Fatalf("failed CreateVersion = %v, recorded %v then %v", err, inside, created())
 		}
-		v, err := models.CreateVersion(ctx, scoped, newRepo(t, db), nil, fill)
+		v, _, err := models.CreateVersion(ctx, scoped, newRepo(t, db), nil, fill)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -353,7 +353,7 @@ func TestVersionInTransaction(t *testing.T) {
 		errRollback := errors.New("rollback")
 		for _, end := range []error{errRollback, nil} {
 			err := db.Tx(ctx, func(ctx context.Context, tx *models.Tx) error {
-				_, err := models.CreateVersion(ctx, tx.DB, repo, nil, func(v *models.NewVersion) error {
+				_, _, err := models.CreateVersion(ctx, tx.DB, repo, nil, func(v *models.NewVersion) error {
 					_, err := v.Add(ctx, units)
 					return err
 				})

@@ -33,7 +33,7 @@ var (
 func plugin() *pulpcore.Plugin {
 	return &pulpcore.Plugin{
 		Name: "tiny", Version: "1", Models: []models.AnyType{units},
-		Tasks: []tasking.Binding{fails.Do(func(_ context.Context, _ *tasking.Env, words string) error {
+		Tasks: []tasking.Binding{fails.Bind(func(_ context.Context, _ *tasking.Env, words string) error {
 			if words == "" {
 				return nil
 			}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/pulpgo/pulpcore/accounts"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/storage"
 	"github.com/pulpgo/pulpcore/tasking"
@@ -44,7 +45,7 @@ type Request[T any] struct {
 	DB    *models.DB     // bound to the request's domain
 	Queue *tasking.Queue // of the same domain
 	Store *storage.Store
-	User  *models.User // who asks
+	User  *accounts.User // who asks
 	HTTP  *http.Request
 	call  *call
 }

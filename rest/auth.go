@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/pulpgo/pulpcore/accounts"
 	"github.com/pulpgo/pulpcore/internal/login"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
@@ -20,7 +21,7 @@ type Authenticator interface {
 	// Authenticate returns the user, or nil if the request brings no credentials that it knows.
 	//
 	// Errors: Unauthorized for credentials that are wrong; TooMany and Unavailable if they are not looked at now.
-	Authenticate(r *http.Request) (*models.User, error)
+	Authenticate(r *http.Request) (*accounts.User, error)
 }
 
 // BasicAuthOptions are the parts of [BasicAuth] that have defaults.
@@ -47,7 +48,7 @@ func BasicAuth(db *models.DB, opts *BasicAuthOptions) Authenticator {
 	}
 	b := &basicAuth{
 		db: db, log: opts.Log, turns: login.NewTurns(min(maxVerifying, max(1, runtime.GOMAXPROCS(0)/2))),
-		failures: login.NewFailures(), known: login.NewKnown[*models.User](),
+		failures: login.NewFailures(), known: login.NewKnown[*accounts.User](),
 	}
 	if b.log == nil {
 		b.log = slog.New(slog.DiscardHandler)
@@ -71,13 +72,13 @@ type basicAuth struct {
 	log      *slog.Logger
 	turns    *login.Turns
 	failures *login.Failures
-	known    *login.Known[*models.User]
+	known    *login.Known[*accounts.User]
 }
 
 // attempt is a log-in.
 type attempt struct{ name, password, source string }
 
-func (b *basicAuth) Authenticate(r *http.Request) (*models.User, error) {
+func (b *basicAuth) Authenticate(r *http.Request) (*accounts.User, error) {
 	name, password, ok := r.BasicAuth()
 	if !ok {
 		return nil, nil
@@ -90,7 +91,7 @@ func (b *basicAuth) Authenticate(r *http.Request) (*models.User, error) {
 	return u, err
 }
 
-func (b *basicAuth) authenticate(ctx context.Context, a attempt) (*models.User, error) {
+func (b *basicAuth) authenticate(ctx context.Context, a attempt) (*accounts.User, error) {
 	if len(a.name)+len(a.password) > maxCredentials {
 		return nil, errRefused
 	}
@@ -113,7 +114,7 @@ func (b *basicAuth) authenticate(ctx context.Context, a attempt) (*models.User, 
 		return nil, err
 	}
 	began := time.Now()
-	u, err := models.Authenticate(ctx, b.db, a.name, a.password)
+	u, err := accounts.Authenticate(ctx, b.db, a.name, a.password)
 	switch {
 	case errors.Is(err, pulperr.Unauthorized):
 		b.failures.Add(a.source, a.name)
@@ -129,12 +130,12 @@ func (b *basicAuth) authenticate(ctx context.Context, a attempt) (*models.User, 
 }
 
 // recall returns nil for credentials that were not verified lately, or whose account has changed.
-func (b *basicAuth) recall(ctx context.Context, a attempt) (*models.User, error) {
+func (b *basicAuth) recall(ctx context.Context, a attempt) (*accounts.User, error) {
 	u, fresh, ok := b.known.Recall(a.name, a.password)
 	if !ok || fresh {
 		return u, nil
 	}
-	now, err := models.UserByName(ctx, b.db, a.name)
+	now, err := accounts.ByName(ctx, b.db, a.name)
 	switch {
 	case err != nil && !errors.Is(err, pulperr.NotFound):
 		return nil, err
@@ -153,7 +154,7 @@ func (b *basicAuth) tell(r *http.Request, a attempt, err error) {
 	case errors.Is(err, login.ErrFull), kind == pulperr.Unauthorized, kind == pulperr.TooMany:
 		const longest = 150 // letters that a name has
 		b.log.WarnContext(ctx, "log-in refused", "user", clip(a.name, longest), "address", webserver.AddressOf(r),
-			"correlation_id", tasking.CID(ctx), "reason", pulperr.Message(err))
+			"correlation_id", tasking.CorrelationID(ctx), "reason", pulperr.Message(err))
 	}
 }
 

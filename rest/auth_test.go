@@ -8,8 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/pulpgo/pulpcore/accounts"
 	"github.com/pulpgo/pulpcore/internal/dbtest"
-	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/rest"
 )
 
@@ -19,10 +19,10 @@ func TestAuthentication(t *testing.T) {
 		t.Parallel()
 		db := openDB(t, url)
 		b := setupOn(t, db, &rest.Options{Auth: rest.BasicAuth(db, nil)})
-		for _, u := range []*models.User{
+		for _, u := range []*accounts.User{
 			{Username: admin, IsActive: true, IsSuperuser: true}, {Username: "user", IsActive: true}, {Username: "off"},
 		} {
-			must(t, models.CreateUser(t.Context(), b.db, u, password))
+			must(t, accounts.Create(t.Context(), b.db, u, password))
 		}
 		tests := []struct {
 			name   string
@@ -132,12 +132,12 @@ func TestAccessOfRoutes(t *testing.T) {
 // actor is an Authenticator that knows who asks.
 type actor string
 
-func (a actor) Authenticate(*http.Request) (*models.User, error) {
+func (a actor) Authenticate(*http.Request) (*accounts.User, error) {
 	switch a {
 	case "superuser":
-		return &models.User{Username: "root", IsActive: true, IsSuperuser: true}, nil
+		return &accounts.User{Username: "root", IsActive: true, IsSuperuser: true}, nil
 	case "account":
-		return &models.User{Username: "one", IsActive: true}, nil
+		return &accounts.User{Username: "one", IsActive: true}, nil
 	}
 	return nil, nil
 }

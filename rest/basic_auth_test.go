@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/pulpgo/pulpcore/accounts"
 	"github.com/pulpgo/pulpcore/internal/dbtest"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
@@ -30,7 +31,7 @@ type logins struct {
 func newLogins(t *testing.T) *logins {
 	t.Helper()
 	l := &logins{t: t, db: openDB(t, dbtest.SQLite(t)), log: new(bytes.Buffer)}
-	must(t, models.CreateUser(t.Context(), l.db, &models.User{Username: admin, IsActive: true}, password))
+	must(t, accounts.Create(t.Context(), l.db, &accounts.User{Username: admin, IsActive: true}, password))
 	l.auth = rest.BasicAuth(l.db, &rest.BasicAuthOptions{Log: slog.New(slog.NewTextHandler(l.log, nil))})
 	return l
 }
@@ -61,7 +62,7 @@ func TestBasicAuthRemembers(t *testing.T) {
 	for change, expr := range map[string]string{"another password": "password = '!'", "switched off": "is_active = FALSE"} {
 		synctest.Test(t, func(t *testing.T) {
 			l := &logins{t: t, db: db, auth: rest.BasicAuth(db, nil)}
-			must(t, models.SetPassword(t.Context(), db, admin, password))
+			must(t, accounts.SetPassword(t.Context(), db, admin, password))
 			l.set("is_active = TRUE")
 			asks := func(statements int) {
 				t.Helper()
@@ -93,8 +94,8 @@ func TestBasicAuthRemembers(t *testing.T) {
 func TestRefusalsTakeTheSameTime(t *testing.T) {
 	t.Parallel()
 	db := newLogins(t).db
-	must(t, models.CreateUser(t.Context(), db, &models.User{Username: "off"}, password))
-	must(t, models.CreateUser(t.Context(), db, &models.User{Username: "django", IsActive: true}, ""))
+	must(t, accounts.Create(t.Context(), db, &accounts.User{Username: "off"}, password))
+	must(t, accounts.Create(t.Context(), db, &accounts.User{Username: "django", IsActive: true}, ""))
 	_, err := db.Bun().NewUpdate().TableExpr("core_user").Where("username = 'django'").
 		Set("password = 'pbkdf2_sha256$1000$saltsalt$qQDPSZa3Ormyy9oK1Pu0ZLLwP2Svzmx3yu8OvDdq/J0='").Exec(t.Context())
 	must(t, err)

@@ -8,9 +8,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/pulpgo/pulpcore/accounts"
 	"github.com/pulpgo/pulpcore/internal/dbtest"
 	"github.com/pulpgo/pulpcore/internal/nettest"
-	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
 	"github.com/pulpgo/pulpcore/rest"
 )
@@ -175,7 +175,7 @@ func TestTextOfFieldErrors(t *testing.T) {
 // formReader is an authenticator that looks for credentials in forms.
 type formReader struct{ http.Handler }
 
-func (f formReader) Authenticate(r *http.Request) (*models.User, error) {
+func (f formReader) Authenticate(r *http.Request) (*accounts.User, error) {
 	f.ServeHTTP(nil, r)
 	return nil, nil
 }

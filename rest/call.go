@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
+	"github.com/pulpgo/pulpcore/accounts"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/tasking"
 )
@@ -19,7 +20,7 @@ type call struct {
 	w    http.ResponseWriter
 	r    *http.Request
 	db   *models.DB
-	user *models.User // nil if anonymous
+	user *accounts.User // nil if anonymous
 
 	only, without map[string]bool // fields of the answer that the client wants, none for all, and does not want
 }

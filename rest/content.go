@@ -151,7 +151,7 @@ func (in *contentInput) readPath(b body, faults FieldErrors) {
 
 // accepting returns a repository if it can hold units of the view.
 func (c *call) accepting(ctx context.Context, v *view, id uuid.UUID, faults FieldErrors) (models.Row, error) {
-	row, err := c.db.Cast(ctx, models.RepositoryMaster, id)
+	row, err := models.Cast(ctx, c.db, models.RepositoryMaster, id)
 	if err != nil {
 		return nil, fmt.Errorf("rest: repository for content: %w", err)
 	}

@@ -5,21 +5,21 @@ import (
 	"net/http/httptest"
 	"testing"
 
+	"github.com/pulpgo/pulpcore/accounts"
 	"github.com/pulpgo/pulpcore/internal/apitest"
 	"github.com/pulpgo/pulpcore/internal/dbtest"
-	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/rest"
 )
 
 // byName believes every name, and that "admin" is an administrator.
 type byName struct{}
 
-func (byName) Authenticate(r *http.Request) (*models.User, error) {
+func (byName) Authenticate(r *http.Request) (*accounts.User, error) {
 	name, _, ok := r.BasicAuth()
 	if !ok {
 		return nil, nil
 	}
-	return &models.User{ID: 1, Username: name, IsActive: true, IsSuperuser: name == admin}, nil
+	return &accounts.User{ID: 1, Username: name, IsActive: true, IsSuperuser: name == admin}, nil
 }
 
 func TestDocumentAgreesWithAnswers(t *testing.T) {

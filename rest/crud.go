@@ -63,7 +63,7 @@ func (v *view) createNow(ctx context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
-	if err := c.db.Create(ctx, row); err != nil {
+	if err := models.Create(ctx, c.db, row); err != nil {
 		return taken(v, err)
 	}
 	return c.answerRow(ctx, http.StatusCreated, v, row)
@@ -146,7 +146,7 @@ func (v *view) updateNow(ctx context.Context, c *call, row models.Row, changed [
 	for i, f := range changed {
 		columns[i] = f.column
 	}
-	if err := c.db.Update(ctx, row, columns...); err != nil {
+	if err := models.Update(ctx, c.db, row, columns...); err != nil {
 		return taken(v, err)
 	}
 	return c.answerRow(ctx, http.StatusOK, v, row)
@@ -192,7 +192,7 @@ func (v *view) handleDelete(ctx context.Context, c *call) error {
 	case models.AnyPublication:
 		err = models.DeletePublication(ctx, c.db, r)
 	case models.AnyContentGuard:
-		err = c.db.Delete(ctx, row)
+		err = models.Delete(ctx, c.db, row)
 	default:
 		return v.deleteLater(ctx, c, row)
 	}

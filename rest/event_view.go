@@ -27,10 +27,10 @@ const (
 
 type drainKey struct{}
 
-// WithDrain returns a context for [http.Server].BaseContext that tells the API when its server wants to end: once
+// WithShutdown returns a context for [http.Server].BaseContext that tells the API when its server wants to end: once
 // serving is done, streams of events end. Without it they hold up [http.Server.Shutdown] for as long as their clients
 // stay.
-func WithDrain(ctx, serving context.Context) context.Context {
+func WithShutdown(ctx, serving context.Context) context.Context {
 	return context.WithValue(ctx, drainKey{}, serving)
 }
 

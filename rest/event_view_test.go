@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pulpgo/pulpcore/accounts"
 	"github.com/pulpgo/pulpcore/internal/dbtest"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/rest"
@@ -110,7 +111,7 @@ func TestEventsAreFiltered(t *testing.T) {
 	must(t, err)
 	progress := tasking.Define[struct{}]("file.progress")
 	w, err := tasking.NewWorker(b.queue, &tasking.WorkerOptions{WorkDir: t.TempDir(), Bindings: []tasking.Binding{
-		progress.Do(func(ctx context.Context, e *tasking.Env, _ struct{}) error {
+		progress.Bind(func(ctx context.Context, e *tasking.Env, _ struct{}) error {
 			return e.Progress(ctx, "Half", "half", func(p *tasking.Progress) error { p.SetTotal(2); p.Add(1); return nil })
 		}),
 	}})
@@ -180,7 +181,7 @@ func TestEventsAreRefused(t *testing.T) {
 
 type nobodyIsKnown struct{}
 
-func (nobodyIsKnown) Authenticate(*http.Request) (*models.User, error) { return nil, nil }
+func (nobodyIsKnown) Authenticate(*http.Request) (*accounts.User, error) { return nil, nil }
 
 // plainWriter cannot be flushed.
 type plainWriter struct{ w *httptest.ResponseRecorder }
@@ -205,7 +206,7 @@ func TestEventsEndWithTheServer(t *testing.T) {
 	serving, end := context.WithCancel(t.Context())
 	w := httptest.NewRecorder()
 	r := httptest.NewRequest("GET", "/pulp/api/v3/tasks/events/", nil)
-	r = r.WithContext(rest.WithDrain(t.Context(), serving))
+	r = r.WithContext(rest.WithShutdown(t.Context(), serving))
 	end()
 	b.api.ServeHTTP(w, r) // returns
 	if w.Code != 200 {
@@ -219,7 +220,7 @@ func TestFollowedEventsEndWithTheServer(t *testing.T) {
 	b := setup(t, dbtest.SQLite(t), nil)
 	serving, end := context.WithCancel(t.Context())
 	server := httptest.NewUnstartedServer(b.api)
-	base := rest.WithDrain(context.WithoutCancel(t.Context()), serving)
+	base := rest.WithShutdown(context.WithoutCancel(t.Context()), serving)
 	server.Config.BaseContext = func(net.Listener) context.Context { return base }
 	server.Start()
 	t.Cleanup(func() { server.CloseClientConnections(); server.Close() })

@@ -50,7 +50,7 @@ func Example() {
 // open returns an empty database in memory, and what else an API needs.
 func open(types ...models.AnyType) (*models.DB, *tasking.Queue, *storage.Store, error) {
 	ctx := context.Background()
-	registry, err := models.NewRegistry(models.Set{Plugin: "deb", Types: types})
+	registry, err := models.NewRegistry(models.PluginModels{Plugin: "deb", Types: types})
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -58,7 +58,7 @@ func open(types ...models.AnyType) (*models.DB, *tasking.Queue, *storage.Store, 
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	if err := db.Migrate(ctx); err != nil {
+	if err := models.Migrate(ctx, db); err != nil {
 		return nil, nil, nil, err
 	}
 	if db, err = db.InDomain(ctx, models.DefaultDomain); err != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/secrets"
 )
 
 // form is how a field looks on the wire.
@@ -170,7 +171,7 @@ func (f *field) setForm() {
 		t = t.Elem()
 	}
 	switch t {
-	case reflect.TypeFor[models.EncryptedText]():
+	case reflect.TypeFor[secrets.EncryptedText]():
 		f.form, f.nullable = secretForm, true
 		return
 	case reflect.TypeFor[models.Labels]():
@@ -287,7 +288,7 @@ func (f *field) value(row any) reflect.Value {
 func (f *field) equal(a, b any) bool {
 	x, y := f.value(a), f.value(b)
 	if f.form == secretForm {
-		s, t := x.Interface().(models.EncryptedText), y.Interface().(models.EncryptedText)
+		s, t := x.Interface().(secrets.EncryptedText), y.Interface().(secrets.EncryptedText)
 		return s.IsSet() == t.IsSet() && s.Reveal() == t.Reveal()
 	}
 	if (x.Kind() == reflect.Map || x.Kind() == reflect.Slice) && x.Len() == 0 && y.Len() == 0 && !f.nullable {
@@ -321,7 +322,7 @@ func (f *field) assign(row, value any) {
 // pack returns the field of a row for the arguments of a task. They are encrypted, so secrets go in the clear.
 func (f *field) pack(row any) (json.RawMessage, error) {
 	v := f.value(row).Interface()
-	if s, ok := v.(models.EncryptedText); ok {
+	if s, ok := v.(secrets.EncryptedText); ok {
 		if !s.IsSet() {
 			return json.RawMessage("null"), nil
 		}
@@ -341,9 +342,9 @@ func (f *field) unpack(row any, raw json.RawMessage) error {
 	if err := json.Unmarshal(raw, &plain); err != nil {
 		return err
 	}
-	var s models.EncryptedText
+	var s secrets.EncryptedText
 	if plain != nil {
-		s = models.NewEncryptedText(*plain)
+		s = secrets.NewEncryptedText(*plain)
 	}
 	dst.Set(reflect.ValueOf(s))
 	return nil

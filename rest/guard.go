@@ -8,7 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/accounts"
 	"github.com/pulpgo/pulpcore/tasking"
 	"github.com/pulpgo/pulpcore/webserver"
 )
@@ -36,7 +36,7 @@ func (a *API) enter(w http.ResponseWriter, r *http.Request) {
 	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
 	h.Set("Referrer-Policy", "same-origin")
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
-	r = r.WithContext(tasking.WithCID(r.Context(), cid))
+	r = r.WithContext(tasking.WithCorrelationID(r.Context(), cid))
 	webserver.AddToAccessLog(r.Context(), slog.String("correlation_id", cid))
 	a.guard.Serve(w, r, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := a.opts.Hosts.Check(r); err != nil {
@@ -72,13 +72,13 @@ func correlationID(given string) string {
 type userKey struct{}
 
 // UserOf returns who sent the request that ctx belongs to, for handlers of a [Route]; nil if it is anonymous.
-func UserOf(ctx context.Context) *models.User {
-	u, _ := ctx.Value(userKey{}).(*models.User)
+func UserOf(ctx context.Context) *accounts.User {
+	u, _ := ctx.Value(userKey{}).(*accounts.User)
 	return u
 }
 
 // identify returns the user of a request, and the request with a context that says so.
-func (a *API) identify(r *http.Request) (*models.User, *http.Request, error) {
+func (a *API) identify(r *http.Request) (*accounts.User, *http.Request, error) {
 	u, err := a.auth.Authenticate(r)
 	if err != nil {
 		return nil, r, err
@@ -92,7 +92,7 @@ func (a *API) identify(r *http.Request) (*models.User, *http.Request, error) {
 }
 
 // permit refuses everybody but administrators. Without access policies nobody else has any permission.
-func permit(u *models.User) error {
+func permit(u *accounts.User) error {
 	if u == nil || !u.IsSuperuser {
 		return refuse(http.StatusForbidden, msgForbidden)
 	}

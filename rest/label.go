@@ -118,7 +118,7 @@ func (v *view) changeLabels(ctx context.Context, c *call, fn func(models.Labels)
 		if err := fn(*labels); err != nil {
 			return err
 		}
-		return tx.Update(ctx, row, "pulp_labels")
+		return models.Update(ctx, tx.DB, row, "pulp_labels")
 	})
 }
 

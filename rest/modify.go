@@ -134,7 +134,7 @@ func (c *call) missingUnits(ctx context.Context, ids []uuid.UUID) ([]uuid.UUID, 
 }
 
 func runModify(ctx context.Context, env *tasking.Env, a modifyArgs) error {
-	row, err := env.DB.Cast(ctx, models.RepositoryMaster, a.Repository)
+	row, err := models.Cast(ctx, env.DB, models.RepositoryMaster, a.Repository)
 	if err != nil {
 		return err
 	}
@@ -148,7 +148,7 @@ func runModify(ctx context.Context, env *tasking.Env, a modifyArgs) error {
 			return err
 		}
 	}
-	_, err = models.CreateVersion(ctx, env.DB, repo, opts, func(v *models.NewVersion) error {
+	_, _, err = models.CreateVersion(ctx, env.DB, repo, opts, func(v *models.NewVersion) error {
 		if a.RemoveAll {
 			if _, err := v.RemoveAll(ctx); err != nil {
 				return err

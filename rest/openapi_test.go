@@ -158,7 +158,7 @@ var twices = models.Define[Twice]("file.twice")
 
 func TestNewReportsAllFaults(t *testing.T) {
 	t.Parallel()
-	db := modelstest.Open(t, dbtest.SQLite(t), nil, models.Set{Plugin: "file", Types: []models.AnyType{files, repositories, remotes, twices}})
+	db := modelstest.Open(t, dbtest.SQLite(t), nil, models.PluginModels{Plugin: "file", Types: []models.AnyType{files, repositories, remotes, twices}})
 	handler := http.NotFoundHandler()
 	_, err := rest.New(db, nil, nil, &rest.Options{
 		Root: "pulp",
@@ -224,7 +224,7 @@ func TestCheckReportsAllFaultsByPlugin(t *testing.T) {
 		}
 	)
 	odds := models.Define[odd]("odd.odd")
-	registry, faults := models.Check(models.Set{Plugin: "odd", Types: []models.AnyType{odds}})
+	registry, faults := models.Check(models.PluginModels{Plugin: "odd", Types: []models.AnyType{odds}})
 	if faults != nil {
 		t.Fatalf("models.Check = %v, want no fault", faults)
 	}

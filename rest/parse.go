@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/secrets"
 )
 
 const (
@@ -42,7 +43,7 @@ func (f *field) parse(v any) (any, []string) {
 		if reasons != nil {
 			return nil, reasons
 		}
-		return models.NewEncryptedText(text), nil
+		return secrets.NewEncryptedText(text), nil
 	case boolForm:
 		return parseBool(v)
 	case intForm:

@@ -77,7 +77,7 @@ func (v *view) readPublication(ctx context.Context, c *call, row models.Row) (mo
 		return nil, err
 	}
 	pub.AsPublication().RepositoryVersionID = version.ID
-	return c.db.Cast(ctx, models.RepositoryMaster, version.RepositoryID)
+	return models.Cast(ctx, c.db, models.RepositoryMaster, version.RepositoryID)
 }
 
 // sourceVersion returns the version that the repository or repository_version of a body means. Without a fault it is

@@ -13,6 +13,7 @@ import (
 
 	"github.com/pulpgo/pulpcore/hashlib"
 	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/secrets"
 )
 
 // renderer turns rows into answers. What they refer to is read for all rows together, so that the number of
@@ -404,7 +405,7 @@ type hiddenField struct {
 func hiddenFields(s *shape, row any) []hiddenField {
 	list := []hiddenField{}
 	for _, f := range s.fields {
-		if secret, ok := f.value(row).Interface().(models.EncryptedText); ok {
+		if secret, ok := f.value(row).Interface().(secrets.EncryptedText); ok {
 			list = append(list, hiddenField{f.name, secret.IsSet()})
 		}
 	}

@@ -8,7 +8,7 @@
 // # Fields
 //
 // A field is on the wire under its json name, and described there by its doc tag. Its type decides what JSON it is: an
-// href or a PRN for a uuid.UUID, write-only text for [models.EncryptedText], RFC 3339 for time.Time, an array or object
+// href or a PRN for a uuid.UUID, write-only text for [secrets.EncryptedText], RFC 3339 for time.Time, an array or object
 // for slices, maps and structs. A pointer takes null. The tag rest says more, in words separated by commas:
 //
 //	required        a request that creates or replaces the row must have it; implied by pulp:"natural"

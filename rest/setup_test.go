@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/pulpgo/pulpcore/accounts"
 	"github.com/pulpgo/pulpcore/internal/dbtest"
 	"github.com/pulpgo/pulpcore/internal/modelstest"
 	"github.com/pulpgo/pulpcore/models"
@@ -145,7 +146,7 @@ func setupViews(t testing.TB, db *models.DB, opts *rest.Options, list []rest.Mou
 	b.queue, err = tasking.NewQueue(b.db, nil)
 	must(t, err)
 	t.Cleanup(func() { must(t, b.queue.Close()) })
-	bindings := append(rest.Tasks(), syncTask.Do(b.sync), publishTask.Do(b.publish))
+	bindings := append(rest.Tasks(), syncTask.Bind(b.sync), publishTask.Bind(b.publish))
 	b.worker, err = tasking.NewWorker(b.queue, &tasking.WorkerOptions{Bindings: bindings, Store: store, WorkDir: t.TempDir()})
 	must(t, err)
 	if opts == nil {
@@ -168,13 +169,13 @@ func setupViews(t testing.TB, db *models.DB, opts *rest.Options, list []rest.Mou
 // everybodyIsAdmin saves the time that verifying a password takes.
 type everybodyIsAdmin struct{}
 
-func (everybodyIsAdmin) Authenticate(*http.Request) (*models.User, error) {
-	return &models.User{ID: 1, Username: admin, IsActive: true, IsSuperuser: true}, nil
+func (everybodyIsAdmin) Authenticate(*http.Request) (*accounts.User, error) {
+	return &accounts.User{ID: 1, Username: admin, IsActive: true, IsSuperuser: true}, nil
 }
 
 func openDB(t testing.TB, url string) *models.DB {
 	t.Helper()
-	return modelstest.Open(t, url, nil, models.Set{Plugin: "file", Types: []models.AnyType{
+	return modelstest.Open(t, url, nil, models.PluginModels{Plugin: "file", Types: []models.AnyType{
 		files, remotes, repositories, publications, distributions, guards,
 	}})
 }

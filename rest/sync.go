@@ -77,7 +77,7 @@ func (c *call) remoteFor(ctx context.Context, v *view, row models.Row, asked *uu
 	if id == nil {
 		return uuid.Nil, FieldErrors{"remote": {"This field is required since a remote is not set on the repository."}}
 	}
-	remote, err := c.db.Cast(ctx, models.RemoteMaster, *id)
+	remote, err := models.Cast(ctx, c.db, models.RemoteMaster, *id)
 	if err != nil {
 		return uuid.Nil, fmt.Errorf("rest: remote of a sync: %w", err)
 	}

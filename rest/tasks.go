@@ -27,12 +27,12 @@ var (
 // [tasking.WorkerOptions].
 func Tasks() []tasking.Binding {
 	return []tasking.Binding{
-		generalCreate.Do(runCreate),
-		generalUpdate.Do(runUpdate),
-		generalDelete.Do(runDelete),
-		addAndRemove.Do(runModify),
-		deleteVersion.Do(runDeleteVersion),
-		purgeTasks.Do(runPurge),
+		generalCreate.Bind(runCreate),
+		generalUpdate.Bind(runUpdate),
+		generalDelete.Bind(runDelete),
+		addAndRemove.Bind(runModify),
+		deleteVersion.Bind(runDeleteVersion),
+		purgeTasks.Bind(runPurge),
 	}
 }
 
@@ -91,7 +91,7 @@ func runCreate(ctx context.Context, env *tasking.Env, a rowArgs) error {
 		return createContent(ctx, env, a, c)
 	}
 	return env.DB.Tx(ctx, func(ctx context.Context, tx *models.Tx) error {
-		if err := tx.Create(ctx, row); err != nil {
+		if err := models.Create(ctx, tx.DB, row); err != nil {
 			return err
 		}
 		return models.RecordCreated(ctx, tx.DB, models.PRNOf(row))
@@ -102,21 +102,21 @@ func runCreate(ctx context.Context, env *tasking.Env, a rowArgs) error {
 // counts as created all the same, for that is where clients look.
 func createContent(ctx context.Context, env *tasking.Env, a rowArgs, c models.AnyContent) error {
 	labels := c.AsContent().Labels
-	unit := &models.SavedUnit{Content: c}
+	unit := &models.ContentWithFiles{Content: c}
 	if a.Artifact != nil {
-		unit.Files = []models.UnitFile{{RelativePath: a.RelativePath, ArtifactID: a.Artifact}}
+		unit.Files = []models.ContentFile{{RelativePath: a.RelativePath, ArtifactID: a.Artifact}}
 	}
-	if err := models.SaveUnits(ctx, env.DB, []*models.SavedUnit{unit}); err != nil {
+	if err := models.SaveContents(ctx, env.DB, []*models.ContentWithFiles{unit}); err != nil {
 		return err
 	}
 	if len(labels) > 0 {
 		c.AsContent().Labels = labels
-		if err := env.DB.Update(ctx, c, "pulp_labels"); err != nil {
+		if err := models.Update(ctx, env.DB, c, "pulp_labels"); err != nil {
 			return err
 		}
 	}
 	if a.Repository != nil {
-		row, err := env.DB.Cast(ctx, models.RepositoryMaster, *a.Repository)
+		row, err := models.Cast(ctx, env.DB, models.RepositoryMaster, *a.Repository)
 		if err != nil {
 			return err
 		}
@@ -124,7 +124,7 @@ func createContent(ctx context.Context, env *tasking.Env, a rowArgs, c models.An
 		if !ok {
 			return fmt.Errorf("rest: %T is no repository", row)
 		}
-		_, err = models.CreateVersion(ctx, env.DB, repo, nil, func(v *models.NewVersion) error {
+		_, _, err = models.CreateVersion(ctx, env.DB, repo, nil, func(v *models.NewVersion) error {
 			_, err := v.Add(ctx, []uuid.UUID{c.PulpID()})
 			return err
 		})
@@ -141,7 +141,7 @@ func runUpdate(ctx context.Context, env *tasking.Env, a rowArgs) error {
 		return err
 	}
 	err = env.DB.Tx(ctx, func(ctx context.Context, tx *models.Tx) error {
-		row, err := tx.Cast(ctx, a.Master, a.ID)
+		row, err := models.Cast(ctx, tx.DB, a.Master, a.ID)
 		if err != nil {
 			return err
 		}
@@ -149,7 +149,7 @@ func runUpdate(ctx context.Context, env *tasking.Env, a rowArgs) error {
 		if err != nil {
 			return err
 		}
-		return tx.Update(ctx, row, columns...)
+		return models.Update(ctx, tx.DB, row, columns...)
 	})
 	columns := slices.Collect(maps.Keys(a.Fields))
 	if err != nil || a.Master != models.RepositoryMaster || !slices.ContainsFunc(columns, retains) {
@@ -164,9 +164,9 @@ func retains(column string) bool {
 }
 
 func runDelete(ctx context.Context, env *tasking.Env, a rowArgs) error {
-	row, err := env.DB.Cast(ctx, a.Master, a.ID)
+	row, err := models.Cast(ctx, env.DB, a.Master, a.ID)
 	if err != nil {
 		return err
 	}
-	return env.DB.Delete(ctx, row)
+	return models.Delete(ctx, env.DB, row)
 }

@@ -69,34 +69,29 @@ func (l *Logging) check(ck *checker) {
 // LoggerKey is the attribute that names a record's logger: logger.With(settings.LoggerKey, "pulpcore.deprecation").
 const LoggerKey = "logger"
 
-// Logger returns a logger that writes to w in the format and from the levels that LOGGING says. Passwords within
-// addresses are scrubbed from texts and errors; a [Secret] cannot be printed anyway. Safe for concurrent use.
-//
-// Give it to slog.SetDefault to let LOGGING rule over the deprecation log, too.
-func (s *Set) Logger(w io.Writer) *slog.Logger {
+// logger returns a logger that writes to w.
+func (l *Logging) logger(w io.Writer) *slog.Logger {
 	opts := &slog.HandlerOptions{Level: slog.Level(math.MinInt32), ReplaceAttr: scrubAttr}
 	var h slog.Handler = slog.NewTextHandler(w, opts)
-	if s.core.Logging.Format == "json" {
+	if l.Format == "json" {
 		h = slog.NewJSONHandler(w, opts)
 	}
-	return slog.New(s.Handler(h))
+	return slog.New(l.handler(h))
 }
 
-// Handler returns next behind the levels of LOGGING, for hosts with a handler of their own. The logger of a record is
-// named by the attribute [LoggerKey], given to the logger or to the record.
-func (s *Set) Handler(next slog.Handler) slog.Handler {
+// handler returns next behind the levels.
+func (l *Logging) handler(next slog.Handler) slog.Handler {
 	lv := levels{root: slog.LevelInfo, byName: map[string]slog.Level{}}
-	log := s.core.Logging
-	if l := log.Root.Level; l != nil && *l != levelInherit {
-		lv.root = slog.Level(*l)
+	if level := l.Root.Level; level != nil && *level != levelInherit {
+		lv.root = slog.Level(*level)
 	}
-	for name, l := range log.Loggers {
+	for name, logger := range l.Loggers {
 		switch {
-		case l.Level == nil || *l.Level == levelInherit:
+		case logger.Level == nil || *logger.Level == levelInherit:
 		case name == "" || name == "root":
-			lv.root = slog.Level(*l.Level)
+			lv.root = slog.Level(*logger.Level)
 		default:
-			lv.byName[name] = slog.Level(*l.Level)
+			lv.byName[name] = slog.Level(*logger.Level)
 		}
 	}
 	lv.lowest = lv.root

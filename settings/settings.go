@@ -2,7 +2,7 @@
 //
 // [Load] merges, from weak to strong: pulpcore's defaults, plugins' defaults, files, the environment, and options of
 // the host program. A plugin may then overlay the few keys it must own. With no option at all the result is a working
-// embedded set-up: SQLite, a folder and an in-process Redis below ./pulp.
+// embedded set-up: SQLite and a folder below ./pulp.
 //
 //	set, err := settings.Load(settings.File("/etc/pulp/settings.toml"), settings.Env("PULP_"))
 //
@@ -16,6 +16,8 @@ package settings
 import (
 	"errors"
 	"fmt"
+	"io"
+	"log/slog"
 	"slices"
 )
 
@@ -101,6 +103,16 @@ func (s *Set) Get(key string) (v any, ok bool) {
 
 // Keys returns all top-level keys that have a value, sorted, for a listing by [Set.Explain].
 func (s *Set) Keys() []string { return sortedKeys(s.tree) }
+
+// Logger returns a logger that writes to w, in the format and from the levels of LOGGING. Passwords within addresses are
+// removed from texts and errors; a [Secret] cannot be printed anyway. Safe for concurrent use.
+//
+// Give it to slog.SetDefault to apply LOGGING to the deprecation log, too.
+func (s *Set) Logger(w io.Writer) *slog.Logger { return s.core.Logging.logger(w) }
+
+// Handler returns next behind the levels of LOGGING, for hosts with a handler of their own. The logger of a record is
+// named by the attribute [LoggerKey], given to the logger or to the record.
+func (s *Set) Handler(next slog.Handler) slog.Handler { return s.core.Logging.handler(next) }
 
 func build(layers []*layer, plugins []Plugin) (*Set, []error) {
 	set := &Set{layers: layers, plugins: plugins, sections: map[AnySection]any{}}

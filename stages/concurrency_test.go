@@ -48,7 +48,7 @@ func TestOverlappingSyncs(t *testing.T) {
 				})
 				made = append(made, repo)
 				ids = append(ids, b.dispatch(func(ctx context.Context, env *tasking.Env) error {
-					_, err := stages.DeclarativeVersion{Repository: repo, First: first, Mirror: true}.Create(ctx, env)
+					_, _, err := stages.DeclarativeVersion{Repository: repo, First: first, Mirror: true}.Create(ctx, env)
 					return err
 				}, repo.Name))
 			}

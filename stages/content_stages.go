@@ -98,10 +98,10 @@ func (s *ContentSaver) saveFitting(ctx context.Context, batch []*DeclarativeCont
 }
 
 func (s *ContentSaver) save(ctx context.Context, batch []*DeclarativeContent) error {
-	units := make([]*models.SavedUnit, len(batch))
+	units := make([]*models.ContentWithFiles, len(batch))
 	for i, dc := range batch {
-		unit := &models.SavedUnit{
-			Content: dc.Content, Exists: dc.found, Files: make([]models.UnitFile, len(dc.Artifacts)),
+		unit := &models.ContentWithFiles{
+			Content: dc.Content, Exists: dc.found, Files: make([]models.ContentFile, len(dc.Artifacts)),
 		}
 		for j, da := range dc.Artifacts {
 			unit.Files[j].RelativePath = da.RelativePath
@@ -122,12 +122,12 @@ func (s *ContentSaver) save(ctx context.Context, batch []*DeclarativeContent) er
 	return nil
 }
 
-func (s *ContentSaver) write(ctx context.Context, units []*models.SavedUnit, batch []*DeclarativeContent) error {
+func (s *ContentSaver) write(ctx context.Context, units []*models.ContentWithFiles, batch []*DeclarativeContent) error {
 	if s.After == nil {
-		return models.SaveUnits(ctx, s.DB, units)
+		return models.SaveContents(ctx, s.DB, units)
 	}
 	return s.DB.RetryTx(ctx, func(ctx context.Context, tx *models.Tx) error {
-		if err := models.SaveUnits(ctx, tx.DB, units); err != nil {
+		if err := models.SaveContents(ctx, tx.DB, units); err != nil {
 			return err
 		}
 		return s.After(ctx, tx, batch)

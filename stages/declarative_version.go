@@ -26,11 +26,12 @@ type DeclarativeVersion struct {
 	Pipeline func(env *tasking.Env, v *models.NewVersion, mirror bool) []Stage
 }
 
-// Create runs the pipeline and returns the new version, or nil if nothing changed. If anything fails, the repository
-// stays as it was.
+// Create runs the pipeline and returns the repository's latest version, and whether that is a new one: if nothing
+// changed, no version is made. If anything fails, the repository stays as it was.
 //
 // Mirrors pulpcore.plugin.stages.DeclarativeVersion.create.
-func (d DeclarativeVersion) Create(ctx context.Context, env *tasking.Env) (*models.RepositoryVersion, error) {
+func (d DeclarativeVersion) Create(ctx context.Context, env *tasking.Env,
+) (v *models.RepositoryVersion, changed bool, err error) {
 	pipeline := d.Pipeline
 	if pipeline == nil {
 		pipeline = StockStages

@@ -142,7 +142,7 @@ func TestFailureInEveryStage(t *testing.T) {
 					ctx, stop := context.WithCancelCause(ctx)
 					defer stop(nil)
 					stopped.Store(&stop)
-					made, err := v.Create(ctx, env)
+					made, _, err := v.Create(ctx, env)
 					if made != nil {
 						return fmt.Errorf("version %d was made", made.Number)
 					}
@@ -416,7 +416,7 @@ func TestCanceledTask(t *testing.T) {
 		})
 		v := stages.DeclarativeVersion{Repository: repo, First: up.all(b.remote("up", up.URL, models.Immediate))}
 		id := b.dispatch(func(ctx context.Context, env *tasking.Env) error {
-			_, err := v.Create(ctx, env)
+			_, _, err := v.Create(ctx, env)
 			if !errors.Is(err, tasking.ErrCanceled) {
 				t.Errorf("Create() = %v, want the cause of the cancellation", err)
 			}

@@ -60,8 +60,10 @@ type jobArgs struct {
 	Names []string `json:"names"`
 }
 
-// Locks reserves what a real sync would.
-func (a jobArgs) Locks() tasking.Locks { return tasking.Locks{Exclusive: tasking.Named(a.Names...)} }
+// Resources reserves what a real sync would.
+func (a jobArgs) Resources() tasking.Resources {
+	return tasking.Resources{Exclusive: tasking.Named(a.Names...)}
+}
 
 var job = tasking.Define[jobArgs]("test.job")
 
@@ -84,7 +86,7 @@ func setup(t testing.TB, url string, opts ...func(*models.DBOptions, *storage.Op
 	for _, o := range opts {
 		o(dbOpts, storeOpts)
 	}
-	db := modelstest.Open(t, url, dbOpts, models.Set{
+	db := modelstest.Open(t, url, dbOpts, models.PluginModels{
 		Plugin: "test", Types: []models.AnyType{files, packs, remotes, repos},
 	})
 	store, err := storage.Open(t.Context(), "mem://", storeOpts)
@@ -114,7 +116,7 @@ func each(t *testing.T, fn func(t *testing.T, b *bench)) {
 func (b *bench) worker() *tasking.Worker {
 	b.t.Helper()
 	w, err := tasking.NewWorker(b.queue, &tasking.WorkerOptions{
-		Bindings: []tasking.Binding{job.Do(b.work)}, Store: b.store, Downloads: b.pool, WorkDir: b.t.TempDir(),
+		Bindings: []tasking.Binding{job.Bind(b.work)}, Store: b.store, Downloads: b.pool, WorkDir: b.t.TempDir(),
 		Discard: models.DiscardIncomplete,
 	})
 	must(b.t, err)
@@ -165,11 +167,15 @@ func (b *bench) sync(v stages.DeclarativeVersion) *models.RepositoryVersion {
 	return made
 }
 
+// trySync returns nil if no version was made.
 func (b *bench) trySync(v stages.DeclarativeVersion) (*models.RepositoryVersion, *models.Task, error) {
 	b.t.Helper()
 	var made *models.RepositoryVersion
-	task, err := b.do(func(ctx context.Context, env *tasking.Env) (err error) {
-		made, err = v.Create(ctx, env)
+	task, err := b.do(func(ctx context.Context, env *tasking.Env) error {
+		version, changed, err := v.Create(ctx, env)
+		if changed {
+			made = version
+		}
 		return err
 	})
 	return made, task, err

@@ -5,7 +5,7 @@
 // save artifacts and units in bulk, and associate them with the version. [DeclarativeVersion] puts the pipeline together:
 //
 //	version := stages.DeclarativeVersion{Repository: repo, First: &manifest{…}, Mirror: args.Mirror}
-//	created, err := version.Create(ctx, env)
+//	latest, changed, err := version.Create(ctx, env)
 //
 // A stream that was cut is never taken for one that ended: when a stage fails, every stage behind it sees the failure
 // instead of the end, so a mirror never removes content because a download broke off.

@@ -17,9 +17,9 @@ type SyncArgs[Rm, Rp any] struct {
 	Optimize   bool           `json:"optimize"` // plugins may pass over a sync that cannot change anything
 }
 
-// Locks implements [tasking.Locker].
-func (a SyncArgs[Rm, Rp]) Locks() tasking.Locks {
-	return tasking.Locks{Exclusive: tasking.OnRef(a.Repository), Shared: tasking.OnRef(a.Remote)}
+// Resources implements [tasking.ResourceUser].
+func (a SyncArgs[Rm, Rp]) Resources() tasking.Resources {
+	return tasking.Resources{Exclusive: tasking.OnRef(a.Repository), Shared: tasking.OnRef(a.Remote)}
 }
 
 // PublishArgs are the arguments of a publish task. The repository is reserved shared. Make them with [NewPublishArgs].
@@ -32,14 +32,14 @@ type PublishArgs[P any] struct {
 // NewPublishArgs returns the arguments to publish a version. What pub says apart from the version is for the task.
 func NewPublishArgs[P any](ctx context.Context, db *models.DB, version *models.RepositoryVersion, pub P,
 ) (PublishArgs[P], error) {
-	repo, err := db.Cast(ctx, models.RepositoryMaster, version.RepositoryID)
+	repo, err := models.Cast(ctx, db, models.RepositoryMaster, version.RepositoryID)
 	if err != nil {
 		return PublishArgs[P]{}, err
 	}
 	return PublishArgs[P]{RepositoryVersion: version.ID, Repository: models.PRNOf(repo), Publication: pub}, nil
 }
 
-// Locks implements [tasking.Locker].
-func (a PublishArgs[P]) Locks() tasking.Locks {
-	return tasking.Locks{Shared: tasking.Named(a.Repository)}
+// Resources implements [tasking.ResourceUser].
+func (a PublishArgs[P]) Resources() tasking.Resources {
+	return tasking.Resources{Shared: tasking.Named(a.Repository)}
 }

@@ -30,9 +30,9 @@ func TestSyncArgs(t *testing.T) {
 	if diff := cmp.Diff(args, back); diff != "" {
 		t.Errorf("arguments after JSON (-want +got):\n%s", diff)
 	}
-	locks := args.Locks()
-	if len(locks.Exclusive) != 1 || len(locks.Shared) != 1 {
-		t.Errorf("Locks() = %+v, want one of each kind", locks)
+	got := args.Resources()
+	if len(got.Exclusive) != 1 || len(got.Shared) != 1 {
+		t.Errorf("Resources() = %+v, want one of each kind", got)
 	}
 }
 
@@ -45,8 +45,8 @@ func TestPublishArgs(t *testing.T) {
 		if want := (publishArgs{v.ID, models.PRNOf(repo), struct{ Manifest string }{"M"}}); args != want {
 			t.Errorf("NewPublishArgs() = %+v, want %+v", args, want)
 		}
-		if l := args.Locks(); len(l.Shared) != 1 || len(l.Exclusive) != 0 {
-			t.Errorf("Locks() = %+v, want the repository, shared", l)
+		if l := args.Resources(); len(l.Shared) != 1 || len(l.Exclusive) != 0 {
+			t.Errorf("Resources() = %+v, want the repository, shared", l)
 		}
 		v.RepositoryID = models.NewID()
 		_, err = stages.NewPublishArgs(t.Context(), b.db, v, struct{ Manifest string }{})

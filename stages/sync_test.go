@@ -383,7 +383,7 @@ func TestProgress(t *testing.T) {
 		delete(up.files, "c")
 		task, err := b.do(func(ctx context.Context, env *tasking.Env) error {
 			v := stages.DeclarativeVersion{Repository: repo, First: up.all(remote), Mirror: true}
-			_, err := v.Create(ctx, env)
+			_, _, err := v.Create(ctx, env)
 			return err
 		})
 		must(t, err)

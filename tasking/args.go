@@ -4,6 +4,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/secrets"
 )
 
 // The tables whose column enc_args holds the arguments of tasks.
@@ -30,6 +31,6 @@ func openArgs(db *models.DB, table string, row uuid.UUID, sealed []byte) ([]byte
 	return keys.Open(sealed, argsPlace(table, row))
 }
 
-func argsPlace(table string, row uuid.UUID) models.SecretPlace {
-	return models.SecretPlace{Table: table, Column: "enc_args", Row: row}
+func argsPlace(table string, row uuid.UUID) secrets.Place {
+	return secrets.Place{Table: table, Column: "enc_args", Row: row}
 }

@@ -22,7 +22,7 @@ import (
 // a time on an idle system, and beside it what asynq alone takes with the same Redis.
 func BenchmarkDispatchToStart(b *testing.B) {
 	for name, database := range map[string]func(testing.TB) string{"sqlite": dbtest.SQLite, "postgres": dbtest.Postgres} {
-		for redis, redisURL := range map[string]func(testing.TB) string{"embedded": nil, "redis": dbtest.RedisURL} {
+		for redis, redisURL := range map[string]func(testing.TB) string{"in process": nil, "redis": dbtest.RedisURL} {
 			b.Run(name+"/"+redis, func(b *testing.B) {
 				url := ""
 				if redisURL != nil {
@@ -31,7 +31,7 @@ func BenchmarkDispatchToStart(b *testing.B) {
 				s := setup(b, database(b), url)
 				started := make(chan time.Time, 1)
 				task := tasking.Define[noArgs]("test.start")
-				s.run(tasking.WorkerOptions{Bindings: []tasking.Binding{task.Do(
+				s.run(tasking.WorkerOptions{Bindings: []tasking.Binding{task.Bind(
 					func(context.Context, *tasking.Env, noArgs) error { started <- time.Now(); return nil })}})
 				measure(b, started, func() error {
 					_, err := task.Dispatch(b.Context(), s.q, noArgs{}, &tasking.Options{Exclusive: tasking.Named("r")})
@@ -94,6 +94,11 @@ func BenchmarkTaskThroughput(b *testing.B) {
 	}
 }
 
+// BenchmarkTaskThroughputInProcess measures whole lives of tasks on SQLite without Redis.
+func BenchmarkTaskThroughputInProcess(b *testing.B) {
+	throughput(b, setup(b, dbtest.SQLite(b), ""))
+}
+
 const (
 	benchDispatchers = 256
 	benchSlots       = 256
@@ -104,7 +109,7 @@ func throughput(b *testing.B, s *bench) {
 	task := tasking.Define[int]("test.nothing")
 	ahead := make(chan struct{}, benchAhead)
 	nothing := func(context.Context, *tasking.Env, int) error { <-ahead; return nil }
-	stop := s.run(tasking.WorkerOptions{Slots: benchSlots, Bindings: []tasking.Binding{task.Do(nothing)}})
+	stop := s.run(tasking.WorkerOptions{Slots: benchSlots, Bindings: []tasking.Binding{task.Bind(nothing)}})
 	defer stop()
 	run := func(tasks int) {
 		var next atomic.Int64
@@ -219,7 +224,7 @@ func BenchmarkSerialChain(b *testing.B) {
 			}
 			wg.Wait()
 			b.ResetTimer()
-			stop := s.run(tasking.WorkerOptions{Slots: 4, Bindings: []tasking.Binding{task.Do(link)}})
+			stop := s.run(tasking.WorkerOptions{Slots: 4, Bindings: []tasking.Binding{task.Bind(link)}})
 			<-ended
 			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "tasks/s")
 			b.StopTimer()
@@ -246,7 +251,7 @@ func BenchmarkBacklog(b *testing.B) {
 			for i, s := range sides {
 				ended[i] = make(chan struct{}, round)
 				done := func(context.Context, *tasking.Env, int) error { ended[i] <- struct{}{}; return nil }
-				s.run(tasking.WorkerOptions{Slots: 8, Bindings: []tasking.Binding{task.Do(done)}})
+				s.run(tasking.WorkerOptions{Slots: 8, Bindings: []tasking.Binding{task.Bind(done)}})
 			}
 			var took [2]time.Duration
 			for b.Loop() {

@@ -19,7 +19,7 @@ func TestWhatATaskStoresHasBounds(t *testing.T) {
 	onEach(t, func(t *testing.T, b *bench) {
 		large := tasking.Define[string]("test.large")
 		var completed error
-		w := b.worker(tasking.WorkerOptions{Bindings: []tasking.Binding{large.DoResult(
+		w := b.worker(tasking.WorkerOptions{Bindings: []tasking.Binding{large.BindResult(
 			func(ctx context.Context, env *tasking.Env, what string) (any, error) {
 				switch what {
 				case "fits":

@@ -7,16 +7,10 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/pulpgo/pulpcore/internal/sqldialect"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
+	"github.com/pulpgo/pulpcore/tasking/internal/taskdb"
 )
-
-const cancelWaitingSQL = `UPDATE core_task SET state = 'canceled', finished_at = ?now, cancel_requested_at = ?now,
-	pulp_last_updated = ?now WHERE pulp_id = ?id AND (state = 'waiting') IS TRUE RETURNING seq, reserved_resources`
-
-const cancelRunningSQL = `UPDATE core_task SET state = 'canceling', cancel_requested_at = ?now, pulp_last_updated = ?now
-	WHERE pulp_id = ?id AND (state = 'running') IS TRUE RETURNING seq`
 
 // errReserved ends a cancellation whose locks are not those of all that the task has reserved: it ran meanwhile.
 var errReserved = errors.New("tasking: the task reserved more while it was being canceled")
@@ -50,29 +44,31 @@ func (q *Queue) cancel(ctx context.Context, id uuid.UUID) (*models.Task, error) 
 		return nil, err
 	}
 	q.at("cancel.read")
-	err = q.tx(ctx, func(ctx context.Context, tx *models.Tx) error { return q.cancelIn(ctx, tx, t) })
+	err = taskdb.Tx(ctx, q.db, func(ctx context.Context, tx *models.Tx) error { return q.cancelIn(ctx, tx, t) })
 	if err != nil {
-		return nil, wrap(err, "cancel task %s", id)
+		return nil, taskdb.Wrap(err, "cancel task %s", id)
 	}
 	return q.Get(ctx, id)
 }
 
 func (q *Queue) cancelIn(ctx context.Context, tx *models.Tx, t *models.Task) error {
-	list := reservations(t.ReservedResources)
-	if err := q.kind.LockResources(ctx, tx.Bun(), list, q.patience()); err != nil {
+	list, c := reservations(t.ReservedResources), taskdb.On(tx.DB)
+	limit := taskdb.LockWait
+	if q.db.InTx() { // the caller's transaction, whose other statements it would limit too
+		limit = 0
+	}
+	if err := taskdb.LockResources(ctx, c, list, limit); err != nil {
 		return err
 	}
-	id := t.ID
-	args := sqldialect.Named{"id": id, "now": q.kind.Now()}
-	var waited []*claimed
-	if err := tx.Bun().NewRaw(cancelWaitingSQL, args).Scan(ctx, &waited); err != nil {
+	waited, err := taskdb.CancelWaiting(ctx, c, t.ID)
+	if err != nil {
 		return err
 	}
-	if len(waited) > 0 {
-		if !slices.Equal(waited[0].ReservedResources, t.ReservedResources) {
+	if waited != nil {
+		if !slices.Equal(waited.ReservedResources, t.ReservedResources) {
 			return errReserved
 		}
-		ready, err := q.kind.Release(ctx, tx.Bun(), sqldialect.Held{Seq: waited[0].Seq, Reservations: list})
+		ready, err := taskdb.Release(ctx, c, taskdb.Held{Seq: waited.Seq, Reservations: list})
 		tx.AfterCommit(func() {
 			q.tel.canceled(ctx, t)
 			q.deliver(ctx, ready...)
@@ -80,16 +76,13 @@ func (q *Queue) cancelIn(ctx context.Context, tx *models.Tx, t *models.Task) err
 		})
 		return err
 	}
-	var seq []int64
-	if err := tx.Bun().NewRaw(cancelRunningSQL, args).Scan(ctx, &seq); err != nil {
+	running, err := taskdb.CancelRunning(ctx, c, t.ID)
+	if err != nil || !running {
 		return err
 	}
-	if len(seq) > 0 {
-		tx.AfterCommit(func() {
-			q.emit(taskEvent(t, models.Canceling)) // before the task knows of it
-			q.events.cancel(id)
-			q.publish(ctx, "cancel", id.String())
-		})
-	}
+	tx.AfterCommit(func() {
+		q.emit(taskEvent(t, models.Canceling)) // before the task's context ends
+		q.publishCancel(ctx, t.ID)
+	})
 	return nil
 }

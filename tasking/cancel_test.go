@@ -50,7 +50,7 @@ func TestCancelRunningTask(t *testing.T) {
 		began, causes := make(chan struct{}), make(chan error, 1)
 		stubborn := tasking.Define[noArgs]("test.stubborn")
 		leave := make(chan struct{})
-		b.run(tasking.WorkerOptions{Bindings: []tasking.Binding{stubborn.Do(
+		b.run(tasking.WorkerOptions{Bindings: []tasking.Binding{stubborn.Bind(
 			func(ctx context.Context, env *tasking.Env, _ noArgs) error {
 				return env.Progress(ctx, "m", "c", func(*tasking.Progress) error {
 					close(began)
@@ -150,7 +150,7 @@ func TestCancelOfATaskThatReservedMeanwhile(t *testing.T) {
 				})
 			})
 		})
-		b.run(tasking.WorkerOptions{Bindings: []tasking.Binding{reserver.Do(
+		b.run(tasking.WorkerOptions{Bindings: []tasking.Binding{reserver.Bind(
 			func(ctx context.Context, env *tasking.Env, _ noArgs) error {
 				<-reserve
 				err := env.DB.Tx(ctx, func(ctx context.Context, tx *models.Tx) error {
@@ -179,7 +179,7 @@ func TestGroup(t *testing.T) {
 	const members, steps = 10, 5
 	each(t, func(t *testing.T, b *bench) {
 		member := tasking.Define[int]("test.member")
-		b.run(tasking.WorkerOptions{Slots: 8, Bindings: []tasking.Binding{member.Do(
+		b.run(tasking.WorkerOptions{Slots: 8, Bindings: []tasking.Binding{member.Bind(
 			func(ctx context.Context, env *tasking.Env, n int) error {
 				for range steps {
 					if err := env.Group.Progress("count").Add(ctx, 1); err != nil {
@@ -299,7 +299,7 @@ func TestImmediateTaskRunsInTheDispatch(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, b *bench) {
 		quick := tasking.Define[string]("test.quick")
-		b.run(tasking.WorkerOptions{Kind: tasking.KindAPI, Slots: -1, Bindings: []tasking.Binding{quick.Do(
+		b.run(tasking.WorkerOptions{Kinds: []string{tasking.KindAPI}, NoTasks: true, Bindings: []tasking.Binding{quick.Bind(
 			func(ctx context.Context, _ *tasking.Env, word string) error {
 				if _, ok := ctx.Deadline(); !ok {
 					t.Error("an immediate task has no deadline")
@@ -349,7 +349,7 @@ func TestImmediateTaskRunsInTheDispatch(t *testing.T) {
 		if _, err := b.q.Cancel(t.Context(), first); err != nil {
 			t.Fatal(err)
 		}
-		b.run(tasking.WorkerOptions{Bindings: []tasking.Binding{quick.Do(
+		b.run(tasking.WorkerOptions{Bindings: []tasking.Binding{quick.Bind(
 			func(context.Context, *tasking.Env, string) error { return nil })}})
 		b.wait(ticket.TaskID, models.Completed)
 		b.noReservations()
@@ -363,7 +363,7 @@ func TestImmediateTaskTimesOut(t *testing.T) {
 	}
 	b := setup(t, dbtest.SQLite(t), "")
 	slow := tasking.Define[noArgs]("test.slow")
-	b.run(tasking.WorkerOptions{Bindings: []tasking.Binding{slow.Do(
+	b.run(tasking.WorkerOptions{Bindings: []tasking.Binding{slow.Bind(
 		func(ctx context.Context, _ *tasking.Env, _ noArgs) error { <-ctx.Done(); return ctx.Err() })}})
 	ticket, err := slow.Dispatch(t.Context(), b.q, noArgs{}, &tasking.Options{Immediate: true})
 	if err != nil {

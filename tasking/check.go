@@ -6,7 +6,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/pulpgo/pulpcore/internal/sqldialect"
+	"github.com/pulpgo/pulpcore/tasking/internal/taskdb"
 )
 
 // Violation is something in the database that cannot be if the task engine works, and a reason to report a fault.
@@ -49,19 +49,19 @@ func (q *Queue) Check(ctx context.Context) ([]Violation, error) {
 	var found []Violation
 	for _, c := range []struct {
 		rule, detail string
-		check        sqldialect.TaskCheck
+		check        taskdb.TaskCheck
 	}{
-		{RuleReservations, "it has ended or does not exist and has a reservation", sqldialect.ReservationsOfEndedTasks},
-		{RuleReservations, "it has a reservation that it does not name", sqldialect.SurplusReservations},
-		{RuleReservations, "it lacks a reservation", sqldialect.MissingReservations},
-		{RuleConflict, "it may run beside tasks that it conflicts with", sqldialect.ConflictingTasks},
-		{RuleStranded, "it waits and nothing is in its way", sqldialect.StrandedTasks},
-		{RuleOwner, "it runs and no worker has it", sqldialect.OwnerlessTasks},
-		{RuleAttempt, "it ran and has no attempt", sqldialect.MiscountedTasks},
+		{RuleReservations, "it has ended or does not exist and has a reservation", taskdb.ReservationsOfEndedTasks},
+		{RuleReservations, "it has a reservation that it does not name", taskdb.SurplusReservations},
+		{RuleReservations, "it lacks a reservation", taskdb.MissingReservations},
+		{RuleConflict, "it may run beside tasks that it conflicts with", taskdb.ConflictingTasks},
+		{RuleStranded, "it waits and nothing is in its way", taskdb.StrandedTasks},
+		{RuleOwner, "it runs and no worker has it", taskdb.OwnerlessTasks},
+		{RuleAttempt, "it ran and has no attempt", taskdb.MiscountedTasks},
 	} {
-		rows, err := q.kind.FindBroken(ctx, q.db.Bun(), c.check, checkLimit)
+		rows, err := taskdb.FindBroken(ctx, taskdb.On(q.db), c.check, checkLimit)
 		if err != nil {
-			return found, wrap(err, "check %s", c.rule)
+			return found, taskdb.Wrap(err, "check %s", c.rule)
 		}
 		for _, r := range rows {
 			v := Violation{Rule: c.rule, TaskID: r.ID, Task: r.Name, Detail: c.detail}

@@ -41,7 +41,7 @@ func CheckBindings(opts *WorkerOptions) (faults []error) {
 			fault("Subprocess needs a command that starts the process; set WorkerOptions.Command, in an App Options.TaskCommand")
 		}
 		if b.args != nil {
-			for _, err := range hook.Faults(b.args, reflect.TypeFor[Locker]()) {
+			for _, err := range hook.Faults(b.args, reflect.TypeFor[ResourceUser]()) {
 				fault("arguments %s: %w", b.args.Elem(), err)
 			}
 		}

@@ -9,10 +9,10 @@ import (
 	"github.com/pulpgo/pulpcore/tasking"
 )
 
-// unlocked has a method that is Locker's by its name only.
+// unlocked has a method that is ResourceUser's by its name only.
 type unlocked struct{}
 
-func (unlocked) Locks() []tasking.Resource { return nil }
+func (unlocked) Resources() []tasking.Resource { return nil }
 
 func TestCheckBindingsReportsAllFaults(t *testing.T) {
 	t.Parallel()
@@ -22,8 +22,8 @@ func TestCheckBindingsReportsAllFaults(t *testing.T) {
 	for _, err := range tasking.CheckBindings(&tasking.WorkerOptions{
 		WorkDir: "work",
 		Bindings: []tasking.Binding{
-			bad.Do(nothing), bad.Do(nothing, nil, nil),
-			tasking.Define[unlocked]("x.unlocked").Do(func(context.Context, *tasking.Env, unlocked) error { return nil },
+			bad.Bind(nothing), bad.Bind(nothing, nil, nil),
+			tasking.Define[unlocked]("x.unlocked").Bind(func(context.Context, *tasking.Env, unlocked) error { return nil },
 				&tasking.BindingOptions{Subprocess: true}),
 		},
 	}) {
@@ -38,8 +38,8 @@ func TestCheckBindingsReportsAllFaults(t *testing.T) {
 		`task "Bad": it has more than one BindingOptions; give one`,
 		`task "x.unlocked": Subprocess needs a command that starts the process; set WorkerOptions.Command, in an App ` +
 			`Options.TaskCommand`,
-		`task "x.unlocked": arguments tasking_test.unlocked: method Locks() []tasking.Resource is never called, because a ` +
-			`tasking.Locker has Locks() tasking.Locks; give it that signature or another name`,
+		`task "x.unlocked": arguments tasking_test.unlocked: method Resources() []tasking.Resource is never called, ` +
+			`because a tasking.ResourceUser has Resources() tasking.Resources; give it that signature or another name`,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("CheckBindings (-want +got):\n%s", diff)

@@ -19,6 +19,7 @@ import (
 	"github.com/pulpgo/pulpcore/internal/dbtest"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
+	"github.com/pulpgo/pulpcore/secrets"
 	"github.com/pulpgo/pulpcore/tasking"
 )
 
@@ -56,7 +57,7 @@ func runChild() bool {
 // withChildQueue calls fn with a queue on the database of the test that this process belongs to. What it logs is for
 // the test that started it.
 func withChildQueue(ctx context.Context, dbURL string, opts tasking.QueueOptions, fn func(*tasking.Queue) error) error {
-	keys, err := models.NewKeyring(make([]byte, 32)) // as modelstest has them
+	keys, err := secrets.NewKeyring(make([]byte, 32)) // as modelstest has them
 	if err != nil {
 		return err
 	}
@@ -82,7 +83,7 @@ func childMain(url string) error {
 	opts := tasking.QueueOptions{RedisURL: os.Getenv(childRedis), Prefix: childPrefix}
 	return withChildQueue(ctx, url, opts, func(q *tasking.Queue) error {
 		w, err := tasking.NewWorker(q, &tasking.WorkerOptions{
-			Bindings: []tasking.Binding{hang.Do(hangBody), odd.DoResult(oddBody, isolated)},
+			Bindings: []tasking.Binding{hang.Bind(hangBody), odd.BindResult(oddBody, isolated)},
 			WorkDir:  filepath.Join(os.Getenv(childDir), "work"), TTL: childTTL, Command: isolatedCommand(url),
 		})
 		if err != nil {

@@ -17,7 +17,7 @@ func TestCompletionIsToldOnce(t *testing.T) {
 		complete := tasking.Define[string]("test.complete")
 		var inside, late error
 		returned := make(chan struct{})
-		b.run(tasking.WorkerOptions{Slots: 1, Bindings: []tasking.Binding{complete.Do(
+		b.run(tasking.WorkerOptions{Slots: 1, Bindings: []tasking.Binding{complete.Bind(
 			func(ctx context.Context, env *tasking.Env, _ string) error {
 				defer close(returned)
 				inside = env.Progress(ctx, "Counting", "test.counting", func(p *tasking.Progress) error {

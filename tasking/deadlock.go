@@ -2,36 +2,47 @@ package tasking
 
 import (
 	"context"
+	"sync"
 
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
 	"github.com/pulpgo/pulpcore/pulperr"
+	"github.com/pulpgo/pulpcore/tasking/internal/taskdb"
 )
 
 // waitEdge says that a task waits for another one by [Queue.Wait].
 type waitEdge struct{ waiter, awaited uuid.UUID }
 
-// beginWait notes that a task of this process waits for another one, until the returned function is called.
-func (c *core) beginWait(e waitEdge) (end func()) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.waits[e]++ // a task may wait for another one twice
+// waits are the calls of [Queue.Wait] by tasks of this process. Its zero value has none.
+type waits struct {
+	mu    sync.Mutex
+	edges map[waitEdge]int // a task may wait for another one twice
+}
+
+// begin notes that a task waits for another one, until end is called.
+func (w *waits) begin(e waitEdge) (end func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.edges == nil {
+		w.edges = map[waitEdge]int{}
+	}
+	w.edges[e]++
 	return func() {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		if c.waits[e]--; c.waits[e] == 0 {
-			delete(c.waits, e)
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if w.edges[e]--; w.edges[e] == 0 {
+			delete(w.edges, e)
 		}
 	}
 }
 
 // awaited returns the tasks that tasks of this process wait for, by waiter.
-func (c *core) awaited() map[uuid.UUID][]uuid.UUID {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+func (w *waits) awaited() map[uuid.UUID][]uuid.UUID {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	list := map[uuid.UUID][]uuid.UUID{}
-	for e := range c.waits {
+	for e := range w.edges {
 		list[e.waiter] = append(list[e.waiter], e.awaited)
 	}
 	return list
@@ -47,11 +58,11 @@ func (q *Queue) refuseDeadlock(ctx context.Context, e waitEdge) error {
 		return pulperr.Public(pulperr.Conflict, "a task cannot wait for itself")
 	}
 	search := &waitSearch{
-		q: q, goal: e.waiter, awaited: q.awaited(), seen: map[uuid.UUID]bool{}, looked: map[place]int64{},
+		q: q, goal: e.waiter, awaited: q.waits.awaited(), seen: map[uuid.UUID]bool{}, looked: map[place]int64{},
 	}
 	found, err := search.run(ctx, e.awaited)
 	if err != nil {
-		return wrap(err, "look for what blocks task %s", e.awaited)
+		return taskdb.Wrap(err, "look for what blocks task %s", e.awaited)
 	}
 	if found {
 		return pulperr.Public(pulperr.Conflict,
@@ -115,7 +126,7 @@ func (s *waitSearch) expand(ctx context.Context, tasks []uuid.UUID) error {
 	for len(tasks) > 0 {
 		page := tasks[:min(len(tasks), readPage)]
 		tasks = tasks[len(page):]
-		var blocked []*claimed
+		var blocked []*taskdb.Claimed
 		err := s.q.db.Bun().NewRaw(`SELECT pulp_id, seq, reserved_resources FROM core_task
 			WHERE pulp_id IN (?) AND (state = 'waiting') IS TRUE AND unblocked_at IS NULL`, bun.List(page)).Scan(ctx, &blocked)
 		if err != nil {

@@ -41,7 +41,7 @@ func TestWaitRefusesCycles(t *testing.T) {
 			onEach(t, func(t *testing.T, b *bench) {
 				parent := tasking.Define[noArgs]("test.parent")
 				waited := make(chan error, 1)
-				w := b.worker(tasking.WorkerOptions{Bindings: []tasking.Binding{parent.Do(
+				w := b.worker(tasking.WorkerOptions{Bindings: []tasking.Binding{parent.Bind(
 					func(ctx context.Context, env *tasking.Env, _ noArgs) error {
 						var last uuid.UUID
 						for i, s := range tt.dispatched {
@@ -84,7 +84,7 @@ func TestTaskCannotWaitForItself(t *testing.T) {
 	onEach(t, func(t *testing.T, b *bench) {
 		narcissus := tasking.Define[noArgs]("test.narcissus")
 		var waited error
-		w := b.worker(tasking.WorkerOptions{Bindings: []tasking.Binding{narcissus.Do(
+		w := b.worker(tasking.WorkerOptions{Bindings: []tasking.Binding{narcissus.Bind(
 			func(ctx context.Context, env *tasking.Env, _ noArgs) error {
 				ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 				defer cancel()
@@ -105,8 +105,8 @@ func TestTaskCannotWaitForItself(t *testing.T) {
 	})
 }
 
-// TestWaitRefusesCyclesOfThoseThatWait has a task wait for one that waits for a third one, which needs what the first one
-// has. Whichever of the two waits last is refused.
+// TestWaitRefusesCyclesOfThoseThatWait has a task wait for one that waits for a third one, which needs what the first
+// one has. Whichever of the two waits last is refused.
 func TestWaitRefusesCyclesOfThoseThatWait(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, b *bench) {
@@ -122,14 +122,14 @@ func TestWaitRefusesCyclesOfThoseThatWait(t *testing.T) {
 			return err
 		}
 		b.run(tasking.WorkerOptions{Bindings: []tasking.Binding{
-			parent.Do(func(ctx context.Context, env *tasking.Env, _ noArgs) error {
+			parent.Bind(func(ctx context.Context, env *tasking.Env, _ noArgs) error {
 				ticket, err := child.Dispatch(ctx, env.Queue, noArgs{})
 				if err != nil {
 					return err
 				}
 				return wait(ctx, env.Queue, ticket.TaskID)
 			}),
-			child.Do(func(ctx context.Context, env *tasking.Env, _ noArgs) error {
+			child.Bind(func(ctx context.Context, env *tasking.Env, _ noArgs) error {
 				b.end("grandchild", nil)
 				return wait(ctx, env.Queue, b.dispatch(blockArgs{Name: "grandchild", Exclusive: []string{"x"}}))
 			}),

@@ -137,23 +137,6 @@ func TestRelayDeliversWhatNobodyAnnounced(t *testing.T) {
 	})
 }
 
-func TestLongPollKnowsAsynqsRequest(t *testing.T) {
-	t.Parallel()
-	b := setup(t, dbtest.SQLite(t), dbtest.RedisURL(t))
-	client := tasking.NewClient(b.q)
-	defer client.Close()
-	var matched atomic.Int32
-	tasking.MatchDequeues(client, func() { matched.Add(1) })
-	server := asynq.NewServerFromRedisClient(client, asynq.Config{
-		Queues: map[string]int{"q": 1}, TaskCheckInterval: time.Millisecond, LogLevel: asynq.FatalLevel,
-	})
-	if err := server.Start(asynq.HandlerFunc(func(context.Context, *asynq.Task) error { return nil })); err != nil {
-		t.Fatal(err)
-	}
-	defer server.Shutdown()
-	eventually(t, "a request that the long poll knows", func() bool { return matched.Load() > 2 })
-}
-
 func TestShutdownWaitsForTasks(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, b *bench) {
@@ -228,7 +211,7 @@ func TestManyWorkersShareTheWork(t *testing.T) {
 	each(t, func(t *testing.T, b *bench) {
 		count := tasking.Define[noArgs]("test.count")
 		var n atomic.Int32
-		binding := count.Do(func(context.Context, *tasking.Env, noArgs) error { n.Add(1); return nil })
+		binding := count.Bind(func(context.Context, *tasking.Env, noArgs) error { n.Add(1); return nil })
 		for range 3 {
 			b.run(tasking.WorkerOptions{Slots: 2, Bindings: []tasking.Binding{binding}})
 		}
@@ -276,7 +259,7 @@ func TestNewQueueAndWorkerReportFaults(t *testing.T) {
 	}
 	nop := func(context.Context, *tasking.Env, noArgs) error { return nil }
 	_, err := tasking.NewWorker(b.q, &tasking.WorkerOptions{Bindings: []tasking.Binding{
-		tasking.Define[noArgs]("Bad").Do(nop), b.block.Do(b.body), b.block.Do(b.body),
+		tasking.Define[noArgs]("Bad").Bind(nop), b.block.Bind(b.body), b.block.Bind(b.body),
 	}})
 	if !errors.Is(err, pulperr.Invalid) {
 		t.Errorf("NewWorker(faults) = %v, want Invalid", err)

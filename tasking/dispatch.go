@@ -14,6 +14,7 @@ import (
 	"github.com/pulpgo/pulpcore/internal/sqldialect"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
+	"github.com/pulpgo/pulpcore/tasking/internal/taskdb"
 )
 
 // The queues. Short work has its own, so that it never waits for a sync.
@@ -25,7 +26,7 @@ const (
 // spec is a task that is ready to be stored.
 type spec struct {
 	db  *models.DB // whose task dispatches it, if any
-	row sqldialect.NewTask
+	row taskdb.NewTask
 	raw []byte // the arguments in the clear, for execution in this process
 }
 
@@ -36,7 +37,7 @@ const (
 	maxJSON = 16 << 20
 )
 
-func (q *Queue) newSpec(ctx context.Context, name string, raw []byte, locks Locks, o *Options) (*spec, error) {
+func (q *Queue) newSpec(ctx context.Context, name string, raw []byte, resources Resources, o *Options) (*spec, error) {
 	domain := q.db.Domain()
 	switch {
 	case domain == nil:
@@ -47,10 +48,10 @@ func (q *Queue) newSpec(ctx context.Context, name string, raw []byte, locks Lock
 		return nil, pulperr.Public(pulperr.Invalid,
 			"the arguments of task %q have %d bytes and may have %d; store what is large and name it", name, len(raw), maxJSON)
 	case name == "" || len(name) > maxName || len(o.IdempotencyKey) > maxName,
-		models.HasNUL(name + o.IdempotencyKey + o.CID):
+		models.HasNUL(name + o.IdempotencyKey + o.CorrelationID):
 		return nil, pulperr.Public(pulperr.Invalid, "the name or key of task %q is empty, too long or contains a NUL", name)
 	}
-	names, err := locks.names(q.db.Registry(), models.CorePRN("domain", domain.ID))
+	names, err := resources.names(q.db.Registry(), models.CorePRN("domain", domain.ID))
 	if err != nil {
 		return nil, err
 	}
@@ -63,8 +64,8 @@ func (q *Queue) newSpec(ctx context.Context, name string, raw []byte, locks Lock
 	if err != nil {
 		return nil, fmt.Errorf("tasking: dispatch %s: %w", name, err)
 	}
-	s := &spec{db: q.db, raw: raw, row: sqldialect.NewTask{
-		ID: id, DomainID: domain.ID, Name: name, CID: o.CID, UserID: o.User, Args: sealed,
+	s := &spec{db: q.db, raw: raw, row: taskdb.NewTask{
+		ID: id, DomainID: domain.ID, Name: name, CID: o.CorrelationID, UserID: o.User, Args: sealed,
 		Resources: names, Reservations: reservations(names), Immediate: o.Immediate,
 		Deferred: !o.Immediate || !o.NotDeferred, Queue: defaultQueue, MaxAttempts: o.MaxAttempts, Versions: versions,
 	}}
@@ -72,7 +73,7 @@ func (q *Queue) newSpec(ctx context.Context, name string, raw []byte, locks Lock
 		s.row.Queue = immediateQueue
 	}
 	if s.row.CID == "" {
-		s.row.CID = CID(ctx)
+		s.row.CID = CorrelationID(ctx)
 	}
 	if id, ok := User(ctx); ok && s.row.UserID == nil {
 		s.row.UserID = &id
@@ -93,15 +94,15 @@ func (q *Queue) newSpec(ctx context.Context, name string, raw []byte, locks Lock
 // and nothing is in its way.
 func (q *Queue) dispatch(ctx context.Context, s *spec) (*Ticket, error) {
 	if s.row.Immediate && !q.db.InTx() && !(q.preferDefer && s.row.Deferred) {
-		if w, l, leave := q.enterInline(); w != nil {
-			return w.dispatchInline(ctx, q, s, l, leave)
+		if w := q.immediates.enter(); w != nil {
+			return w.dispatch(ctx, q, s)
 		}
 	}
 	if !q.db.InTx() {
 		if err := q.db.CheckOutside(ctx); err != nil {
 			return nil, fmt.Errorf("tasking: dispatch %s: %w", s.row.Name, err)
 		}
-		done, err := q.dispatches.do(ctx, s)
+		done, err := q.dispatches.Do(ctx, s)
 		if err != nil {
 			return nil, dispatchError(err, s)
 		}
@@ -111,7 +112,7 @@ func (q *Queue) dispatch(ctx context.Context, s *spec) (*Ticket, error) {
 		}
 	}
 	var ticket *Ticket
-	err := q.lockedTx(ctx, s.row.Reservations, q.patience(), func(ctx context.Context, tx *models.Tx) (err error) {
+	err := taskdb.LockedTx(ctx, q.db, s.row.Reservations, func(ctx context.Context, tx *models.Tx) (err error) {
 		ticket, err = q.insertAndDeliver(ctx, tx, s)
 		return err
 	})
@@ -120,7 +121,7 @@ func (q *Queue) dispatch(ctx context.Context, s *spec) (*Ticket, error) {
 
 func (q *Queue) dispatchTx(ctx context.Context, tx *models.Tx, s *spec) (*Ticket, error) {
 	return q.tel.dispatch(ctx, s, func(ctx context.Context) (*Ticket, error) {
-		if err := q.kind.LockResources(ctx, tx.Bun(), s.row.Reservations, 0); err != nil {
+		if err := taskdb.LockResources(ctx, taskdb.On(tx.DB), s.row.Reservations, 0); err != nil {
 			return nil, dispatchError(err, s)
 		}
 		ticket, err := q.insertAndDeliver(ctx, tx, s)
@@ -128,38 +129,38 @@ func (q *Queue) dispatchTx(ctx context.Context, tx *models.Tx, s *spec) (*Ticket
 	})
 }
 
-// dispatched is what became of a task in a batch.
+// dispatched is the result of one dispatch in a batch.
 type dispatched struct {
-	sqldialect.InsertedTask
-	busy bool // somebody has a lock: nothing was written
+	taskdb.InsertedTask
+	busy bool // another transaction has a lock: nothing was written
 }
 
-func newDispatches(q *Queue) *batcher[*spec, dispatched] {
-	return &batcher[*spec, dispatched]{
-		limit: sqldialect.ManyLocks, weigh: func(s *spec) int { return max(1, len(s.row.Reservations)) },
-		write: q.writeDispatches,
-		blames: func(err error) bool {
-			return sqldialect.IsDataError(err) || sqldialect.IsUniqueViolation(err) || errors.Is(err, pulperr.NotFound) ||
-				errors.Is(err, errFenced)
-		},
+// initDispatches makes dispatches at the same time share a transaction.
+func (q *Queue) initDispatches() {
+	q.dispatches.Limit = taskdb.ManyLocks
+	q.dispatches.Weight = func(s *spec) int { return max(1, len(s.row.Reservations)) }
+	q.dispatches.Write = q.writeDispatches
+	q.dispatches.IsItemError = func(err error) bool {
+		return sqldialect.IsDataError(err) || sqldialect.IsUniqueViolation(err) || errors.Is(err, pulperr.NotFound) ||
+			errors.Is(err, errFenced)
 	}
 }
 
 // writeDispatches stores a batch of tasks in one transaction, except those that are busy.
-func (q *Queue) writeDispatches(ctx context.Context, batch []*spec) ([]dispatched, error) {
-	q.tel.batch(ctx, batchDispatch, len(batch))
-	out := make([]dispatched, len(batch))
-	lists := make([][]sqldialect.Reservation, len(batch))
-	for i, s := range batch {
+func (q *Queue) writeDispatches(ctx context.Context, list []*spec) ([]dispatched, error) {
+	q.tel.batch(ctx, batchDispatch, len(list))
+	out := make([]dispatched, len(list))
+	lists := make([][]taskdb.Reservation, len(list))
+	for i, s := range list {
 		lists[i] = s.row.Reservations
 	}
-	busy, err := q.batchTx(ctx, lists, func(ctx context.Context, tx *models.Tx, free []int) error {
+	busy, err := taskdb.BatchTx(ctx, q.db, lists, func(ctx context.Context, c taskdb.Conn, free []int) error {
 		some := make([]*spec, len(free))
 		scopes := make([]*models.TaskScope, len(free))
 		for i, at := range free {
-			some[i], scopes[i] = batch[at], batch[at].db.Task()
+			some[i], scopes[i] = list[at], list[at].db.Task()
 		}
-		done, err := q.insert(ctx, tx, some)
+		done, err := q.insert(ctx, c, some)
 		if err != nil {
 			return err
 		}
@@ -167,7 +168,7 @@ func (q *Queue) writeDispatches(ctx context.Context, batch []*spec) ([]dispatche
 			out[at].InsertedTask = done[i]
 		}
 		q.at("dispatch.before_commit")
-		return fenceAll(ctx, tx, scopes)
+		return asFenced(taskdb.FenceAll(ctx, c, scopes))
 	})
 	if err == nil {
 		q.at("dispatch.committed")
@@ -182,7 +183,7 @@ func (q *Queue) writeDispatches(ctx context.Context, batch []*spec) ([]dispatche
 
 // insertAndDeliver stores one task, whose resources are locked, within a transaction and delivers it after the commit.
 func (q *Queue) insertAndDeliver(ctx context.Context, tx *models.Tx, s *spec) (*Ticket, error) {
-	done, err := q.insert(ctx, tx, []*spec{s})
+	done, err := q.insert(ctx, taskdb.On(tx.DB), []*spec{s})
 	if err != nil {
 		return nil, err
 	}
@@ -194,21 +195,21 @@ func (q *Queue) insertAndDeliver(ctx context.Context, tx *models.Tx, s *spec) (*
 	return &Ticket{TaskID: s.row.ID, State: models.TaskState(done[0].State)}, nil
 }
 
-func (q *Queue) deliverInserted(ctx context.Context, s *spec, done sqldialect.InsertedTask) {
+func (q *Queue) deliverInserted(ctx context.Context, s *spec, done taskdb.InsertedTask) {
 	q.emit(s.event(models.TaskState(done.State))) // before a worker knows of it
 	q.tel.dispatched(ctx, s, done)
 	if done.Ready && done.State == string(models.Waiting) {
-		q.deliver(ctx, sqldialect.ReadyTask{ID: s.row.ID, Queue: s.row.Queue, Versions: s.row.Versions})
+		q.deliver(ctx, taskdb.ReadyTask{ID: s.row.ID, Queue: s.row.Queue, Versions: s.row.Versions})
 	}
 }
 
 // insert writes tasks and their reservations, whose resources are locked.
-func (q *Queue) insert(ctx context.Context, tx *models.Tx, batch []*spec) ([]sqldialect.InsertedTask, error) {
-	canceled, err := canceledGroups(ctx, tx, batch)
+func (q *Queue) insert(ctx context.Context, c taskdb.Conn, batch []*spec) ([]taskdb.InsertedTask, error) {
+	canceled, err := canceledGroups(ctx, c, batch)
 	if err != nil {
 		return nil, err
 	}
-	rows := make([]*sqldialect.NewTask, len(batch))
+	rows := make([]*taskdb.NewTask, len(batch))
 	for i, s := range batch {
 		row := s.row
 		reason := "Resources temporarily unavailable."
@@ -219,15 +220,15 @@ func (q *Queue) insert(ctx context.Context, tx *models.Tx, batch []*spec) ([]sql
 		if err != nil {
 			return nil, err
 		}
-		row.CancelReason, row.Grace = string(text), q.grace()
+		row.CancelReason, row.Grace = string(text), q.backlog.redeliveryDelay()
 		rows[i] = &row
 	}
-	return q.kind.InsertTasks(ctx, tx.Bun(), rows)
+	return taskdb.InsertTasks(ctx, c, rows)
 }
 
 // canceledGroups tells of each group into which tasks are dispatched whether it was canceled, and keeps it so until the
 // transaction ends.
-func canceledGroups(ctx context.Context, tx *models.Tx, batch []*spec) (map[uuid.UUID]bool, error) {
+func canceledGroups(ctx context.Context, c taskdb.Conn, batch []*spec) (map[uuid.UUID]bool, error) {
 	domains := map[uuid.UUID]uuid.UUID{}
 	for _, s := range batch {
 		if s.row.Group != nil {
@@ -242,9 +243,9 @@ func canceledGroups(ctx context.Context, tx *models.Tx, batch []*spec) (map[uuid
 		Domain   uuid.UUID `bun:"pulp_domain_id"`
 		Canceled bool      `bun:"canceled"`
 	}
-	err := tx.Bun().NewRaw(`SELECT pulp_id, pulp_domain_id, canceled_at IS NOT NULL AS canceled FROM core_taskgroup
+	err := c.NewRaw(`SELECT pulp_id, pulp_domain_id, canceled_at IS NOT NULL AS canceled FROM core_taskgroup
 		WHERE pulp_id IN (?) ORDER BY pulp_id ?`, bun.List(slices.Collect(maps.Keys(domains))),
-		tx.Conn().Kind.ForShare()).Scan(ctx, &rows)
+		c.ForShare()).Scan(ctx, &rows)
 	if err != nil {
 		return nil, err
 	}
@@ -265,5 +266,5 @@ func dispatchError(err error, s *spec) error {
 	if sqldialect.IsUniqueViolation(err) && s.row.IdempotencyKey != nil {
 		return pulperr.Public(pulperr.Exists, "an unfinished task has the idempotency key %q", *s.row.IdempotencyKey)
 	}
-	return wrap(err, "dispatch %s", s.row.Name)
+	return taskdb.Wrap(err, "dispatch %s", s.row.Name)
 }

@@ -2,19 +2,20 @@ package tasking
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
-	"sync/atomic"
+	"slices"
 	"time"
-
-	"github.com/uptrace/bun"
 
 	"github.com/pulpgo/pulpcore/download"
 	"github.com/pulpgo/pulpcore/hashlib"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
 	"github.com/pulpgo/pulpcore/storage"
+	"github.com/pulpgo/pulpcore/tasking/internal/taskdb"
 )
 
 // Env is what a task has to work with. It ends with the task. Its methods are safe for concurrent use.
@@ -30,52 +31,8 @@ type Env struct {
 	Group *Group       // nil if the task belongs to none; the progress of a nil group is counted nowhere
 	Task  *models.Task // as it was when it started
 
-	ctx       context.Context // of the task; for its own end only
-	worker    *Worker
-	claimed   *claimed
-	downloads *download.Pool
-	work      workDir
-	reports   openReports
-	isolated  bool // in a process of its own, which is this one
-	began     time.Time
-
-	completion completion
-	reported   atomic.Bool // it has made progress reports
-}
-
-func (w *Worker) newEnv(ctx context.Context, c *claimed) (*Env, error) {
-	e := &Env{
-		DB: w.q.db, Queue: w.q, Store: w.opts.Store, Log: w.logOf(c), Task: &c.Task,
-		ctx: ctx, worker: w, claimed: c, downloads: w.downloads(), began: time.Now(),
-	}
-	db := w.q.db
-	if d := db.Domain(); d == nil || d.ID != c.DomainID {
-		var err error
-		if db, err = db.InDomainID(ctx, c.DomainID); err != nil {
-			return e, fmt.Errorf("tasking: domain of task %s: %w", c.ID, err)
-		}
-	}
-	e.DB = db.WithStore(w.opts.Store).ForTask(&models.TaskScope{
-		TaskID: c.ID, ClaimID: c.ClaimID, Fence: fence(w.q.kind, c.ID, c.ClaimID, &e.completion),
-	})
-	e.Queue = w.q.In(e.DB)
-	if c.TaskGroupID != nil {
-		e.Group = &Group{ID: *c.TaskGroupID, q: e.Queue}
-	}
-	return e, nil
-}
-
-// logOf returns a log whose lines say which task and which attempt they are about.
-func (w *Worker) logOf(c *claimed) *slog.Logger {
-	attrs := append(make([]any, 0, 5), slog.Any("task_id", c.ID), slog.String("task", c.Name),
-		slog.Int("attempt", c.Attempt))
-	if c.LoggingCID != "" {
-		attrs = append(attrs, slog.String("correlation_id", c.LoggingCID))
-	}
-	if c.TaskGroupID != nil {
-		attrs = append(attrs, slog.Any("task_group_id", *c.TaskGroupID))
-	}
-	return w.log.With(attrs...)
+	attempt     *attempt
+	environment *environment
 }
 
 // WorkDir returns the task's own directory, with mode 0700, made at the first call and removed with everything in it
@@ -84,7 +41,7 @@ func (w *Worker) logOf(c *claimed) *slog.Logger {
 // also [Env.MkdirTemp], [Env.CreateTemp] and [Env.Command].
 //
 // Errors: Invalid if the worker has no WorkDir; Unavailable, with the system's error; Conflict once the task has ended.
-func (e *Env) WorkDir() (*os.Root, error) { return e.work.open(e.worker, e.claimed) }
+func (e *Env) WorkDir() (*os.Root, error) { return e.attempt.dir.open() }
 
 // Client returns the client that downloads from a remote, shared by all tasks of the process, so that the remote's
 // connection and rate limits hold for all of them together. The caller does not close it.
@@ -93,11 +50,11 @@ func (e *Env) WorkDir() (*os.Root, error) { return e.work.open(e.worker, e.claim
 func (e *Env) Client(remote models.AnyRemote) (*download.Client, error) {
 	r := remote.AsRemote()
 	load := func() (*download.Config, error) {
-		cfg := r.DownloadConfig(e.DB.Checksums(), e.worker.opts.ImportPaths)
-		cfg.Log = e.worker.log
+		cfg := r.DownloadConfig(e.DB.Checksums(), e.environment.importPaths)
+		cfg.Log = e.environment.log
 		return cfg, nil
 	}
-	c, err := e.downloads.Client(r.ID.String(), r.Updated.UTC().Format(time.RFC3339Nano), load)
+	c, err := e.environment.downloads.Client(r.ID.String(), r.Updated.UTC().Format(time.RFC3339Nano), load)
 	if err != nil {
 		return nil, fmt.Errorf("tasking: client of remote %q: %w", r.Name, err)
 	}
@@ -135,24 +92,38 @@ func (e *Env) FetchRequest(
 func (e *Env) Created(ctx context.Context, tx *models.Tx, prn string) error {
 	row := &models.CreatedResource{ID: models.NewID(), Created: models.Now(), TaskID: e.Task.ID, PRN: prn}
 	_, err := tx.Bun().NewInsert().Model(row).Exec(ctx)
-	return wrap(err, "record created resource %s", prn)
+	return taskdb.Wrap(err, "record created resource %s", prn)
 }
 
-// exec runs one statement in a transaction of its own, fenced.
-func exec(ctx context.Context, db *models.DB, statement string, args ...any) (affected int64, err error) {
-	err = db.Tx(ctx, func(ctx context.Context, tx *models.Tx) error {
-		return execIn(ctx, tx.Bun(), &affected, statement, args...)
-	})
-	return affected, err
-}
-
-func execIn(ctx context.Context, idb bun.IDB, affected *int64, statement string, args ...any) error {
-	res, err := idb.NewRaw(statement, args...).Exec(ctx)
-	if err != nil {
+// CompleteTx ends the task as completed within tx, the last transaction of its function: what tx wrote and the end of
+// the task become true together, or neither. result is stored as JSON with the task; nil stores none. Progress reports
+// that are running then are completed with what they have counted.
+//
+// Afterwards the function should return. What it returns changes nothing; an error is logged. Its later transactions
+// fail with [ErrLost].
+//
+// Errors: [ErrCanceled] if the task is being canceled; [ErrLost] if it is not this worker's any more; Conflict if it
+// was completed before; Invalid for a result of more than 16 MiB. The transaction must be rolled back then.
+func (e *Env) CompleteTx(ctx context.Context, tx *models.Tx, result any) error {
+	name, id := e.attempt.task.Name, e.attempt.task.ID
+	var raw json.RawMessage
+	if result != nil {
+		var err error
+		if raw, err = json.Marshal(result); err != nil {
+			return fmt.Errorf("tasking: result of %s: %w", name, err)
+		}
+		if err := checkResult(name, raw); err != nil {
+			return err
+		}
+	}
+	if err := e.attempt.self.begin(); err != nil {
 		return err
 	}
-	*affected, err = res.RowsAffected()
-	return err
+	err := e.environment.complete(ctx, tx, e.attempt, raw)
+	if errors.Is(err, ErrCanceled) || errors.Is(err, ErrLost) {
+		return err
+	}
+	return taskdb.Wrap(err, "complete task %s", id)
 }
 
 func kindOr(err error, k pulperr.Kind) error {
@@ -160,4 +131,43 @@ func kindOr(err error, k pulperr.Kind) error {
 		return nil
 	}
 	return fmt.Errorf("%w: %w", k, err)
+}
+
+// Reserve gives the running task resources for itself that no other task has or waits for, from tx's commit until the
+// task ends: rows that the task itself creates in tx, before others can see them. Make it one of the last things in tx:
+// it changes the task's row, so until tx ends a cancellation of the task waits, and after 5 s is Locked.
+//
+// Errors: Locked if another task has or waits for one of them.
+func (e *Env) Reserve(ctx context.Context, tx *models.Tx, resources ...Resource) error {
+	names, err := resolve(e.DB.Registry(), resources)
+	if err != nil {
+		return err
+	}
+	t, c := e.attempt.task, taskdb.On(tx.DB)
+	names = slices.DeleteFunc(names, func(n string) bool { return slices.Contains(t.ReservedResources, n) })
+	slices.Sort(names)
+	names = slices.Compact(names)
+	if err := taskdb.LockResources(ctx, c, reservations(names), 0); err != nil {
+		return taskdb.Wrap(err, "reserve")
+	}
+	for _, name := range names {
+		key := reservations([]string{name})[0].Key
+		free, err := taskdb.AddReservation(ctx, c, t.ID, t.Seq, name, key)
+		if err != nil {
+			return taskdb.Wrap(err, "reserve %q", name)
+		}
+		if free {
+			// Now and not after the commit, whose answer may be lost. To release what was not reserved does no harm.
+			e.attempt.addReserved(name)
+			continue
+		}
+		own, err := taskdb.OwnsReservation(ctx, c, t.Seq, key)
+		if err != nil {
+			return taskdb.Wrap(err, "look for an own reservation")
+		}
+		if !own {
+			return pulperr.Public(pulperr.Locked, "another task has reserved %q", name)
+		}
+	}
+	return nil
 }

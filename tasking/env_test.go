@@ -18,6 +18,7 @@ import (
 	"github.com/pulpgo/pulpcore/internal/dbtest"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
+	"github.com/pulpgo/pulpcore/secrets"
 	"github.com/pulpgo/pulpcore/tasking"
 )
 
@@ -26,7 +27,7 @@ func TestProgress(t *testing.T) {
 	steps := tasking.Define[noArgs]("test.steps")
 	onEach(t, func(t *testing.T, b *bench) {
 		no := errors.New("no")
-		w := b.worker(tasking.WorkerOptions{Bindings: []tasking.Binding{steps.Do(
+		w := b.worker(tasking.WorkerOptions{Bindings: []tasking.Binding{steps.Bind(
 			func(ctx context.Context, env *tasking.Env, _ noArgs) error {
 				err := env.Progress(ctx, "One", "test.one", func(p *tasking.Progress) error {
 					p.SetTotal(3)
@@ -83,7 +84,7 @@ func TestProgressIsThrottled(t *testing.T) {
 			BEGIN INSERT INTO writes VALUES (new.done); END`).Exec(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		w := b.worker(tasking.WorkerOptions{ProgressInterval: time.Second, Bindings: []tasking.Binding{busy.Do(
+		w := b.worker(tasking.WorkerOptions{ProgressInterval: time.Second, Bindings: []tasking.Binding{busy.Bind(
 			func(ctx context.Context, env *tasking.Env, _ noArgs) error {
 				return env.Progress(ctx, "m", "c", func(p *tasking.Progress) error {
 					for range 1050 { // 10.5 s
@@ -153,7 +154,7 @@ func TestReportsLeftOpen(t *testing.T) {
 	onEach(t, func(t *testing.T, b *bench) {
 		var left sync.WaitGroup
 		leave := make(chan struct{})
-		w := b.worker(tasking.WorkerOptions{ProgressInterval: time.Hour, Bindings: []tasking.Binding{open.Do(
+		w := b.worker(tasking.WorkerOptions{ProgressInterval: time.Hour, Bindings: []tasking.Binding{open.Bind(
 			func(ctx context.Context, env *tasking.Env, end string) error {
 				begun := make(chan struct{})
 				left.Go(func() {
@@ -213,13 +214,13 @@ func TestFetch(t *testing.T) {
 	}))
 	defer server.Close()
 	rm := &remote{models.Remote{
-		Name: "r", URL: server.URL, Username: models.NewEncryptedText("u"), Password: models.NewEncryptedText("p"),
+		Name: "r", URL: server.URL, Username: secrets.NewEncryptedText("u"), Password: secrets.NewEncryptedText("p"),
 		Headers: []map[string]string{{"X-Y": "z"}},
 	}}
 	rm.ID = models.NewID()
 	fetch := tasking.Define[noArgs]("test.fetch")
 	b := setup(t, dbtest.SQLite(t), "")
-	w := b.worker(tasking.WorkerOptions{Bindings: []tasking.Binding{fetch.Do(
+	w := b.worker(tasking.WorkerOptions{Bindings: []tasking.Binding{fetch.Bind(
 		func(ctx context.Context, env *tasking.Env, _ noArgs) error {
 			first, err := env.Client(rm)
 			if err != nil {
@@ -268,7 +269,7 @@ func TestCreatedResources(t *testing.T) {
 				discarded = append(discarded, prn)
 				return nil
 			},
-			Bindings: []tasking.Binding{create.Do(func(ctx context.Context, env *tasking.Env, fail bool) error {
+			Bindings: []tasking.Binding{create.Bind(func(ctx context.Context, env *tasking.Env, fail bool) error {
 				return errors.Join(
 					env.DB.Tx(ctx, func(ctx context.Context, tx *models.Tx) error { return env.Created(ctx, tx, "prn:test.whole:1") }),
 					env.DB.Tx(ctx, func(ctx context.Context, tx *models.Tx) error {
@@ -313,7 +314,7 @@ func TestTasksStayInTheirDomain(t *testing.T) {
 	b := setup(t, dbtest.SQLite(t), "")
 	where := tasking.Define[noArgs]("test.where")
 	var domain string
-	w := b.worker(tasking.WorkerOptions{Bindings: []tasking.Binding{where.Do(
+	w := b.worker(tasking.WorkerOptions{Bindings: []tasking.Binding{where.Bind(
 		func(_ context.Context, env *tasking.Env, _ noArgs) error {
 			domain = env.DB.Domain().Name
 			return nil
@@ -339,7 +340,7 @@ func TestFence(t *testing.T) {
 	taken := tasking.Define[noArgs]("test.taken")
 	onEach(t, func(t *testing.T, b *bench) {
 		var fenced error
-		w := b.worker(tasking.WorkerOptions{Bindings: []tasking.Binding{taken.Do(
+		w := b.worker(tasking.WorkerOptions{Bindings: []tasking.Binding{taken.Bind(
 			func(ctx context.Context, env *tasking.Env, _ noArgs) error {
 				_, err := b.db.Bun().NewRaw("UPDATE core_task SET claim_id = ? WHERE pulp_id = ?", models.NewID(), env.Task.ID).Exec(ctx)
 				if err != nil {

@@ -22,8 +22,8 @@ const (
 	// ProgressChanged says that a progress report began or was written. The reports that still run when their task
 	// ends get the task's final state without an event of their own.
 	ProgressChanged EventKind = "progress"
-	// EventsLost says that events are missing here: the reader was too slow, or Redis was away. Whoever wants to know
-	// how things are looks into the database. All other fields but Time are empty.
+	// EventsLost means that events are missing here: the reader was too slow, or Redis was down. The reader has to read
+	// the database again. All other fields but Time are empty.
 	EventsLost EventKind = "lost"
 )
 
@@ -82,20 +82,12 @@ func (s *spec) event(state models.TaskState) Event {
 // lostEvent concerns every domain.
 func lostEvent() Event { return Event{Kind: EventsLost, Time: models.Now()} }
 
-// emit tells who listens, in this process and in others, what has happened. It does not wait for anybody.
-func (c *core) emit(list ...Event) {
-	c.events.deliver(list)
-	if c.embedded == nil {
-		c.outbox.add(list)
-	}
-}
-
 // eventBuffer is how many events a subscription keeps for a reader that is behind.
 const eventBuffer = 1024
 
-// Subscription is one reader's view of the events of a domain. It never holds up those who cause them: a reader that is
-// more than 1024 events behind finds one of kind [EventsLost] instead of them. It is safe for concurrent use, each
-// event being read once.
+// Subscription is one reader's view of the events of a domain. It never delays the work that causes them: a reader
+// that is more than 1024 events behind finds one of kind [EventsLost] instead of them. It is safe for concurrent use,
+// each event being read once.
 type Subscription struct {
 	domain uuid.UUID
 	leave  func() // ends the delivery
@@ -112,7 +104,7 @@ type Subscription struct {
 // whatever kind and with however many slots. The caller closes the subscription; closing the queue ends it too.
 func (q *Queue) Subscribe() *Subscription {
 	s := &Subscription{domain: q.domainID(), ready: make(chan struct{}, 1), closed: make(chan struct{})}
-	s.leave = q.events.join(s)
+	s.leave = q.hub.join(s)
 	return s
 }
 
@@ -171,7 +163,7 @@ func (s *Subscription) pop() (Event, bool) {
 	return e, true
 }
 
-// push keeps an event for the reader. What does not fit takes all that is kept with it: after a gap nobody needs it.
+// push keeps an event for the reader. If the buffer is full it is emptied: after a gap the reader reads the database.
 func (s *Subscription) push(e Event) {
 	if e.Kind != EventsLost && e.DomainID != s.domain {
 		return

@@ -101,7 +101,7 @@ func TestEventsTellProgress(t *testing.T) {
 	each(t, func(t *testing.T, b *bench) {
 		s := b.q.Subscribe()
 		defer s.Close()
-		binding := counting.Do(func(ctx context.Context, e *tasking.Env, _ noArgs) error {
+		binding := counting.Bind(func(ctx context.Context, e *tasking.Env, _ noArgs) error {
 			return e.Progress(ctx, "Counting", "count", func(p *tasking.Progress) error {
 				p.SetTotal(2)
 				p.SetDone(2)
@@ -146,8 +146,8 @@ func TestEventsCrossProcesses(t *testing.T) {
 		b.q = open() // what only listens, with two of its kind in one process
 		s := b.q.Subscribe()
 		defer s.Close()
-		b.run(tasking.WorkerOptions{Slots: -1, Kind: tasking.KindAPI})
-		b.run(tasking.WorkerOptions{Slots: -1, Kind: tasking.KindContent})
+		b.run(tasking.WorkerOptions{NoTasks: true, Kinds: []string{tasking.KindAPI}})
+		b.run(tasking.WorkerOptions{NoTasks: true, Kinds: []string{tasking.KindContent}})
 		next(t, s, func(e tasking.Event) bool { return e.Kind == tasking.EventsLost }) // it listens now
 		b.q = here
 		b.run(tasking.WorkerOptions{})
@@ -212,7 +212,7 @@ func TestSubscriptionEndsWithContextAndQueue(t *testing.T) {
 func TestEventsShareMessages(t *testing.T) {
 	t.Parallel()
 	b := setup(t, dbtest.SQLite(t), dbtest.RedisURL(t))
-	client := tasking.NewClient(b.q)
+	client := b.redisClient()
 	defer client.Close()
 	sub := client.Subscribe(t.Context(), tasking.Prefix(b.q)+":event")
 	defer sub.Close()
@@ -249,7 +249,7 @@ func TestEventsWithoutRedis(t *testing.T) {
 	b := setup(t, dbtest.SQLite(t), server.URL())
 	s := b.q.Subscribe()
 	defer s.Close()
-	b.run(tasking.WorkerOptions{Slots: -1})
+	b.run(tasking.WorkerOptions{NoTasks: true})
 	isLost := func(e tasking.Event) bool { return e.Kind == tasking.EventsLost }
 	next(t, s, isLost)
 	server.Stop()

@@ -17,9 +17,9 @@ type CopyArgs struct {
 	From, To string
 }
 
-// Locks makes copies to one place wait for each other, while any number of them may read from the same one.
-func (a CopyArgs) Locks() tasking.Locks {
-	return tasking.Locks{Exclusive: tasking.Named(a.To), Shared: tasking.Named(a.From)}
+// Resources makes copies to one place wait for each other, while any number of them may read from the same one.
+func (a CopyArgs) Resources() tasking.Resources {
+	return tasking.Resources{Exclusive: tasking.Named(a.To), Shared: tasking.Named(a.From)}
 }
 
 // Copy is known by name before its function exists.
@@ -77,7 +77,7 @@ func withQueue(opts *tasking.QueueOptions, fn func(ctx context.Context, q *taski
 		return err
 	}
 	defer db.Close()
-	if err := db.Migrate(ctx); err != nil {
+	if err := models.Migrate(ctx, db); err != nil {
 		return err
 	}
 	if db, err = db.InDomain(ctx, models.DefaultDomain); err != nil {
@@ -92,7 +92,7 @@ func withQueue(opts *tasking.QueueOptions, fn func(ctx context.Context, q *taski
 }
 
 func copyTwice(ctx context.Context, q *tasking.Queue) error {
-	worker, err := tasking.NewWorker(q, &tasking.WorkerOptions{Bindings: []tasking.Binding{Copy.Do(copyFiles)}})
+	worker, err := tasking.NewWorker(q, &tasking.WorkerOptions{Bindings: []tasking.Binding{Copy.Bind(copyFiles)}})
 	if err != nil {
 		return err
 	}
@@ -127,7 +127,7 @@ func greetOnce(opts *tasking.QueueOptions) error {
 		if _, err := greet.Dispatch(ctx, q, "world"); err != nil {
 			return err
 		}
-		worker, err := tasking.NewWorker(q, &tasking.WorkerOptions{Bindings: []tasking.Binding{greet.Do(
+		worker, err := tasking.NewWorker(q, &tasking.WorkerOptions{Bindings: []tasking.Binding{greet.Bind(
 			func(context.Context, *tasking.Env, string) error { return nil })}})
 		if err != nil {
 			return err
@@ -157,7 +157,7 @@ func convert(ctx context.Context, env *tasking.Env, a CopyArgs) error {
 func ExampleWorker_RunIsolated() {
 	serve := func(ctx context.Context, q *tasking.Queue, args []string) error {
 		w, err := tasking.NewWorker(q, &tasking.WorkerOptions{
-			Bindings: []tasking.Binding{Convert.Do(convert, &tasking.BindingOptions{Subprocess: true})},
+			Bindings: []tasking.Binding{Convert.Bind(convert, &tasking.BindingOptions{Subprocess: true})},
 			WorkDir:  "/var/lib/example/tmp",
 			Command:  func() *exec.Cmd { return exec.Command(os.Args[0], "task") },
 		})

@@ -1,9 +1,13 @@
 package tasking
 
-import "context"
+import (
+	"context"
+
+	"github.com/pulpgo/pulpcore/models"
+)
 
 // Ender ends claimed tasks as a worker does: what is ended at the same time by one Ender shares a transaction.
-type Ender struct{ w *Worker }
+type Ender struct{ p *parts }
 
 // NewEnder returns an Ender.
 func NewEnder(q *Queue) *Ender {
@@ -11,16 +15,22 @@ func NewEnder(q *Queue) *Ender {
 	if err != nil {
 		panic(err)
 	}
-	return &Ender{w}
+	return &Ender{w.parts()}
+}
+
+func (e *Ender) end(ctx context.Context, c *Claimed) (models.TaskState, error) {
+	a := &attempt{task: &c.Claimed}
+	done, err := e.p.completer.store(ctx, &completion{attempt: a, outcome: outcome{state: models.Completed}})
+	return done.state, asFenced(err)
 }
 
 // End completes a task and reports whether it was still executed under its claim.
 func (e *Ender) End(ctx context.Context, c *Claimed) (bool, error) {
-	done, err := e.w.end(ctx, &finishing{task: (*claimed)(c), end: ending{state: "completed"}})
-	return done.state == "completed", err
+	state, err := e.end(ctx, c)
+	return state == models.Completed, err
 }
 
 // Again puts a task back, to be claimed again at once.
 func (e *Ender) Again(ctx context.Context, c *Claimed) error {
-	return e.w.q.putBack(ctx, (*claimed)(c), 0, 0)
+	return asFenced(e.p.claims.requeue(ctx, &c.Claimed, 0, 0))
 }

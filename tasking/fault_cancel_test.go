@@ -16,6 +16,7 @@ import (
 	"github.com/pulpgo/pulpcore/internal/modelstest"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
+	"github.com/pulpgo/pulpcore/secrets"
 	"github.com/pulpgo/pulpcore/tasking"
 )
 
@@ -169,7 +170,7 @@ func TestFaultF77KeyLost(t *testing.T) {
 	url := dbtest.SQLite(t)
 	b := setup(t, url, "")
 	id := b.dispatch(blockArgs{Name: "x", Exclusive: []string{"r"}})
-	keys, err := models.NewKeyring(bytes.Repeat([]byte("x"), 32))
+	keys, err := secrets.NewKeyring(bytes.Repeat([]byte("x"), 32))
 	if err != nil {
 		t.Fatal(err)
 	}

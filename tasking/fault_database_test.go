@@ -77,7 +77,7 @@ func faultDispatchWithoutAnswer(t *testing.T, l *pgLab) {
 	dispatch := func(name, key string) error {
 		a := holding(name, "")
 		a.Dir = l.dir
-		_, err := labTask.Dispatch(t.Context(), l.q, a, &tasking.Options{CID: name, IdempotencyKey: key})
+		_, err := labTask.Dispatch(t.Context(), l.q, a, &tasking.Options{CorrelationID: name, IdempotencyKey: key})
 		return err
 	}
 	for _, key := range []string{"", "key"} {
@@ -214,7 +214,7 @@ func faultStall(t *testing.T, l *pgLab) {
 // faultReserveWithoutAnswer loses the answer to the commit of a reservation that a running task makes.
 func faultReserveWithoutAnswer(t *testing.T, l *pgLab) {
 	reserver := tasking.Define[noArgs]("test.reserver")
-	l.work(tasking.WorkerOptions{TTL: 10 * time.Second, Bindings: []tasking.Binding{reserver.Do(
+	l.work(tasking.WorkerOptions{TTL: 10 * time.Second, Bindings: []tasking.Binding{reserver.Bind(
 		func(ctx context.Context, env *tasking.Env, _ noArgs) error {
 			reserve := func(names ...string) error {
 				return env.DB.Tx(ctx, func(ctx context.Context, tx *models.Tx) error {
@@ -242,7 +242,7 @@ func faultReserveWithoutAnswer(t *testing.T, l *pgLab) {
 // faultClaimWithoutAnswer has several messages about the task that share the claim: while the first claim, of another
 // task, waits, they gather.
 func faultClaimWithoutAnswer(t *testing.T, l *pgLab) {
-	stop := l.work(tasking.WorkerOptions{Kind: tasking.KindAPI, Slots: -1, TTL: 10 * time.Second})
+	stop := l.work(tasking.WorkerOptions{Kinds: []string{tasking.KindAPI}, NoTasks: true, TTL: 10 * time.Second})
 	defer stop()
 	first := l.send(labArgs{Name: "first"})
 	id := l.send(holding("x", ""))

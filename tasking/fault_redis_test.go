@@ -284,9 +284,13 @@ func TestFaultsOfMessages(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			l := newRedisLab(t, dbtest.SQLite(t))
-			l.work(tasking.WorkerOptions{Kind: tasking.KindAPI, Slots: -1})
+			l.work(tasking.WorkerOptions{Kinds: []string{tasking.KindAPI}, NoTasks: true})
 			epoch := l.prefix + ":epoch"
-			eventually(t, "the first epoch", func() bool { return l.client.Exists(t.Context(), epoch).Val() == 1 })
+			eventually(t, "the end of the first epoch's deliveries", func() bool {
+				var left []string // of the deliveries; "" at their end
+				err := l.db.Bun().NewRaw("SELECT value FROM core_taskingmeta WHERE key = 'redelivery'").Scan(t.Context(), &left)
+				return err == nil && len(left) == 1 && left[0] == ""
+			})
 			word := l.client.Get(t.Context(), epoch).Val()
 			id := l.send(labArgs{Name: "x"})
 			lose(l, id.String()+".0")

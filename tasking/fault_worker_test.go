@@ -154,7 +154,7 @@ func faultKilledBeforeAck(_ *testing.T, l *lab) {
 // faultAsleepWhileClaiming has a worker claim a task when it has been given up for dead already, before it registers
 // anew. The function takes no notice of anything, so that the worker's only slot is busy and leaves the rest to others.
 func faultAsleepWhileClaiming(_ *testing.T, l *lab) {
-	l.work(tasking.WorkerOptions{Kind: tasking.KindAPI, Slots: -1})
+	l.work(tasking.WorkerOptions{Kinds: []string{tasking.KindAPI}, NoTasks: true})
 	id := l.send(holding("x", "deaf"))
 	p := l.start(labConfig{Fault: "claim.before", Slots: 1})
 	l.says(p.id + ".fault")
@@ -306,8 +306,8 @@ func faultClocks(_ *testing.T, l *lab) {
 	l.wait(id, models.Completed)
 }
 
-// faultBusy keeps all connections of the pool busy, on SQLite the only one that writes, while one more task has ended in
-// the database and not yet in its worker.
+// faultBusy keeps all connections of the pool busy, on SQLite the only one that writes, while one more task has ended
+// in the database and not yet in its worker.
 func faultBusy(t *testing.T, l *lab) {
 	tasks := 20 // more than the pool has connections
 	if l.dbURL[:6] == "sqlite" {
@@ -328,7 +328,7 @@ func faultBusy(t *testing.T, l *lab) {
 	}
 	eventually(t, "busy connections", func() bool { return busy() >= min(tasks, 14) })
 	if tasks > 1 {
-		l.work(tasking.WorkerOptions{Kind: tasking.KindAPI, Slots: -1})
+		l.work(tasking.WorkerOptions{Kinds: []string{tasking.KindAPI}, NoTasks: true})
 		<-time.After(3 * labTTL)
 	}
 	if err := labSay(l.dir, p.id+".on", ""); err != nil {

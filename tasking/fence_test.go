@@ -33,7 +33,7 @@ func TestFencedAttemptDiscardsNothing(t *testing.T) {
 						t.Errorf("%s was discarded", prn)
 						return nil
 					},
-					Bindings: []tasking.Binding{slept.Do(func(ctx context.Context, env *tasking.Env, _ noArgs) error {
+					Bindings: []tasking.Binding{slept.Bind(func(ctx context.Context, env *tasking.Env, _ noArgs) error {
 						close(began)
 						<-lost
 						err := env.DB.Tx(ctx, func(ctx context.Context, tx *models.Tx) error { return writeBeat(ctx, tx) })

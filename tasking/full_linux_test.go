@@ -20,7 +20,7 @@ func TestWorkDirFull(t *testing.T) {
 	dir := disktest.Small(t, "size=1m,nr_inodes=10")
 	b := setup(t, dbtest.SQLite(t), "")
 	var full, inodes error
-	w := b.worker(tasking.WorkerOptions{WorkDir: dir, Bindings: []tasking.Binding{scratch.Do(
+	w := b.worker(tasking.WorkerOptions{WorkDir: dir, Bindings: []tasking.Binding{scratch.Bind(
 		func(ctx context.Context, env *tasking.Env, a noArgs) error {
 			full = wantFull(ctx, env, a)
 			for range 20 {

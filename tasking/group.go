@@ -12,6 +12,7 @@ import (
 	"github.com/pulpgo/pulpcore/internal/sqldialect"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
+	"github.com/pulpgo/pulpcore/tasking/internal/taskdb"
 )
 
 // Group collects the tasks of one larger piece of work. Dispatch into it with [Options].Group; within a member it is
@@ -49,7 +50,7 @@ func NewGroup(ctx context.Context, q *Queue, description string, reports ...Grou
 		}
 		rows = append(rows, row)
 	}
-	err := q.tx(ctx, func(ctx context.Context, tx *models.Tx) error {
+	err := taskdb.Tx(ctx, q.db, func(ctx context.Context, tx *models.Tx) error {
 		if _, err := tx.Bun().NewInsert().Model(g).Exec(ctx); err != nil || len(rows) == 0 {
 			return err
 		}
@@ -60,7 +61,7 @@ func NewGroup(ctx context.Context, q *Queue, description string, reports ...Grou
 		return nil, fmt.Errorf("tasking: new group: two reports have the same code: %w", pulperr.Exists)
 	}
 	if err != nil {
-		return nil, wrap(err, "new group")
+		return nil, taskdb.Wrap(err, "new group")
 	}
 	return &Group{ID: g.ID, q: q}, nil
 }
@@ -84,7 +85,7 @@ func (g *Group) Row(ctx context.Context) (*models.TaskGroup, error) {
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, pulperr.Public(pulperr.NotFound, "there is no task group %s", g.ID)
 	}
-	return row, wrap(err, "read task group %s", g.ID)
+	return row, taskdb.Wrap(err, "read task group %s", g.ID)
 }
 
 // Reports returns the group's progress reports in the order in which they were declared.
@@ -100,7 +101,7 @@ func (q *Queue) GroupReports(ctx context.Context, groups ...uuid.UUID) ([]*model
 	}
 	err := q.db.Bun().NewSelect().Model(&rows).Where("gpr.task_group_id IN (?)", bun.List(groups)).
 		OrderExpr("gpr.pulp_id").Scan(ctx)
-	return rows, wrap(err, "read reports of task groups")
+	return rows, taskdb.Wrap(err, "read reports of task groups")
 }
 
 // Counts returns how many tasks of the group are in each state; states without any are left out.
@@ -126,7 +127,7 @@ func (q *Queue) GroupCounts(ctx context.Context, groups ...uuid.UUID) (map[uuid.
 	err := q.db.Bun().NewRaw(`SELECT task_group_id, state, count(*) AS n FROM core_task WHERE task_group_id IN (?)
 		GROUP BY task_group_id, state`, bun.List(groups)).Scan(ctx, &rows)
 	if err != nil {
-		return nil, wrap(err, "count tasks of groups")
+		return nil, taskdb.Wrap(err, "count tasks of groups")
 	}
 	for _, r := range rows {
 		counts[r.Group][r.State] = r.N
@@ -156,7 +157,7 @@ func (g *Group) Cancel(ctx context.Context) error {
 	err = g.q.db.Bun().NewRaw(`SELECT pulp_id FROM core_task WHERE task_group_id = ? AND state IN ('waiting', 'running')
 		ORDER BY seq DESC`, g.ID).Scan(ctx, &ids) // youngest first, or each would make the next one ready
 	if err != nil {
-		return wrap(err, "cancel task group %s", g.ID)
+		return taskdb.Wrap(err, "cancel task group %s", g.ID)
 	}
 	var faults []error
 	for _, id := range ids {
@@ -174,10 +175,10 @@ func (g *Group) Cancel(ctx context.Context) error {
 
 func (g *Group) update(ctx context.Context, set string, args ...any) error {
 	args = append(args, models.Now(), g.ID, g.q.domainID())
-	n, err := exec(ctx, g.q.db, "UPDATE core_taskgroup SET "+set+
+	n, err := taskdb.ExecTx(ctx, g.q.db, "UPDATE core_taskgroup SET "+set+
 		", pulp_last_updated = ? WHERE pulp_id = ? AND pulp_domain_id = ?", args...)
 	if err == nil && n == 0 {
 		return pulperr.Public(pulperr.NotFound, "there is no task group %s", g.ID)
 	}
-	return wrap(err, "change task group %s", g.ID)
+	return taskdb.Wrap(err, "change task group %s", g.ID)
 }

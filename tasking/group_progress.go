@@ -8,9 +8,9 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/pulpgo/pulpcore/internal/sqldialect"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
+	"github.com/pulpgo/pulpcore/tasking/internal/taskdb"
 )
 
 // GroupProgress is one progress report that the members of a group share.
@@ -54,40 +54,39 @@ func (p GroupProgress) add(ctx context.Context, a addition) error {
 	done := added{busy: true}
 	var err error
 	if !q.db.InTx() {
-		done, err = q.additions.do(ctx, a)
+		done, err = q.additions.Do(ctx, a)
 	}
 	if err == nil && done.busy {
-		err = q.tx(ctx, func(ctx context.Context, tx *models.Tx) (err error) {
-			done.found, err = a.write(ctx, tx)
+		err = taskdb.Tx(ctx, q.db, func(ctx context.Context, tx *models.Tx) (err error) {
+			done.found, err = a.write(ctx, taskdb.On(tx.DB))
 			return err
 		})
 	}
 	if err == nil && !done.found {
 		return pulperr.Public(pulperr.NotFound, "the task group has no progress report %q", p.code)
 	}
-	return wrap(err, "change progress report %q", p.code)
+	return taskdb.Wrap(err, "change progress report %q", p.code)
 }
 
-func (a addition) write(ctx context.Context, tx *models.Tx) (found bool, err error) {
-	var n int64
-	err = execIn(ctx, tx.Bun(), &n, `UPDATE core_groupprogressreport SET done = done + ?, total = total + ?,
+func (a addition) write(ctx context.Context, c taskdb.Conn) (found bool, err error) {
+	n, err := taskdb.Exec(ctx, c, `UPDATE core_groupprogressreport SET done = done + ?, total = total + ?,
 		pulp_last_updated = ? WHERE task_group_id = ? AND code = ?`, a.done, a.total, models.Now(), a.group, a.code)
 	return n > 0, err
 }
 
-// added is what became of an addition in a batch.
+// added is the result of an addition in a batch.
 type added struct {
 	found bool
-	busy  bool // somebody has a lock: nothing was written
+	busy  bool // another transaction has a lock: nothing was written
 }
 
-// additionBatch is how many additions share a transaction at most.
-const additionBatch = 256
+// maxAdditions is how many additions share a transaction at most.
+const maxAdditions = 256
 
-func newAdditions(q *Queue) *batcher[addition, added] {
-	return &batcher[addition, added]{
-		limit: additionBatch, write: q.writeAdditions, blames: func(err error) bool { return errors.Is(err, errFenced) },
-	}
+// initAdditions makes additions at the same time share a transaction.
+func (q *Queue) initAdditions() {
+	q.additions.Limit, q.additions.Write = maxAdditions, q.writeAdditions
+	q.additions.IsItemError = func(err error) bool { return errors.Is(err, errFenced) }
 }
 
 // writeAdditions writes the sum for each report, and reports which exist. The rows are changed in a fixed order, so
@@ -111,12 +110,12 @@ func (q *Queue) writeAdditions(ctx context.Context, batch []addition) ([]added, 
 		return cmp.Or(slices.Compare(a.group[:], b.group[:]), cmp.Compare(a.code, b.code))
 	})
 	out := make([]added, len(batch))
-	none := make([][]sqldialect.Reservation, len(batch))
-	busy, err := q.batchTx(ctx, none, func(ctx context.Context, tx *models.Tx, _ []int) error {
+	none := make([][]taskdb.Reservation, len(batch))
+	busy, err := taskdb.BatchTx(ctx, q.db, none, func(ctx context.Context, c taskdb.Conn, _ []int) error {
 		exists := map[key]bool{}
 		for _, sum := range order {
 			var err error
-			if exists[key{sum.group, sum.code}], err = sum.write(ctx, tx); err != nil {
+			if exists[key{sum.group, sum.code}], err = sum.write(ctx, c); err != nil {
 				return err
 			}
 		}
@@ -124,7 +123,7 @@ func (q *Queue) writeAdditions(ctx context.Context, batch []addition) ([]added, 
 		for i, a := range batch {
 			out[i].found, scopes[i] = exists[key{a.group, a.code}], a.db.Task()
 		}
-		return fenceAll(ctx, tx, scopes)
+		return asFenced(taskdb.FenceAll(ctx, c, scopes))
 	})
 	for i := range busy {
 		out[i].busy = busy[i]

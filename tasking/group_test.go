@@ -66,7 +66,8 @@ func TestGroupIsCanceledWhileMembersArrive(t *testing.T) {
 	})
 }
 
-// TestGroupProgressOfManyTasks is F73: 10,000 increments, of which those that come at the same time share a transaction.
+// TestGroupProgressOfManyTasks is F73: 10,000 increments, of which those that come at the same time share a
+// transaction.
 func TestGroupProgressOfManyTasks(t *testing.T) {
 	t.Parallel()
 	const tasks = 50
@@ -76,7 +77,7 @@ func TestGroupProgressOfManyTasks(t *testing.T) {
 	}
 	count := tasking.Define[int]("test.count")
 	each(t, func(t *testing.T, b *bench) {
-		b.run(tasking.WorkerOptions{Slots: tasks, Bindings: []tasking.Binding{count.Do(
+		b.run(tasking.WorkerOptions{Slots: tasks, Bindings: []tasking.Binding{count.Bind(
 			func(ctx context.Context, env *tasking.Env, steps int) error {
 				for range steps {
 					if err := env.Group.Progress("c").Add(ctx, 1); err != nil {

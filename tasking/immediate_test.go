@@ -3,11 +3,13 @@ package tasking_test
 import (
 	"context"
 	"errors"
-	"log/slog"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
 	"github.com/google/uuid"
+	"github.com/uptrace/bun"
 
 	"github.com/pulpgo/pulpcore/internal/dbtest"
 	"github.com/pulpgo/pulpcore/models"
@@ -21,7 +23,7 @@ func TestImmediateTaskRunsInAnotherWorker(t *testing.T) {
 	onEach(t, func(t *testing.T, b *bench) {
 		quick := tasking.Define[noArgs]("test.quick")
 		opts := func() tasking.WorkerOptions {
-			return tasking.WorkerOptions{Kind: tasking.KindAPI, Slots: -1, Bindings: []tasking.Binding{quick.Do(
+			return tasking.WorkerOptions{Kinds: []string{tasking.KindAPI}, NoTasks: true, Bindings: []tasking.Binding{quick.Bind(
 				func(context.Context, *tasking.Env, noArgs) error { return nil })}}
 		}
 		stop := b.run(opts())
@@ -77,7 +79,7 @@ func TestImmediateTaskWaitsForTheCallersCommit(t *testing.T) {
 	each(t, func(t *testing.T, b *bench) {
 		quick := tasking.Define[string]("test.quick")
 		var ran atomic.Int32
-		b.run(tasking.WorkerOptions{Bindings: []tasking.Binding{quick.Do(
+		b.run(tasking.WorkerOptions{Bindings: []tasking.Binding{quick.Bind(
 			func(ctx context.Context, env *tasking.Env, word string) error {
 				if word == "ready?" {
 					return nil
@@ -142,21 +144,21 @@ func TestCallersPatienceStays(t *testing.T) {
 	}
 }
 
-// onDebug calls fn for each debug line.
-type onDebug struct {
-	slog.Handler
-	fn func(message string)
+// beforeStatement calls a function once before a statement that has a part, when it is armed.
+type beforeStatement struct {
+	part  string
+	call  func()
+	armed atomic.Bool
 }
 
-func (h onDebug) Enabled(context.Context, slog.Level) bool { return true }
-
-func (h onDebug) Handle(ctx context.Context, r slog.Record) error {
-	if r.Level == slog.LevelDebug {
-		h.fn(r.Message)
-		return nil
+func (h *beforeStatement) BeforeQuery(ctx context.Context, e *bun.QueryEvent) context.Context {
+	if strings.Contains(e.Query, h.part) && h.armed.CompareAndSwap(true, false) {
+		h.call()
 	}
-	return h.Handler.Handle(ctx, r)
+	return ctx
 }
+
+func (h *beforeStatement) AfterQuery(context.Context, *bun.QueryEvent) {}
 
 // TestImmediateTaskIsOvertakenBetweenAttempts has the commit of a dispatch fail as a deadlock does, and somebody reserve
 // the resource until the next attempt.
@@ -177,14 +179,12 @@ func TestImmediateTaskIsOvertakenBetweenAttempts(t *testing.T) {
 	}
 	own := b.q
 	var blocker uuid.UUID
-	b.q = b.queueWith(tasking.QueueOptions{RedisURL: b.redisURL, Log: slog.New(onDebug{testLog(t).Handler(), func(message string) {
-		if message == "transaction is run again" {
-			blocker = b.overtake(own)
-		}
-	}})})
+	b.q = b.queueWith(tasking.QueueOptions{RedisURL: b.redisURL})
+	lock := &beforeStatement{part: "pg_advisory_xact_lock", call: func() { blocker = b.overtake(own) }}
+	b.db.Conn().Bun.AddQueryHook(lock) //nolint:staticcheck // the handle's other copies have to know of it
 	quick := tasking.Define[string]("test.quick")
 	var ran atomic.Int32
-	b.run(tasking.WorkerOptions{Bindings: []tasking.Binding{quick.Do(
+	b.run(tasking.WorkerOptions{Bindings: []tasking.Binding{quick.Bind(
 		func(_ context.Context, _ *tasking.Env, word string) error {
 			if word == "x" {
 				ran.Add(1)
@@ -192,8 +192,14 @@ func TestImmediateTaskIsOvertakenBetweenAttempts(t *testing.T) {
 			return nil
 		})}})
 	b.offersInline(quick)
+	arm := sync.OnceFunc(func() { lock.armed.Store(true) })
+	tasking.SetFault(b.q, func(point string) {
+		if point == "dispatch.before_commit" {
+			arm() // the commit fails, and the next attempt begins with the lock
+		}
+	})
 	ticket, err := quick.Dispatch(t.Context(), b.q, "x",
-		&tasking.Options{Immediate: true, Exclusive: tasking.Named("r"), CID: "fails"})
+		&tasking.Options{Immediate: true, Exclusive: tasking.Named("r"), CorrelationID: "fails"})
 	if err != nil || blocker == uuid.Nil {
 		t.Fatalf("Dispatch() = %v; overtaken by %s", err, blocker)
 	}

@@ -8,7 +8,7 @@ import (
 
 	"go.opentelemetry.io/otel/metric"
 
-	"github.com/pulpgo/pulpcore/internal/sqldialect"
+	"github.com/pulpgo/pulpcore/tasking/internal/taskdb"
 )
 
 // instruments are what is counted and measured as it happens.
@@ -59,48 +59,26 @@ const (
 	backlogFresh = 5 * time.Second
 	// backlogShare is how many times as long as a look took it holds at least: looks never keep the database busy.
 	backlogShare = 20
-	// backlogPatience is how long a look may take.
-	backlogPatience = 5 * time.Second
+	// backlogTimeout is how long a look may take.
+	backlogTimeout = 5 * time.Second
 	// stuckAfter is how long a canceled task may go on until it counts as stuck.
 	stuckAfter = 30 * time.Second
 )
 
-// backlog is what the database says of unfinished tasks, for gauges. All processes see the same.
-type backlog struct {
+// backlogGauges show what the database says of unfinished tasks. All processes show the same.
+type backlogGauges struct {
 	q *Queue
 
 	ready, blocked, delayed, running, stuck metric.Int64ObservableGauge
 	age                                     metric.Float64ObservableGauge
 
 	mu     sync.Mutex
-	counts map[string]backlogCounts // by queue
-	until  time.Time                // counts hold
+	counts map[string]taskdb.QueueCounts // by queue
+	until  time.Time                     // counts hold
 }
-
-type backlogCounts struct {
-	Queue   string     `bun:"queue"`
-	Ready   int64      `bun:"ready"`
-	Blocked int64      `bun:"blocked"`
-	Delayed int64      `bun:"delayed"`
-	Running int64      `bun:"running"`
-	Stuck   int64      `bun:"stuck"`
-	Oldest  *time.Time `bun:"oldest"` // since when the oldest ready one may run
-	Now     time.Time  `bun:"now"`
-}
-
-const backlogSQL = `SELECT queue, ?now AS now,
-		count(*) FILTER (WHERE state = 'waiting' AND unblocked_at IS NULL) AS blocked,
-		count(*) FILTER (WHERE state = 'waiting' AND unblocked_at IS NOT NULL
-			AND (not_before IS NULL OR not_before <= ?now)) AS ready,
-		count(*) FILTER (WHERE state = 'waiting' AND unblocked_at IS NOT NULL AND not_before > ?now) AS delayed,
-		count(*) FILTER (WHERE state IN ('running', 'canceling')) AS running,
-		count(*) FILTER (WHERE state = 'canceling' AND cancel_requested_at < ?stuck) AS stuck,
-		min(CASE WHEN not_before > unblocked_at THEN not_before ELSE unblocked_at END) FILTER (WHERE state = 'waiting'
-			AND (not_before IS NULL OR not_before <= ?now)) AS oldest
-	FROM core_task WHERE state IN ('waiting', 'running', 'canceling') GROUP BY queue`
 
 // register makes the gauges and has them read the database whenever somebody collects.
-func (b *backlog) register(m metric.Meter) (metric.Registration, error) {
+func (b *backlogGauges) register(m metric.Meter) (metric.Registration, error) {
 	var faults []error
 	var all []metric.Observable
 	gauge := func(into *metric.Int64ObservableGauge, name, text string) {
@@ -121,10 +99,10 @@ func (b *backlog) register(m metric.Meter) (metric.Registration, error) {
 	return m.RegisterCallback(b.observe, append(all, age)...)
 }
 
-func (b *backlog) observe(ctx context.Context, o metric.Observer) error {
+func (b *backlogGauges) observe(ctx context.Context, o metric.Observer) error {
 	counts, err := b.look(ctx)
 	if err != nil {
-		return wrap(err, "count unfinished tasks")
+		return taskdb.Wrap(err, "count unfinished tasks")
 	}
 	for _, queue := range []string{defaultQueue, immediateQueue} { // one without tasks has zeros
 		c, set := counts[queue], attributes(queueKey.String(queue))
@@ -143,23 +121,20 @@ func (b *backlog) observe(ctx context.Context, o metric.Observer) error {
 }
 
 // look returns what the database says, or said a short while ago.
-func (b *backlog) look(ctx context.Context) (map[string]backlogCounts, error) {
+func (b *backlogGauges) look(ctx context.Context) (map[string]taskdb.QueueCounts, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	began := time.Now()
 	if began.Before(b.until) {
 		return b.counts, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, backlogPatience)
+	ctx, cancel := context.WithTimeout(ctx, backlogTimeout)
 	defer cancel()
-	var rows []backlogCounts
-	err := b.q.db.Bun().NewRaw(backlogSQL, sqldialect.Named{
-		"now": b.q.kind.Now(), "stuck": b.q.kind.After(-stuckAfter),
-	}).Scan(ctx, &rows)
+	rows, err := taskdb.CountUnfinished(ctx, taskdb.On(b.q.db), stuckAfter)
 	if err != nil {
 		return nil, err
 	}
-	b.counts = make(map[string]backlogCounts, len(rows))
+	b.counts = make(map[string]taskdb.QueueCounts, len(rows))
 	for _, r := range rows {
 		b.counts[r.Queue] = r
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
+	"github.com/pulpgo/pulpcore/tasking/internal/taskdb"
 )
 
 // A task in a process of its own: the worker keeps the claim, the heartbeat, the reservations and the end; the process
@@ -137,59 +138,48 @@ func (o order) cause() error {
 	return ErrTimeout
 }
 
-// isIsolated reports whether the worker executes a task in a process of its own.
-func (w *Worker) isIsolated(name string) bool {
-	return w.bindings[name].opts.Subprocess && !w.opts.IgnoreSubprocess
-}
-
 // isolate executes a task in a process of its own and returns when that has ended.
-func (w *Worker) isolate(env *Env) (json.RawMessage, error) {
-	dir, err := env.WorkDir()
+func (e *executor) isolate(a *attempt) (json.RawMessage, error) {
+	dir, err := a.dir.open()
 	if err != nil {
 		return nil, err
 	}
-	c := env.claimed
-	p, err := startProcess(env, w.opts.Command(),
-		request{c.ID, c.ClaimID, dir.Name(), w.opts.CancelGrace, traceOf(env.ctx)})
+	t := a.task
+	p, err := startProcess(a.log, e.opts.Command(),
+		request{t.ID, t.ClaimID, dir.Name(), e.opts.CancelGrace, traceOf(a.ctx)})
 	if err != nil {
-		return nil, fmt.Errorf("tasking: process of task %s: %w: %w", c.ID, pulperr.Unavailable, err)
+		return nil, fmt.Errorf("tasking: process of task %s: %w: %w", t.ID, pulperr.Unavailable, err)
 	}
-	end := p.wait(env.ctx, w.opts.CancelGrace)
+	end := p.wait(a.ctx, e.opts.CancelGrace)
 	if end.stuck != "" {
-		env.Log.Error("task was told to stop and did not; its process was killed", "goroutines", end.stuck)
+		a.log.Error("task was told to stop and did not; its process was killed", "goroutines", end.stuck)
 	}
 	if death, ok := errors.AsType[*deathError](end.err); ok && end.killed {
-		e := &models.TaskError{Reason: death.reason}
+		te := &models.TaskError{Reason: death.reason}
 		if end.stuck != "" {
-			e.Traceback = &end.stuck
+			te.Traceback = &end.stuck
 		}
-		w.note(env, e)
+		e.setError(a, te)
 	}
-	w.learnReserved(env)
+	e.readReserved(a)
 	return end.result, end.err
 }
 
-// learnReserved reads what the process reserved for the task, so that its end releases it.
-func (w *Worker) learnReserved(env *Env) {
-	ctx := context.WithoutCancel(env.ctx)
-	w.mu.Lock()
-	l := w.life
-	w.mu.Unlock()
-	if l == nil { // nobody waits for the task any more
-		return
-	}
-	var now *claimed
-	err := patient(l.abandon, func(error) bool { return false }, func(err error) {
-		env.Log.WarnContext(ctx, "the reservations of a task are read later", "err", err)
+// readReserved reads what the process reserved for the task, so that its end releases it.
+func (e *executor) readReserved(a *attempt) {
+	ctx := context.WithoutCancel(a.ctx)
+	var now *taskdb.Claimed
+	err := retryUntil(e.session.abandon, func(error) bool { return false }, func(err error) {
+		a.log.WarnContext(ctx, "the reservations of a task are read later", "err", err)
 	}, func() (err error) {
-		now, err = w.q.readClaim(ctx, env.claimed.ID, env.claimed.ClaimID)
+		now, err = taskdb.ReadClaim(ctx, taskdb.On(e.q.db), a.task.ID, a.task.ClaimID)
 		return err
 	})
 	if err != nil || now == nil {
 		return
 	}
-	own := env.claimed.reserved()
-	env.claimed.addReserved(slices.DeleteFunc(now.ReservedResources, func(name string) bool {
+	own := a.reservedNames()
+	a.addReserved(slices.DeleteFunc(now.ReservedResources, func(name string) bool {
 		return slices.Contains(own, name)
-	}))
+	})...)
 }

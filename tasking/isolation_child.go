@@ -11,8 +11,8 @@ import (
 	"sync/atomic"
 	"syscall"
 
-	"github.com/pulpgo/pulpcore/download"
 	"github.com/pulpgo/pulpcore/pulperr"
+	"github.com/pulpgo/pulpcore/tasking/internal/taskdb"
 )
 
 // RunIsolated executes the one task for which another worker started this process, see [WorkerOptions].Command, and
@@ -111,12 +111,12 @@ func (i *isolated) say(m message) error {
 
 // run executes the task and says how it ended.
 func (i *isolated) run(ctx context.Context) error {
-	end, err := i.begin()
+	p, end, err := i.begin()
 	if err != nil {
 		return err
 	}
 	defer end()
-	result, err := i.execute(context.WithoutCancel(ctx))
+	result, err := i.execute(context.WithoutCancel(ctx), p)
 	o := &childOutcome{Result: result}
 	if err != nil {
 		o = &childOutcome{Err: newRemoteError(err)}
@@ -127,36 +127,33 @@ func (i *isolated) run(ctx context.Context) error {
 	return nil
 }
 
-// begin gives the worker what its tasks need, without a row of its own.
-func (i *isolated) begin() (end func(), err error) {
+// begin makes the parts that an attempt needs, without a row of the worker's own.
+func (i *isolated) begin() (p *parts, end func(), err error) {
 	w := i.w
-	l := &life{quiet: true, drain: make(chan struct{}), abandon: make(chan struct{}), pool: w.opts.Downloads}
-	if l.pool == nil {
-		l.pool = download.NewPool(0)
-	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.life != nil {
-		return nil, fmt.Errorf("tasking: worker %q runs already: %w", w.opts.Name, pulperr.Conflict)
+	if w.running {
+		return nil, nil, fmt.Errorf("tasking: worker %q runs already: %w", w.opts.Name, pulperr.Conflict)
 	}
-	w.life = l
-	return func() {
+	w.running = true
+	p = w.parts()
+	p.environment.isolated = true
+	return p, func() {
 		w.mu.Lock()
-		w.life = nil
+		w.running = false
 		w.mu.Unlock()
 		if w.opts.Downloads == nil {
-			_ = l.pool.Close() // returns nil
+			_ = p.downloads.Close() // returns nil
 		}
 	}, nil
 }
 
-func (i *isolated) execute(ctx context.Context) (json.RawMessage, error) {
-	w := i.w
-	c, err := w.q.readClaim(ctx, i.req.Task, i.req.Claim)
+func (i *isolated) execute(ctx context.Context, p *parts) (json.RawMessage, error) {
+	t, err := taskdb.ReadClaim(ctx, taskdb.On(i.w.q.db), i.req.Task, i.req.Claim)
 	if err != nil {
-		return nil, wrap(err, "read task %s", i.req.Task)
+		return nil, taskdb.Wrap(err, "read task %s", i.req.Task)
 	}
-	if c == nil {
+	if t == nil {
 		return nil, errFenced
 	}
 	// chdir: this process has one task and nothing beside it
@@ -164,26 +161,23 @@ func (i *isolated) execute(ctx context.Context) (json.RawMessage, error) {
 		return nil, fmt.Errorf("tasking: work directory: %w: %w", pulperr.Unavailable, err)
 	}
 	// The worker counts the attempt and has its span.
-	x, env, err := w.begin(withTrace(attemptContext(c), i.req.Trace), c, 0)
+	a, err := p.environment.attempt(withTrace(attemptContext(t), i.req.Trace), t, 0)
 	if err != nil {
 		return nil, err
 	}
-	env.isolated, env.work.given = true, i.req.WorkDir
-	defer env.removeWorkDir()
-	i.stoppable(x.cancel)
-	go w.call(x, env, nil)
-	awaitReturn(x, env, i.req.CancelGrace, nil, func() {
-		if err := i.say(message{Stuck: goroutinesOf(c.ID)}); err != nil {
-			env.Log.ErrorContext(ctx, "the stacks of a task that does not stop are not told", "err", err)
+	a.dir.given = i.req.WorkDir
+	defer a.removeDir()
+	i.stoppable(a.cancel)
+	go a.call(func(a *attempt) (json.RawMessage, error) { return p.executor.call(a, nil) })
+	a.await(i.req.CancelGrace, nil, func() {
+		if err := i.say(message{Stuck: goroutinesOf(t.ID)}); err != nil {
+			a.log.ErrorContext(ctx, "the stacks of a task that does not stop are not reported", "err", err)
 		}
 	})
-	env.flushReports()
-	w.mu.Lock()
-	delete(w.runs, c.ID)
-	w.mu.Unlock()
-	x.cancel(nil)
-	if errors.Is(x.cause(), errFenced) {
-		env.Log.WarnContext(ctx, "task was taken from its worker")
+	a.flushReports()
+	a.cancel(nil)
+	if errors.Is(a.cause(), errFenced) {
+		a.log.WarnContext(ctx, "task was taken from its worker")
 	}
-	return x.result, x.err
+	return a.result, a.err
 }

@@ -81,7 +81,7 @@ func TestIsolatedTaskIsCountedOnce(t *testing.T) {
 		b.q = b.queueWith(o.options(""))
 		file := filepath.Join(t.TempDir(), "seen")
 		b.run(tasking.WorkerOptions{
-			Bindings: []tasking.Binding{odd.DoResult(oddBody, isolated)},
+			Bindings: []tasking.Binding{odd.BindResult(oddBody, isolated)},
 			Command: func() *exec.Cmd {
 				cmd := isolatedCommand(url)()
 				cmd.Env = append(cmd.Env, isolatedSightings+"="+file)

@@ -62,7 +62,7 @@ func isolatedMain(url string) error {
 	opts := tasking.QueueOptions{Tracer: seen.tracer, Meter: seen.meter}
 	return withChildQueue(ctx, url, opts, func(q *tasking.Queue) error {
 		w, err := tasking.NewWorker(q, &tasking.WorkerOptions{
-			Bindings: []tasking.Binding{odd.DoResult(oddBody, isolated)}, Command: isolatedCommand(url),
+			Bindings: []tasking.Binding{odd.BindResult(oddBody, isolated)}, Command: isolatedCommand(url),
 		})
 		if err != nil {
 			return err
@@ -158,7 +158,7 @@ func look(ctx context.Context, env *tasking.Env) (any, error) {
 	}
 	fmt.Println("to stdout")
 	fmt.Fprint(os.Stderr, strings.Repeat("long ", 20_000), "\nto stderr without an end")
-	r := &oddResult{PID: os.Getpid(), WorkDir: dir.Name(), Temp: os.TempDir(), CID: tasking.CID(ctx)}
+	r := &oddResult{PID: os.Getpid(), WorkDir: dir.Name(), Temp: os.TempDir(), CID: tasking.CorrelationID(ctx)}
 	if r.Cwd, err = os.Getwd(); err != nil {
 		return nil, err
 	}
@@ -186,7 +186,7 @@ func isolationBench(t *testing.T, dbURL string, opts tasking.WorkerOptions) (b *
 	if opts.WorkDir == "" {
 		opts.WorkDir = t.TempDir()
 	}
-	opts.Bindings = []tasking.Binding{odd.DoResult(oddBody, isolated)}
+	opts.Bindings = []tasking.Binding{odd.BindResult(oddBody, isolated)}
 	opts.Command = isolatedCommand(dbURL)
 	b.run(opts)
 	return b, opts.WorkDir
@@ -194,7 +194,7 @@ func isolationBench(t *testing.T, dbURL string, opts tasking.WorkerOptions) (b *
 
 func (b *bench) odd(end, dir string) uuid.UUID {
 	b.t.Helper()
-	ctx := tasking.WithCID(b.t.Context(), "cid-1")
+	ctx := tasking.WithCorrelationID(b.t.Context(), "cid-1")
 	ticket, err := odd.Dispatch(ctx, b.q, oddArgs{End: end, Dir: dir}, &tasking.Options{Exclusive: tasking.Named("r")})
 	if err != nil {
 		b.t.Fatal(err)
@@ -424,7 +424,7 @@ func TestIsolatedTaskEndsWithTheShutdown(t *testing.T) {
 	url := dbtest.SQLite(t)
 	b := setup(t, url, "")
 	stop := b.run(tasking.WorkerOptions{
-		Bindings: []tasking.Binding{odd.DoResult(oddBody, isolated)}, Command: isolatedCommand(url),
+		Bindings: []tasking.Binding{odd.BindResult(oddBody, isolated)}, Command: isolatedCommand(url),
 		Grace: time.Millisecond, CancelGrace: 100 * time.Millisecond,
 	})
 	dir := t.TempDir()
@@ -441,7 +441,7 @@ func TestIsolatedTaskEndsWithTheShutdown(t *testing.T) {
 func TestIsolationFaults(t *testing.T) {
 	t.Parallel()
 	b := setup(t, dbtest.SQLite(t), "")
-	binding := odd.DoResult(oddBody, isolated)
+	binding := odd.BindResult(oddBody, isolated)
 	for _, tt := range []struct {
 		name string
 		opts tasking.WorkerOptions
@@ -449,8 +449,12 @@ func TestIsolationFaults(t *testing.T) {
 	}{
 		{"no command", tasking.WorkerOptions{Bindings: []tasking.Binding{binding}}, "set WorkerOptions.Command"},
 		{"ignored", tasking.WorkerOptions{Bindings: []tasking.Binding{binding}, IgnoreSubprocess: true}, ""},
-		{"two options", tasking.WorkerOptions{Bindings: []tasking.Binding{odd.DoResult(oddBody, nil, nil)}}, "more than one"},
-		{"nil options", tasking.WorkerOptions{Bindings: []tasking.Binding{odd.DoResult(oddBody, nil)}}, ""},
+		{
+			"two options",
+			tasking.WorkerOptions{Bindings: []tasking.Binding{odd.BindResult(oddBody, nil, nil)}},
+			"more than one",
+		},
+		{"nil options", tasking.WorkerOptions{Bindings: []tasking.Binding{odd.BindResult(oddBody, nil)}}, ""},
 		{"relative WorkDir", tasking.WorkerOptions{WorkDir: "work"}, "not an absolute path"},
 	} {
 		_, err := tasking.NewWorker(b.q, &tt.opts)

@@ -48,8 +48,8 @@ type labArgs struct {
 	Slow              time.Duration // how long it takes at least
 }
 
-func (a labArgs) Locks() tasking.Locks {
-	return tasking.Locks{Exclusive: tasking.Named(a.Exclusive...), Shared: tasking.Named(a.Shared...)}
+func (a labArgs) Resources() tasking.Resources {
+	return tasking.Resources{Exclusive: tasking.Named(a.Exclusive...), Shared: tasking.Named(a.Shared...)}
 }
 
 var labTask = tasking.Define[labArgs]("lab.task")
@@ -184,8 +184,8 @@ func (cfg *labConfig) run() error {
 
 func (cfg *labConfig) work(ctx context.Context, q *tasking.Queue) error {
 	w, err := tasking.NewWorker(q, &tasking.WorkerOptions{
-		Bindings: []tasking.Binding{labTask.Do(labBody), stressTask.Do(stressBody)},
-		Slots:    cfg.Slots, Name: cfg.Name, Kind: cfg.Kind,
+		Bindings: []tasking.Binding{labTask.Bind(labBody), stressTask.Bind(stressBody)},
+		Slots:    max(cfg.Slots, 0), NoTasks: cfg.Slots < 0, Name: cfg.Name, Kinds: kindsOf(cfg.Kind),
 		WorkDir: filepath.Join(cfg.Dir, "work"), TTL: cfg.TTL, Grace: cfg.Grace,
 	})
 	if err != nil {
@@ -245,7 +245,7 @@ func (l *lab) work(opts tasking.WorkerOptions) (stop func()) {
 	if opts.TTL == 0 {
 		opts.TTL = labTTL
 	}
-	opts.Bindings = append(opts.Bindings, labTask.Do(labBody), stressTask.Do(stressBody))
+	opts.Bindings = append(opts.Bindings, labTask.Bind(labBody), stressTask.Bind(stressBody))
 	return l.bench.run(opts)
 }
 
@@ -399,4 +399,12 @@ func (w *tail) String() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return string(w.end)
+}
+
+// kindsOf returns the roles of a process; "" is the default.
+func kindsOf(kind string) []string {
+	if kind == "" {
+		return nil
+	}
+	return []string{kind}
 }

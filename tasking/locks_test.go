@@ -114,7 +114,7 @@ func TestHeldLockHoldsUpNobodyElse(t *testing.T) {
 	b := setup(t, dbtest.Postgres(t), dbtest.RedisURL(t))
 	nothing := tasking.Define[int]("test.nothing")
 	b.run(tasking.WorkerOptions{Bindings: []tasking.Binding{
-		nothing.Do(func(context.Context, *tasking.Env, int) error { return nil }),
+		nothing.Bind(func(context.Context, *tasking.Env, int) error { return nil }),
 	}})
 	for _, h := range append(locksToHold(t, b, nothing), heldEnd(b, nothing)) {
 		t.Run(h.name, func(t *testing.T) {

@@ -10,8 +10,8 @@ import (
 	"github.com/pulpgo/pulpcore/tasking"
 )
 
-// TestLongWriteIsNotDeath has SQLite's writer taken for longer than a TTL, so that no worker can write its heartbeat while
-// the others see that it stands still.
+// TestLongWriteIsNotDeath has SQLite's writer taken for longer than a TTL, so that no worker can write its heartbeat
+// while the others see that it stands still.
 func TestLongWriteIsNotDeath(t *testing.T) {
 	t.Parallel()
 	const ttl = 3 * time.Second // of which a third has to be enough for a heartbeat
@@ -24,8 +24,8 @@ func TestLongWriteIsNotDeath(t *testing.T) {
 			if elsewhere { // a handle and a queue of its own know no more of the worker than another process does
 				observers = setup(t, url, "")
 			}
-			observers.run(tasking.WorkerOptions{TTL: ttl, Name: "content", Slots: -1, Kind: tasking.KindContent})
-			observers.run(tasking.WorkerOptions{TTL: 4 * ttl, Name: "api", Slots: -1, Kind: tasking.KindAPI})
+			observers.run(tasking.WorkerOptions{TTL: ttl, Name: "content", NoTasks: true, Kinds: []string{tasking.KindContent}})
+			observers.run(tasking.WorkerOptions{TTL: 4 * ttl, Name: "api", NoTasks: true, Kinds: []string{tasking.KindAPI}})
 			b.run(tasking.WorkerOptions{TTL: ttl, Name: "worker"})
 			id := b.dispatch(blockArgs{Name: "a"})
 			b.begins("a")

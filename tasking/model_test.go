@@ -274,7 +274,7 @@ func TestNothingOverlapsUnderStress(t *testing.T) {
 		const dispatchers, perDispatcher = 8, 20
 		work := tasking.Define[blockArgs]("test.work")
 		s := &stress{b: b, spans: map[string]*span{}}
-		b.run(tasking.WorkerOptions{Slots: 16, Bindings: []tasking.Binding{work.Do(s.body)}})
+		b.run(tasking.WorkerOptions{Slots: 16, Bindings: []tasking.Binding{work.Bind(s.body)}})
 		seed := rand.Uint64()
 		t.Logf("seed %d", seed)
 		var wg sync.WaitGroup

@@ -12,7 +12,7 @@ import (
 type Options struct {
 	Group *Group // the task becomes a member; a task of a canceled group is stored as canceled
 
-	Exclusive []Resource // reserved besides those of the arguments' Locks method
+	Exclusive []Resource // reserved besides those of the arguments' Resources method
 	Shared    []Resource
 
 	// Immediate asks for execution within the dispatching process, in at most 5 s, before Dispatch returns. The task waits
@@ -45,8 +45,8 @@ type Options struct {
 	// Keys are per domain, and 255 bytes long at most. Default: none.
 	IdempotencyKey string
 
-	User *int64 // who asked for the task; default: from ctx, see [WithUser]
-	CID  string // correlation id; default: from ctx, see [WithCID]
+	User          *int64 // who asked for the task; default: from ctx, see [WithUser]
+	CorrelationID string // correlation id; default: from ctx, see [WithCorrelationID]
 }
 
 // Ticket tells what became of a dispatch.
@@ -65,13 +65,13 @@ const (
 	taskKey
 )
 
-// WithCID returns a context that carries a correlation id to the tasks dispatched with it and to the log.
-func WithCID(ctx context.Context, cid string) context.Context {
+// WithCorrelationID returns a context that carries a correlation id to the tasks dispatched with it and to the log.
+func WithCorrelationID(ctx context.Context, cid string) context.Context {
 	return context.WithValue(ctx, cidKey, cid)
 }
 
-// CID returns the correlation id of ctx or "".
-func CID(ctx context.Context) string {
+// CorrelationID returns the correlation id of ctx or "".
+func CorrelationID(ctx context.Context) string {
 	cid, _ := ctx.Value(cidKey).(string)
 	return cid
 }

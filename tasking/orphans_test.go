@@ -10,13 +10,13 @@ import (
 	"github.com/pulpgo/pulpcore/tasking"
 )
 
-// TestTaskOfAnotherWorkerIsNotTaken has the database show a task as a worker's own that the worker does not execute. Before
-// the worker comes to take it over, another one has it.
+// TestTaskOfAnotherWorkerIsNotTaken has the database show a task as a worker's own that the worker does not execute.
+// Before the worker comes to take it over, another one has it.
 func TestTaskOfAnotherWorkerIsNotTaken(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, b *bench) {
 		w := b.worker(tasking.WorkerOptions{TTL: time.Hour})
-		tasking.SetPatience(w, 8*time.Nanosecond)
+		tasking.SetUnattendedTimeout(w, 8*time.Nanosecond)
 		o, err := tasking.NewObserver(t.Context(), w)
 		if err != nil {
 			t.Fatal(err)

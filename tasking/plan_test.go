@@ -36,7 +36,8 @@ func (r *recorder) BeforeQuery(ctx context.Context, e *bun.QueryEvent) context.C
 	case strings.HasPrefix(e.Query, "SET LOCAL enable_"):
 		r.settings = e.Query
 	case strings.Contains(e.Query, "SELECT count(*)"): // now and then, of the tasks in an index
-	case strings.Contains(e.Query, "core_task") && !strings.Contains(e.Query, "core_taskingmeta"):
+	case strings.Contains(e.Query, "core_task ") || strings.Contains(e.Query, "core_taskres") ||
+		strings.Contains(e.Query, "core_tasksch"):
 		r.statements = append(r.statements, recorded{r.settings, e.Query})
 	}
 	return ctx
@@ -64,7 +65,8 @@ func TestPeriodicStatementsUseIndexes(t *testing.T) {
 	if testing.Short() {
 		n = 20_000
 	}
-	onEach(t, func(t *testing.T, b *bench) {
+	both(t, func(t *testing.T, dbURL, redisURL string) {
+		b := setup(t, dbURL, redisURL)
 		b.pileRows(n)
 		r := &recorder{}
 		b.db.Conn().Bun.AddQueryHook(r) //nolint:staticcheck // the handle's other copies have to know of it
@@ -78,8 +80,8 @@ func TestPeriodicStatementsUseIndexes(t *testing.T) {
 	})
 }
 
-// TestListsOfTasksUseIndexes has very many tasks that have ended, and looks for the first page of them and for those on one
-// resource.
+// TestListsOfTasksUseIndexes has very many tasks that have ended, and looks for the first page of them and for those
+// on one resource.
 func TestListsOfTasksUseIndexes(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, b *bench) {
@@ -135,7 +137,8 @@ func (b *bench) lookAtPlans(r *recorder, w *tasking.Worker) {
 	}{
 		{"nothing due", func(ctx context.Context) error { return tasking.RelayDue(ctx, w) }},
 		{"sweep", func(ctx context.Context) error { return tasking.Sweep(ctx, w) }},
-		{"left over", func(ctx context.Context) error { return tasking.ReadLeftOver(ctx, w) }},
+		{"agenda", func(ctx context.Context) error { return tasking.ReadAgenda(ctx, b.q) }},
+		{"unattended", func(ctx context.Context) error { return tasking.ReadUnattended(ctx, w) }},
 		{"ready", func(ctx context.Context) error { return tasking.ReadReady(ctx, w) }},
 		{"schedules", func(ctx context.Context) error { _, err := b.q.DispatchDue(ctx); return err }},
 		{"redelivery", func(ctx context.Context) error {

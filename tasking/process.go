@@ -47,11 +47,11 @@ type processEnd struct {
 }
 
 // startProcess starts a command as the process of a task and hands it the request.
-func startProcess(env *Env, cmd *osexec.Cmd, req request) (*process, error) {
+func startProcess(log *slog.Logger, cmd *osexec.Cmd, req request) (*process, error) {
 	if cmd == nil {
 		return nil, errors.New("WorkerOptions.Command returned nil")
 	}
-	p := &process{cmd: cmd, log: env.Log, messages: make(chan message, 1)}
+	p := &process{cmd: cmd, log: log, messages: make(chan message, 1)}
 	theirs, err := p.connect()
 	defer closeAll(theirs...)
 	if err == nil {

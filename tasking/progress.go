@@ -8,10 +8,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/uptrace/bun"
-
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
+	"github.com/pulpgo/pulpcore/tasking/internal/taskdb"
 )
 
 // Progress is one step of a task while it runs. It is counted in memory and written once per interval. It is safe for
@@ -90,24 +89,24 @@ func (e *Env) Progress(ctx context.Context, message, code string, fn func(p *Pro
 	}}
 	p.row.ID, p.row.Created = models.NewID(), models.Now()
 	p.row.Updated = p.row.Created
-	e.reported.Store(true)
+	e.attempt.reported.Store(true)
 	err = e.DB.Tx(ctx, func(ctx context.Context, tx *models.Tx) error {
 		_, err := tx.Bun().NewInsert().Model(&p.row).Exec(ctx)
 		return err
 	})
 	if err != nil {
-		return wrap(err, "begin progress report %q", code)
+		return taskdb.Wrap(err, "begin progress report %q", code)
 	}
 	e.Queue.emit(progressEvent(e.Task, &p.row))
 	state := models.Failed // also if fn panics
-	e.reports.add(p)
+	e.attempt.reports.add(p)
 	stop := e.keepWriting(ctx, p)
 	defer func() {
 		stop()
 		p.change(func(r *models.ProgressReport) { r.State = state })
 		saveErr := e.save(context.WithoutCancel(ctx), p)
 		if saveErr == nil {
-			e.reports.remove(p)
+			e.attempt.reports.remove(p)
 		} else if err == nil {
 			err = saveErr
 		}
@@ -127,7 +126,7 @@ func (e *Env) keepWriting(ctx context.Context, p *Progress) (stop func()) {
 	quit := make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		ticker := time.NewTicker(e.worker.opts.ProgressInterval)
+		ticker := time.NewTicker(e.environment.progressInterval)
 		defer ticker.Stop()
 		for {
 			select {
@@ -147,27 +146,23 @@ func (e *Env) keepWriting(ctx context.Context, p *Progress) (stop func()) {
 // CompleteTx, which has written it, it does nothing.
 func (e *Env) save(ctx context.Context, p *Progress) error {
 	r, dirty := p.take()
-	if !dirty || e.completion.is(completed) {
+	if !dirty || e.attempt.self.is(completed) {
 		return nil
 	}
-	var n int64
-	err := e.DB.Tx(ctx, func(ctx context.Context, tx *models.Tx) error { return writeReport(ctx, tx.Bun(), &n, &r) })
+	written := false
+	err := e.DB.Tx(ctx, func(ctx context.Context, tx *models.Tx) (err error) {
+		written, err = taskdb.WriteReport(ctx, taskdb.On(tx.DB), &r)
+		return err
+	})
 	switch {
-	case err != nil && e.completion.is(completed): // meanwhile
+	case err != nil && e.attempt.self.is(completed): // meanwhile
 		return nil
 	case err != nil:
 		p.change(func(*models.ProgressReport) {})
-	case n > 0:
+	case written:
 		e.Queue.emit(progressEvent(e.Task, &r))
 	}
-	return wrap(err, "write progress report %q", r.Code)
-}
-
-// writeReport writes a report unless it has ended.
-func writeReport(ctx context.Context, idb bun.IDB, affected *int64, r *models.ProgressReport) error {
-	return execIn(ctx, idb, affected, `UPDATE core_progressreport SET state = ?, total = ?, done = ?, suffix = ?,
-		pulp_last_updated = ? WHERE pulp_id = ? AND state IN ('waiting', 'running')`,
-		r.State, r.Total, r.Done, r.Suffix, models.Now(), r.ID)
+	return taskdb.Wrap(err, "write progress report %q", r.Code)
 }
 
 // openReports are the reports whose end is not written yet.
@@ -192,7 +187,7 @@ func (o *openReports) remove(p *Progress) {
 }
 
 // write writes all open reports as they are now within a transaction, which may be rolled back, and returns them.
-func (o *openReports) write(ctx context.Context, idb bun.IDB) ([]models.ProgressReport, error) {
+func (o *openReports) write(ctx context.Context, c taskdb.Conn) ([]models.ProgressReport, error) {
 	o.mu.Lock()
 	open := slices.Collect(maps.Keys(o.open))
 	o.mu.Unlock()
@@ -202,28 +197,9 @@ func (o *openReports) write(ctx context.Context, idb bun.IDB) ([]models.Progress
 	}
 	slices.SortFunc(rows, func(a, b models.ProgressReport) int { return slices.Compare(a.ID[:], b.ID[:]) })
 	for i := range rows {
-		var n int64
-		if err := writeReport(ctx, idb, &n, &rows[i]); err != nil {
+		if _, err := taskdb.WriteReport(ctx, c, &rows[i]); err != nil {
 			return nil, err
 		}
 	}
 	return rows, nil
-}
-
-// flushReports writes the last numbers of reports that are still open when the task's function has returned: those of
-// a goroutine that it left behind, and those that could not be written. The end of the task closes them.
-func (e *Env) flushReports() {
-	e.reports.mu.Lock()
-	defer e.reports.mu.Unlock()
-	if len(e.reports.open) == 0 {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(e.ctx), noteTimeout)
-	defer cancel()
-	for p := range e.reports.open {
-		if err := e.save(ctx, p); err != nil {
-			e.Log.WarnContext(ctx, "progress report is not written", "err", err)
-			return
-		}
-	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/pulpgo/pulpcore/internal/sqldialect"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
+	"github.com/pulpgo/pulpcore/tasking/internal/taskdb"
 )
 
 // PurgeOptions are the parts of a purge that have defaults.
@@ -76,7 +77,7 @@ func (q *Queue) Purge(ctx context.Context, before time.Time, opts *PurgeOptions)
 	}
 	for _, step := range []func(context.Context) error{p.tasks, p.groups} {
 		if err := step(ctx); err != nil {
-			return p.done, wrap(err, "purge tasks")
+			return p.done, taskdb.Wrap(err, "purge tasks")
 		}
 	}
 	return p.done, nil
@@ -146,7 +147,7 @@ func (p *purge) remove(ctx context.Context, ids []uuid.UUID) error {
 		return nil
 	}
 	var gone Purged
-	err := p.q.tx(ctx, func(ctx context.Context, tx *models.Tx) (err error) {
+	err := taskdb.Tx(ctx, p.q.db, func(ctx context.Context, tx *models.Tx) (err error) {
 		gone, err = p.q.deleteEnded(ctx, tx, ids)
 		return err
 	})
@@ -183,7 +184,7 @@ func (q *Queue) deleteEnded(ctx context.Context, tx *models.Tx, ids []uuid.UUID)
 		{&schedules, "UPDATE core_taskschedule SET last_task_id = NULL WHERE last_task_id IN (?)"},
 		{&gone.Tasks, "DELETE FROM core_task WHERE pulp_id IN (?)"},
 	} {
-		if err := execIn(ctx, tx.Bun(), s.n, s.statement, bun.List(list)); err != nil {
+		if *s.n, err = taskdb.Exec(ctx, taskdb.On(tx.DB), s.statement, bun.List(list)); err != nil {
 			return Purged{}, err
 		}
 	}
@@ -194,7 +195,7 @@ func (q *Queue) deleteEnded(ctx context.Context, tx *models.Tx, ids []uuid.UUID)
 func (p *purge) groups(ctx context.Context) error {
 	for {
 		var gone Purged
-		err := p.q.tx(ctx, func(ctx context.Context, tx *models.Tx) (err error) {
+		err := taskdb.Tx(ctx, p.q.db, func(ctx context.Context, tx *models.Tx) (err error) {
 			gone, err = p.deleteGroups(ctx, tx)
 			return err
 		})
@@ -217,11 +218,12 @@ func (p *purge) deleteGroups(ctx context.Context, tx *models.Tx) (gone Purged, e
 	if err != nil || len(ids) == 0 {
 		return Purged{}, err
 	}
-	err = execIn(ctx, tx.Bun(), &gone.GroupReports, `DELETE FROM core_groupprogressreport WHERE task_group_id IN
+	c := taskdb.On(tx.DB)
+	gone.GroupReports, err = taskdb.Exec(ctx, c, `DELETE FROM core_groupprogressreport WHERE task_group_id IN
 		(SELECT pulp_id FROM core_taskgroup WHERE pulp_id IN (?) AND `+empty+")", bun.List(ids))
 	if err != nil {
 		return Purged{}, err
 	}
-	err = execIn(ctx, tx.Bun(), &gone.Groups, "DELETE FROM core_taskgroup WHERE pulp_id IN (?) AND "+empty, bun.List(ids))
+	gone.Groups, err = taskdb.Exec(ctx, c, "DELETE FROM core_taskgroup WHERE pulp_id IN (?) AND "+empty, bun.List(ids))
 	return gone, err
 }

@@ -46,7 +46,7 @@ func TestPurgeTakesWhatBelongsToTasks(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, b *bench) {
 		report := tasking.Define[noArgs]("test.report")
-		w := b.worker(tasking.WorkerOptions{Bindings: []tasking.Binding{report.Do(
+		w := b.worker(tasking.WorkerOptions{Bindings: []tasking.Binding{report.Bind(
 			func(ctx context.Context, env *tasking.Env, _ noArgs) error {
 				err := env.Progress(ctx, "Reporting", "report", func(*tasking.Progress) error { return nil })
 				return errors.Join(err, env.DB.Tx(ctx, func(ctx context.Context, tx *models.Tx) error { return env.Created(ctx, tx, "prn:x.y:z") }))
@@ -225,7 +225,7 @@ func TestPurgeWhileTasksRun(t *testing.T) {
 		step := tasking.Define[int]("test.step")
 		var mu sync.Mutex
 		var running []int
-		b.run(tasking.WorkerOptions{Slots: 8, Bindings: []tasking.Binding{step.DoResult(
+		b.run(tasking.WorkerOptions{Slots: 8, Bindings: []tasking.Binding{step.BindResult(
 			func(ctx context.Context, env *tasking.Env, n int) (any, error) {
 				err := env.Progress(ctx, "Step", "step", func(p *tasking.Progress) error {
 					p.Add(1)

@@ -12,6 +12,7 @@ import (
 	"github.com/pulpgo/pulpcore/internal/sqldialect"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
+	"github.com/pulpgo/pulpcore/tasking/internal/taskdb"
 )
 
 // Get returns a task of the queue's domain.
@@ -24,7 +25,7 @@ func (q *Queue) Get(ctx context.Context, id uuid.UUID) (*models.Task, error) {
 		return nil, pulperr.Public(pulperr.NotFound, "there is no task %s", id)
 	}
 	if err != nil {
-		return nil, wrap(err, "read task %s", id)
+		return nil, taskdb.Wrap(err, "read task %s", id)
 	}
 	return t, nil
 }
@@ -38,7 +39,7 @@ func (q *Queue) List(ctx context.Context, narrow func(*bun.SelectQuery) *bun.Sel
 		query = narrow(query)
 	}
 	if err := query.OrderExpr("t.pulp_created DESC, t.pulp_id DESC").Scan(ctx); err != nil {
-		return nil, wrap(err, "list tasks")
+		return nil, taskdb.Wrap(err, "list tasks")
 	}
 	return list, nil
 }
@@ -47,7 +48,7 @@ func (q *Queue) List(ctx context.Context, narrow func(*bun.SelectQuery) *bun.Sel
 //
 // Errors: NotFound; Conflict if it has not ended, or if a plugin's row refers to it.
 func (q *Queue) Delete(ctx context.Context, id uuid.UUID) error {
-	err := q.tx(ctx, func(ctx context.Context, tx *models.Tx) error {
+	err := taskdb.Tx(ctx, q.db, func(ctx context.Context, tx *models.Tx) error {
 		t, err := q.In(tx.DB).Get(ctx, id)
 		if err != nil {
 			return err
@@ -61,7 +62,7 @@ func (q *Queue) Delete(ctx context.Context, id uuid.UUID) error {
 	if sqldialect.IsReferenced(err) {
 		return fmt.Errorf("tasking: delete task %s, which is in use: %w: %w", id, pulperr.Conflict, err)
 	}
-	return wrap(err, "delete task %s", id)
+	return taskdb.Wrap(err, "delete task %s", id)
 }
 
 // ProgressReports returns what tasks reported, in the order in which the reports began.
@@ -72,7 +73,7 @@ func (q *Queue) ProgressReports(ctx context.Context, tasks ...uuid.UUID) ([]*mod
 	}
 	err := q.db.Bun().NewSelect().Model(&list).Where("pr.task_id IN (?)", bun.List(tasks)).
 		OrderExpr("pr.pulp_id").Scan(ctx)
-	return list, wrap(err, "read progress reports")
+	return list, taskdb.Wrap(err, "read progress reports")
 }
 
 // CreatedResources returns what tasks made, in the order in which they did.
@@ -83,7 +84,7 @@ func (q *Queue) CreatedResources(ctx context.Context, tasks ...uuid.UUID) ([]*mo
 	}
 	err := q.db.Bun().NewSelect().Model(&list).Where("cr.task_id IN (?)", bun.List(tasks)).
 		OrderExpr("cr.pulp_id").Scan(ctx)
-	return list, wrap(err, "read created resources")
+	return list, taskdb.Wrap(err, "read created resources")
 }
 
 // Workers returns the processes that take part, whatever their kind, with the oldest first. One whose last heartbeat is
@@ -91,7 +92,7 @@ func (q *Queue) CreatedResources(ctx context.Context, tasks ...uuid.UUID) ([]*mo
 func (q *Queue) Workers(ctx context.Context) ([]*models.Worker, error) {
 	var list []*models.Worker
 	err := q.db.Bun().NewSelect().Model(&list).OrderExpr("w.pulp_id").Scan(ctx)
-	return list, wrap(err, "list workers")
+	return list, taskdb.Wrap(err, "list workers")
 }
 
 // Worker returns one of the processes that [Queue.Workers] lists.
@@ -103,7 +104,7 @@ func (q *Queue) Worker(ctx context.Context, id uuid.UUID) (*models.Worker, error
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, fmt.Errorf("tasking: worker %s: %w", id, pulperr.NotFound)
 	}
-	return w, wrap(err, "read worker %s", id)
+	return w, taskdb.Wrap(err, "read worker %s", id)
 }
 
 func (q *Queue) domainID() uuid.UUID {

@@ -2,23 +2,23 @@ package tasking
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
+	"strings"
 	"sync"
-	"sync/atomic"
 
-	"github.com/alicebob/miniredis/v2"
-	"github.com/google/uuid"
 	"github.com/redis/go-redis/v9"
-	"github.com/redis/go-redis/v9/maintnotifications"
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/pulpgo/pulpcore/internal/sqldialect"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
+	"github.com/pulpgo/pulpcore/tasking/internal/batch"
+	"github.com/pulpgo/pulpcore/tasking/internal/taskdb"
+	"github.com/pulpgo/pulpcore/tasking/internal/transport/asynqredis"
 )
 
 // Queue is where tasks are dispatched to, canceled and waited for. A handle is bound to one domain like the [models.DB]
@@ -30,38 +30,28 @@ type Queue struct {
 
 // core is what all handles of one NewQueue have in common.
 type core struct {
-	kind      sqldialect.Kind
-	log       *slog.Logger
-	prefix    string
-	newClient func() redis.UniversalClient
-	embedded  *miniredis.Miniredis // nil with a real Redis
-	delivery  *delivery
-	events    *events
-	outbox    *outbox
-	listening chan struct{} // a token for the worker that receives the events of other processes
-	ticking   chan struct{} // a token for the worker that keeps the clock of the embedded Redis
-	tel       *telemetry    // nil without a provider
+	kind sqldialect.Kind
+	log  *slog.Logger
+	tel  *telemetry // nil without a provider
+	*messenger
 
-	dispatches  *batcher[*spec, dispatched]
-	additions   *batcher[addition, added]
+	dispatches  batch.Writer[*spec, dispatched]
+	additions   batch.Writer[addition, added]
 	versions    map[string]string // of the plugins of this process
 	preferDefer bool
-	fault       func(point string) // stops at a point, in tests; nil does nothing
-	backlog     atomic.Int64       // tasks that were ready when somebody counted last
+	failpoint   func(point string) // stops at a point, in tests; nil does nothing
 
-	mu       sync.Mutex
-	inline   []*Worker          // that execute immediate tasks in this process; the first that can does
-	consumer int                // workers of this process that take tasks from the queue
-	alive    map[uuid.UUID]bool // workers that run in this process
-	waits    map[waitEdge]int   // of tasks that run in this process
-
-	installation string // name of the installation, once known
+	backlog      backlog
+	immediates   immediates
+	living       livingWorkers
+	waits        waits
+	installation installation
 }
 
 // QueueOptions are the parts of a [Queue] that have defaults.
 type QueueOptions struct {
 	// RedisURL is where ready tasks are announced: "redis://[user:password@]host[:port]/db", rediss:// or unix://. Empty
-	// means a Redis inside this process, for installations of a single process. Redis holds nothing that cannot be lost.
+	// is for installations of a single process, which then need no Redis. Redis holds nothing that cannot be lost.
 	RedisURL string
 	// Redis are the full connection options, for example for Sentinel; they win over RedisURL.
 	Redis *redis.UniversalOptions
@@ -92,62 +82,27 @@ func NewQueue(db *models.DB, opts *QueueOptions) (*Queue, error) {
 		opts = &QueueOptions{}
 	}
 	c := &core{
-		kind: db.Conn().Kind, log: opts.Log, prefix: opts.Prefix, events: newEvents(),
-		listening: make(chan struct{}, 1), ticking: make(chan struct{}, 1),
-		versions: opts.Versions, preferDefer: opts.PreferDefer, alive: map[uuid.UUID]bool{},
-		waits: map[waitEdge]int{},
+		kind: db.Conn().Kind, log: opts.Log, versions: opts.Versions, preferDefer: opts.PreferDefer,
 	}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
 	}
-	if c.prefix == "" {
-		c.prefix = "pulp"
-	}
-	if err := c.connect(opts); err != nil {
+	var err error
+	if c.messenger, err = newMessenger(db, opts, c.log); err != nil {
 		return nil, err
 	}
-	c.delivery, c.outbox = newDelivery(c), newOutbox(c)
 	q := &Queue{core: c, db: db}
-	c.dispatches, c.additions = newDispatches(q), newAdditions(q)
-	var err error
+	q.initDispatches()
+	q.initAdditions()
 	c.tel, err = newTelemetry(q, opts.Tracer, opts.Meter)
 	return q, err
 }
 
-// at marks a point between two steps at which a process may die, for tests that make it do so.
+// at marks a point between two steps at which tests let a process die.
 func (c *core) at(point string) {
-	if c.fault != nil {
-		c.fault(point)
+	if c.failpoint != nil {
+		c.failpoint(point)
 	}
-}
-
-// connect says how to reach Redis. Its clients end a call at the deadline of the call's context, which they do not by
-// default: a Redis that does not answer would hold up each dispatch for their own 5 s.
-func (c *core) connect(opts *QueueOptions) error {
-	quiet := &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
-	switch {
-	case opts.Redis != nil:
-		o := *opts.Redis
-		o.MaintNotificationsConfig, o.ContextTimeoutEnabled = quiet, true
-		c.newClient = func() redis.UniversalClient { return redis.NewUniversalClient(&o) }
-	case opts.RedisURL != "":
-		o, err := redis.ParseURL(opts.RedisURL)
-		if err != nil { // the parser's message may quote a password
-			return pulperr.Public(pulperr.Invalid, "the Redis URL is not valid")
-		}
-		o.MaintNotificationsConfig, o.ContextTimeoutEnabled = quiet, true
-		c.newClient = func() redis.UniversalClient { return redis.NewClient(o) }
-	default:
-		c.embedded = miniredis.NewMiniRedis()
-		c.newClient = func() redis.UniversalClient {
-			return redis.NewClient(&redis.Options{
-				Addr:                     "127.0.0.1:1", // never dialled
-				Dialer:                   func(context.Context, string, string) (net.Conn, error) { return c.embedded.Dial() },
-				MaintNotificationsConfig: quiet,
-			})
-		}
-	}
-	return nil
 }
 
 // In returns a handle on the same queue for the domain of db. If db belongs to a transaction, all that the handle does
@@ -161,68 +116,88 @@ func (q *Queue) DB() *models.DB { return q.db }
 // Close closes the connections to Redis, for all handles that come from one [NewQueue] at once, whichever of them it is
 // called on. It may be called twice.
 func (q *Queue) Close() error {
-	q.events.close()
-	q.outbox.close()
-	err := errors.Join(q.tel.close(), q.delivery.close())
-	if q.embedded != nil {
-		q.embedded.Close()
-	}
-	return err
+	return errors.Join(q.tel.close(), q.messenger.close())
 }
 
-const txAttempts = 5
-
-// tx runs fn in a transaction of its own, again after a deadlock.
-func (q *Queue) tx(ctx context.Context, fn func(ctx context.Context, tx *models.Tx) error) error {
-	for i := 1; ; i++ {
-		err := q.db.Tx(ctx, fn)
-		again := sqldialect.IsRetryable(err) && !sqldialect.IsLockTimeout(err)
-		if err == nil || !again || i == txAttempts || ctx.Err() != nil {
-			return err
-		}
-		q.log.DebugContext(ctx, "transaction is run again", "attempt", i, "err", err)
-	}
-}
-
-func wrap(err error, format string, args ...any) error {
-	if err == nil {
-		return nil
-	}
-	what := fmt.Sprintf(format, args...)
-	switch {
-	case sqldialect.IsRetryable(err):
-		return fmt.Errorf("tasking: %s: %w: %w", what, pulperr.Locked, err)
-	case sqldialect.IsUnavailable(err):
-		return fmt.Errorf("tasking: %s: %w: %w", what, pulperr.Unavailable, err)
-	}
-	return fmt.Errorf("tasking: %s: %w", what, err)
-}
-
-// Ping asks Redis whether it is there.
+// Ping asks Redis whether it answers. Without a Redis it succeeds.
 //
 // Errors: Unavailable.
 func (q *Queue) Ping(ctx context.Context) error {
-	client, err := q.delivery.redis()
-	if err == nil {
-		err = client.Ping(ctx).Err()
-	}
-	if err != nil {
+	if err := q.transport.Ping(ctx); err != nil {
 		return fmt.Errorf("tasking: ping Redis: %w: %w", pulperr.Unavailable, err)
 	}
 	return nil
 }
 
-// Redis returns the connection to the Redis that ready tasks are announced in, which may be the one inside this
-// process: for tools that show what is there. The queue closes it.
+// ErrNoRedis is the error of [Queue.Redis] if the queue was opened without a Redis.
+var ErrNoRedis = pulperr.Public(pulperr.Unavailable, "the tasks of this installation are not announced in a Redis")
+
+// Redis returns the connection to the Redis in which ready tasks are announced, for tools that show its messages. The
+// queue closes it.
 //
-// Errors: Unavailable once the queue is closed.
+// Errors: ErrNoRedis; Unavailable once the queue is closed.
 func (q *Queue) Redis() (redis.UniversalClient, error) {
-	client, err := q.delivery.redis()
-	return client, kindOr(err, pulperr.Unavailable)
+	t, ok := q.transport.(*asynqredis.Transport)
+	if !ok {
+		return nil, ErrNoRedis
+	}
+	return t.Client()
 }
 
 // RedisQueues returns the names that the queue has within Redis: the one of ordinary tasks first, then that of
-// immediate ones.
+// immediate ones. Without a Redis there are none.
 func (q *Queue) RedisQueues() []string {
-	return []string{q.queueName(defaultQueue), q.queueName(immediateQueue)}
+	t, ok := q.transport.(*asynqredis.Transport)
+	if !ok {
+		return nil
+	}
+	return []string{t.QueueName(defaultQueue), t.QueueName(immediateQueue)}
+}
+
+// installation is the random name of the installation, read once. Its zero value has not read it.
+type installation struct {
+	mu   sync.Mutex
+	name string
+}
+
+// get returns the name, or "" before it was read.
+func (i *installation) get() string {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.name
+}
+
+// read reads the name, and makes it first where the database has none.
+func (i *installation) read(ctx context.Context, db *models.DB) error {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.name != "" {
+		return nil
+	}
+	name, err := taskdb.Meta(ctx, taskdb.On(db), taskdb.Installation, false)
+	if err == nil && name == "" {
+		name, err = i.create(ctx, db)
+	}
+	if err != nil {
+		return taskdb.Wrap(err, "read the installation's name")
+	}
+	i.name = name
+	return nil
+}
+
+func (i *installation) create(ctx context.Context, db *models.DB) (name string, err error) {
+	err = taskdb.Tx(ctx, db, func(ctx context.Context, tx *models.Tx) error {
+		c := taskdb.On(tx.DB)
+		if err := taskdb.InitMeta(ctx, c, taskdb.Installation, strings.ToLower(rand.Text()[:8])); err != nil {
+			return err
+		}
+		for _, key := range []string{taskdb.Epoch, taskdb.Maintenance} { // rows that later are locked or swapped
+			if err := taskdb.InitMeta(ctx, c, key, ""); err != nil {
+				return err
+			}
+		}
+		name, err = taskdb.Meta(ctx, c, taskdb.Installation, false)
+		return err
+	})
+	return name, err
 }

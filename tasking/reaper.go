@@ -2,7 +2,6 @@ package tasking
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"time"
 
@@ -10,15 +9,34 @@ import (
 
 	"github.com/pulpgo/pulpcore/internal/sqldialect"
 	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/tasking/internal/liveness"
+	"github.com/pulpgo/pulpcore/tasking/internal/taskdb"
 )
 
-// shortestPause is the least time between two looks, whatever the workers' TTLs are.
-const shortestPause = 10 * time.Millisecond
+// reaper ends the tasks of workers whose heartbeat has expired, and tasks that no worker executes.
+type reaper struct {
+	db         *models.DB
+	session    *session
+	attempts   *attempts
+	claims     *claimer
+	recoverer  *recoverer
+	telemetry  *telemetry
+	log        *slog.Logger
+	unattended time.Duration // how long a task may be assigned to this worker without running here
 
-// keepReaping ends the tasks of workers whose heartbeat stands still. It trusts no clock but its own and nothing it did
-// not see itself: after a failed look it starts to observe anew, so a database that was away kills nobody.
-func (w *Worker) keepReaping(ctx context.Context, l *life) {
-	defer l.burials.all.Wait()
+	observer liveness.Observer
+}
+
+// minPollPause is the least time between two polls, whatever the TTLs of workers are.
+const minPollPause = 10 * time.Millisecond
+
+// unattendedTimeout is how long the database may show a task as a worker's that the worker does not execute.
+const unattendedTimeout = time.Minute
+
+// run observes the heartbeats until ctx is done. A failed poll discards all observations, so that a database that was
+// away expires no worker.
+func (r *reaper) run(ctx context.Context) {
+	defer r.recoverer.wait()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -27,154 +45,122 @@ func (w *Worker) keepReaping(ctx context.Context, l *life) {
 		case <-ctx.Done():
 			return
 		}
-		pause, err := w.look(ctx, l)
+		pause, err := r.poll(ctx)
 		if err != nil && ctx.Err() == nil {
-			w.log.WarnContext(ctx, "workers cannot be observed", "err", err)
-			l.watch = newWatch()
+			r.log.WarnContext(ctx, "workers cannot be observed", "err", err)
+			r.observer = liveness.Observer{}
 		}
 		timer.Reset(pause)
 	}
 }
 
-// look observes all who may be dead, has the tasks of those who are ended, and returns when to look again.
-func (w *Worker) look(ctx context.Context, l *life) (pause time.Duration, err error) {
-	l.watch.begin()
-	ttl, err := w.observeWorkers(ctx, l)
+// poll observes all owners of tasks, starts the recovery of those that are dead, and returns when to poll again.
+func (r *reaper) poll(ctx context.Context) (pause time.Duration, err error) {
+	r.observer.Begin()
+	defer r.observer.End()
+	ttl, err := r.observeWorkers(ctx)
 	if err == nil {
-		err = w.observeOrphans(ctx, l)
+		err = r.observeOwnerless(ctx)
 	}
 	if err == nil {
-		err = w.observeStrangers(ctx, l)
+		err = r.observeUnattended(ctx)
 	}
-	l.watch.end()
-	return max(ttl/3, shortestPause), err
+	return max(ttl/3, minPollPause), err
 }
 
-// observeWorkers has the tasks of workers ended whose heartbeat has not changed for their TTL. It returns the shortest
-// TTL there is.
-func (w *Worker) observeWorkers(ctx context.Context, l *life) (shortest time.Duration, err error) {
-	shortest = w.opts.TTL
-	list, err := w.q.Workers(ctx)
+// observeWorkers recovers the tasks of workers whose heartbeat has not changed for their TTL. It returns the shortest
+// TTL of all workers.
+func (r *reaper) observeWorkers(ctx context.Context) (shortest time.Duration, err error) {
+	shortest = r.session.ttl
+	list, err := taskdb.Workers(ctx, taskdb.On(r.db))
 	if err != nil {
-		return shortest, err
+		return shortest, taskdb.Wrap(err, "list workers")
 	}
-	own := w.id()
+	own := r.session.workerID()
 	for _, other := range list {
 		ttl := time.Duration(other.TTL) * time.Millisecond
 		shortest = min(shortest, ttl)
-		if other.ID == own || w.q.silenced(other.ID) || !l.watch.still(other.ID, other.Beat, ttl) {
+		if other.ID == own || r.maySilence(other.ID) || !r.observer.Expired(other.ID, other.Beat, ttl) {
 			continue
 		}
-		w.takeOver(ctx, l, takeover{
-			dead: other.ID, ttl: ttl,
-			take: func(ctx context.Context, tx *models.Tx) ([]*claimed, error) { return w.takeFrom(ctx, tx, other) },
+		r.recoverer.start(ctx, recovery{
+			id: other.ID, ttl: ttl,
+			adopt: func(ctx context.Context, c taskdb.Conn, mark func([]uuid.UUID)) ([]*taskdb.Claimed, error) {
+				return r.adoptAll(ctx, c, other, mark)
+			},
 			note: func(tasks int) {
-				w.q.tel.reaped(ctx)
-				w.log.WarnContext(ctx, "worker is missing", "worker_id", other.ID, "name", other.Name, "tasks", tasks)
+				r.telemetry.reaped(ctx)
+				r.log.WarnContext(ctx, "worker is missing", "worker_id", other.ID, "name", other.Name, "tasks", tasks)
 			},
 		})
 	}
 	return shortest, nil
 }
 
-// silenced reports whether a worker of this process runs whose heartbeat says nothing, because on SQLite any long
-// transaction holds it up.
-func (c *core) silenced(id uuid.UUID) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.kind == sqldialect.SQLite && c.alive[id]
+// maySilence reports whether a worker runs in this process whose heartbeat proves nothing: on SQLite any long
+// transaction delays it.
+func (r *reaper) maySilence(id uuid.UUID) bool {
+	return r.db.Conn().Kind == sqldialect.SQLite && r.session.live.has(id)
 }
 
-// takeFrom makes the dead worker's tasks this worker's own, under new claims, so that the dead one, should it only
-// have slept, can write nothing more. It returns nil if the worker is not dead or another one is at it.
-func (w *Worker) takeFrom(ctx context.Context, tx *models.Tx, dead *models.Worker) ([]*claimed, error) {
-	var found []uuid.UUID
-	err := tx.Bun().NewRaw(`SELECT pulp_id FROM core_worker WHERE pulp_id = ? AND beat = ? ?`,
-		dead.ID, dead.Beat, w.q.kind.SkipLocked()).Scan(ctx, &found)
-	if err != nil || len(found) == 0 {
+// adoptAll makes the tasks of a dead worker this worker's own and removes the dead one's row. It returns nil if the
+// heartbeat has changed or another process recovers the worker.
+func (r *reaper) adoptAll(
+	ctx context.Context, c taskdb.Conn, dead *models.Worker, mark func([]uuid.UUID),
+) ([]*taskdb.Claimed, error) {
+	silent, err := taskdb.LockSilent(ctx, c, dead.ID, dead.Beat)
+	if err != nil || !silent {
 		return nil, err
 	}
-	tasks, err := w.take(ctx, tx, "worker_id = ?", dead.ID)
+	tasks, err := taskdb.Adopt(ctx, c, dead.ID, uuid.Nil, r.session.workerID(), mark)
 	if err == nil {
-		_, err = tx.Bun().NewRaw("DELETE FROM core_worker WHERE pulp_id = ?", dead.ID).Exec(ctx)
+		err = taskdb.DeleteWorker(ctx, c, dead.ID)
 	}
 	return tasks, err
 }
 
-// take changes the owner and the claims of running tasks. They are locked first, so that two who take the same ones do
-// not take them from each other, and one that ends meanwhile is no longer among them. Whatever is returned, with an
-// error too, has to be forgotten in the end.
-func (w *Worker) take(ctx context.Context, tx *models.Tx, where string, args ...any) ([]*claimed, error) {
-	var ids []uuid.UUID
-	err := tx.Bun().NewRaw("SELECT pulp_id FROM core_task WHERE "+where+
-		" AND state IN ('running', 'canceling') ORDER BY pulp_id ?", append(args, w.q.kind.ForUpdate())...).Scan(ctx, &ids)
+// observeOwnerless ends running tasks whose worker has had no row for a TTL. A worker that was suspended while it
+// claimed a task leaves one: when the claim was made, other processes had recovered the tasks that it had until then.
+func (r *reaper) observeOwnerless(ctx context.Context) error {
+	owners, err := taskdb.OwnersWithoutRow(ctx, taskdb.On(r.db))
 	if err != nil {
-		return nil, err
+		return taskdb.Wrap(err, "look for tasks without a worker")
 	}
-	w.mu.Lock()
-	for _, id := range ids {
-		w.reaping[id] = true
-	}
-	w.mu.Unlock()
-	tasks := make([]*claimed, len(ids))
-	for i, id := range ids {
-		c := new(claimed)
-		c.ID = id
-		tasks[i] = c
-	}
-	for i, id := range ids {
-		c := tasks[i]
-		err := tx.Bun().NewRaw(`UPDATE core_task SET worker_id = ?, claim_id = ? WHERE pulp_id = ?
-			AND state IN ('running', 'canceling') RETURNING `+claimedColumns, w.id(), uuid.New(), id).Scan(ctx, c)
-		if err != nil {
-			return tasks, err
+	for _, id := range owners {
+		if !r.observer.Expired(id, liveness.NoHeartbeat, r.session.ttl) {
+			continue
 		}
+		r.recoverer.start(ctx, recovery{
+			id: id,
+			adopt: func(ctx context.Context, c taskdb.Conn, mark func([]uuid.UUID)) ([]*taskdb.Claimed, error) {
+				return taskdb.Adopt(ctx, c, id, uuid.Nil, r.session.workerID(), mark)
+			},
+			note: func(tasks int) { r.log.ErrorContext(ctx, "tasks had no worker", "worker_id", id, "tasks", tasks) },
+		})
 	}
-	return tasks, nil
+	return nil
 }
 
-var errMissing = errors.New("tasking: the task's worker has gone missing")
-
-// bury ends a task whose worker is dead, or lets it run again if its dispatch allows that.
-func (w *Worker) bury(ctx context.Context, l *life, c *claimed) {
-	defer w.forget([]*claimed{c})
-	ctx = w.q.tel.burying(ctx, c)
-	env, err := w.newEnv(context.WithValue(ctx, taskKey, c.ID), c)
+// observeUnattended ends tasks that the database shows as this worker's and that it does not execute. They fail rather
+// than run, because they may have had effects. Only a task that was claimed late has certainly had none.
+func (r *reaper) observeUnattended(ctx context.Context) error {
+	own := r.session.workerID()
+	rows, err := taskdb.OwnedTasks(ctx, taskdb.On(r.db), own)
 	if err != nil {
-		env.Log.WarnContext(ctx, "incomplete resources of a dead worker's task stay", "err", err)
+		return taskdb.Wrap(err, "look for tasks that are not executed")
 	}
-	env.reported.Store(true) // perhaps
-	e := ending{
-		state: models.Failed, err: &models.TaskError{Reason: "Worker has gone missing."}, retry: c.retryPause(errMissing),
-	}
-	w.q.at("reap.taken")
-	done, err := w.finish(ctx, l, env, e, nil)
-	switch {
-	case errors.Is(err, errFenced):
-		w.q.tel.buried(ctx, c, outcomeFenced, errFenced)
-		env.Log.WarnContext(ctx, "task of a dead worker was taken from this one")
-	case err != nil:
-		w.q.tel.buried(ctx, c, outcomeUnstored, err)
-		env.Log.ErrorContext(ctx, "the end of a dead worker's task could not be stored", "err", err)
-	case done.state == models.Waiting:
-		w.q.tel.buried(ctx, c, outcomeRetried, errMissing)
-		env.Log.WarnContext(ctx, "task of a dead worker runs again")
-	default:
-		w.q.tel.buried(ctx, c, outcome(done.state), errMissing)
-		level := slog.LevelError
-		if done.state == models.Canceled {
-			level = slog.LevelWarn
+	for _, t := range rows {
+		if r.attempts.has(t.ID) || r.claims.releaseLate(ctx, t.ID, t.Claim) ||
+			!r.observer.Expired(t.ID, liveness.NoHeartbeat, r.unattended) {
+			continue
 		}
-		env.Log.Log(ctx, level, "task of a dead worker was ended", "state", string(done.state))
-		w.q.emit(taskEvent(&c.Task, done.state))
-		w.q.deliver(ctx, done.ready...)
+		r.recoverer.start(ctx, recovery{
+			id: t.ID,
+			adopt: func(ctx context.Context, c taskdb.Conn, mark func([]uuid.UUID)) ([]*taskdb.Claimed, error) {
+				return taskdb.Adopt(ctx, c, own, t.ID, r.session.workerID(), mark) // unless it has another owner by then
+			},
+			note: func(int) { r.log.ErrorContext(ctx, "task is not executed by its worker", "task_id", t.ID) },
+		})
 	}
-}
-
-func (w *Worker) forget(tasks []*claimed) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, c := range tasks {
-		delete(w.reaping, c.ID)
-	}
+	return nil
 }

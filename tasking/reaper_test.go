@@ -15,8 +15,8 @@ import (
 	"github.com/pulpgo/pulpcore/tasking"
 )
 
-// TestObserverThatSleptDeclaresNobodyDead has everything stand still for longer than a TTL, as when a machine is paused: the
-// observer looks before the other one comes to its heartbeat.
+// TestObserverThatSleptDeclaresNobodyDead has everything stand still for longer than a TTL, as when a machine is
+// paused: the observer looks before the other one comes to its heartbeat.
 func TestObserverThatSleptDeclaresNobodyDead(t *testing.T) {
 	t.Parallel()
 	url := dbtest.SQLite(t)
@@ -85,7 +85,7 @@ func TestSlowTakeoversHoldUpNobody(t *testing.T) {
 		began, leave := make(chan string, 8), make(chan struct{})
 		end := sync.OnceFunc(func() { close(leave) })
 		defer end()
-		b.run(tasking.WorkerOptions{TTL: ttl, Kind: tasking.KindAPI, Slots: -1, Discard: slowDiscard(began, leave)})
+		b.run(tasking.WorkerOptions{TTL: ttl, Kinds: []string{tasking.KindAPI}, NoTasks: true, Discard: slowDiscard(began, leave)})
 		var slow []uuid.UUID
 		first := uuid.New()
 		for i := range 2 {
@@ -113,7 +113,8 @@ func TestSlowTakeoversHoldUpNobody(t *testing.T) {
 	})
 }
 
-// TestStrangersDoNotSilenceTheHeartbeat has the database show a task as a worker's own that the worker knows nothing of.
+// TestStrangersDoNotSilenceTheHeartbeat has the database show a task as a worker's own that the worker knows nothing
+// of.
 func TestStrangersDoNotSilenceTheHeartbeat(t *testing.T) {
 	t.Parallel()
 	const ttl = labTTL
@@ -121,8 +122,8 @@ func TestStrangersDoNotSilenceTheHeartbeat(t *testing.T) {
 		began, leave := make(chan string, 1), make(chan struct{})
 		end := sync.OnceFunc(func() { close(leave) })
 		defer end()
-		w := b.worker(tasking.WorkerOptions{TTL: ttl, Kind: tasking.KindAPI, Slots: -1, Discard: slowDiscard(began, leave)})
-		tasking.SetPatience(w, 2*ttl)
+		w := b.worker(tasking.WorkerOptions{TTL: ttl, Kinds: []string{tasking.KindAPI}, NoTasks: true, Discard: slowDiscard(began, leave)})
+		tasking.SetUnattendedTimeout(w, 2*ttl)
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		ran := make(chan error, 1)

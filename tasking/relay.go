@@ -4,105 +4,71 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"log/slog"
 	"strings"
 	"time"
 
-	"github.com/alicebob/miniredis/v2"
 	"github.com/google/uuid"
-	"github.com/hibiken/asynq"
-	"github.com/redis/go-redis/v9"
-	"github.com/uptrace/bun"
 
-	"github.com/pulpgo/pulpcore/internal/sqldialect"
 	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/tasking/internal/taskdb"
+	"github.com/pulpgo/pulpcore/tasking/internal/transport"
 )
 
-// grace is how long after a grant a task counts as lost on its way: longer, the more tasks are on their way, because a
-// worker that is busy takes them later.
-func (c *core) grace() time.Duration {
-	return min(sqldialect.DeliveryGrace+time.Duration(c.backlog.Load())*time.Millisecond, relayVerify)
+// relay announces ready tasks again that were not claimed in time: because a process died between its commit and the
+// announcement, because Redis was away, or because it lost its data.
+type relay struct {
+	q     *Queue
+	redis transport.Retainer
+	// takeTime is after what time a worker that took a message and did not claim the task counts as dead. If it was only
+	// slow, the task has two messages, which does no harm.
+	takeTime time.Duration
+	log      *slog.Logger
+	counted  time.Time // when the ready tasks were counted last
 }
 
 const (
-	relayInterval = time.Second
 	relayBatch    = 500
-	relayLease    = 5 * time.Second        // how long one relay has for its batch before another may take it
-	relayVerify   = time.Minute            // how long a delivered task may wait before it is looked at again
-	relayRate     = 200                    // looks a second at most, with a deep backlog
-	sweepInterval = 30 * time.Second       //
-	countInterval = 10 * time.Second       // between two counts of the backlog
-	pollInterval  = 250 * time.Millisecond // of the database, where Redis is away
-	redisPatience = 10 * time.Second       // how long Redis may be away before the database is polled
+	relayLease    = 5 * time.Second  // how long a relay has for its batch before another one may take it
+	relayVerify   = time.Minute      // how long an announced task may wait before its message is verified
+	relayRate     = 200              // verified messages a second at most, with a deep backlog
+	countInterval = 10 * time.Second // between two counts of the ready tasks
+	// redeliveryPage is how many ready tasks become due in one transaction after Redis lost its data.
+	redeliveryPage = 1000
 )
 
-// keepRelaying delivers tasks that are ready and were not claimed in time: because a process died between its commit
-// and the delivery, because Redis was away, or because it lost what it had.
-func (w *Worker) keepRelaying(ctx context.Context, _ *life) {
-	ticker := time.NewTicker(relayInterval)
-	defer ticker.Stop()
-	swept := time.Now()
-	w.checkEviction(ctx)
-	// A planner that knows nothing of a table that grew fast reads the whole of it.
-	if err := w.q.kind.Analyze(ctx, w.q.db.Bun(), "core_task", "core_taskresource"); err != nil && ctx.Err() == nil {
-		w.log.DebugContext(ctx, "tables are not analysed", "err", err)
-	}
-	if w.q.embedded != nil { // it is empty
-		err := w.q.tx(ctx, func(ctx context.Context, tx *models.Tx) error { return w.q.redeliverAll(ctx, tx.Bun()) })
-		if err != nil && ctx.Err() == nil {
-			w.log.WarnContext(ctx, "old tasks are delivered later", "err", err)
-		}
-	}
-	for {
-		err := w.checkEpoch(ctx)
-		if err == nil {
-			err = w.relayAll(ctx)
-		}
-		if time.Since(swept) >= sweepInterval {
-			swept = time.Now()
-			err = errors.Join(err, w.sweep(ctx))
-		}
-		if err != nil && ctx.Err() == nil {
-			w.log.WarnContext(ctx, "tasks are delivered later", "err", err)
-		}
-		select {
-		case <-ticker.C:
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
-// checkEviction warns of a Redis that throws data away when its memory is full. Tasks survive that, slowly.
-func (w *Worker) checkEviction(ctx context.Context) {
-	client, err := w.q.delivery.redis()
-	if err != nil || w.q.embedded != nil {
+// start warns of a Redis that evicts data when its memory is full. Tasks survive that, slowly.
+func (r *relay) start(ctx context.Context) {
+	t, ok := r.redis.(interface {
+		EvictionPolicy(ctx context.Context) string
+	})
+	if !ok {
 		return
 	}
-	policy, err := client.ConfigGet(ctx, "maxmemory-policy").Result()
-	if p := policy["maxmemory-policy"]; err == nil && p != "" && p != "noeviction" {
-		w.log.WarnContext(ctx, "redis may evict messages; set maxmemory-policy to noeviction", "maxmemory_policy", p)
+	if p := t.EvictionPolicy(ctx); p != "" && p != "noeviction" {
+		r.log.WarnContext(ctx, "redis may evict messages; set maxmemory-policy to noeviction", "maxmemory_policy", p)
 	}
 }
 
-// due is a ready task that nobody has claimed.
-type due struct {
-	sqldialect.ReadyTask
-	Stale bool `bun:"stale"` // it became ready so long ago that a worker with its message counts as dead
+// run announces what is due by the agenda, and what the loss of Redis's data made due.
+func (r *relay) run(ctx context.Context, agenda taskdb.Agenda) error {
+	lost, err := r.checkToken(ctx, agenda.Epoch)
+	if err != nil {
+		return err
+	}
+	if agenda.Redelivery == "" && !lost && !agenda.DueTasks {
+		r.q.backlog.halve()
+		return nil
+	}
+	return r.runAll(ctx)
 }
 
-// forgetBacklog halves the backlog, which is counted only where something is due: after a peak nothing may be, and
-// tasks would count as on their way for long. Where the peak goes on, the next batch tells.
-func (c *core) forgetBacklog() {
-	n := c.backlog.Load()
-	c.backlog.CompareAndSwap(n, n/2)
-}
-
-// relayAll delivers what is due, and what the loss of Redis's data made due.
-func (w *Worker) relayAll(ctx context.Context) error {
+// runAll announces everything that is due.
+func (r *relay) runAll(ctx context.Context) error {
 	for {
-		more, err := w.redeliverPage(ctx)
+		more, err := r.makePageDue(ctx)
 		if err == nil {
-			err = w.relay(ctx)
+			err = r.announceDue(ctx)
 		}
 		if err != nil || !more {
 			return err
@@ -110,317 +76,198 @@ func (w *Worker) relayAll(ctx context.Context) error {
 	}
 }
 
-// relay delivers what is due, batch by batch.
-func (w *Worker) relay(ctx context.Context) error {
+// announceDue announces what is due, batch by batch.
+func (r *relay) announceDue(ctx context.Context) error {
 	for first := true; ; first = false {
-		batch, err := w.takeDue(ctx)
+		batch, err := r.leaseDue(ctx)
 		if err != nil {
 			return err
 		}
 		if len(batch) == 0 {
 			if first {
-				w.q.forgetBacklog()
+				r.q.backlog.halve()
 			}
 			return nil
 		}
-		doubtful, err := w.redeliver(ctx, batch)
+		taken, err := r.announce(ctx, batch)
 		if err != nil {
 			return err
 		}
-		if err := w.postpone(ctx, batch, doubtful); err != nil {
+		if err := r.postpone(ctx, batch, taken); err != nil {
 			return err
 		}
-		w.q.wake(ctx)
+		r.redis.Wake(ctx)
 		if len(batch) < relayBatch {
 			return nil
 		}
 	}
 }
 
-// takeDue returns tasks to deliver and keeps other relays away from them for a while. One that must not run yet is not
-// due, whoever asked for its delivery: its message would find nothing to claim and be gone.
-func (w *Worker) takeDue(ctx context.Context) ([]due, error) {
-	var waiting []uuid.UUID // a cheap look first: there is nothing nearly always
-	args := sqldialect.Named{
-		"lease": w.q.kind.After(relayLease), "now": w.q.kind.Now(), "limit": relayBatch, "lock": w.q.kind.SkipLocked(),
-		"stale": w.q.kind.After(-w.activeTooLong()),
+// leaseDue returns tasks to announce and keeps other relays away from them for a while.
+func (r *relay) leaseDue(ctx context.Context) (batch []taskdb.DueTask, err error) {
+	due, err := taskdb.AnyDue(ctx, taskdb.On(r.q.db))
+	if err != nil || !due {
+		return nil, taskdb.Wrap(err, "look for tasks that are not announced")
 	}
-	const isDue = `state = 'waiting' AND unblocked_at IS NOT NULL AND deliver_due <= ?now
-		AND (not_before IS NULL OR not_before <= ?now)`
-	err := w.q.db.Bun().NewRaw("SELECT pulp_id FROM core_task WHERE "+isDue+" ORDER BY deliver_due LIMIT 1", args).
-		Scan(ctx, &waiting)
-	if err != nil || len(waiting) == 0 {
-		return nil, wrap(err, "look for undelivered tasks")
-	}
-	var batch []due
-	err = w.q.tx(ctx, func(ctx context.Context, tx *models.Tx) error {
-		batch = nil
-		return tx.Bun().NewRaw(`UPDATE core_task SET deliver_due = ?lease WHERE pulp_id IN (
-				SELECT pulp_id FROM core_task WHERE `+isDue+` ORDER BY deliver_due LIMIT ?limit ?lock)
-			RETURNING pulp_id, queue, delivery_gen, versions, unblocked_at <= ?stale AS stale`, args).Scan(ctx, &batch)
+	err = taskdb.Tx(ctx, r.q.db, func(ctx context.Context, tx *models.Tx) (err error) {
+		batch, err = taskdb.LeaseDue(ctx, taskdb.On(tx.DB), relayLease, r.takeTime, relayBatch)
+		return err
 	})
-	return batch, wrap(err, "take undelivered tasks")
+	return batch, taskdb.Wrap(err, "take tasks that are not announced")
 }
 
-// redeliver hands a batch to asynq. A message that asynq has and cannot be trusted any more gets a successor. It
-// returns the tasks whose message is with a worker, which may claim them any moment or may have died.
-func (w *Worker) redeliver(ctx context.Context, batch []due) (doubtful map[uuid.UUID]bool, err error) {
-	doubtful = map[uuid.UUID]bool{}
+// announce hands a batch to asynq. A message that asynq has and that no worker will get gets a successor. It returns
+// the tasks whose message a worker has taken: the worker may claim them any moment, or may have died.
+func (r *relay) announce(ctx context.Context, batch []taskdb.DueTask) (taken map[uuid.UUID]bool, err error) {
+	taken = map[uuid.UUID]bool{}
 	for i, t := range batch {
-		fresh, err := w.q.delivery.offer(ctx, t.ReadyTask)
+		fresh, err := r.redis.Offer(ctx, t.ReadyTask)
 		if err != nil {
 			return nil, err
 		}
 		if fresh {
-			w.q.tel.relayed(ctx, relayMissing)
+			r.q.tel.relayed(ctx, relayMissing)
 			continue
 		}
-		state := w.q.delivery.messageState(t.ReadyTask)
-		if state == asynq.TaskStateActive && !t.Stale {
-			doubtful[t.ID] = true
+		state := r.redis.State(t.ReadyTask)
+		if state == transport.Queued {
 			continue
 		}
-		if state == asynq.TaskStatePending || state == asynq.TaskStateScheduled || state == asynq.TaskStateRetry {
+		if state == transport.Taken && !t.Stale {
+			taken[t.ID] = true
 			continue
 		}
-		next := t.ReadyTask
-		next.Gen++
-		n, err := exec(ctx, w.q.db, `UPDATE core_task SET delivery_gen = ? WHERE pulp_id = ? AND delivery_gen = ?
-			AND state = 'waiting'`, next.Gen, t.ID, t.Gen)
+		renewed, err := taskdb.RenewGeneration(ctx, r.q.db, t.ReadyTask)
 		if err != nil {
-			return nil, wrap(err, "renew the message of task %s", t.ID)
+			return nil, taskdb.Wrap(err, "renew the message of task %s", t.ID)
 		}
-		if n == 0 {
+		if !renewed {
 			continue
 		}
-		batch[i].Gen = next.Gen
-		w.q.tel.relayed(ctx, relayReplaced)
-		w.log.WarnContext(ctx, "message of a task was lost by redis", "task_id", t.ID, "generation", next.Gen)
-		if _, err := w.q.delivery.offer(ctx, next); err != nil {
+		batch[i].Gen++
+		r.q.tel.relayed(ctx, relayReplaced)
+		r.log.WarnContext(ctx, "message of a task was lost by redis", "task_id", t.ID, "generation", batch[i].Gen)
+		if _, err := r.redis.Offer(ctx, batch[i].ReadyTask); err != nil {
 			return nil, err
 		}
 	}
-	return doubtful, nil
+	return taken, nil
 }
 
-// activeTooLong is after what time a worker that took a task's message and did not claim the task counts as dead. If
-// it only was slow, its message and the new one are one too many, which does no harm.
-func (w *Worker) activeTooLong() time.Duration { return w.opts.TTL / 3 }
-
-// messageState returns what asynq does with a message that it says it has, or 0 if it does not know it after all. If
-// Redis does not answer the message counts as pending, for now.
-func (d *delivery) messageState(t sqldialect.ReadyTask) asynq.TaskState {
-	client, err := d.redis()
-	if err != nil {
-		return asynq.TaskStatePending
-	}
-	info, err := asynq.NewInspectorFromRedisClient(client).GetTaskInfo(d.core.queueName(t.Queue), messageID(t))
-	if err != nil {
-		return 0
-	}
-	return info.State
-}
-
-// postpone sets when the tasks of a delivered batch are looked at again: later, the longer the backlog is, but soon
-// where the message is with a worker.
-func (w *Worker) postpone(ctx context.Context, batch []due, doubtful map[uuid.UUID]bool) error {
-	backlog, err := w.countBacklog(ctx)
+// postpone sets when the messages of a batch are verified: later, the longer the backlog is, but soon where a worker
+// has taken the message.
+func (r *relay) postpone(ctx context.Context, batch []taskdb.DueTask, taken map[uuid.UUID]bool) error {
+	backlog, err := r.countReady(ctx)
 	if err != nil {
 		return err
 	}
 	verify := max(relayVerify, time.Duration(backlog/relayRate)*time.Second)
-	var safe, soon []due
+	var safe, soon []taskdb.DueTask
 	for _, t := range batch {
-		if doubtful[t.ID] {
+		if taken[t.ID] {
 			soon = append(soon, t)
 		} else {
 			safe = append(safe, t)
 		}
 	}
-	return errors.Join(w.lookAgain(ctx, safe, verify), w.lookAgain(ctx, soon, w.activeTooLong()))
+	return errors.Join(r.postponeSome(ctx, safe, verify), r.postponeSome(ctx, soon, r.takeTime))
 }
 
-// countBacklog returns how many tasks are ready. It counts them anew after a while only: after Redis lost its data
-// there is one batch after the other.
-func (w *Worker) countBacklog(ctx context.Context) (backlog int64, err error) {
-	if time.Since(w.counted) < countInterval {
-		return w.q.backlog.Load(), nil
-	}
-	err = w.q.db.Bun().NewRaw(`SELECT count(*) FROM core_task WHERE state = 'waiting' AND unblocked_at IS NOT NULL`).
-		Scan(ctx, &backlog)
-	if err != nil {
-		return 0, wrap(err, "count ready tasks")
-	}
-	w.counted = time.Now()
-	w.q.backlog.Store(backlog)
-	return backlog, nil
-}
-
-// lookAgain sets when tasks are looked at again. One that has run meanwhile and waits for another attempt has a new
-// generation, about which nobody was told yet.
-func (w *Worker) lookAgain(ctx context.Context, list []due, after time.Duration) error {
+func (r *relay) postponeSome(ctx context.Context, list []taskdb.DueTask, after time.Duration) error {
 	if len(list) == 0 {
 		return nil
 	}
-	messages := make([]any, 0, 2*len(list))
-	for _, t := range list {
-		messages = append(messages, t.ID, t.Gen)
-	}
-	// The rows are locked by a statement of their own: as part of the other, Postgres may run it once per row.
-	err := w.q.tx(ctx, func(ctx context.Context, tx *models.Tx) error {
-		var ids []uuid.UUID
-		err := tx.Bun().NewRaw(`SELECT t.pulp_id FROM (?) AS v JOIN core_task t ON t.pulp_id = v.column1
-				AND t.delivery_gen = v.column2 WHERE (t.state = 'waiting') IS TRUE ?`,
-			bun.SafeQuery(w.q.kind.Values(len(list), "uuid", "integer"), messages...), w.q.kind.SkipLockedOf("t")).
-			Scan(ctx, &ids)
-		if err != nil || len(ids) == 0 {
-			return err
-		}
-		_, err = tx.Bun().NewRaw("UPDATE core_task SET deliver_due = ? WHERE pulp_id IN (?)",
-			w.q.kind.After(after), bun.List(ids)).Exec(ctx)
-		return err
+	err := taskdb.Tx(ctx, r.q.db, func(ctx context.Context, tx *models.Tx) error {
+		return taskdb.Postpone(ctx, taskdb.On(tx.DB), list, after)
 	})
-	return wrap(err, "postpone delivery")
+	return taskdb.Wrap(err, "postpone the verification of messages")
 }
 
-// deliverOldestSoon makes the relay look at the tasks whose messages a dead worker may have taken along: Redis hands
-// messages out in order, so those are among the oldest.
-func (w *Worker) deliverOldestSoon(ctx context.Context) error {
-	_, err := exec(ctx, w.q.db, `UPDATE core_task SET deliver_due = ?now WHERE pulp_id IN (
-			SELECT pulp_id FROM core_task WHERE state = 'waiting' AND unblocked_at IS NOT NULL
-			ORDER BY unblocked_at LIMIT ?limit ?lock)`,
-		sqldialect.Named{"now": w.q.kind.Now(), "limit": relayBatch, "lock": w.q.kind.SkipLocked()})
-	return wrap(err, "look for what a dead worker took along")
-}
-
-// checkEpoch finds out whether Redis still has what it was given: it keeps a random word that the database knows too.
-// If the word is gone, so is everything else, and every ready task is delivered again.
-func (w *Worker) checkEpoch(ctx context.Context) error {
-	if w.q.embedded != nil {
-		return nil
+// countReady returns how many tasks are ready. After Redis lost its data one batch follows the other, so it counts
+// every 10 s only.
+func (r *relay) countReady(ctx context.Context) (int64, error) {
+	if time.Since(r.counted) < countInterval {
+		return r.q.backlog.load(), nil
 	}
-	client, err := w.q.delivery.redis()
+	n, err := taskdb.CountReady(ctx, taskdb.On(r.q.db))
 	if err != nil {
-		return err
+		return 0, taskdb.Wrap(err, "count ready tasks")
 	}
-	word, err := client.Get(ctx, w.q.channel("epoch")).Result()
-	if err != nil && !errors.Is(err, redis.Nil) {
-		w.q.delivery.failed()
-		return err
-	}
-	w.q.delivery.answered()
-	known, err := w.q.meta(ctx, w.q.db.Bun(), metaEpoch, false)
-	if err != nil || (word != "" && word == known) {
-		return err
-	}
-	return w.newEpoch(ctx, client, word)
+	r.counted = time.Now()
+	r.q.backlog.store(n)
+	return n, nil
 }
 
-// newEpoch is what happens after Redis lost its data, once for all workers. Redis has the word first and the database
-// follows, in a transaction that does not wait for Redis. If a worker dies between the two, the next look finds two
-// words and goes on here. Of those that look at the same time one sets the word, and the others find it.
-func (w *Worker) newEpoch(ctx context.Context, client redis.UniversalClient, word string) error {
-	key := w.q.channel("epoch")
-	if word == "" {
-		err := client.SetArgs(ctx, key, strings.ToLower(rand.Text()), redis.SetArgs{Mode: "NX"}).Err()
-		if err != nil && !errors.Is(err, redis.Nil) {
-			return err
-		}
-		if word, err = client.Get(ctx, key).Result(); err != nil {
-			return err
+// checkToken finds out whether Redis still has what it was given, and reports whether it does not. Redis has a random
+// token that the database has too. If the token is gone, so is everything else, and all ready tasks are announced
+// again.
+func (r *relay) checkToken(ctx context.Context, known string) (lost bool, err error) {
+	token, err := r.redis.Token(ctx)
+	if err != nil || token != "" && token == known {
+		return false, err
+	}
+	return r.newToken(ctx, token)
+}
+
+// newToken gives a Redis that is new or lost its data a token, and has all ready tasks announced again. Redis gets the
+// token first and the database follows, in a transaction that does not wait for Redis. A crash in between leaves two
+// different tokens; the next check resumes here. Of several processes that do this at once, one sets the token.
+func (r *relay) newToken(ctx context.Context, token string) (changed bool, err error) {
+	if token == "" {
+		if token, err = r.redis.SetToken(ctx, strings.ToLower(rand.Text())); err != nil {
+			return false, err
 		}
 	}
-	changed := false
-	err := w.q.tx(ctx, func(ctx context.Context, tx *models.Tx) error {
-		known, err := w.q.meta(ctx, tx.Bun(), metaEpoch, true)
-		if changed = err == nil && known != word; !changed {
-			return err // another worker was faster
+	err = taskdb.Tx(ctx, r.q.db, func(ctx context.Context, tx *models.Tx) error {
+		c := taskdb.On(tx.DB)
+		known, err := taskdb.Meta(ctx, c, taskdb.Epoch, true)
+		if changed = err == nil && known != token; !changed {
+			return err // another process was faster
 		}
-		if err := w.q.setMeta(ctx, tx.Bun(), metaEpoch, word); err != nil {
+		if err := taskdb.SetMeta(ctx, c, taskdb.Epoch, token); err != nil {
 			return err
 		}
-		return w.q.redeliverAll(ctx, tx.Bun())
+		return redeliverAll(ctx, c)
 	})
 	if err != nil || !changed {
-		return err
+		return false, err
 	}
-	w.q.delivery.reset()
-	w.q.tel.redisLost(ctx)
-	w.log.WarnContext(ctx, "redis is new or lost its data; all ready tasks are delivered again")
-	return nil
+	r.q.tel.redisLost(ctx)
+	r.log.WarnContext(ctx, "redis is new or lost its data; all ready tasks are announced again")
+	return true, nil
 }
 
-// keepPolling takes ready tasks straight from the database: always where Redis is in this process, and else while Redis
-// is away; and now and then those that are left over.
-func (w *Worker) keepPolling(ctx context.Context, l *life) {
-	ticker := time.NewTicker(pollInterval)
-	defer ticker.Stop()
-	leftOver := time.NewTicker(leftOverInterval)
-	defer leftOver.Stop()
-	for {
-		select {
-		case <-ticker.C:
-		case <-leftOver.C:
-			if w.q.embedded == nil {
-				w.takeLeftOver(ctx, l)
-			}
-			continue
-		case <-l.drain:
-			return
-		case <-ctx.Done():
-			return
-		}
-		if w.q.embedded == nil && w.q.delivery.down() < redisPatience {
-			continue
-		}
-		w.pollOnce(ctx, l)
-	}
+// redeliverAll has every ready task announced again, page by page. The database knows how far that is, so it does not
+// matter which process goes on.
+func redeliverAll(ctx context.Context, c taskdb.Conn) error {
+	return taskdb.SetMeta(ctx, c, taskdb.Redelivery, taskdb.Place{}.String())
 }
 
-func (w *Worker) pollOnce(ctx context.Context, l *life) {
-	for queue, slots := range w.slots {
-		if len(slots) == cap(slots) {
-			continue
+// makePageDue makes the next page of ready tasks due and reports whether there may be more. If another process does so
+// there are none.
+func (r *relay) makePageDue(ctx context.Context) (more bool, err error) {
+	text, err := taskdb.Meta(ctx, taskdb.On(r.q.db), taskdb.Redelivery, false)
+	if err != nil || text == "" {
+		return false, err
+	}
+	err = taskdb.Tx(ctx, r.q.db, func(ctx context.Context, tx *models.Tx) error {
+		c := taskdb.On(tx.DB)
+		at, locked, err := taskdb.TryMeta(ctx, c, taskdb.Redelivery)
+		if more = err == nil && locked && at != ""; !more {
+			return err
 		}
-		for t, err := range w.readyTasks(ctx, queue) {
-			if err != nil {
-				if ctx.Err() == nil {
-					w.log.WarnContext(ctx, "ready tasks cannot be read", "err", err)
-				}
-				return
-			}
-			if !w.tryInSlot(l, queue, t.ID) {
-				break
-			}
+		place, err := taskdb.ParsePlace(at)
+		if err != nil {
+			return err
 		}
-	}
-}
-
-// keepClock lets time pass in the Redis of this process, which has no clock of its own. One worker of a process does
-// so; when it ends another one goes on.
-func (w *Worker) keepClock(ctx context.Context, _ *life) {
-	if w.q.embedded == nil {
-		return
-	}
-	select {
-	case w.q.ticking <- struct{}{}:
-		defer func() { <-w.q.ticking }()
-	case <-ctx.Done():
-		return
-	}
-	ticker := time.NewTicker(time.Second)
-	defer ticker.Stop()
-	for {
-		select {
-		case now := <-ticker.C:
-			tick(w.q.embedded, now)
-		case <-ctx.Done():
-			return
+		last, err := taskdb.MakePageDue(ctx, c, place, redeliveryPage)
+		if err != nil {
+			return err
 		}
-	}
-}
-
-func tick(m *miniredis.Miniredis, now time.Time) {
-	m.SetTime(now)
-	m.FastForward(time.Second)
+		if more = last != nil; !more {
+			return taskdb.SetMeta(ctx, c, taskdb.Redelivery, "")
+		}
+		return taskdb.SetMeta(ctx, c, taskdb.Redelivery, last.String())
+	})
+	return more && err == nil, taskdb.Wrap(err, "announce ready tasks again")
 }

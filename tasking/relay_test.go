@@ -11,7 +11,6 @@ import (
 	"github.com/google/uuid"
 	"github.com/redis/go-redis/v9"
 
-	"github.com/pulpgo/pulpcore/internal/dbtest"
 	"github.com/pulpgo/pulpcore/tasking"
 )
 
@@ -71,7 +70,7 @@ func TestSlowRedisIsNotAway(t *testing.T) {
 		for i := range 5 {
 			ids = append(ids, b.dispatch(blockArgs{Name: fmt.Sprint(i)}))
 		}
-		sub := tasking.NewClient(b.q)
+		sub := b.redisClient()
 		defer sub.Close()
 		wakes := sub.Subscribe(t.Context(), tasking.Prefix(b.q)+":wake")
 		defer wakes.Close()
@@ -93,12 +92,12 @@ func TestSlowRedisIsNotAway(t *testing.T) {
 		for gen := 7; gen < 17; gen++ { // on a machine that is too busy not even two are taken in time
 			taken = 0
 			tasking.Deliver(t.Context(), b.q, gen, ids...)
-			if !tasking.Spared(b.q) {
+			if !tasking.IsDown(b.q) {
 				break
 			}
 			<-time.After(1100 * time.Millisecond) // Redis is left alone for a second
 		}
-		if tasking.Spared(b.q) {
+		if tasking.IsDown(b.q) {
 			t.Error("a slow Redis counts as away")
 		}
 		for i, due := range b.due(ids) {
@@ -115,7 +114,8 @@ func TestSlowRedisIsNotAway(t *testing.T) {
 // TestBacklogIsForgotten has a peak that ends without anything being due.
 func TestBacklogIsForgotten(t *testing.T) {
 	t.Parallel()
-	onEach(t, func(t *testing.T, b *bench) {
+	both(t, func(t *testing.T, dbURL, redisURL string) {
+		b := setup(t, dbURL, redisURL)
 		least := tasking.Grace(b.q)
 		w := b.worker(tasking.WorkerOptions{})
 		tasking.SetBacklog(b.q, 30_000)
@@ -167,31 +167,4 @@ func TestRelayTrustsAWorkerForAWhile(t *testing.T) {
 			}
 		}
 	})
-}
-
-// TestOneClockForAllWorkers has three workers in one process with an embedded Redis, in which time passes once.
-func TestOneClockForAllWorkers(t *testing.T) {
-	t.Parallel()
-	if testing.Short() {
-		t.Skip("takes seconds")
-	}
-	b := setup(t, dbtest.SQLite(t), "")
-	client := tasking.Redis(b.q)
-	const ticks = 4
-	if err := client.Set(t.Context(), "key", "value", time.Hour).Err(); err != nil {
-		t.Fatal(err)
-	}
-	passed := func(want time.Duration) func() bool {
-		return func() bool { return client.TTL(t.Context(), "key").Val() <= time.Hour-want }
-	}
-	began := time.Now()
-	stop := b.run(tasking.WorkerOptions{})
-	b.run(tasking.WorkerOptions{Kind: tasking.KindAPI, Slots: -1})
-	b.run(tasking.WorkerOptions{Kind: tasking.KindContent, Slots: -1})
-	eventually(t, "the clock of Redis", passed(ticks*time.Second))
-	if took := time.Since(began); took < (ticks-1)*time.Second {
-		t.Errorf("%d s of Redis took %v", ticks, took)
-	}
-	stop()
-	eventually(t, "the clock of Redis after the end of a worker", passed((ticks+2)*time.Second))
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/tasking/internal/taskdb"
 )
 
 // Blocked is a waiting task that is not ready, with what is in its way.
@@ -70,7 +71,7 @@ func (q *Queue) Blocked(ctx context.Context, limit int) ([]Blocked, error) {
 	for begin := 0; begin < len(probes); begin += probesAtOnce {
 		end := min(begin+probesAtOnce, len(probes))
 		if err := q.look(ctx, probes[begin:end], found[begin:end], maxHolders+1); err != nil {
-			return nil, wrap(err, "look for what blocks tasks")
+			return nil, taskdb.Wrap(err, "look for what blocks tasks")
 		}
 	}
 	tasks, err := q.holders(ctx, slices.Concat(found...))
@@ -97,7 +98,7 @@ func (q *Queue) seqs(ctx context.Context, tasks []*models.Task) (map[uuid.UUID]i
 		}
 		err := q.db.Bun().NewRaw("SELECT pulp_id, seq FROM core_task WHERE pulp_id IN (?)", bun.List(part)).Scan(ctx, &rows)
 		if err != nil {
-			return nil, wrap(err, "read the order of tasks")
+			return nil, taskdb.Wrap(err, "read the order of tasks")
 		}
 		for _, r := range rows {
 			seqs[r.ID] = r.Seq
@@ -211,7 +212,7 @@ func (q *Queue) Unfinished(ctx context.Context) (map[models.TaskState]int, error
 	err := q.db.Bun().NewRaw(`SELECT state, count(*) AS n FROM core_task WHERE pulp_domain_id = ?
 		AND state IN ('waiting', 'running', 'canceling') GROUP BY state`, q.domainID()).Scan(ctx, &rows)
 	if err != nil {
-		return nil, wrap(err, "count unfinished tasks")
+		return nil, taskdb.Wrap(err, "count unfinished tasks")
 	}
 	counts := make(map[models.TaskState]int, len(rows))
 	for _, r := range rows {

@@ -19,7 +19,7 @@ func TestReserveWhileRunning(t *testing.T) {
 	onEach(t, func(t *testing.T, b *bench) {
 		no := errors.New("no")
 		var next uuid.UUID
-		w := b.worker(tasking.WorkerOptions{Bindings: []tasking.Binding{reserver.Do(
+		w := b.worker(tasking.WorkerOptions{Bindings: []tasking.Binding{reserver.Bind(
 			func(ctx context.Context, env *tasking.Env, _ noArgs) error {
 				err := env.DB.Tx(ctx, func(ctx context.Context, tx *models.Tx) error {
 					return errors.Join(env.Reserve(ctx, tx, tasking.Named("rolled back")...), no)

@@ -7,9 +7,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/pulpgo/pulpcore/internal/sqldialect"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
+	"github.com/pulpgo/pulpcore/tasking/internal/taskdb"
 )
 
 // Resource is something that tasks reserve: a row, or any name they agree on. Tasks that reserve the same resource run
@@ -61,19 +61,19 @@ func Named(names ...string) []Resource {
 	return list
 }
 
-// Locks are the resources that a task reserves. What is in both lists is exclusive.
-type Locks struct {
+// Resources are what a task reserves. What is in both lists is exclusive.
+type Resources struct {
 	Exclusive []Resource // for this task alone
 	Shared    []Resource // together with other tasks that share it
 }
 
-// Locker is implemented by task arguments that know what their task reserves.
-type Locker interface {
-	Locks() Locks
+// ResourceUser is implemented by task arguments that know what their task reserves.
+type ResourceUser interface {
+	Resources() Resources
 }
 
-func (l Locks) and(m Locks) Locks {
-	return Locks{slices.Concat(l.Exclusive, m.Exclusive), slices.Concat(l.Shared, m.Shared)}
+func (r Resources) and(more Resources) Resources {
+	return Resources{slices.Concat(r.Exclusive, more.Exclusive), slices.Concat(r.Shared, more.Shared)}
 }
 
 const sharedPrefix = "shared:"
@@ -83,12 +83,12 @@ const maxResource = 2000
 
 // names returns the resources as the API shows them: exclusive ones first, shared ones with a prefix, each once.
 // The domain is shared unless it is exclusive, which stops every other task in it.
-func (l Locks) names(r *models.Registry, domain string) ([]string, error) {
-	exclusive, err := resolve(r, l.Exclusive)
+func (r Resources) names(reg *models.Registry, domain string) ([]string, error) {
+	exclusive, err := resolve(reg, r.Exclusive)
 	if err != nil {
 		return nil, err
 	}
-	shared, err := resolve(r, l.Shared)
+	shared, err := resolve(reg, r.Shared)
 	if err != nil {
 		return nil, err
 	}
@@ -129,7 +129,7 @@ func resolve(r *models.Registry, list []Resource) ([]string, error) {
 
 // reservations returns what the database keeps of names: hashes, sorted. Two names with the same hash, which is not to
 // be expected, would make their tasks wait for each other and nothing worse.
-func reservations(names []string) []sqldialect.Reservation {
+func reservations(names []string) []taskdb.Reservation {
 	byKey := map[int64]bool{}
 	for _, name := range names {
 		bare, shared := strings.CutPrefix(name, sharedPrefix)
@@ -137,11 +137,11 @@ func reservations(names []string) []sqldialect.Reservation {
 		key := int64(binary.BigEndian.Uint64(sum[:8])) //nolint:gosec // all 64 bits are wanted
 		byKey[key] = byKey[key] || !shared
 	}
-	list := make([]sqldialect.Reservation, 0, len(byKey))
+	list := make([]taskdb.Reservation, 0, len(byKey))
 	for key, exclusive := range byKey {
-		list = append(list, sqldialect.Reservation{Key: key, Exclusive: exclusive})
+		list = append(list, taskdb.Reservation{Key: key, Exclusive: exclusive})
 	}
-	slices.SortFunc(list, func(a, b sqldialect.Reservation) int {
+	slices.SortFunc(list, func(a, b taskdb.Reservation) int {
 		if a.Key < b.Key {
 			return -1
 		}

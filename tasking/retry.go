@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/pulpgo/pulpcore/pulperr"
+	"github.com/pulpgo/pulpcore/tasking/internal/taskdb"
 )
 
 const (
@@ -32,8 +33,8 @@ func (e *retryError) Unwrap() error { return e.err }
 // reports of this attempt stay, as failed.
 func Retry(err error, pause time.Duration) error { return &retryError{err, pause} }
 
-// retryPause returns how long a task waits that failed with err until it runs again; nil is for ever.
-func (c *claimed) retryPause(err error) *time.Duration {
+// retryPause returns how long a task that failed with err waits for its next attempt, or nil if it has none.
+func retryPause(c *taskdb.Claimed, err error) *time.Duration {
 	asked, asks := errors.AsType[*retryError](err)
 	limit := c.MaxAttempts
 	if limit == 0 && asks {

@@ -73,7 +73,7 @@ func TestRetries(t *testing.T) {
 			each(t, func(t *testing.T, b *bench) {
 				flaky := tasking.Define[noArgs]("test.flaky")
 				var runs atomic.Int32
-				b.run(tasking.WorkerOptions{Bindings: []tasking.Binding{flaky.Do(
+				b.run(tasking.WorkerOptions{Bindings: []tasking.Binding{flaky.Bind(
 					func(context.Context, *tasking.Env, noArgs) error { return tt.fail(int(runs.Add(1))) })}})
 				options := tt.options
 				options.Exclusive = tasking.Named("r")
@@ -97,7 +97,7 @@ func TestRetryKeepsItsPlace(t *testing.T) {
 	each(t, func(t *testing.T, b *bench) {
 		flaky := tasking.Define[noArgs]("test.flaky")
 		var runs atomic.Int32
-		b.run(tasking.WorkerOptions{Bindings: []tasking.Binding{flaky.Do(
+		b.run(tasking.WorkerOptions{Bindings: []tasking.Binding{flaky.Bind(
 			func(context.Context, *tasking.Env, noArgs) error {
 				if runs.Add(1) == 1 {
 					return tasking.Retry(errFlaky, 50*time.Millisecond)
@@ -122,7 +122,7 @@ func TestCancelWhileWaitingForARetry(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, b *bench) {
 		flaky := tasking.Define[noArgs]("test.flaky")
-		b.run(tasking.WorkerOptions{Bindings: []tasking.Binding{flaky.Do(
+		b.run(tasking.WorkerOptions{Bindings: []tasking.Binding{flaky.Bind(
 			func(ctx context.Context, env *tasking.Env, _ noArgs) error {
 				return env.Progress(ctx, "Trying", "test.trying", func(*tasking.Progress) error {
 					return tasking.Retry(errFlaky, time.Hour)
@@ -153,7 +153,7 @@ func TestTimeout(t *testing.T) {
 	each(t, func(t *testing.T, b *bench) {
 		slow := tasking.Define[noArgs]("test.slow")
 		var cause error
-		b.run(tasking.WorkerOptions{Bindings: []tasking.Binding{slow.Do(
+		b.run(tasking.WorkerOptions{Bindings: []tasking.Binding{slow.Bind(
 			func(ctx context.Context, _ *tasking.Env, _ noArgs) error {
 				<-ctx.Done()
 				cause = context.Cause(ctx)
@@ -191,7 +191,7 @@ func TestShutdownPutsBackWhatMayRunAgain(t *testing.T) {
 			each(t, func(t *testing.T, b *bench) {
 				flaky := tasking.Define[noArgs]("test.flaky")
 				stands := make(chan struct{})
-				stop := b.run(tasking.WorkerOptions{Grace: 20 * time.Millisecond, Bindings: []tasking.Binding{flaky.Do(
+				stop := b.run(tasking.WorkerOptions{Grace: 20 * time.Millisecond, Bindings: []tasking.Binding{flaky.Bind(
 					func(ctx context.Context, env *tasking.Env, _ noArgs) error {
 						if env.Task.Attempt <= tt.spend {
 							return tasking.Retry(errFlaky, 0)
@@ -324,7 +324,7 @@ func TestCompleteTx(t *testing.T) {
 		complete := tasking.Define[string]("test.complete")
 		var late error
 		tried, release := make(chan struct{}), make(chan struct{})
-		b.run(tasking.WorkerOptions{Bindings: []tasking.Binding{complete.Do(
+		b.run(tasking.WorkerOptions{Bindings: []tasking.Binding{complete.Bind(
 			func(ctx context.Context, env *tasking.Env, what string) error {
 				err := env.DB.Tx(ctx, func(ctx context.Context, tx *models.Tx) error {
 					if err := env.CompleteTx(ctx, tx, map[string]string{"made": what}); err != nil {
@@ -388,7 +388,7 @@ func TestSlotGoesOnWithItsFollower(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		b.run(tasking.WorkerOptions{Slots: 4, Bindings: []tasking.Binding{link.Do(
+		b.run(tasking.WorkerOptions{Slots: 4, Bindings: []tasking.Binding{link.Bind(
 			func(_ context.Context, _ *tasking.Env, i int) error { order = append(order, i); return nil })}})
 		b.wait(last.TaskID, models.Completed)
 		for i, n := range order {

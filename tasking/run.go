@@ -2,24 +2,17 @@ package tasking
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"math/rand/v2"
-	"os"
+	"iter"
 	"sync"
 	"time"
 
-	"github.com/google/uuid"
-	"github.com/hibiken/asynq"
-	"github.com/redis/go-redis/v9"
-
-	"github.com/pulpgo/pulpcore/download"
-	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
+	"github.com/pulpgo/pulpcore/tasking/internal/taskdb"
 )
 
-// Run registers the worker, executes tasks until ctx is done and returns nil when the running ones have ended. It also
-// keeps house, as every worker does: it delivers again what Redis lost and fails what dead workers left.
+// Run registers the worker, executes tasks until ctx is done and returns nil when the running ones have ended. Every
+// worker also watches over the others: it ends the tasks of those that die, and one of them maintains the installation.
 //
 // When ctx is done nothing new begins. After [WorkerOptions].Grace, if there is one, running tasks are told to stop
 // with [ErrShutdown]; those that do not within 10 s are left to the other workers, and Run returns an error.
@@ -28,49 +21,59 @@ import (
 //
 // Errors: Unavailable if the database does not answer at the start; Conflict if the worker runs already.
 func (w *Worker) Run(ctx context.Context) error {
-	l, err := w.begins(ctx, false)
+	p, end, err := w.begin(ctx)
 	if err != nil && ctx.Err() != nil {
 		return nil // it was over before it began
 	}
 	if err != nil {
 		return err
 	}
-	defer w.ends(l)
-	hold := context.WithoutCancel(ctx) // of what must go on while tasks are waited for
-	house, stop := context.WithCancel(hold)
-	var keepers sync.WaitGroup
-	defer keepers.Wait()
-	defer stop()
-	for _, keep := range []func(context.Context, *life){
-		w.keepBeating, w.keepReaping, w.keepRelaying, w.keepScheduling, w.listen, w.listenEvents, w.keepClock,
-	} {
-		keepers.Go(func() { keep(house, l) })
+	defer end()
+	if err := p.environment.dirs.sweep(ctx); err != nil {
+		w.opts.Log.WarnContext(ctx, "work directories of dead workers stay", "err", err)
 	}
-	servers := w.startServers(l)
-	if w.opts.Slots > 0 {
-		keepers.Go(func() { w.keepPolling(house, l) })
+	w.opts.Log.InfoContext(ctx, "worker has started",
+		"worker_id", p.session.workerID(), "name", w.opts.Name, "slots", cap(w.slots[defaultQueue]))
+	defer func() { w.opts.Log.InfoContext(ctx, "worker has ended", "worker_id", p.session.workerID()) }()
+
+	background, stop := context.WithCancel(context.WithoutCancel(ctx)) // it goes on while tasks are waited for
+	var all sync.WaitGroup
+	defer all.Wait()
+	defer stop()
+	living := []interface{ run(context.Context) }{p.heartbeater, p.reaper, p.maintainer}
+	if w.q.listener != nil {
+		living = append(living, w.q.listener)
+	}
+	if !w.opts.NoTasks {
+		p.receiver.start(w.q.transport)
+		if w.q.retainer != nil {
+			living = append(living, p.poller)
+		}
+	}
+	for _, part := range living {
+		all.Go(func() { part.run(background) })
 	}
 	w.awaitEnd(ctx)
-	w.startDrain(l)
-	for _, s := range servers {
-		s.stop()
-	}
-	err = w.awaitTasks(l)
-	for _, s := range servers {
-		s.close()
-	}
+	w.q.immediates.remove(p.immediate)
+	p.session.startDrain()
+	p.receiver.stop()
+	err = w.awaitTasks(p.session)
+	p.receiver.close()
 	return err
 }
 
-// awaitEnd waits until nothing new shall begin.
+// burstInterval is how often a worker with [WorkerOptions].Burst checks whether all tasks have ended.
+const burstInterval = 250 * time.Millisecond
+
+// awaitEnd waits until no new work shall begin.
 func (w *Worker) awaitEnd(ctx context.Context) {
 	if !w.opts.Burst {
 		<-ctx.Done()
 		return
 	}
-	ticker := time.NewTicker(pollInterval)
+	ticker := time.NewTicker(burstInterval)
 	defer ticker.Stop()
-	for quiet := 0; quiet < 2; { // twice, because between the two looks of one a task may have become ready
+	for quiet := 0; quiet < 2; { // twice, because a task may have become ready between the two questions of one look
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():
@@ -79,7 +82,7 @@ func (w *Worker) awaitEnd(ctx context.Context) {
 		idle, err := w.idle(ctx)
 		switch {
 		case err != nil && ctx.Err() == nil:
-			w.log.WarnContext(ctx, "ready tasks cannot be read", "err", err)
+			w.opts.Log.WarnContext(ctx, "ready tasks cannot be read", "err", err)
 		case idle:
 			quiet++
 		default:
@@ -88,114 +91,25 @@ func (w *Worker) awaitEnd(ctx context.Context) {
 	}
 }
 
-// idle reports whether the worker executes nothing and there is nothing that it could.
+// idle reports whether the worker executes no task and there is none that it could execute.
 func (w *Worker) idle(ctx context.Context) (bool, error) {
-	w.mu.Lock()
-	running := len(w.runs)
-	w.mu.Unlock()
-	if running > 0 {
+	if w.attempts.count() > 0 {
 		return false, nil
 	}
-	for _, err := range w.readyTasks(ctx, "") {
+	for _, err := range w.claimable(ctx) {
 		return false, err
 	}
 	return true, nil
 }
 
-// begins registers the worker's row and makes its directory.
-func (w *Worker) begins(ctx context.Context, quiet bool) (*life, error) {
-	l := &life{
-		quiet: quiet, drain: make(chan struct{}), abandon: make(chan struct{}),
-		watch: newWatch(), burials: newBurials(), pool: w.opts.Downloads,
-	}
-	if l.pool == nil {
-		l.pool = download.NewPool(0)
-	}
-	if err := w.q.identify(ctx); err != nil {
-		return nil, kindOr(err, pulperr.Unavailable)
-	}
-	w.mu.Lock()
-	if w.life != nil {
-		w.mu.Unlock()
-		return nil, fmt.Errorf("tasking: worker %q runs already: %w", w.opts.Name, pulperr.Conflict)
-	}
-	w.life = l
-	w.mu.Unlock()
-	if err := w.register(ctx, l); err != nil {
-		w.mu.Lock()
-		w.life = nil
-		w.mu.Unlock()
-		return nil, kindOr(err, pulperr.Unavailable)
-	}
-	if w.opts.Kind != KindContent {
-		w.q.offerInline(w)
-	}
-	l.unhook = w.q.events.onCancel(func(id uuid.UUID) { w.cancelRun(id, ErrCanceled) })
-	if quiet {
-		return l, nil
-	}
-	if w.opts.Slots > 0 {
-		w.q.consumers(1)
-	}
-	if err := w.sweepDirs(ctx); err != nil {
-		w.log.WarnContext(ctx, "work directories of dead workers stay", "err", err)
-	}
-	w.log.InfoContext(ctx, "worker has started", "worker_id", l.id, "name", w.opts.Name, "slots", w.opts.Slots)
-	return l, nil
-}
-
-// register inserts a row under a new id, which the worker has from then on.
-func (w *Worker) register(ctx context.Context, l *life) error {
-	host, _ := os.Hostname()
-	now := models.Now()
-	row := &models.Worker{
-		Name: w.opts.Name, Kind: w.opts.Kind, Host: host, PID: os.Getpid(), Versions: w.opts.Versions,
-		TTL: int(w.opts.TTL.Milliseconds()), LastHeartbeat: now,
-	}
-	if row.Versions == nil {
-		row.Versions = map[string]string{}
-	}
-	row.ID, row.Created, row.Updated = models.NewID(), now, now
-	err := w.q.db.Tx(ctx, func(ctx context.Context, tx *models.Tx) error {
-		_, err := tx.Bun().NewInsert().Model(row).Exec(ctx)
-		return err
-	})
-	if err != nil {
-		return wrap(err, "register worker %q", w.opts.Name)
-	}
-	w.q.replaceAlive(w.id(), row.ID)
-	w.mu.Lock()
-	l.id, w.lastBeat = row.ID, time.Now()
-	w.mu.Unlock()
-	return nil
-}
-
-// replaceAlive notes the id of a worker of this process and forgets the one that it had before; uuid.Nil is none.
-func (c *core) replaceAlive(old, id uuid.UUID) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.alive, old)
-	if id != uuid.Nil {
-		c.alive[id] = true
-	}
-}
-
-// startDrain lets nothing new begin.
-func (w *Worker) startDrain(l *life) {
-	w.q.withdrawInline(w)
-	w.mu.Lock()
-	l.draining = true
-	w.mu.Unlock()
-	close(l.drain)
-}
-
+// lastGrace is how long tasks may go on that were told to stop at the end of the worker.
 const lastGrace = 10 * time.Second
 
 // awaitTasks waits for the running tasks, as long as the worker's options allow.
-func (w *Worker) awaitTasks(l *life) error {
+func (w *Worker) awaitTasks(s *session) error {
 	idle := make(chan struct{})
 	go func() { // ends with the last task, or with the process
-		l.busy.Wait()
+		s.busy.Wait()
 		close(idle)
 	}()
 	if w.opts.Grace <= 0 {
@@ -209,210 +123,77 @@ func (w *Worker) awaitTasks(l *life) error {
 		return nil
 	case <-timer.C:
 	}
-	w.stopAll(ErrShutdown)
+	w.attempts.cancelAll(ErrShutdown)
 	timer.Reset(lastGrace)
 	select {
 	case <-idle:
 		return nil
 	case <-timer.C:
 	}
-	close(l.abandon)
+	close(s.abandon)
 	<-idle
 	return fmt.Errorf("tasking: tasks do not end: %w", pulperr.Unavailable)
 }
 
-// stopAll ends the contexts of all running tasks.
-func (w *Worker) stopAll(cause error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, x := range w.runs {
-		x.cancel(cause)
-	}
-}
-
-// ends takes the worker's traces away. A row that still owns tasks stays, for the others to find.
-func (w *Worker) ends(l *life) {
-	l.unhook()
-	w.q.replaceAlive(w.id(), uuid.Nil)
-	if w.opts.Downloads == nil {
-		_ = l.pool.Close() // returns nil
-	}
-	if w.opts.Slots > 0 && !l.quiet {
-		w.q.consumers(-1)
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), lastGrace)
-	defer cancel()
-	w.mu.Lock()
-	left := len(w.runs)
-	w.life = nil
-	w.mu.Unlock()
-	if left > 0 {
-		return
-	}
-	_, err := exec(ctx, w.q.db, `DELETE FROM core_worker WHERE pulp_id = ? AND NOT EXISTS (SELECT 1 FROM core_task
-		WHERE worker_id = ? AND state IN ('running', 'canceling'))`, l.id, l.id)
-	if err = errors.Join(err, w.removeDir(l.id)); err != nil {
-		w.log.WarnContext(ctx, "worker leaves traces", "worker_id", l.id, "err", err)
-	}
-	if !l.quiet {
-		w.log.InfoContext(ctx, "worker has ended", "worker_id", l.id)
-	}
-}
-
-// server is asynq, taking the messages of one queue.
-type server struct {
-	asynq  *asynq.Server
-	poll   *longPoll
-	client redis.UniversalClient
-	unhook func()
-}
-
-// startServers starts one asynq server per queue, so that long work never holds up short work.
-func (w *Worker) startServers(l *life) []*server {
-	if w.opts.Slots <= 0 {
-		return nil
-	}
-	var servers []*server
-	for queue, slots := range map[string]int{defaultQueue: w.opts.Slots, immediateQueue: immediateSlots} {
-		servers = append(servers, w.startServer(l, queue, slots))
-	}
-	return servers
-}
-
-func (w *Worker) startServer(l *life, queue string, slots int) *server {
-	s := &server{poll: newLongPoll(), client: w.q.newClient()}
-	pipelineScripts(s.client)
-	s.client.AddHook(s.poll)
-	s.unhook = w.q.events.onWake(s.poll.wake)
-	s.asynq = asynq.NewServerFromRedisClient(s.client, asynq.Config{
-		Concurrency:              slots,
-		Queues:                   map[string]int{w.q.queueName(queue): 1},
-		TaskCheckInterval:        idleInterval,
-		DelayedTaskCheckInterval: time.Second,
-		RetryDelayFunc:           retryDelay,
-		IsFailure:                func(error) bool { return false },
-		ShutdownTimeout:          24 * time.Hour, // else it would put the messages of running tasks back
-		Logger:                   asynqLog{w.log},
-	})
-	handler := asynq.HandlerFunc(func(_ context.Context, m *asynq.Task) error { return w.handle(l, queue, m) })
-	if err := s.asynq.Start(handler); err != nil { // only a server that was started before fails
-		w.log.Error("asynq does not start", "err", err)
-	}
-	return s
-}
-
-// stop takes no more messages.
-func (s *server) stop() {
-	s.unhook()
-	s.poll.close()
-	s.asynq.Stop()
-}
-
-func (s *server) close() {
-	s.asynq.Shutdown()
-	_ = s.client.Close()
-}
-
-// Reasons to put a message back for later.
-var (
-	errDraining     = errors.New("tasking: the worker shuts down")
-	errNoClaim      = errors.New("tasking: the database does not answer")
-	errIncompatible = errors.New("tasking: the worker's plugins are too old for the task")
-)
-
-const (
-	// putBackPause is how long a message waits that could not be dealt with.
-	putBackPause = 2 * time.Second
-	// incompatiblePause is how long a task waits that another worker should take.
-	incompatiblePause = 5 * time.Second
-	// leavePause is how long a message waits that another worker should take. It may be long, because one that could take
-	// it also looks for what is left over.
-	leavePause = 15 * time.Second
-)
-
-// retryDelay spreads the messages that this worker leaves to others, so that they get their turn at them.
-func retryDelay(_ int, err error, _ *asynq.Task) time.Duration {
-	if errors.Is(err, errIncompatible) {
-		return leavePause + rand.N(leavePause/3)
-	}
-	return putBackPause
-}
-
-// handle executes the task that a message is about. A nil error takes the message off Redis, whatever became of the
-// task; the context of asynq plays no part, since it also ends when Redis is not well.
-func (w *Worker) handle(l *life, queue string, m *asynq.Task) error {
-	id, versions, err := parseMessage(m.Payload())
+// RunPending executes every task that is ready, and those that become ready by it, one after the other, and returns
+// when none is left. It needs no Redis and leaves no goroutine behind. Other workers see that it is alive, however long
+// a task takes. It is meant for tests and for programs that have no use for a worker of their own.
+//
+// Errors: those of [Worker.Run], or the cause of ctx, whose end also ends the running task with [ErrShutdown].
+func (w *Worker) RunPending(ctx context.Context) error {
+	p, end, err := w.begin(ctx)
 	if err != nil {
-		w.log.Warn("message is not a task's", "err", err)
-		return nil
+		return err
 	}
-	if !w.fulfils(versions) {
-		return w.leaveToOthers(id)
-	}
-	select {
-	case w.slots[queue] <- struct{}{}:
-	case <-l.drain:
-		return errDraining
-	}
-	defer func() { <-w.slots[queue] }()
-	if w.enter() == nil {
-		return errDraining
-	}
-	defer l.busy.Done()
-	err = w.tryTask(l, id)
-	w.q.at("finish.delivered")
-	return err
-}
-
-// leaveToOthers puts the message about a task back that this worker is too old for, as long as the task waits.
-func (w *Worker) leaveToOthers(id uuid.UUID) error {
-	var waiting []int
-	err := w.q.db.Bun().NewRaw("SELECT 1 FROM core_task WHERE pulp_id = ? AND (state = 'waiting') IS TRUE", id).
-		Scan(context.Background(), &waiting)
-	if err == nil && len(waiting) == 0 {
-		return nil
-	}
-	return errIncompatible
-}
-
-// chainBudget is how long a slot goes from one task straight to the next one that waited for it, until others get their
-// turn.
-const chainBudget = 250 * time.Millisecond
-
-// tryTask claims a task and executes it to its end, and then those that it had in its way. It is no error if there is
-// nothing to claim.
-func (w *Worker) tryTask(l *life, id uuid.UUID) error {
-	c, err := w.claim(l, id)
-	if err != nil {
-		w.log.Warn("task is tried later", "task_id", id, "err", err)
-		return errNoClaim
-	}
-	if c == nil {
-		w.q.tel.duplicate(context.Background())
-	}
-	until := time.Now().Add(chainBudget)
-	continues := func() bool { return time.Now().Before(until) && !w.drains(l) }
-	for c != nil {
-		if !w.fulfils(c.Versions) { // a message that did not say what the task needs
-			w.giveBack(l, c)
-			return nil
+	defer end()
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var all sync.WaitGroup
+	defer all.Wait()
+	defer stop()
+	all.Go(func() { p.heartbeater.run(background) })
+	defer func() {
+		w.q.immediates.remove(p.immediate)
+		p.session.startDrain()
+	}()
+	defer context.AfterFunc(ctx, func() { w.attempts.cancelAll(ErrShutdown) })()
+	for {
+		claimed, err := w.runReady(ctx, p)
+		if err != nil || !claimed {
+			return err
 		}
-		_, c = w.run(l, c, nil, continues)
 	}
-	return nil
 }
 
-// giveBack leaves a claimed task to workers with newer plugins.
-func (w *Worker) giveBack(l *life, c *claimed) {
-	fenced := func(err error) bool { return errors.Is(err, errFenced) }
-	_ = patient(l.abandon, fenced, func(err error) {
-		w.logOf(c).Warn("task of a newer plugin is given back later", "err", err)
-	}, func() error { return w.q.unclaim(context.Background(), c, incompatiblePause) })
+// runReady executes the tasks that are ready now, and reports whether there were any.
+func (w *Worker) runReady(ctx context.Context, p *parts) (claimed bool, err error) {
+	for r, err := range w.claimable(ctx) {
+		if err != nil {
+			return claimed, taskdb.Wrap(err, "read ready tasks")
+		}
+		if ctx.Err() != nil {
+			return claimed, context.Cause(ctx)
+		}
+		t, err := p.claims.claim(r.ID)
+		if err != nil {
+			return claimed, taskdb.Wrap(err, "claim task %s", r.ID)
+		}
+		if t != nil {
+			claimed = true
+			p.executor.run(t, nil, nil)
+		}
+	}
+	return claimed, nil
 }
 
-// drains reports whether nothing new may begin.
-func (w *Worker) drains(l *life) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return l.draining
+// claimable yields the ready tasks of all queues that this worker can execute, the oldest of each queue first.
+func (w *Worker) claimable(ctx context.Context) iter.Seq2[taskdb.ReadyTask, error] {
+	return func(yield func(taskdb.ReadyTask, error) bool) {
+		for _, queue := range queues() {
+			for t, err := range readyTasks(ctx, w.q.db, queue) {
+				if (err != nil || pluginVersions(w.opts.Versions).fulfil(t.Versions)) && !yield(t, err) || err != nil {
+					return
+				}
+			}
+		}
+	}
 }

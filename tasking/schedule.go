@@ -12,6 +12,7 @@ import (
 
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
+	"github.com/pulpgo/pulpcore/tasking/internal/taskdb"
 )
 
 // Schedule says when a task is dispatched, see [Task.Schedule]. The zero value of each field but Name is its default.
@@ -27,7 +28,7 @@ type Schedule struct {
 	// daylight saving.
 	Next time.Time
 
-	Exclusive []Resource // reserved besides those of the arguments' Locks method
+	Exclusive []Resource // reserved besides those of the arguments' Resources method
 	Shared    []Resource
 
 	User *int64 // who asks for the tasks; default: from ctx, see [WithUser]
@@ -70,17 +71,10 @@ func (s Schedule) validate() error {
 	return nil
 }
 
-// scheduleRow is a schedule with what only the engine needs.
-type scheduleRow struct {
-	models.TaskSchedule `bun:",extend"`
-
-	Args []byte `bun:"enc_args"`
-}
-
 // schedule inserts a schedule or changes the one that has its name.
 func (q *Queue) schedule(ctx context.Context, sp *spec, s Schedule) (*models.TaskSchedule, error) {
-	var row *scheduleRow
-	err := q.tx(ctx, func(ctx context.Context, tx *models.Tx) error {
+	var row *taskdb.Schedule
+	err := taskdb.Tx(ctx, q.db, func(ctx context.Context, tx *models.Tx) error {
 		now, err := q.kind.Clock(ctx, tx.Bun())
 		if err != nil {
 			return err
@@ -96,9 +90,7 @@ func (q *Queue) schedule(ctx context.Context, sp *spec, s Schedule) (*models.Tas
 		if n, err := res.RowsAffected(); err != nil || n > 0 {
 			return err
 		}
-		old := new(scheduleRow) // locked: its dispatch and another declaration wait
-		err = tx.Bun().NewRaw("SELECT * FROM core_taskschedule WHERE pulp_domain_id = ? AND name = ? ?",
-			row.DomainID, row.Name, q.kind.ForUpdate()).Scan(ctx, old)
+		old, err := taskdb.LockSchedule(ctx, taskdb.On(tx.DB), row.DomainID, row.Name)
 		if err != nil {
 			return err
 		}
@@ -111,13 +103,13 @@ func (q *Queue) schedule(ctx context.Context, sp *spec, s Schedule) (*models.Tas
 		return err
 	})
 	if err != nil {
-		return nil, wrap(err, "schedule %q", s.Name)
+		return nil, taskdb.Wrap(err, "schedule %q", s.Name)
 	}
 	return &row.TaskSchedule, nil
 }
 
-func newScheduleRow(sp *spec, s Schedule, now time.Time) *scheduleRow {
-	row := &scheduleRow{TaskSchedule: models.TaskSchedule{
+func newScheduleRow(sp *spec, s Schedule, now time.Time) *taskdb.Schedule {
+	row := &taskdb.Schedule{TaskSchedule: models.TaskSchedule{
 		DomainID: sp.row.DomainID, Name: s.Name, TaskName: sp.row.Name, UserID: sp.row.UserID,
 		ReservedResources: sp.row.Resources,
 	}}
@@ -180,7 +172,7 @@ func (q *Queue) Schedules(
 	if narrow != nil {
 		query = narrow(query)
 	}
-	return list, wrap(query.OrderExpr("ts.name").Scan(ctx), "list schedules")
+	return list, taskdb.Wrap(query.OrderExpr("ts.name").Scan(ctx), "list schedules")
 }
 
 // Schedule returns the schedule of a name in the queue's domain.
@@ -203,16 +195,17 @@ func (q *Queue) findSchedule(ctx context.Context, where string, key any) (*model
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, pulperr.Public(pulperr.NotFound, "there is no schedule %q", fmt.Sprint(key))
 	}
-	return s, wrap(err, "read schedule %v", key)
+	return s, taskdb.Wrap(err, "read schedule %v", key)
 }
 
 // Unschedule removes the schedule of a name from the queue's domain. Tasks that it dispatched go on.
 //
 // Errors: NotFound.
 func (q *Queue) Unschedule(ctx context.Context, name string) error {
-	n, err := exec(ctx, q.db, "DELETE FROM core_taskschedule WHERE pulp_domain_id = ? AND name = ?", q.domainID(), name)
+	n, err := taskdb.ExecTx(ctx, q.db, "DELETE FROM core_taskschedule WHERE pulp_domain_id = ? AND name = ?",
+		q.domainID(), name)
 	if err == nil && n == 0 {
 		return pulperr.Public(pulperr.NotFound, "there is no schedule %q", name)
 	}
-	return wrap(err, "remove schedule %q", name)
+	return taskdb.Wrap(err, "remove schedule %q", name)
 }

@@ -66,7 +66,7 @@ func TestWorkersDispatchWhatIsDue(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, b *bench) {
 		b.run(tasking.WorkerOptions{})
-		ctx := tasking.WithUser(tasking.WithCID(t.Context(), "the caller's"), 7)
+		ctx := tasking.WithUser(tasking.WithCorrelationID(t.Context(), "the caller's"), 7)
 		made, err := b.block.Schedule(ctx, b.q, blockArgs{Name: "one", Exclusive: []string{"r"}},
 			tasking.Schedule{Name: "s", Every: time.Hour, Exclusive: tasking.Named("e"), Shared: tasking.Named("y", "r")})
 		if err != nil {

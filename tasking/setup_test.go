@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/redis/go-redis/v9"
 	"go.uber.org/goleak"
 
 	"github.com/pulpgo/pulpcore/internal/dbtest"
@@ -54,8 +55,8 @@ type blockArgs struct {
 	Shared    []string
 }
 
-func (a blockArgs) Locks() tasking.Locks {
-	return tasking.Locks{Exclusive: tasking.Named(a.Exclusive...), Shared: tasking.Named(a.Shared...)}
+func (a blockArgs) Resources() tasking.Resources {
+	return tasking.Resources{Exclusive: tasking.Named(a.Exclusive...), Shared: tasking.Named(a.Shared...)}
 }
 
 // bench is everything a test needs.
@@ -65,7 +66,7 @@ type bench struct {
 	q     *tasking.Queue
 	block *tasking.Task[blockArgs]
 
-	redisURL string // of q; "" is the embedded one
+	redisURL string // of q; "" is none: within one process
 
 	mu      sync.Mutex
 	began   map[string]chan struct{}
@@ -132,7 +133,7 @@ func (b *bench) run(opts tasking.WorkerOptions) (stop func()) {
 
 func (b *bench) worker(opts tasking.WorkerOptions) *tasking.Worker {
 	b.t.Helper()
-	opts.Bindings = append(opts.Bindings, b.block.Do(b.body))
+	opts.Bindings = append(opts.Bindings, b.block.Bind(b.body))
 	if opts.WorkDir == "" {
 		opts.WorkDir = b.t.TempDir()
 	}
@@ -290,7 +291,7 @@ func testLog(t testing.TB) *slog.Logger {
 // each runs fn on what a small and on what a large installation has.
 func each(t *testing.T, fn func(t *testing.T, b *bench)) {
 	t.Helper()
-	t.Run("sqlite and embedded redis", func(t *testing.T) {
+	t.Run("sqlite in process", func(t *testing.T) {
 		t.Parallel()
 		fn(t, setup(t, dbtest.SQLite(t), ""))
 	})
@@ -308,4 +309,14 @@ func onEach(t *testing.T, fn func(t *testing.T, b *bench)) {
 		t.Parallel()
 		fn(t, setup(t, url, ""))
 	})
+}
+
+// redisClient returns a connection of the test's own to the queue's Redis. The caller closes it.
+func (b *bench) redisClient() redis.UniversalClient {
+	b.t.Helper()
+	opts, err := redis.ParseURL(b.redisURL)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return redis.NewClient(opts)
 }

@@ -15,8 +15,8 @@ import (
 	"github.com/pulpgo/pulpcore/tasking"
 )
 
-// watch counts the unfinished tasks for the dispatchers, looks at what must hold at any moment, and sweeps where nothing
-// may be to repair.
+// watch counts the unfinished tasks for the dispatchers, looks at what must hold at any moment, and sweeps where
+// nothing may be to repair.
 func (s *stressRun) watch(ctx context.Context) {
 	sweep := s.sweeper()
 	for ctx.Err() == nil {

@@ -42,8 +42,8 @@ type stressArgs struct {
 	Pause             time.Duration
 }
 
-func (a stressArgs) Locks() tasking.Locks {
-	return tasking.Locks{Exclusive: tasking.Named(a.Exclusive...), Shared: tasking.Named(a.Shared...)}
+func (a stressArgs) Resources() tasking.Resources {
+	return tasking.Resources{Exclusive: tasking.Named(a.Exclusive...), Shared: tasking.Named(a.Shared...)}
 }
 
 var stressTask = tasking.Define[stressArgs]("lab.stress")
@@ -90,7 +90,7 @@ func TestStress(t *testing.T) {
 		what VARCHAR(10) NOT NULL, at TIMESTAMP NOT NULL)`).Exec(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	s.work(tasking.WorkerOptions{Kind: tasking.KindAPI, Slots: -1, TTL: stressTTL})
+	s.work(tasking.WorkerOptions{Kinds: []string{tasking.KindAPI}, NoTasks: true, TTL: stressTTL})
 	for i := range stressProcesses {
 		s.processes[i] = s.start(labConfig{TTL: stressTTL, Slots: 4})
 	}

@@ -40,7 +40,7 @@ func TestStuckTaskIsReported(t *testing.T) {
 		reports := make(chan report, 2)
 		var log lockedBuffer
 		b.run(tasking.WorkerOptions{
-			Bindings: []tasking.Binding{deaf.Do(func(context.Context, *tasking.Env, noArgs) error {
+			Bindings: []tasking.Binding{deaf.Bind(func(context.Context, *tasking.Env, noArgs) error {
 				doNotListen(leave)
 				return nil
 			})},
@@ -102,7 +102,7 @@ func TestStacksAreForTheLog(t *testing.T) {
 		leave, reports, began := make(chan struct{}), make(chan string, 1), make(chan struct{})
 		end := sync.OnceFunc(func() { close(leave) })
 		b.run(tasking.WorkerOptions{
-			Bindings: []tasking.Binding{deaf.Do(func(context.Context, *tasking.Env, noArgs) error {
+			Bindings: []tasking.Binding{deaf.Bind(func(context.Context, *tasking.Env, noArgs) error {
 				close(began)
 				doNotListen(leave)
 				return nil
@@ -148,7 +148,7 @@ func TestStuckAfterGrace(t *testing.T) {
 				var reports atomic.Int64
 				w := b.worker(tasking.WorkerOptions{
 					OnStuck: func(*models.Task, string) { reports.Add(1) },
-					Bindings: []tasking.Binding{deaf.Do(func(ctx context.Context, _ *tasking.Env, _ noArgs) error {
+					Bindings: []tasking.Binding{deaf.Bind(func(ctx context.Context, _ *tasking.Env, _ noArgs) error {
 						<-ctx.Done()
 						<-time.After(tt.late)
 						return context.Cause(ctx)

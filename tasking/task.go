@@ -13,14 +13,14 @@ import (
 )
 
 // Task ties a name to the type of its arguments. It is immutable, so it can be a package variable that two Apps share;
-// the function comes later, with [Task.Do], so that a task may dispatch itself.
+// the function comes later, with [Task.Bind], so that a task may dispatch itself.
 type Task[A any] struct {
 	name string
 }
 
 // Define declares the task named "<plugin>.<task>", in 255 bytes at most. A task that Pulp has, too, may have its name
 // there, "pulp_<plugin>.app.tasks.…", by which clients look for it. Its arguments are stored as JSON, so A must survive
-// encoding/json; it may implement [Locker] to say what the task reserves. They are encrypted with the key of the
+// encoding/json; it may implement [ResourceUser] to say what the task reserves. They are encrypted with the key of the
 // database, if it has one; results, errors and names of resources are not. Define never fails; [NewWorker] reports
 // faults.
 func Define[A any](name string) *Task[A] { return &Task[A]{name: name} }
@@ -28,7 +28,7 @@ func Define[A any](name string) *Task[A] { return &Task[A]{name: name} }
 // Name returns the name given to [Define].
 func (t *Task[A]) Name() string { return t.name }
 
-// Do binds the task to the function that executes it. The error decides the task's outcome: nil is completed, anything
+// Bind ties the task to the function that executes it. The error decides the task's outcome: nil is completed, anything
 // else failed, and whatever is returned after a cancellation canceled. Clients see [pulperr.Message] of the error, the
 // log all of it.
 //
@@ -36,13 +36,14 @@ func (t *Task[A]) Name() string { return t.name }
 // [context.Cause] tells which, see [ErrCanceled] and the others. A function that returns nil all the same, although it
 // took too long or the worker shuts down, has completed: it has done its work, if late. The reservations are held until
 // fn returns. At most one [BindingOptions] may be given, nil is allowed.
-func (t *Task[A]) Do(fn func(ctx context.Context, env *Env, args A) error, opts ...*BindingOptions) Binding {
-	return t.DoResult(func(ctx context.Context, env *Env, args A) (any, error) { return nil, fn(ctx, env, args) }, opts...)
+func (t *Task[A]) Bind(fn func(ctx context.Context, env *Env, args A) error, opts ...*BindingOptions) Binding {
+	noResult := func(ctx context.Context, env *Env, args A) (any, error) { return nil, fn(ctx, env, args) }
+	return t.BindResult(noResult, opts...)
 }
 
-// DoResult is [Task.Do] for a function with a result, which is stored as JSON with the task; nil stores none. The task
-// fails if the result has more than 16 MiB.
-func (t *Task[A]) DoResult(
+// BindResult is [Task.Bind] for a function with a result, which is stored as JSON with the task; nil stores none. The
+// task fails if the result has more than 16 MiB.
+func (t *Task[A]) BindResult(
 	fn func(ctx context.Context, env *Env, args A) (any, error), opts ...*BindingOptions,
 ) Binding {
 	b := Binding{name: t.name, args: reflect.TypeFor[*A]()}
@@ -68,9 +69,9 @@ func (t *Task[A]) DoResult(
 // Dispatch stores the task and returns; a worker executes it as soon as nothing that was dispatched earlier holds or
 // waits for one of its resources. At most one [Options] may be given, nil is allowed.
 //
-// Correlation id, user and parent task are taken from ctx, see [WithCID] and [WithUser]. With [Options].Immediate the
-// task may have ended when Dispatch returns. With a queue that belongs to a transaction, see [Queue.In], it does what
-// [Task.DispatchTx] does.
+// Correlation id, user and parent task are taken from ctx, see [WithCorrelationID] and [WithUser]. With
+// [Options].Immediate the task may have ended when Dispatch returns. With a queue that belongs to a transaction, see
+// [Queue.In], it does what [Task.DispatchTx] does.
 //
 // Errors: Invalid for arguments or resources that cannot be stored, such as arguments of more than 16 MiB; Exists if an
 // unfinished task has the same idempotency key; Locked if the resources' rows stayed locked for 5 s; Unavailable.
@@ -103,17 +104,17 @@ func (t *Task[A]) spec(ctx context.Context, q *Queue, args A, opts []*Options) (
 	case len(opts) == 1 && opts[0] != nil:
 		o = *opts[0]
 	}
-	locks := Locks{Exclusive: o.Exclusive, Shared: o.Shared}
-	if l, ok := any(args).(Locker); ok {
-		locks = locks.and(l.Locks())
-	} else if l, ok := any(&args).(Locker); ok {
-		locks = locks.and(l.Locks())
+	resources := Resources{Exclusive: o.Exclusive, Shared: o.Shared}
+	if l, ok := any(args).(ResourceUser); ok {
+		resources = resources.and(l.Resources())
+	} else if l, ok := any(&args).(ResourceUser); ok {
+		resources = resources.and(l.Resources())
 	}
 	raw, err := json.Marshal(args)
 	if err != nil {
 		return nil, fmt.Errorf("tasking: arguments of %s: %w: %w", t.name, pulperr.Invalid, err)
 	}
-	return q.newSpec(ctx, t.name, raw, locks, &o)
+	return q.newSpec(ctx, t.name, raw, resources, &o)
 }
 
 // Binding is a task together with its function, for [WorkerOptions].

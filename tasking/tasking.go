@@ -1,8 +1,8 @@
 // Package tasking runs work in the background: reliably, in order per resource, on one machine or many.
 //
-// A [Task] is declared by name and typed arguments, bound to a function with [Task.Do] and dispatched to a [Queue], in
-// the caller's transaction or its own. It names the resources that it needs, exclusively or shared; tasks that need the
-// same resource run in the order of their dispatch, others never wait for each other. A [Worker] executes tasks and
+// A [Task] is declared by name and typed arguments, bound to a function with [Task.Bind] and dispatched to a [Queue],
+// in the caller's transaction or its own. It names the resources that it needs, exclusively or shared; tasks that need
+// the same resource run in the order of their dispatch, others never wait for each other. A [Worker] executes tasks and
 // gives each an [Env].
 //
 // # What holds

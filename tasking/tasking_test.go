@@ -25,7 +25,7 @@ func TestTaskRunsToItsEnd(t *testing.T) {
 	sum := tasking.Define[[]int]("test.sum")
 	each(t, func(t *testing.T, b *bench) {
 		var env *tasking.Env
-		b.run(tasking.WorkerOptions{Bindings: []tasking.Binding{sum.DoResult(
+		b.run(tasking.WorkerOptions{Bindings: []tasking.Binding{sum.BindResult(
 			func(ctx context.Context, e *tasking.Env, list []int) (any, error) {
 				env = e
 				n := 0
@@ -34,7 +34,7 @@ func TestTaskRunsToItsEnd(t *testing.T) {
 				}
 				return map[string]int{"sum": n}, nil
 			})}})
-		ctx := tasking.WithUser(tasking.WithCID(t.Context(), "cid-1"), 7)
+		ctx := tasking.WithUser(tasking.WithCorrelationID(t.Context(), "cid-1"), 7)
 		ticket, err := sum.Dispatch(ctx, b.q, []int{1, 2, 3}, &tasking.Options{Exclusive: tasking.Named("x"), Shared: tasking.Named("y", "x")})
 		if err != nil {
 			t.Fatal(err)
@@ -74,7 +74,7 @@ func TestFailuresAreExplainedToClients(t *testing.T) {
 	}
 	fail := tasking.Define[string]("test.fail")
 	each(t, func(t *testing.T, b *bench) {
-		b.run(tasking.WorkerOptions{Bindings: []tasking.Binding{fail.Do(
+		b.run(tasking.WorkerOptions{Bindings: []tasking.Binding{fail.Bind(
 			func(_ context.Context, _ *tasking.Env, name string) error { return tests[name].body() })}})
 		for name, tt := range tests {
 			ticket, err := fail.Dispatch(t.Context(), b.q, name)
@@ -103,7 +103,7 @@ func TestResultThatPostgresCannotStoreFailsTheTask(t *testing.T) {
 	t.Parallel()
 	nul := tasking.Define[noArgs]("test.nul")
 	b := setup(t, dbtest.Postgres(t), "")
-	b.run(tasking.WorkerOptions{Bindings: []tasking.Binding{nul.DoResult(
+	b.run(tasking.WorkerOptions{Bindings: []tasking.Binding{nul.BindResult(
 		func(context.Context, *tasking.Env, noArgs) (any, error) { return "\x00", nil })}})
 	ticket, err := nul.Dispatch(t.Context(), b.q, noArgs{})
 	if err != nil {
@@ -204,7 +204,8 @@ func TestDispatchInTheCallersTransaction(t *testing.T) {
 	})
 }
 
-// A queue from outside of a transaction would wait for a connection, or for SQLite's writer, that the transaction holds.
+// A queue from outside of a transaction would wait for a connection, or for SQLite's writer, that the transaction
+// holds.
 func TestDispatchOnAQueueFromOutside(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, b *bench) {
@@ -282,7 +283,7 @@ func TestWorkDirIsCleanAndRemoved(t *testing.T) {
 	dirty := tasking.Define[noArgs]("test.dirty")
 	b := setup(t, dbtest.SQLite(t), "")
 	base := t.TempDir()
-	w := b.worker(tasking.WorkerOptions{WorkDir: base, Bindings: []tasking.Binding{dirty.Do(
+	w := b.worker(tasking.WorkerOptions{WorkDir: base, Bindings: []tasking.Binding{dirty.Bind(
 		func(_ context.Context, env *tasking.Env, _ noArgs) error {
 			dir, err := env.WorkDir()
 			if err != nil {
@@ -329,7 +330,7 @@ func TestRunPendingRunsWhatBecomesReady(t *testing.T) {
 	chain := tasking.Define[int]("test.chain")
 	onEach(t, func(t *testing.T, b *bench) {
 		var ran []int
-		w := b.worker(tasking.WorkerOptions{Bindings: []tasking.Binding{chain.Do(
+		w := b.worker(tasking.WorkerOptions{Bindings: []tasking.Binding{chain.Bind(
 			func(ctx context.Context, env *tasking.Env, n int) error {
 				ran = append(ran, n)
 				if n == 3 {
@@ -368,7 +369,7 @@ func TestRunPendingShowsThatItIsAlive(t *testing.T) {
 	const ttl = labTTL
 	onEach(t, func(t *testing.T, b *bench) {
 		long := tasking.Define[noArgs]("test.long")
-		w := b.worker(tasking.WorkerOptions{TTL: ttl, Bindings: []tasking.Binding{long.Do(
+		w := b.worker(tasking.WorkerOptions{TTL: ttl, Bindings: []tasking.Binding{long.Bind(
 			func(ctx context.Context, env *tasking.Env, _ noArgs) error {
 				for {
 					row, err := env.Queue.Worker(ctx, *env.Task.WorkerID)
@@ -386,7 +387,7 @@ func TestRunPendingShowsThatItIsAlive(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		b.run(tasking.WorkerOptions{TTL: ttl, Kind: tasking.KindAPI, Slots: -1}) // that would miss a silent one
+		b.run(tasking.WorkerOptions{TTL: ttl, Kinds: []string{tasking.KindAPI}, NoTasks: true}) // that would miss a silent one
 		if err := w.RunPending(t.Context()); err != nil {
 			t.Fatal(err)
 		}

@@ -11,9 +11,9 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	nooptrace "go.opentelemetry.io/otel/trace/noop"
 
-	"github.com/pulpgo/pulpcore/internal/sqldialect"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
+	"github.com/pulpgo/pulpcore/tasking/internal/taskdb"
 )
 
 // scope is what spans and metrics say they come from.
@@ -25,18 +25,18 @@ const scope = "github.com/pulpgo/pulpcore/tasking"
 type telemetry struct {
 	tracer trace.Tracer
 	instruments
-	backlog *backlog
+	backlog *backlogGauges
 	reading metric.Registration // of the backlog
 }
 
-// outcome is how an attempt to execute a task went.
-type outcome string
+// attemptResult is how an attempt to execute a task went: the final state of the task, or one of these.
+type attemptResult string
 
 const (
-	outcomeRetried   outcome = "retried"   // it waits again
-	outcomeFenced    outcome = "fenced"    // it had been taken from the worker
-	outcomeUnstored  outcome = "unstored"  // the database did not take its end
-	outcomeAbandoned outcome = "abandoned" // its function does not return
+	resultRetried   attemptResult = "retried"   // the task waits for its next attempt
+	resultFenced    attemptResult = "fenced"    // the task had been taken from the worker
+	resultUnstored  attemptResult = "unstored"  // the database did not take its end
+	resultAbandoned attemptResult = "abandoned" // its function does not return
 )
 
 // Where batches are written.
@@ -84,13 +84,13 @@ func newTelemetry(q *Queue, tracer trace.TracerProvider, meter metric.MeterProvi
 	if meter == nil {
 		meter = noopmetric.NewMeterProvider()
 	}
-	t := &telemetry{tracer: tracer.Tracer(scope), backlog: &backlog{q: q}}
+	t := &telemetry{tracer: tracer.Tracer(scope), backlog: &backlogGauges{q: q}}
 	m := meter.Meter(scope)
 	err := t.open(m)
 	if err == nil {
 		t.reading, err = t.backlog.register(m)
 	}
-	return t, wrap(err, "instruments")
+	return t, taskdb.Wrap(err, "instruments")
 }
 
 // close ends the reading of the database.
@@ -125,7 +125,7 @@ func (t *telemetry) dispatch(
 }
 
 // dispatched counts a task that was stored.
-func (t *telemetry) dispatched(ctx context.Context, s *spec, done sqldialect.InsertedTask) {
+func (t *telemetry) dispatched(ctx context.Context, s *spec, done taskdb.InsertedTask) {
 	if t == nil {
 		return
 	}
@@ -142,7 +142,7 @@ func (t *telemetry) dispatched(ctx context.Context, s *spec, done sqldialect.Ins
 }
 
 // starting returns the context of an attempt to execute a task, in the trace of its dispatch.
-func (t *telemetry) starting(ctx context.Context, c *claimed) context.Context {
+func (t *telemetry) starting(ctx context.Context, c *taskdb.Claimed) context.Context {
 	ctx = t.within(ctx, "task run ", c)
 	if t == nil {
 		return ctx
@@ -156,12 +156,12 @@ func (t *telemetry) starting(ctx context.Context, c *claimed) context.Context {
 	return ctx
 }
 
-// burying is starting for a task whose worker is dead and that is only ended.
-func (t *telemetry) burying(ctx context.Context, c *claimed) context.Context {
+// reaping is starting for a task whose worker is dead and that is only ended.
+func (t *telemetry) reaping(ctx context.Context, c *taskdb.Claimed) context.Context {
 	return t.within(ctx, "task reap ", c)
 }
 
-func (t *telemetry) within(ctx context.Context, verb string, c *claimed) context.Context {
+func (t *telemetry) within(ctx context.Context, verb string, c *taskdb.Claimed) context.Context {
 	ctx = withTrace(ctx, c.Trace)
 	if t == nil {
 		return ctx
@@ -176,31 +176,31 @@ func (t *telemetry) within(ctx context.Context, verb string, c *claimed) context
 }
 
 // ended ends the span of an attempt. err is what the function returned.
-func (t *telemetry) ended(ctx context.Context, e *Env, how outcome, err error) {
+func (t *telemetry) ended(ctx context.Context, a *attempt, how attemptResult, err error) {
 	if t == nil {
 		return
 	}
-	t.buried(ctx, e.claimed, how, err)
-	t.runs.Record(ctx, since(e.began), attributes(nameKey.String(e.claimed.Name), outcomeKey.String(string(how))))
+	t.reapEnded(ctx, a.task, how, err)
+	t.runs.Record(ctx, since(a.began), attributes(nameKey.String(a.task.Name), outcomeKey.String(string(how))))
 }
 
-// buried is ended for what began with burying.
-func (t *telemetry) buried(ctx context.Context, c *claimed, how outcome, err error) {
+// reapEnded ends the span that reaping began and counts the result.
+func (t *telemetry) reapEnded(ctx context.Context, c *taskdb.Claimed, how attemptResult, err error) {
 	if t == nil {
 		return
 	}
 	span := trace.SpanFromContext(ctx)
 	if span.IsRecording() {
 		span.SetAttributes(outcomeKey.String(string(how)))
-		if how != outcome(models.Completed) && how != outcome(models.Canceled) {
+		if how != attemptResult(models.Completed) && how != attemptResult(models.Canceled) {
 			fail(span, err)
 		}
 	}
 	span.End()
 	switch how {
-	case outcomeFenced:
+	case resultFenced:
 		t.fenced.Add(ctx, 1, attributes(nameKey.String(c.Name)))
-	case outcomeUnstored, outcomeAbandoned: // it has not ended
+	case resultUnstored, resultAbandoned: // it has not ended
 	default:
 		t.finishes.Add(ctx, 1, attributes(nameKey.String(c.Name), outcomeKey.String(string(how))))
 	}

@@ -144,14 +144,14 @@ func TestOneTraceAcrossProcesses(t *testing.T) {
 		b.q = b.queueWith(worker.options(""))
 		var seen trace.SpanContext
 		w := b.worker(tasking.WorkerOptions{Bindings: []tasking.Binding{
-			outer.Do(func(ctx context.Context, env *tasking.Env, _ string) error {
+			outer.Bind(func(ctx context.Context, env *tasking.Env, _ string) error {
 				seen = trace.SpanContextFromContext(ctx)
 				_, err := inner.Dispatch(ctx, env.Queue, noArgs{})
 				return errors.Join(err, pulperr.Public(pulperr.NotFound, "no such thing"))
 			}),
-			inner.Do(func(context.Context, *tasking.Env, noArgs) error { return nil }),
+			inner.Bind(func(context.Context, *tasking.Env, noArgs) error { return nil }),
 		}})
-		ctx, request := api.tracer.Tracer("test").Start(tasking.WithCID(t.Context(), "cid-1"), "request")
+		ctx, request := api.tracer.Tracer("test").Start(tasking.WithCorrelationID(t.Context(), "cid-1"), "request")
 		state, err := trace.ParseTraceState("vendor=a b")
 		if err != nil {
 			t.Fatal(err)
@@ -207,7 +207,7 @@ func TestTraceIsPassedOnWithoutProvider(t *testing.T) {
 	o := observe(t)
 	look := tasking.Define[noArgs]("test.look")
 	var seen trace.SpanContext
-	w := b.worker(tasking.WorkerOptions{Bindings: []tasking.Binding{look.Do(
+	w := b.worker(tasking.WorkerOptions{Bindings: []tasking.Binding{look.Bind(
 		func(ctx context.Context, _ *tasking.Env, _ noArgs) error {
 			seen = trace.SpanContextFromContext(ctx)
 			return nil
@@ -236,12 +236,13 @@ func TestUnobservedQueueAllocatesNothing(t *testing.T) {
 
 func TestMetricsTellWhatBecomesOfTasks(t *testing.T) {
 	t.Parallel()
-	each(t, func(t *testing.T, b *bench) {
+	both(t, func(t *testing.T, dbURL, redisURL string) {
+		b := setup(t, dbURL, redisURL)
 		o := observe(t)
 		b.q = b.queueWith(o.options(b.redisURL))
 		flaky := tasking.Define[noArgs]("test.flaky")
 		reaped := b.deadTask()
-		b.run(tasking.WorkerOptions{TTL: 600 * time.Millisecond, Bindings: []tasking.Binding{flaky.Do(
+		b.run(tasking.WorkerOptions{TTL: 600 * time.Millisecond, Bindings: []tasking.Binding{flaky.Bind(
 			func(_ context.Context, env *tasking.Env, _ noArgs) error {
 				if env.Task.Attempt == 1 {
 					return tasking.Retry(errFlaky, 0)
@@ -440,7 +441,7 @@ func TestLogSaysWhichTask(t *testing.T) {
 	opts.Log = slog.New(lines{Handler: slog.NewTextHandler(&out, nil)})
 	b.q = b.queueWith(opts)
 	say := tasking.Define[noArgs]("test.say")
-	w := b.worker(tasking.WorkerOptions{Bindings: []tasking.Binding{say.Do(
+	w := b.worker(tasking.WorkerOptions{Bindings: []tasking.Binding{say.Bind(
 		func(ctx context.Context, env *tasking.Env, _ noArgs) error {
 			env.Log.InfoContext(ctx, "hello")
 			return nil
@@ -449,7 +450,7 @@ func TestLogSaysWhichTask(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx := tasking.WithCID(t.Context(), "cid-1")
+	ctx := tasking.WithCorrelationID(t.Context(), "cid-1")
 	ticket, err := say.Dispatch(ctx, b.q, noArgs{}, &tasking.Options{Group: group})
 	if err != nil {
 		t.Fatal(err)

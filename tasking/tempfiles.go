@@ -36,9 +36,9 @@ func (e *Env) CreateTemp(pattern string) (*os.File, error) {
 
 // inWorkDir makes something in the work directory while that cannot go away.
 func inWorkDir[T any](e *Env, pattern string, create func(dir string) (T, error)) (made T, err error) {
-	e.work.mu.Lock()
-	defer e.work.mu.Unlock()
-	root, err := e.work.openLocked(e.worker, e.claimed)
+	e.attempt.dir.mu.Lock()
+	defer e.attempt.dir.mu.Unlock()
+	root, err := e.attempt.dir.openLocked()
 	if err != nil {
 		return made, err
 	}
@@ -51,8 +51,8 @@ func inWorkDir[T any](e *Env, pattern string, create func(dir string) (T, error)
 	return made, nil
 }
 
-// outputPatience is how long the output of a program is read on after the program has ended.
-const outputPatience = 5 * time.Second
+// outputTimeout is how long the output of a program is read on after the program has ended.
+const outputTimeout = 5 * time.Second
 
 // Command returns a command that runs in the work directory, also for its temporary files. When ctx is done it is
 // killed, and where the system has process groups everything that it started with it. In a process of the task's own
@@ -67,8 +67,8 @@ func (e *Env) Command(ctx context.Context, name string, args ...string) (*osexec
 	cmd := osexec.CommandContext(ctx, name, args...) //nolint:gosec // the caller's choice
 	cmd.Dir = dir.Name()
 	cmd.Env = tempEnv(cmd.Environ(), dir.Name())
-	cmd.WaitDelay = outputPatience
-	if !e.isolated { // else the whole process has one group, which its worker kills
+	cmd.WaitDelay = outputTimeout
+	if !e.environment.isolated { // else the whole process has one group, which its worker kills
 		ownGroup(cmd)
 		cmd.Cancel = func() error { return killGroup(cmd.Process) }
 	}

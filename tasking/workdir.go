@@ -12,36 +12,41 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
+	"github.com/pulpgo/pulpcore/tasking/internal/taskdb"
 )
 
-// workDir is the directory of one task.
+// workDir is the directory of one attempt.
 type workDir struct {
+	dirs *workDirs
+	task *taskdb.Claimed
+
 	mu     sync.Mutex
 	root   *os.Root
 	given  string // where another process has made it and will remove it; "" makes it here
 	closed bool
 }
 
-func (d *workDir) open(w *Worker, c *claimed) (*os.Root, error) {
+func (d *workDir) open() (*os.Root, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.openLocked(w, c)
+	return d.openLocked()
 }
 
-func (d *workDir) openLocked(w *Worker, c *claimed) (*os.Root, error) {
+func (d *workDir) openLocked() (*os.Root, error) {
 	switch {
 	case d.closed:
 		return nil, fmt.Errorf("tasking: work directory: the task has ended: %w", pulperr.Conflict)
 	case d.root != nil:
 		return d.root, nil
-	case d.given == "" && w.opts.WorkDir == "":
+	case d.given == "" && d.dirs.root == "":
 		return nil, pulperr.Public(pulperr.Invalid, "the worker has no WorkDir")
 	}
 	path := d.given
 	var err error
 	if path == "" {
-		path = filepath.Join(w.dir(*c.WorkerID), fmt.Sprintf("%s.%d", c.ID, c.Attempt))
+		path = filepath.Join(d.dirs.of(*d.task.WorkerID), fmt.Sprintf("%s.%d", d.task.ID, d.task.Attempt))
 		err = os.MkdirAll(path, 0o700)
 	}
 	if err == nil {
@@ -53,8 +58,9 @@ func (d *workDir) openLocked(w *Worker, c *claimed) (*os.Root, error) {
 	return d.root, nil
 }
 
-func (e *Env) removeWorkDir() {
-	d := &e.work
+// removeDir removes the directory of an attempt that has ended.
+func (a *attempt) removeDir() {
+	d := &a.dir
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.closed = true
@@ -67,7 +73,7 @@ func (e *Env) removeWorkDir() {
 		err = errors.Join(err, removeAll(path))
 	}
 	if err != nil {
-		e.Log.Warn("work directory stays", "path", path, "err", err)
+		a.log.Warn("work directory stays", "path", path, "err", err)
 	}
 }
 
@@ -85,25 +91,33 @@ func removeAll(path string) error {
 	return os.RemoveAll(path)
 }
 
-// dir is the directory of a worker: its name tells which installation and which row it belongs to.
-func (w *Worker) dir(worker uuid.UUID) string {
-	return filepath.Join(w.opts.WorkDir, w.installation()+"."+worker.String())
+// workDirs are the directories of all workers below one root. The name of each has the installation and the worker's
+// row.
+type workDirs struct {
+	db           *models.DB
+	root         string // "" makes no directories
+	installation func() string
 }
 
-// removeDir removes the directory of a worker that has ended.
-func (w *Worker) removeDir(worker uuid.UUID) error {
-	if w.opts.WorkDir == "" {
-		return nil
-	}
-	return removeAll(w.dir(worker))
+// of returns the directory of a worker.
+func (d *workDirs) of(worker uuid.UUID) string {
+	return filepath.Join(d.root, d.installation()+"."+worker.String())
 }
 
-// sweepDirs removes the directories of workers that are gone.
-func (w *Worker) sweepDirs(ctx context.Context) error {
-	if w.opts.WorkDir == "" {
+// remove removes the directory of a worker that has ended.
+func (d *workDirs) remove(worker uuid.UUID) error {
+	if d.root == "" {
 		return nil
 	}
-	entries, err := os.ReadDir(w.opts.WorkDir)
+	return removeAll(d.of(worker))
+}
+
+// sweep removes the directories of workers that are gone.
+func (d *workDirs) sweep(ctx context.Context) error {
+	if d.root == "" {
+		return nil
+	}
+	entries, err := os.ReadDir(d.root)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -112,15 +126,17 @@ func (w *Worker) sweepDirs(ctx context.Context) error {
 	}
 	var faults []error
 	for _, entry := range entries {
-		id, ok := strings.CutPrefix(entry.Name(), w.installation()+".")
+		id, ok := strings.CutPrefix(entry.Name(), d.installation()+".")
 		worker, err := uuid.Parse(id)
 		if !ok || err != nil {
-			continue
+			continue // of another installation, or not of a worker
 		}
-		if _, err := w.q.Worker(ctx, worker); errors.Is(err, pulperr.NotFound) {
-			faults = append(faults, removeAll(filepath.Join(w.opts.WorkDir, entry.Name())))
-		} else if err != nil {
-			return err
+		exists, err := taskdb.WorkerExists(ctx, taskdb.On(d.db), worker)
+		if err != nil {
+			return taskdb.Wrap(err, "read worker %s", worker)
+		}
+		if !exists {
+			faults = append(faults, removeAll(filepath.Join(d.root, entry.Name())))
 		}
 	}
 	return errors.Join(faults...)

@@ -47,7 +47,7 @@ func TestNoWorkDir(t *testing.T) {
 	t.Parallel()
 	b := setup(t, dbtest.SQLite(t), "")
 	fail := false
-	w, err := tasking.NewWorker(b.q, &tasking.WorkerOptions{Bindings: []tasking.Binding{scratch.Do(
+	w, err := tasking.NewWorker(b.q, &tasking.WorkerOptions{Bindings: []tasking.Binding{scratch.Bind(
 		func(ctx context.Context, env *tasking.Env, _ noArgs) error {
 			for name, err := range makers(ctx, env) {
 				if !errors.Is(err, pulperr.Invalid) {
@@ -78,7 +78,7 @@ func TestTemporaryFiles(t *testing.T) {
 	b := setup(t, dbtest.SQLite(t), "")
 	workDir := t.TempDir()
 	var after *tasking.Env
-	w := b.worker(tasking.WorkerOptions{WorkDir: workDir, Bindings: []tasking.Binding{scratch.Do(
+	w := b.worker(tasking.WorkerOptions{WorkDir: workDir, Bindings: []tasking.Binding{scratch.Bind(
 		func(_ context.Context, env *tasking.Env, _ noArgs) error {
 			after = env
 			dir, err := env.WorkDir()
@@ -140,7 +140,7 @@ func TestCommand(t *testing.T) {
 	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
 		t.Fatal(err)
 	}
-	w := b.worker(tasking.WorkerOptions{Bindings: []tasking.Binding{scratch.Do(
+	w := b.worker(tasking.WorkerOptions{Bindings: []tasking.Binding{scratch.Bind(
 		func(ctx context.Context, env *tasking.Env, _ noArgs) error {
 			cmd, err := env.Command(ctx, "sh", "-c", `echo "$(pwd) $TMPDIR $1"`, "sh", "word")
 			if err != nil {

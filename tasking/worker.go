@@ -7,16 +7,17 @@ import (
 	"log/slog"
 	"os"
 	osexec "os/exec"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/pulpgo/pulpcore/download"
-	"github.com/pulpgo/pulpcore/internal/sqldialect"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
 	"github.com/pulpgo/pulpcore/storage"
+	"github.com/pulpgo/pulpcore/tasking/internal/taskdb"
 )
 
 // Kinds of processes.
@@ -30,12 +31,16 @@ const (
 type WorkerOptions struct {
 	Bindings []Binding // the tasks that can be executed
 
-	// Slots is how many tasks run at a time; two more are for immediate ones. Default 4. A negative number takes no
-	// tasks from the queue: for a process that only dispatches, cancels, waits and executes its own immediate tasks.
+	// Slots is how many tasks run at a time; two more are for immediate ones. Default 4.
 	Slots int
+	// NoTasks takes no tasks from the queue: for a process that only dispatches, cancels and waits, and executes its own
+	// immediate tasks.
+	NoTasks bool
 
-	Name     string            // default "<pid>@<host>"; need not be unique
-	Kind     string            // KindWorker, KindAPI or KindContent; default KindWorker
+	Name string // default "<pid>@<host>"; need not be unique
+	// Kinds are the roles of the process: KindWorker, KindAPI, KindContent. Each is shown as a worker of its own; the
+	// first one owns the tasks. Default: KindWorker.
+	Kinds    []string
 	Versions map[string]string // of the plugins, by name
 	Store    *storage.Store
 	// WorkDir is the absolute path of the directory below which each task gets its own. Default: none; tasks that ask for
@@ -93,7 +98,7 @@ var (
 	ErrTimeout = fmt.Errorf("tasking: the task took too long: %w", pulperr.Unavailable)
 
 	// errFenced is ErrLost where it is certain: the task was taken away, and no end of it can be stored.
-	errFenced = fmt.Errorf("tasking: the task was taken from this worker: %w", ErrLost)
+	errFenced = fmt.Errorf("tasking: the task was taken from this worker: %w: %w", ErrLost, taskdb.ErrNotClaimed)
 	// errTimeout is ErrTimeout of an immediate task, in the words that clients read.
 	errTimeout = fmt.Errorf("%w: %w", ErrTimeout, pulperr.Coded("PLP0024", pulperr.Unavailable,
 		"The immediate task timed out after %d seconds.", int(immediateTimeout.Seconds())))
@@ -101,52 +106,26 @@ var (
 
 // Worker executes tasks. One process may have several.
 type Worker struct {
-	q          *Queue
-	opts       WorkerOptions
-	log        *slog.Logger
-	bindings   map[string]Binding
-	slots      map[string]chan struct{} // by queue; one token per running task
-	inline     chan struct{}            // one token per immediate task executed in a dispatching call
-	claims     *batcher[uuid.UUID, claimOutcome]
-	finishes   *batcher[*finishing, finished]
-	late       lateClaims
-	leftOverTo map[string]int64 // by queue, the place of the last ready task that was looked at; the polling's alone
-	counted    time.Time        // when the backlog was counted last; the relay's alone
-	sweptTo    int64            // the place of the last blocked task that the sweep looked at; the relay's alone
-	sweptKey   *sqldialect.Held // the last reservation that it looked at; nil is before the first
+	q        *Queue
+	opts     WorkerOptions
+	bindings *bindings
+	attempts *attempts
+	slots    map[string]chan struct{} // by queue; one token per running task
+	inline   chan struct{}            // one token per immediate task executed in a dispatching call
+	// unattended is how long the database may show a task as this worker's that it does not execute.
+	unattended time.Duration
 
-	mu       sync.Mutex
-	life     *life                    // nil unless running
-	runs     map[uuid.UUID]*execution // by task
-	reaping  map[uuid.UUID]bool       // tasks of dead workers that this one is ending
-	patience time.Duration            // with strangers
-	lastBeat time.Time                // of the last heartbeat that succeeded
-}
-
-// life is one Run of a worker.
-type life struct {
-	id       uuid.UUID // of its row; a new one after it was given up for dead; guarded by Worker.mu
-	quiet    bool      // of RunPending: it does not keep house
-	unhook   func()    // listens to cancellations no more
-	pool     *download.Pool
-	draining bool // guarded by Worker.mu: nothing new begins
-	drain    chan struct{}
-	abandon  chan struct{}  // closed when waiting for tasks is over
-	busy     sync.WaitGroup // executions
-	watch    watch          // the reaper's alone
-	burials  burials
+	mu      sync.Mutex
+	running bool
 }
 
 const (
-	defaultSlots    = 4
-	immediateSlots  = 2
-	inlineSlots     = 4
-	defaultTTL      = 30 * time.Second
-	defaultProgress = time.Second
-
+	defaultSlots       = 4
+	immediateSlots     = 2
+	inlineSlots        = 4
+	defaultTTL         = 30 * time.Second
+	defaultProgress    = time.Second
 	defaultCancelGrace = 30 * time.Second
-
-	immediateTimeout = 5 * time.Second
 )
 
 // NewWorker returns a worker that takes tasks from q. It starts nothing; see [Worker.Run].
@@ -154,41 +133,38 @@ const (
 // Errors: Invalid for two bindings of one name, a name that is not "<plugin>.<task>" in lower case, a relative
 // WorkDir, or a task that needs a process of its own without [WorkerOptions].Command, all of them joined.
 func NewWorker(q *Queue, opts *WorkerOptions) (*Worker, error) {
-	w := &Worker{
-		q: q, bindings: map[string]Binding{}, runs: map[uuid.UUID]*execution{}, reaping: map[uuid.UUID]bool{},
-		leftOverTo: map[string]int64{},
-		patience:   strangerPatience,
-	}
+	w := &Worker{q: q, attempts: newAttempts(), unattended: unattendedTimeout}
 	if opts != nil {
 		w.opts = *opts
 	}
-	w.setDefaults()
+	w.opts.setDefaults(q.log)
 	if err := errors.Join(CheckBindings(&w.opts)...); err != nil {
 		return nil, fmt.Errorf("tasking: %w: %w", pulperr.Invalid, err)
 	}
-	for _, b := range w.opts.Bindings {
-		w.bindings[b.name] = b
+	w.bindings = newBindings(&w.opts)
+	slots := w.opts.Slots
+	if w.opts.NoTasks {
+		slots = 0
 	}
 	w.slots = map[string]chan struct{}{
-		defaultQueue:   make(chan struct{}, max(w.opts.Slots, 0)),
+		defaultQueue:   make(chan struct{}, slots),
 		immediateQueue: make(chan struct{}, immediateSlots),
 	}
 	w.inline = make(chan struct{}, inlineSlots)
-	w.claims, w.finishes = newClaims(w), newFinishes(w)
 	return w, nil
 }
 
-func (w *Worker) setDefaults() {
-	o := &w.opts
+func (o *WorkerOptions) setDefaults(log *slog.Logger) {
 	host, _ := os.Hostname()
 	setDefault(&o.Slots, defaultSlots)
 	setDefault(&o.Name, fmt.Sprintf("%d@%s", os.Getpid(), host))
-	setDefault(&o.Kind, KindWorker)
+	if len(o.Kinds) == 0 {
+		o.Kinds = []string{KindWorker}
+	}
 	setDefault(&o.TTL, defaultTTL)
 	setDefault(&o.ProgressInterval, defaultProgress)
 	setDefault(&o.CancelGrace, defaultCancelGrace)
-	setDefault(&o.Log, w.q.log)
-	w.log = o.Log
+	setDefault(&o.Log, log)
 }
 
 func setDefault[T comparable](field *T, value T) {
@@ -198,41 +174,133 @@ func setDefault[T comparable](field *T, value T) {
 	}
 }
 
-// id returns the key of the worker's row, or uuid.Nil while it does not run.
-func (w *Worker) id() uuid.UUID {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.life == nil {
-		return uuid.Nil
+// parts are what a worker consists of while it runs.
+type parts struct {
+	session     *session
+	downloads   *download.Pool
+	environment *environment
+	claims      *claimer
+	completer   *completer
+	executor    *executor
+	slots       *slots
+	immediate   *immediate
+	receiver    *receiver
+	poller      *poller
+	heartbeater *heartbeater
+	reaper      *reaper
+	maintainer  *maintainer
+}
+
+// parts makes the parts for one run. It starts nothing.
+func (w *Worker) parts() *parts {
+	q, o := w.q, &w.opts
+	p := &parts{session: newSession(q, o), downloads: o.Downloads}
+	if p.downloads == nil {
+		p.downloads = download.NewPool(0)
 	}
-	return w.life.id
-}
-
-// enter registers the beginning of a piece of work, or returns nil if nothing may begin any more.
-func (w *Worker) enter() *life {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	l := w.life
-	if l == nil || l.draining || w.silent() > w.opts.TTL*2/3 {
-		return nil
+	p.environment = &environment{
+		q: q, log: o.Log, store: o.Store, downloads: p.downloads, importPaths: o.ImportPaths,
+		dirs:             &workDirs{db: q.db, root: o.WorkDir, installation: q.installation.get},
+		progressInterval: o.ProgressInterval,
 	}
-	l.busy.Add(1)
-	return l
+	p.claims = newClaimer(q, p.session, o.Log)
+	p.completer = newCompleter(q, p.session, p.claims, o)
+	p.environment.complete = p.completer.completeTx
+	p.executor = &executor{
+		q: q, session: p.session, attempts: w.attempts, environment: p.environment, completer: p.completer,
+		bindings: w.bindings, opts: o, log: o.Log,
+	}
+	p.slots = &slots{
+		tokens: w.slots, session: p.session, executor: p.executor, claims: p.claims, plugins: o.Versions, log: o.Log,
+	}
+	p.immediate = &immediate{session: p.session, executor: p.executor, slots: w.inline}
+	p.receiver = &receiver{db: q.db, session: p.session, slots: p.slots, plugins: o.Versions, failpoint: q.at}
+	p.poller = &poller{
+		db: q.db, transport: q.transport, database: q.database, receiver: p.receiver.fresh(), slots: p.slots,
+		drain: p.session.drain, log: o.Log, arrived: map[string]int64{},
+	}
+	p.heartbeater = &heartbeater{session: p.session, attempts: w.attempts, conn: newOwnConn(q.db), log: o.Log}
+	p.reaper = &reaper{
+		db: q.db, session: p.session, attempts: w.attempts, claims: p.claims, telemetry: q.tel, log: o.Log,
+		recoverer:  newRecoverer(q, p.session, w.attempts, p.environment, p.completer, o.Log),
+		unattended: w.unattended,
+	}
+	p.maintainer = &maintainer{
+		q: q, session: p.session, sweeper: &sweeper{q: q, log: o.Log}, scheduler: newScheduler(q), log: o.Log,
+	}
+	if q.retainer != nil {
+		p.maintainer.relay = &relay{q: q, redis: q.retainer, takeTime: o.TTL / 3, log: o.Log}
+	}
+	return p
 }
 
-// installation is the name of the installation.
-func (w *Worker) installation() string {
-	w.q.mu.Lock()
-	defer w.q.mu.Unlock()
-	return w.q.installation
-}
-
-// downloads returns the pool of clients of remotes.
-func (w *Worker) downloads() *download.Pool {
+// begin registers the worker and offers to execute immediate tasks. end is called at the end of the run.
+//
+// Errors: Unavailable; Conflict if the worker runs already.
+func (w *Worker) begin(ctx context.Context) (p *parts, end func(), err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.life.pool
+	if w.running {
+		return nil, nil, fmt.Errorf("tasking: worker %q runs already: %w", w.opts.Name, pulperr.Conflict)
+	}
+	if err := w.q.installation.read(ctx, w.q.db); err != nil {
+		return nil, nil, kindOr(err, pulperr.Unavailable)
+	}
+	p = w.parts()
+	if err := p.session.register(ctx, nil); err != nil {
+		return nil, nil, kindOr(err, pulperr.Unavailable)
+	}
+	w.running = true
+	if slices.ContainsFunc(w.opts.Kinds, func(kind string) bool { return kind != KindContent }) {
+		w.q.immediates.add(p.immediate)
+	}
+	unhook := w.q.hub.onCancel(func(id uuid.UUID) { w.attempts.cancel(id, ErrCanceled) })
+	return p, func() {
+		unhook()
+		w.end(p)
+	}, nil
 }
 
-// silent returns how long there has been no heartbeat. The caller holds w.mu.
-func (w *Worker) silent() time.Duration { return time.Since(w.lastBeat) }
+// end removes the traces of a run, unless tasks go on.
+func (w *Worker) end(p *parts) {
+	if w.opts.Downloads == nil {
+		_ = p.downloads.Close() // returns nil
+	}
+	w.mu.Lock()
+	w.running = false
+	w.mu.Unlock()
+	if w.attempts.count() > 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), lastGrace)
+	defer cancel()
+	id := p.session.workerID()
+	if err := errors.Join(p.session.close(ctx), p.environment.dirs.remove(id)); err != nil {
+		w.opts.Log.WarnContext(ctx, "worker leaves traces", "worker_id", id, "err", err)
+	}
+}
+
+// isNotClaimed reports whether the task is certain to be another attempt's.
+func isNotClaimed(err error) bool { return errors.Is(err, taskdb.ErrNotClaimed) }
+
+// bindings are the functions of a worker by the names of their tasks.
+type bindings struct {
+	byName           map[string]Binding
+	ignoreSubprocess bool
+}
+
+func newBindings(o *WorkerOptions) *bindings {
+	b := &bindings{byName: map[string]Binding{}, ignoreSubprocess: o.IgnoreSubprocess}
+	for _, binding := range o.Bindings {
+		b.byName[binding.name] = binding
+	}
+	return b
+}
+
+// of returns the binding of a task; its function is nil if there is none.
+func (b *bindings) of(task string) Binding { return b.byName[task] }
+
+// isolates reports whether a task has a process of its own.
+func (b *bindings) isolates(task string) bool {
+	return b.of(task).opts.Subprocess && !b.ignoreSubprocess
+}

@@ -5,6 +5,8 @@
 //	h, err := asynqmon.Handler(app.Queue(), "/asynqmon")
 //	mux.Handle("/asynqmon/", onlyAdmins(h))
 //
+// A queue that was opened without a Redis has no messages; the page then says so.
+//
 // It is a module of its own, for only few need it. As long as it has no release of its own, its go.mod names a version
 // of pulpcore that does not exist and replaces it by the folder it lies in. Replacements of others do not count for a
 // program that imports it, so clone the repository and let the program's go.mod replace both:
@@ -14,6 +16,7 @@
 package asynqmon
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -29,7 +32,8 @@ import (
 
 // Handler returns the interface for the paths below root, which begins with a slash, such as "/asynqmon". It lets
 // nobody change anything, and asks nobody who they are: that is the host's to do. It uses the queue's own connection
-// and must not be used once the queue is closed.
+// and must not be used once the queue is closed. For a queue without a Redis it answers every request with an
+// explanation.
 //
 // Errors: Invalid for a root without a slash in front; Unavailable if the queue is closed.
 func Handler(q *tasking.Queue, root string) (http.Handler, error) {
@@ -37,12 +41,21 @@ func Handler(q *tasking.Queue, root string) (http.Handler, error) {
 		return nil, pulperr.Public(pulperr.Invalid, "the root %q does not begin with a slash", root)
 	}
 	client, err := q.Redis()
+	if errors.Is(err, tasking.ErrNoRedis) {
+		return http.HandlerFunc(withoutRedis), nil
+	}
 	if err != nil {
 		return nil, fmt.Errorf("asynqmon: %w", err)
 	}
 	return asynqmon.New(asynqmon.Options{
 		RootPath: root, RedisConnOpt: connection{client}, ReadOnly: true, PayloadFormatter: payload{},
 	}), nil
+}
+
+// withoutRedis explains why there is nothing to see.
+func withoutRedis(w http.ResponseWriter, _ *http.Request) {
+	http.Error(w, "This installation runs without Redis: its workers read ready tasks from the database, and there are no "+
+		"messages to show. Set REDIS_URL to announce tasks in a Redis.", http.StatusNotFound)
 }
 
 // connection gives asynqmon a connection that exists already.

@@ -61,18 +61,31 @@ func TestHandlerShowsTheQueue(t *testing.T) {
 
 func TestHandlerReportsFaults(t *testing.T) {
 	t.Parallel()
-	q := queue(t, "")
+	q := queue(t, dbtest.RedisURL(t))
 	if _, err := asynqmon.Handler(q, "mon"); !errors.Is(err, pulperr.Invalid) {
 		t.Errorf("Handler(bad root) = %v, want Invalid", err)
-	}
-	if _, err := asynqmon.Handler(q, "/mon"); err != nil { // the Redis within the process will do
-		t.Errorf("Handler() = %v", err)
 	}
 	if err := q.Close(); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := asynqmon.Handler(q, "/mon"); !errors.Is(err, pulperr.Unavailable) {
 		t.Errorf("Handler(closed queue) = %v, want Unavailable", err)
+	}
+}
+
+func TestHandlerWithoutRedisExplains(t *testing.T) {
+	t.Parallel()
+	q := queue(t, "")
+	if _, err := q.Redis(); !errors.Is(err, tasking.ErrNoRedis) || !errors.Is(err, pulperr.Unavailable) {
+		t.Errorf("Redis() = %v, want ErrNoRedis", err)
+	}
+	h, err := asynqmon.Handler(q, "/mon")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := do(h, "GET", "/mon")
+	if w.Code != http.StatusNotFound || !strings.Contains(w.Body.String(), "without Redis") {
+		t.Errorf("the page = %d %s", w.Code, w.Body)
 	}
 }
 

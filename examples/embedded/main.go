@@ -36,11 +36,9 @@ func run(ctx context.Context, addr string) error {
 		return err
 	}
 	defer app.Close()
-	return pulpcore.Together(ctx,
+	return pulpcore.RunAll(ctx,
 		func(ctx context.Context) error { return app.Serve(ctx, addr, newMux(app)) },
-		func(ctx context.Context) error { return app.Heartbeat(ctx, "api") }, // the status lists what is alive
-		func(ctx context.Context) error { return app.Heartbeat(ctx, "content") },
-		func(ctx context.Context) error { return app.Work(ctx, 4) },
+		func(ctx context.Context) error { return app.Work(ctx, 4, "api", "content") }, // the status lists all three
 	)
 }
 

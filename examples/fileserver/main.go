@@ -14,7 +14,7 @@
 //
 // What the tasks do is shown at /tasks/, by the server of everything and by that of the API, to the admin.
 //
-// Without configuration it keeps everything below ./pulp: SQLite, an in-process Redis and a folder. Settings come from
+// Without configuration it keeps everything below ./pulp: SQLite and a folder. Settings come from
 // the file named by PULP_SETTINGS (or /etc/pulp/settings.toml if that exists) and from PULP_… variables; with
 // PULP_DATABASE_URL, PULP_REDIS_URL and PULP_STORAGE_URL the roles run apart, on as many hosts as you like.
 package main
@@ -38,7 +38,9 @@ import (
 	"github.com/pulpgo/pulpcore"
 	"github.com/pulpgo/pulpcore/examples/fileserver/file"
 	"github.com/pulpgo/pulpcore/examples/fileserver/taskpage"
+	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/settings"
+	"github.com/pulpgo/pulpcore/tasking"
 )
 
 func main() {
@@ -109,10 +111,11 @@ func roles() map[string]role {
 			if err := tellPage(out, app); err != nil {
 				return err
 			}
-			return pulpcore.Together(ctx,
-				func(ctx context.Context) error { return serveRole(ctx, app, "api", withTaskPage(app, app.Handler())) },
-				func(ctx context.Context) error { return app.Heartbeat(ctx, "content") },
-				func(ctx context.Context) error { return app.Work(ctx, 0) },
+			return pulpcore.RunAll(ctx,
+				func(ctx context.Context) error {
+					return app.Serve(ctx, app.Settings().Core().Listen, withTaskPage(app, app.Handler()))
+				},
+				func(ctx context.Context) error { return app.Work(ctx, 0, tasking.KindAPI, tasking.KindContent) },
 			)
 		},
 		"api": func(ctx context.Context, out io.Writer, app *pulpcore.App) error {
@@ -137,7 +140,7 @@ func roles() map[string]role {
 			return check(ctx, out, app)
 		},
 		"rotate-db-key": func(ctx context.Context, out io.Writer, app *pulpcore.App) error {
-			n, err := app.DB().RotateKey(ctx)
+			n, err := models.RotateKey(ctx, app.DB())
 			_, _ = fmt.Fprintf(out, "%d secrets were encrypted with the first key\n", n)
 			return err
 		},
@@ -148,7 +151,7 @@ func roles() map[string]role {
 }
 
 func serveRole(ctx context.Context, app *pulpcore.App, kind string, h http.Handler) error {
-	return pulpcore.Together(ctx,
+	return pulpcore.RunAll(ctx,
 		func(ctx context.Context) error { return app.Heartbeat(ctx, kind) },
 		func(ctx context.Context) error { return app.Serve(ctx, app.Settings().Core().Listen, h) },
 	)

@@ -13,7 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-var update = flag.Bool("update", false, "accept the present dependencies: rewrite dependencies.txt")
+var update = flag.Bool("update", false, "accept the present dependencies and limits: rewrite dependencies.txt and limits.txt")
 
 // TestDependencies makes a new module in the library a visible diff. Drivers in folders below a package, which a host
 // imports if it wants them, do not count.

@@ -22,10 +22,10 @@ import (
 func layers() [][]string {
 	return [][]string{
 		{"pulperr"}, // the words of all errors
-		{"hashlib", "deprecation", "webserver"},
+		{"hashlib", "deprecation", "secrets", "webserver"},
 		{"settings", "storage", "download"},
 		{"models"},
-		{"tasking"},
+		{"accounts", "tasking"},
 		{"stages", "content"},
 		{"rest"},
 		{""},

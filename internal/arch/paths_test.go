@@ -71,3 +71,31 @@ func pathFaults(name string, content []byte) []string {
 	}
 	return faults
 }
+
+// sourcePath matches the path of a source file in the text of a document.
+var sourcePath = regexp.MustCompile("`((?:[a-z0-9_]+/)+[a-z0-9_]+\\.go)`")
+
+// TestDocsNameFiles makes sure that documents name files that exist.
+func TestDocsNameFiles(t *testing.T) {
+	t.Parallel()
+	root, named := moduleDir(t), 0
+	docs, err := filepath.Glob(filepath.Join(root, "docs", "*.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range append(docs, filepath.Join(root, "README.md"), filepath.Join(root, "CONTRIBUTING.md")) {
+		content, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, found := range sourcePath.FindAllSubmatch(content, -1) {
+			named++
+			if _, err := os.Stat(filepath.Join(root, string(found[1]))); err != nil {
+				t.Errorf("%s names %s: %v", filepath.Base(name), found[1], err)
+			}
+		}
+	}
+	if named == 0 {
+		t.Error("the documents name no file")
+	}
+}

@@ -24,7 +24,17 @@ const (
 
 func TestSource(t *testing.T) {
 	t.Parallel()
-	root := moduleDir(t)
+	for name, content := range goFiles(t) {
+		for _, fault := range sourceFaults(name, content) {
+			t.Error(fault)
+		}
+	}
+}
+
+// goFiles returns the Go files of this module, by their names relative to it.
+func goFiles(t *testing.T) map[string][]byte {
+	t.Helper()
+	root, files := moduleDir(t), map[string][]byte{}
 	err := filepath.WalkDir(root, func(name string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -40,17 +50,13 @@ func TestSource(t *testing.T) {
 			return err
 		}
 		rel, err := filepath.Rel(root, name)
-		if err != nil {
-			return err
-		}
-		for _, fault := range sourceFaults(filepath.ToSlash(rel), content) {
-			t.Error(fault)
-		}
-		return nil
+		files[filepath.ToSlash(rel)] = content
+		return err
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
+	return files
 }
 
 // skipFolder leaves out what is not ours or not code: hidden folders, test data, the modules within this one.
@@ -74,11 +80,15 @@ type source struct {
 	faults  []string
 }
 
+func parseSource(name string, content []byte) (s *source, err error) {
+	s = &source{name: name, set: token.NewFileSet(), excused: map[string][]int{}}
+	s.file, err = parser.ParseFile(s.set, name, content, parser.ParseComments)
+	return s, err
+}
+
 // sourceFaults returns what is wrong with one file, in the order of its lines within each rule.
 func sourceFaults(name string, content []byte) []string {
-	s := &source{name: name, set: token.NewFileSet(), excused: map[string][]int{}}
-	var err error
-	s.file, err = parser.ParseFile(s.set, name, content, parser.ParseComments)
+	s, err := parseSource(name, content)
 	if err != nil {
 		return []string{err.Error()}
 	}

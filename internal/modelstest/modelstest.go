@@ -5,13 +5,14 @@ import (
 	"testing"
 
 	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/secrets"
 )
 
 // Open returns a handle, in the default domain, on a database that it has migrated. It is closed when the test ends.
 //
 // Its registry is made of sets unless opts has one or there are none, and its keys are always the same ones unless opts
 // has some. opts may be nil.
-func Open(tb testing.TB, url string, opts *models.DBOptions, sets ...models.Set) *models.DB {
+func Open(tb testing.TB, url string, opts *models.DBOptions, sets ...models.PluginModels) *models.DB {
 	tb.Helper()
 	var o models.DBOptions
 	if opts != nil {
@@ -24,7 +25,7 @@ func Open(tb testing.TB, url string, opts *models.DBOptions, sets ...models.Set)
 		}
 	}
 	if o.Keys == nil {
-		if o.Keys, err = models.NewKeyring(make([]byte, 32)); err != nil {
+		if o.Keys, err = secrets.NewKeyring(make([]byte, 32)); err != nil {
 			tb.Fatal(err)
 		}
 	}
@@ -37,7 +38,7 @@ func Open(tb testing.TB, url string, opts *models.DBOptions, sets ...models.Set)
 			tb.Error(err)
 		}
 	})
-	if err := db.Migrate(tb.Context()); err != nil {
+	if err := models.Migrate(tb.Context(), db); err != nil {
 		tb.Fatal(err)
 	}
 	if db, err = db.InDomain(tb.Context(), models.DefaultDomain); err != nil {

@@ -2,15 +2,44 @@ package sqldialect
 
 import (
 	"context"
+	"database/sql"
 	"database/sql/driver"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
+
+	"github.com/pulpgo/pulpcore/pulperr"
 )
+
+// RowError gives a database error its kind, and names the package and the row that it is about. A nil error and the
+// end of a context stay as they are.
+//
+// Errors: NotFound without a row, Exists for a taken unique key, Conflict for a row that other rows refer to, Locked if
+// another transaction was in the way, Unavailable if the database did not answer. Others have no kind.
+func RowError(pkg string, err error, what, key string) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, sql.ErrNoRows):
+		return fmt.Errorf("%s: %s %q: %w", pkg, what, key, pulperr.NotFound)
+	case errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded):
+		return err
+	case IsUniqueViolation(err):
+		return fmt.Errorf("%s: %s %q: %w: %w", pkg, what, key, pulperr.Exists, err)
+	case IsReferenced(err):
+		return fmt.Errorf("%s: %s %q is in use: %w: %w", pkg, what, key, pulperr.Conflict, err)
+	case IsRetryable(err):
+		return fmt.Errorf("%s: %s %q: %w: %w", pkg, what, key, pulperr.Locked, err)
+	case IsUnavailable(err):
+		return fmt.Errorf("%s: %s %q: %w: %w", pkg, what, key, pulperr.Unavailable, err)
+	}
+	return fmt.Errorf("%s: %s %q: %w", pkg, what, key, err)
+}
 
 // IsUniqueViolation reports whether err says that a row with the same unique key exists.
 func IsUniqueViolation(err error) bool {

@@ -46,16 +46,16 @@ func (s *server) publishFiles(files map[string]string) {
 		a, err := models.NewArtifact(ctx, db, s.app.Store(), strings.NewReader(body), nil)
 		must(s.t, err)
 		sum := sha256.Sum256([]byte(body))
-		unit := &models.SavedUnit{
+		unit := &models.ContentWithFiles{
 			Content: &file.Content{RelativePath: name, Digest: hex.EncodeToString(sum[:])},
-			Files:   []models.UnitFile{{RelativePath: name, ArtifactID: &a.ID}},
+			Files:   []models.ContentFile{{RelativePath: name, ArtifactID: &a.ID}},
 		}
-		must(s.t, models.SaveUnits(ctx, db, []*models.SavedUnit{unit}))
+		must(s.t, models.SaveContents(ctx, db, []*models.ContentWithFiles{unit}))
 		units = append(units, unit.Content.PulpID())
 	}
 	repo := &file.Repository{Repository: models.Repository{Name: "only"}}
 	must(s.t, file.Repositories.Create(ctx, db, repo))
-	v, err := models.CreateVersion(ctx, db, repo, nil, func(v *models.NewVersion) error {
+	v, _, err := models.CreateVersion(ctx, db, repo, nil, func(v *models.NewVersion) error {
 		_, err := v.Add(ctx, units)
 		return err
 	})

@@ -30,8 +30,8 @@ type stepArgs struct {
 	Shared    []string
 }
 
-func (a stepArgs) Locks() tasking.Locks {
-	return tasking.Locks{Exclusive: tasking.Named(a.Exclusive...), Shared: tasking.Named(a.Shared...)}
+func (a stepArgs) Resources() tasking.Resources {
+	return tasking.Resources{Exclusive: tasking.Named(a.Exclusive...), Shared: tasking.Named(a.Shared...)}
 }
 
 var (
@@ -65,7 +65,7 @@ func serve(t *testing.T, opts ...settings.Option) *server {
 	}, opts...)...)
 	must(t, err)
 	plugin := file.Plugin()
-	plugin.Tasks = []tasking.Binding{syncing.Do(s.step), publishing.Do(s.step), importing.Do(s.step)}
+	plugin.Tasks = []tasking.Binding{syncing.Bind(s.step), publishing.Bind(s.step), importing.Bind(s.step)}
 	s.app, err = pulpcore.Open(t.Context(), set, plugin)
 	must(t, err)
 	must(t, s.app.SetAdminPassword(t.Context(), password))
@@ -83,9 +83,8 @@ func serve(t *testing.T, opts ...settings.Option) *server {
 	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
 	ended := make(chan error, 1)
 	go func() {
-		ended <- pulpcore.Together(ctx,
-			func(ctx context.Context) error { return s.app.Heartbeat(ctx, tasking.KindAPI) },
-			func(ctx context.Context) error { return s.app.Work(ctx, 0) },
+		ended <- pulpcore.RunAll(ctx,
+			func(ctx context.Context) error { return s.app.Work(ctx, 0, tasking.KindAPI) },
 			func(ctx context.Context) error { return s.app.ServeOn(ctx, l, mux) },
 		)
 	}()

@@ -82,7 +82,7 @@ func Plugin() *pulpcore.Plugin {
 
 		Migrations: migrations,
 
-		Tasks: []tasking.Binding{Sync.Do(synchronize), Publish.Do(publish)},
+		Tasks: []tasking.Binding{Sync.Bind(synchronize), Publish.Bind(publish)},
 		Views: []rest.Mount{
 			rest.ViewSet[Content]{Type: Files, Name: "files", Filters: rest.Filters{
 				"relative_path": rest.Name, "sha256": rest.Name,

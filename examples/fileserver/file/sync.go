@@ -35,8 +35,8 @@ func synchronize(ctx context.Context, env *tasking.Env, a SyncArgs) error {
 		return err
 	}
 	first := &manifestStage{env: env, remote: remote}
-	version, err := stages.DeclarativeVersion{Repository: repo, First: first, Mirror: a.Mirror}.Create(ctx, env)
-	if err != nil || version == nil || !a.Mirror {
+	version, changed, err := stages.DeclarativeVersion{Repository: repo, First: first, Mirror: a.Mirror}.Create(ctx, env)
+	if err != nil || !changed || !a.Mirror {
 		return err
 	}
 	return first.publish(ctx, version)

@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 	"go.uber.org/goleak"
 
+	"github.com/pulpgo/pulpcore/accounts"
 	"github.com/pulpgo/pulpcore/examples/fileserver/taskpage"
 	"github.com/pulpgo/pulpcore/internal/dbtest"
 	"github.com/pulpgo/pulpcore/internal/modelstest"
@@ -27,12 +28,12 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // auth knows everybody by name.
 type auth struct{}
 
-func (auth) Authenticate(r *http.Request) (*models.User, error) {
+func (auth) Authenticate(r *http.Request) (*accounts.User, error) {
 	switch name, _, _ := r.BasicAuth(); name {
 	case "admin":
-		return &models.User{ID: 1, Username: name, IsSuperuser: true}, nil
+		return &accounts.User{ID: 1, Username: name, IsSuperuser: true}, nil
 	case "user":
-		return &models.User{ID: 2, Username: name}, nil
+		return &accounts.User{ID: 2, Username: name}, nil
 	case "wrong":
 		return nil, pulperr.Public(pulperr.Unauthorized, "Invalid username/password.")
 	case "down":
@@ -43,8 +44,8 @@ func (auth) Authenticate(r *http.Request) (*models.User, error) {
 
 type workArgs struct{ Exclusive []string }
 
-func (a workArgs) Locks() tasking.Locks {
-	return tasking.Locks{Exclusive: tasking.Named(a.Exclusive...)}
+func (a workArgs) Resources() tasking.Resources {
+	return tasking.Resources{Exclusive: tasking.Named(a.Exclusive...)}
 }
 
 var work = tasking.Define[workArgs]("test.work")
@@ -135,7 +136,7 @@ func TestPageShowsEverything(t *testing.T) {
 		}
 		var during string
 		w, err := tasking.NewWorker(b.q, &tasking.WorkerOptions{Name: "the worker", WorkDir: t.TempDir(), Bindings: []tasking.Binding{
-			work.Do(func(ctx context.Context, e *tasking.Env, a workArgs) error {
+			work.Bind(func(ctx context.Context, e *tasking.Env, a workArgs) error {
 				if a.Exclusive[0] == "fails" {
 					return pulperr.Public(pulperr.Invalid, "it is <broken>")
 				}

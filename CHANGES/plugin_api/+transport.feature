@@ -1,0 +1,1 @@
+`Queue.Redis` answers `tasking.ErrNoRedis`, and `Queue.RedisQueues` nothing, where a queue was opened without a Redis.

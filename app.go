@@ -1,0 +1,162 @@
+// Package pulpcore assembles content servers like Pulp 3: content-addressed artifacts, versioned repositories, sync
+// pipelines, tasks with resource reservations, publications, a REST API that Pulp's clients drive, and a content app.
+//
+// A host opens an [App] from settings and plugins, and runs it, or mounts its handlers in a server of its own:
+//
+//	set, err := settings.Load(settings.OptionalFile("/etc/pulp/settings.toml"), settings.Env("PULP_"))
+//	app, err := pulpcore.Open(ctx, set, file.Plugin())
+//	defer app.Close()
+//	err = app.Run(ctx)
+//
+// Nothing else has to be installed: without settings everything is kept in SQLite, an in-process Redis and a folder.
+// There is no global state; two Apps with different plugins and settings can live in one process.
+//
+// "Errors: NotFound" in a comment, here and in all packages, means that errors.Is(err, pulperr.NotFound) holds for what
+// is returned then. A database, Redis, storage or upstream that does not answer is Unavailable: the same call may work
+// later. Only [models.DB.Tx], and statements of your own, return what the database driver says.
+package pulpcore
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os/exec"
+	"sync"
+
+	"github.com/redis/go-redis/v9"
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/rest"
+	"github.com/pulpgo/pulpcore/settings"
+	"github.com/pulpgo/pulpcore/storage"
+	"github.com/pulpgo/pulpcore/tasking"
+	"github.com/pulpgo/pulpcore/webserver"
+)
+
+// Version is the version of Pulp whose API this library speaks. The status reports it for the component "core", and
+// clients decide by it which features they offer.
+const Version = "3.81.0"
+
+// App is a content server, made of settings and a set of plugins. Make one with [Open]. Its methods are safe for
+// concurrent use.
+type App struct {
+	set     *settings.Set
+	log     *slog.Logger
+	db      *models.DB
+	store   *storage.Store
+	queue   *tasking.Queue
+	auth    rest.Authenticator
+	front   *front
+	workers tasking.WorkerOptions // what all workers have in common; each adds its kinds and its slots
+
+	api, content, all http.Handler
+
+	closing sync.Mutex
+	closers closers
+}
+
+// Options are parts and preferences of a host. The zero value of each field is its default.
+type Options struct {
+	// Log is the App's logger. Default: one that writes to stderr, as LOGGING configures it.
+	Log *slog.Logger
+	// Store holds artifacts and temporary files. Once Open has succeeded, the App closes it. Default: one opened from
+	// STORAGE_URL.
+	Store *storage.Store
+
+	// Redis are the full connection options of the Redis that tasks are announced in, for Sentinel for example: a
+	// MasterName and the addresses of the sentinels. Default: those of REDIS_URL.
+	Redis *redis.UniversalOptions
+	// RedisPrefix begins the names that the App uses in Redis. Each installation needs one of its own, or a database
+	// number of its own, if several share a Redis; all processes of one need the same. Default "pulp".
+	RedisPrefix string
+
+	// TaskCommand returns a command that opens the same App and calls [App.RunIsolated]: usually this program itself
+	// with an argument that selects it. Plugins that have tasks with [tasking.BindingOptions].Subprocess need it, and a
+	// store that more than one process can use.
+	TaskCommand func() *exec.Cmd
+	// OnStuck is called for a task that does not end after its cancellation, see [tasking.WorkerOptions]. Default: the
+	// task is only logged.
+	OnStuck func(task *models.Task, dump string)
+	// IgnoreSubprocess executes tasks with Subprocess in this process. It is meant for tests.
+	IgnoreSubprocess bool
+
+	// AccessLog receives a line for each request, see [webserver.AccessLog]. Default: Log if ACCESS_LOG is set, else
+	// requests are not logged.
+	AccessLog *slog.Logger
+
+	// Tracer and Meter are OpenTelemetry's providers, to which tasks report whether or not OTEL_ENABLED is set. Default:
+	// none. The host shuts them down after it has closed the App. Two Apps in one process need a Meter each.
+	Tracer trace.TracerProvider
+	Meter  metric.MeterProvider
+}
+
+// API returns the REST API as a plain handler. Mount it where API_ROOT says, and at the routes of plugins beside it. In
+// any server it refuses forged requests, see [App.Origins], and ends transfers that do not move, see [App.Limits].
+func (a *App) API() http.Handler { return a.api }
+
+// Content returns the content app as a plain handler. Mount it where CONTENT_PATH_PREFIX says, and at the content
+// routes of plugins. In any server it keeps served files from acting on its origin, see [content.App.ServeHTTP], and
+// ends transfers that do not move, see [App.Limits].
+func (a *App) Content() http.Handler { return a.content }
+
+// Handler returns API and content app behind one handler, for a server that has nothing else to serve. The content app
+// gets what is below CONTENT_PATH_PREFIX and the content routes of plugins, the API everything else.
+func (a *App) Handler() http.Handler { return a.all }
+
+// DB returns the database, bound to the default domain.
+func (a *App) DB() *models.DB { return a.db }
+
+// Store returns the storage of artifacts and temporary files.
+func (a *App) Store() *storage.Store { return a.store }
+
+// Queue returns the queue that tasks are dispatched to.
+func (a *App) Queue() *tasking.Queue { return a.queue }
+
+// Origins returns the origins whose pages may send requests that change state, from CSRF_TRUSTED_ORIGINS. API and
+// content app check it themselves; a host puts its handler around pages of its own that change state.
+func (a *App) Origins() *webserver.Origins { return a.front.origins }
+
+// Auth returns the API's authenticator: HTTP basic authentication against the accounts in the database, see
+// [rest.BasicAuth]. A host can use it for pages of its own.
+func (a *App) Auth() rest.Authenticator { return a.auth }
+
+// Proxies returns the proxies whose forwarding headers are trusted, from TRUSTED_PROXIES. API and content app use them
+// in any server, and [App.Serve] does for all that it serves.
+func (a *App) Proxies() *webserver.Proxies { return a.front.proxies }
+
+// Limits returns how long a client may keep a connection without making progress, from HTTP_HEADER_TIMEOUT,
+// HTTP_BODY_TIMEOUT, HTTP_SEND_TIMEOUT and HTTP_IDLE_TIMEOUT. API and content app keep them in any server. A host with
+// a server of its own makes that by [webserver.Limits.Server], or sets ReadHeaderTimeout and IdleTimeout and puts
+// [webserver.Limits.Handler] around its other handlers.
+func (a *App) Limits() *webserver.Limits { return webserverLimits(a.set.Core()) }
+
+// Settings returns the settings, with the sections and defaults that the plugins added.
+func (a *App) Settings() *settings.Set { return a.set }
+
+// CreateAdmin makes a superuser named [AdminName] with a password, and reports whether it did. An account of that name,
+// also one that another process made at the same moment, stays as it is. Hosts call it at their first start.
+func (a *App) CreateAdmin(ctx context.Context, password string) (created bool, err error) {
+	return createAdmin(ctx, a.db, password)
+}
+
+// SetAdminPassword gives the account named [AdminName] a new password. If there is no such account, it makes one as
+// [App.CreateAdmin] does.
+func (a *App) SetAdminPassword(ctx context.Context, password string) error {
+	return setAdminPassword(ctx, a.db, password)
+}
+
+// Close releases everything the App opened. It may be called twice. End [App.Run], [App.Work] and the servers that use
+// the handlers first.
+func (a *App) Close() error {
+	a.closing.Lock()
+	defer a.closing.Unlock()
+	err := a.closers.close()
+	a.closers = nil
+	if err != nil {
+		return fmt.Errorf("pulpcore: close: %w", err)
+	}
+	return nil
+}

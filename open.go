@@ -1,0 +1,179 @@
+package pulpcore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/pulpgo/pulpcore/content"
+	"github.com/pulpgo/pulpcore/download"
+	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/pulperr"
+	"github.com/pulpgo/pulpcore/rest"
+	"github.com/pulpgo/pulpcore/secrets"
+	"github.com/pulpgo/pulpcore/settings"
+	"github.com/pulpgo/pulpcore/storage"
+	"github.com/pulpgo/pulpcore/tasking"
+)
+
+// Open checks the settings and the plugins, connects to database, storage and Redis, and assembles the App. It reports
+// all faults of settings and plugins in one error, a line each, before it opens or makes anything. An empty
+// database gets its schema; one whose schema is older or newer than the plugins' is refused, see [Migrate]. The caller
+// closes the App.
+//
+// Errors: Invalid for faults of settings and plugins, Conflict for the schema, Unavailable.
+func Open(ctx context.Context, set *settings.Set, plugins ...*Plugin) (*App, error) {
+	return OpenWith(ctx, set, nil, plugins...)
+}
+
+// OpenWith is [Open] with options of the host.
+func OpenWith(ctx context.Context, set *settings.Set, opts *Options, plugins ...*Plugin) (*App, error) {
+	if opts == nil {
+		opts = &Options{}
+	}
+	p, err := compile(set, opts, plugins)
+	if err != nil {
+		return nil, err
+	}
+	log := opts.Log
+	if log == nil {
+		log = p.set.Logger(os.Stderr)
+	}
+	for _, note := range p.set.Notes() {
+		log.WarnContext(ctx, "a setting has no effect", "note", note)
+	}
+	for _, key := range withoutEffect(p.set) {
+		log.WarnContext(ctx, "a setting has no effect yet", "setting", key)
+	}
+	var opened closers
+	app, err := p.open(ctx, opts, log, &opened)
+	if err != nil {
+		return nil, errors.Join(err, opened.close())
+	}
+	return app, nil
+}
+
+// open opens the parts one after the other and makes the App of them. What it has opened is in opened, also if it
+// fails.
+func (p *plan) open(ctx context.Context, opts *Options, log *slog.Logger, opened *closers) (*App, error) {
+	core := p.set.Core()
+	db, err := p.openDatabase(ctx, log, opened)
+	if err != nil {
+		return nil, err
+	}
+	store := opts.Store
+	if store == nil {
+		store, err = storage.Open(ctx, core.StorageURL.Reveal(), &storage.Options{Checksums: core.Checksums, Log: log})
+		if err != nil {
+			return nil, err
+		}
+		opened.add(store.Close)
+	}
+	db = db.WithStore(store)
+	if err := os.MkdirAll(core.WorkingDirectory, 0o700); err != nil {
+		return nil, fmt.Errorf("pulpcore: WORKING_DIRECTORY: %w: %w", pulperr.Unavailable, err)
+	}
+	downloads := download.NewPool(0)
+	opened.add(downloads.Close)
+	queue, err := tasking.NewQueue(db, p.queueOptions(opts, log))
+	if err != nil {
+		return nil, err
+	}
+	opened.add(queue.Close)
+	served, err := content.New(db, store, downloads, p.contentOptions(log))
+	if err != nil {
+		return nil, err
+	}
+	opened.add(served.Close)
+	auth := rest.BasicAuth(db, &rest.BasicAuthOptions{Log: log})
+	api, err := rest.New(db, queue, store, p.restOptions(opts, log, auth, queue))
+	if err != nil {
+		return nil, err
+	}
+	front := p.front.withLog(accessLog(opts, core, log))
+	apiHandler := front.handler(webserverLimits(core).Handler(api))
+	contentHandler := front.handler(served)
+	closing := *opened
+	if opts.Store != nil {
+		// A host's store becomes the App's only now: if Open fails, the host still has it. All parts use it, so it is
+		// closed last.
+		closing = closers{opts.Store.Close, opened.close}
+	}
+	return &App{
+		set: p.set, log: log, db: db, store: store, queue: queue, auth: auth, front: front,
+		workers: p.workerOptions(opts, log, store, downloads),
+		api:     apiHandler, content: contentHandler, all: p.route(apiHandler, contentHandler),
+		closers: closing,
+	}, nil
+}
+
+// openDatabase connects to the database, gives an empty one its schema, and returns a handle for the default domain.
+func (p *plan) openDatabase(ctx context.Context, log *slog.Logger, opened *closers) (*models.DB, error) {
+	db, err := p.connect(ctx, log)
+	if err != nil {
+		return nil, err
+	}
+	opened.add(db.Close)
+	empty, err := models.Empty(ctx, db)
+	if err != nil {
+		return nil, err
+	}
+	if empty {
+		if err := models.Migrate(ctx, db); err != nil {
+			return nil, err
+		}
+	}
+	if err := models.CheckSchema(ctx, db); err != nil {
+		return nil, err
+	}
+	return db.InDomain(ctx, models.DefaultDomain)
+}
+
+// connect opens the database with the keys that encrypt its secrets.
+func (p *plan) connect(ctx context.Context, log *slog.Logger) (*models.DB, error) {
+	core := p.set.Core()
+	// The key file is created only at its default place. At a place that the host has configured, a missing file more
+	// likely means that its volume is not mounted: a new key there would make the stored secrets unreadable.
+	create := core.DBEncryptionKey == filepath.Join(core.DeployRoot, filepath.Base(core.DBEncryptionKey))
+	keys, err := secrets.LoadKeyring(core.DBEncryptionKey, create)
+	if err != nil {
+		return nil, err
+	}
+	return models.OpenDB(ctx, core.DatabaseURL.Reveal(), &models.DBOptions{
+		Registry: p.registry, Keys: keys, Checksums: core.Checksums, Log: log,
+	})
+}
+
+// Migrate brings the database schema up to what the plugins need and makes the default domain. Run it once per
+// upgrade, before the new version's servers start; several at a time do no harm.
+//
+// Errors: Conflict if the schema is newer than the plugins; otherwise as [Open].
+func Migrate(ctx context.Context, set *settings.Set, plugins ...*Plugin) error {
+	// This process executes no tasks, so it needs no command for them.
+	p, err := compile(set, &Options{IgnoreSubprocess: true}, plugins)
+	if err != nil {
+		return err
+	}
+	db, err := p.connect(ctx, p.set.Logger(os.Stderr))
+	if err != nil {
+		return err
+	}
+	return errors.Join(models.Migrate(ctx, db), db.Close())
+}
+
+// closers close what was opened, in reverse order.
+type closers []func() error
+
+func (c *closers) add(fn func() error) { *c = append(*c, fn) }
+
+func (c closers) close() error {
+	var errs []error
+	for _, fn := range slices.Backward(c) {
+		errs = append(errs, fn())
+	}
+	return errors.Join(errs...)
+}

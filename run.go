@@ -1,0 +1,126 @@
+package pulpcore
+
+import (
+	"cmp"
+	"context"
+	"runtime"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/pulpgo/pulpcore/pulperr"
+	"github.com/pulpgo/pulpcore/tasking"
+)
+
+// RunAll runs functions side by side that live until ctx is done. When one of them returns early, with an error or
+// without, the context of the others is canceled; the first error is returned. The functions return nil once ctx is
+// done and their work is drained.
+func RunAll(ctx context.Context, fns ...func(ctx context.Context) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var group errgroup.Group
+	for _, fn := range fns {
+		group.Go(func() error {
+			defer cancel()
+			return fn(ctx)
+		})
+	}
+	return group.Wait()
+}
+
+// Run serves API and content app on LISTEN and executes tasks, until ctx is done.
+func (a *App) Run(ctx context.Context) error {
+	a.log.InfoContext(ctx, "serving", "addr", a.set.Core().Listen)
+	return RunAll(ctx,
+		func(ctx context.Context) error { return a.Serve(ctx, a.set.Core().Listen, a.Handler()) },
+		func(ctx context.Context) error { return a.Work(ctx, 0, tasking.KindAPI, tasking.KindContent) },
+	)
+}
+
+// Work executes tasks, slots at a time, until ctx is done; then it lets running ones finish for TASK_GRACE_INTERVAL.
+// With slots 0 the setting WORKERS decides. Once an hour it also removes leftovers of the store and, if the settings
+// say so, old tasks and old temporary files.
+//
+// A process that serves the App's handlers too names the kinds of its servers, which then need no [App.Heartbeat]:
+// [tasking.KindAPI], [tasking.KindContent].
+func (a *App) Work(ctx context.Context, slots int, serves ...string) error {
+	w, err := a.worker(slots, append([]string{tasking.KindWorker}, serves...)...)
+	if err != nil {
+		return err
+	}
+	keeper := &maintenance{core: a.set.Core(), db: a.db, store: a.store, queue: a.queue, log: a.log}
+	return RunAll(ctx, w.Run, keeper.run)
+}
+
+// Heartbeat tells the other processes that this one is alive, until ctx is done. Servers that use the App's handlers
+// without [App.Run] call it with the kinds of what they serve: [tasking.KindAPI], [tasking.KindContent] or both. The
+// status lists each.
+//
+// It takes no tasks from the queue and does everything else that workers do. With KindAPI it executes the immediate
+// tasks that this process dispatches; without it, and without a worker in the process, they wait for one. With either
+// kind it receives the events and cancellations of other processes, ends the tasks of dead processes, and may get the
+// lease to announce tasks that Redis has lost and to dispatch what schedules say.
+//
+// When ctx is done it waits for the immediate tasks that it executes.
+//
+// Errors: Invalid for no kind or another one; those of [tasking.Worker.Run].
+func (a *App) Heartbeat(ctx context.Context, kinds ...string) error {
+	if len(kinds) == 0 {
+		return pulperr.Public(pulperr.Invalid, "name the kinds of servers that the heartbeat is for")
+	}
+	for _, kind := range kinds {
+		if kind != tasking.KindAPI && kind != tasking.KindContent {
+			return pulperr.Public(pulperr.Invalid, "there are no servers of the kind %q", kind)
+		}
+	}
+	o := a.workerOptions(kinds...)
+	o.NoTasks = true
+	w, err := tasking.NewWorker(a.queue, o)
+	if err != nil {
+		return err
+	}
+	return w.Run(ctx)
+}
+
+// Worker returns a worker for the App's tasks that is not running yet, for hosts and tests that drive it themselves.
+// With slots 0 the setting WORKERS decides, as in [App.Work]. It does only what a [tasking.Worker] does: it removes no
+// leftovers, and does not schedule the purge that TASK_PROTECTION_TIME asks for.
+func (a *App) Worker(slots int) (*tasking.Worker, error) {
+	return a.worker(slots, tasking.KindWorker)
+}
+
+// worker returns a worker of several kinds, the first of which owns the tasks.
+func (a *App) worker(slots int, kinds ...string) (*tasking.Worker, error) {
+	o := a.workerOptions(kinds...)
+	o.Slots = cmp.Or(slots, a.set.Core().Workers, max(2, runtime.GOMAXPROCS(0)))
+	return tasking.NewWorker(a.queue, o)
+}
+
+// workerOptions returns the options of a worker of some kinds. Its TTL is the shortest one that the settings have for
+// the kinds.
+func (a *App) workerOptions(kinds ...string) *tasking.WorkerOptions {
+	core := a.set.Core()
+	o := a.workers
+	o.Kinds = kinds
+	ttls := map[string]time.Duration{
+		tasking.KindWorker: core.WorkerTTL, tasking.KindAPI: core.APIAppTTL, tasking.KindContent: core.ContentAppTTL,
+	}
+	for i, kind := range kinds {
+		if i == 0 || ttls[kind] < o.TTL {
+			o.TTL = ttls[kind]
+		}
+	}
+	return &o
+}
+
+// RunIsolated executes one task, for which a worker started this process by [Options].TaskCommand, and returns when its
+// end has been reported. Close the App and exit then.
+//
+// Errors: those of [tasking.Worker.RunIsolated]. How the task ended is no error.
+func (a *App) RunIsolated(ctx context.Context) error {
+	w, err := a.Worker(0)
+	if err != nil {
+		return err
+	}
+	return w.RunIsolated(ctx)
+}

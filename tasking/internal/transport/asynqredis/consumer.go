@@ -1,0 +1,104 @@
+package asynqredis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/pulpgo/pulpcore/tasking/internal/transport"
+)
+
+// consumer is an asynq server that takes the messages of one queue.
+type consumer struct {
+	consumerOptions
+	server *asynq.Server
+	poll   *longPoll
+	waker  *waker
+}
+
+type consumerOptions struct {
+	queue  string
+	name   string // of the queue in Redis
+	slots  int
+	handle transport.Handler
+	log    *slog.Logger
+}
+
+func startConsumer(client redis.UniversalClient, w *waker, o consumerOptions) *consumer {
+	c := &consumer{consumerOptions: o, poll: newLongPoll(newPipeline(client)), waker: w}
+	w.add(c.poll)
+	c.server = asynq.NewServerFromRedisClient(c.poll, asynq.Config{
+		Concurrency:              o.slots,
+		Queues:                   map[string]int{o.name: 1},
+		TaskCheckInterval:        idleInterval,
+		DelayedTaskCheckInterval: time.Second,
+		RetryDelayFunc:           retryDelay,
+		IsFailure:                func(error) bool { return false },
+		ShutdownTimeout:          24 * time.Hour, // else it would put the messages of running tasks back
+		Logger:                   asynqLog{o.log},
+	})
+	if err := c.server.Start(asynq.HandlerFunc(c.process)); err != nil { // only a server that was started before fails
+		o.log.Error("asynq does not start", "err", err)
+	}
+	return c
+}
+
+// Stop implements [transport.Consumer].
+func (c *consumer) Stop() {
+	c.waker.remove(c.poll)
+	c.poll.close()
+	c.server.Stop()
+}
+
+// Close implements [transport.Consumer].
+func (c *consumer) Close() { c.server.Shutdown() }
+
+// process calls the handler. The context of asynq also ends when Redis does not answer, which is no reason to end a
+// task.
+func (c *consumer) process(ctx context.Context, task *asynq.Task) error {
+	m, err := parseMessage(c.queue, task.ResultWriter().TaskID(), task.Payload())
+	if err != nil {
+		c.log.WarnContext(ctx, "message is not a task's", "err", err)
+		return nil
+	}
+	if later := c.handle(m); later != nil {
+		return (*postponed)(later)
+	}
+	return nil
+}
+
+// postponed is a [transport.Later] on its way through asynq.
+type postponed transport.Later
+
+func (p *postponed) Error() string { return p.Reason }
+
+// retryDelay is how long a message waits that its handler put back. asynq itself makes errors too, for example when a
+// handler panics.
+func retryDelay(_ int, err error, _ *asynq.Task) time.Duration {
+	if p, ok := errors.AsType[*postponed](err); ok {
+		return p.Pause
+	}
+	return time.Second
+}
+
+// noConsumer is the consumer of a closed transport.
+type noConsumer struct{}
+
+func (noConsumer) Stop()  {}
+func (noConsumer) Close() {}
+
+// asynqLog passes the lines of asynq's log on.
+type asynqLog struct{ log *slog.Logger }
+
+func (l asynqLog) Debug(args ...any) { l.log.Debug("asynq", "text", fmt.Sprint(args...)) }
+func (l asynqLog) Info(args ...any)  { l.log.Debug("asynq", "text", fmt.Sprint(args...)) }
+func (l asynqLog) Warn(args ...any)  { l.log.Warn("asynq", "text", fmt.Sprint(args...)) }
+func (l asynqLog) Error(args ...any) { l.log.Warn("asynq", "text", fmt.Sprint(args...)) }
+func (l asynqLog) Fatal(args ...any) { l.log.Error("asynq", "text", fmt.Sprint(args...)) }
+
+var _ asynq.Logger = asynqLog{}
