@@ -226,7 +226,7 @@ func (w *Writer) begin() error {
 			w.asked = true
 		}
 	}
-	w.sink, err = w.store.backend.create(w.ctx, key, w.store.spoolKey(), size)
+	w.sink, err = w.store.backend.create(w.ctx, key, w.store.spool.key(), size)
 	if err != nil {
 		return w.fail(wrapWrite(w.ctx, "write", w.key(), err))
 	}
@@ -235,7 +235,7 @@ func (w *Writer) begin() error {
 
 // commit moves the checked bytes to their key.
 func (w *Writer) commit(o Object) error {
-	key, err := w.store.full("commit", o.Key)
+	key, err := w.store.keys.full("commit", o.Key)
 	if err != nil {
 		return err
 	}
@@ -303,9 +303,9 @@ func (w *Writer) keyFor(d hashlib.Digests) string {
 // target returns the full key, or "" as long as it is unknown.
 func (w *Writer) target() (string, error) {
 	if key := w.key(); key != "" {
-		return w.store.full("write", key)
+		return w.store.keys.full("write", key)
 	}
-	return "", w.store.fault
+	return "", w.store.keys.fault
 }
 
 func (w *Writer) usable() error {
