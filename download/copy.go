@@ -50,7 +50,7 @@ func (t *transfer) copy(resp *http.Response, body io.Reader) error {
 }
 
 // last takes the bytes that complete a file of known size. The sink gets them when all are found right, because
-// whoever reads from the sink may count, and would take the file for whole.
+// a reader of the sink may count bytes and would take the file for complete.
 func (t *transfer) last(p []byte, body io.Reader, readErr error) error {
 	if readErr == nil {
 		var one [1]byte
@@ -135,7 +135,7 @@ func (t *transfer) digests() hashlib.Digests {
 }
 
 // proven reports whether a digest is expected and can be compared: then the comparison shows whether the bytes are
-// right, whatever the source says.
+// right, even if the source reports no error.
 func (t *transfer) proven() bool {
 	if t.req.Expect == nil {
 		return false

@@ -75,8 +75,8 @@ func (r *requester) closeIdle() {
 	r.anonymous.CloseIdleConnections()
 }
 
-// get sends the request and follows redirects. It returns the URL that answered, or that failed. Once a redirect has left
-// the origin, credentials are not sent again, not even to a host that leads back.
+// get sends the request and follows redirects. It returns the URL that answered, or that failed. Once a redirect has
+// left the origin, credentials are not sent again, not even to a host that leads back.
 func (r *requester) get(ctx context.Context, w *watchdog, out outgoing) (resp *http.Response, final string, err error) {
 	u, trusted := out.url, true
 	for hop := 0; ; hop++ {

@@ -94,7 +94,7 @@ func (t *transfer) run(ctx context.Context) error {
 	}
 }
 
-// once runs fn in one of the client's slots. A done ctx is the reason for whatever went wrong.
+// once runs fn in one of the client's slots. If ctx is done, its cause replaces the error of fn.
 func (t *transfer) once(ctx context.Context, fn func(context.Context) error) error {
 	if err := t.c.acquire(ctx, t.req.MaxWait); err != nil {
 		return err
@@ -308,8 +308,8 @@ func (t *transfer) describe(err error) error {
 	return fmt.Errorf("download: %s: %w", where, err)
 }
 
-// discard reads the rest of an answer that is not used, at most 16 KiB within a second, and closes it. Its connection can
-// be used again if that was all.
+// discard reads the rest of an answer that is not used, at most 16 KiB within a second, and closes it. Its connection
+// can be used again if that was all.
 func discard(body io.ReadCloser) {
 	timer := time.AfterFunc(time.Second, func() { body.Close() })
 	defer timer.Stop()

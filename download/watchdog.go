@@ -74,7 +74,7 @@ const rateWindow = 2 * time.Minute
 
 func (b *watchedBody) Read(p []byte) (int, error) {
 	if b.w.ctx.Err() != nil {
-		return 0, context.Cause(b.w.ctx) // the rest may be here already, but nobody wants it
+		return 0, context.Cause(b.w.ctx) // the rest may have arrived already, but the attempt has ended
 	}
 	began := time.Now()
 	b.w.silence.Reset(b.w.limit)

@@ -55,8 +55,8 @@ type DeclarativeArtifact struct {
 	refetch func(ctx context.Context) error
 }
 
-// Resolution waits until the unit has been saved and returns it. Stages that collect a batch with the unit pass it on at
-// once. Call it after Put, from the stage that put it.
+// Resolution waits until the unit has been saved and returns it. Stages that collect a batch with the unit pass it on
+// at once. Call it after Put, from the stage that put it.
 //
 // Errors: the reason why the unit was left out; what made a stage fail; the cause of ctx.
 func (dc *DeclarativeContent) Resolution(ctx context.Context) (models.AnyContent, error) {

@@ -62,9 +62,9 @@ func (in *In) drain() {
 // DefaultBatch is how many units a stock stage handles at a time.
 const DefaultBatch = 500
 
-// Batches yields the units in batches of at least minSize (0 means [DefaultBatch]), or fewer at the end, or as soon as a
-// call of [DeclarativeContent.Resolution] waits for a unit of the batch. Units that are in the queue already are added,
-// up to twice minSize. A batch is never empty, and its slice belongs to the stage.
+// Batches yields the units in batches of at least minSize (0 means [DefaultBatch]), or fewer at the end, or as soon as
+// a call of [DeclarativeContent.Resolution] waits for a unit of the batch. Units that are in the queue already are
+// added, up to twice minSize. A batch is never empty, and its slice belongs to the stage.
 //
 // Errors, which come last: what made another stage fail; the cause of ctx.
 func (in *In) Batches(ctx context.Context, minSize int) iter.Seq2[[]*DeclarativeContent, error] {
@@ -116,7 +116,9 @@ func (in *In) batch(ctx context.Context, minSize int) (batch []*DeclarativeConte
 }
 
 // drainReady adds the units that are in the queue already, up to limit units in all.
-func (in *In) drainReady(ctx context.Context, batch []*DeclarativeContent, limit int) ([]*DeclarativeContent, bool, error) {
+func (in *In) drainReady(
+	ctx context.Context, batch []*DeclarativeContent, limit int,
+) ([]*DeclarativeContent, bool, error) {
 	for len(batch) < limit {
 		select {
 		case dc, ok := <-in.ch:

@@ -2,7 +2,8 @@
 //
 // A sync is a pipeline of stages. The plugin writes the first one: it reads the remote's metadata and puts one
 // [DeclarativeContent] per unit. The stock stages behind it find out what exists already, download what is missing,
-// save artifacts and units in bulk, and associate them with the version. [DeclarativeVersion] puts the pipeline together:
+// save artifacts and units in bulk, and associate them with the version. [DeclarativeVersion] puts the pipeline
+// together:
 //
 //	version := stages.DeclarativeVersion{Repository: repo, First: &manifest{…}, Mirror: args.Mirror}
 //	latest, changed, err := version.Create(ctx, env)
@@ -43,7 +44,8 @@ const DefaultDepth = 500
 
 // Run runs the stages side by side, each feeding the next through a queue of at most depth units (0 means
 // [DefaultDepth]), until all have returned. Units that no stage reads are drained. The first error, panic or end of ctx
-// cancels the context of all stages and is what Run returns, whatever follows from it; of ctx it is the cause.
+// cancels the context of all stages and is what Run returns, not the errors that follow from it; of ctx it is the
+// cause.
 //
 // Errors: Invalid if there is no stage, or one is nil or given twice. Mirrors pulpcore.plugin.stages.create_pipeline.
 func Run(ctx context.Context, depth int, stages ...Stage) error {
@@ -122,8 +124,8 @@ func runStage(ctx context.Context, cancel context.CancelCauseFunc, s Stage, in *
 	}
 }
 
-// caught returns fn with a panic as its error, for the goroutines of a stage. runStage cannot recover theirs, and a panic
-// that is not recovered ends the process with all its tasks.
+// caught returns fn with a panic as its error, for the goroutines of a stage. runStage cannot recover theirs, and a
+// panic that is not recovered ends the process with all its tasks.
 func caught(fn func() error) func() error {
 	return func() (err error) {
 		defer func() {

@@ -96,7 +96,7 @@ type sink interface {
 	abort() error
 }
 
-// source is an open object: size is that of the whole object, whatever part is read.
+// source is an open object: size is that of the whole object, also if a part is read.
 type source struct {
 	io.ReadSeekCloser          // position 0 is the first byte of the part asked for; Seek is only called with SeekStart
 	size              int64    // bytes of the whole object

@@ -63,7 +63,7 @@ func (s *Store) OpenRange(ctx context.Context, key string, offset, length int64)
 	return &Reader{ctx: ctx, key: key, src: src}, nil
 }
 
-// SignedURL returns a URL by which anyone who has it may reach the object at key without further authentication,
+// SignedURL returns a URL by which its holder may reach the object at key without further authentication,
 // until it expires. Whether the object exists is not asked.
 //
 // Errors: Unsupported on a local folder or in memory, and for a Filename or ContentType without Options.BeforeSign;

@@ -21,7 +21,7 @@ type Reader struct {
 	pos int64 // from the start of the part
 }
 
-// Size returns the number of bytes of the whole object, whatever part of it is read.
+// Size returns the number of bytes of the whole object, also if a part of it is read.
 func (r *Reader) Size() int64 { return r.src.size }
 
 // Len returns the number of bytes of the part that is read; without a range that is Size.

@@ -58,7 +58,7 @@ func (b *bucketBackend) sign(ctx context.Context, key string, o SignOptions) (st
 	return b.bucket.SignedURL(ctx, key, so)
 }
 
-// probeSigning asks the driver for a URL that nobody uses; drivers make them without asking the service.
+// probeSigning asks the driver for a URL and discards it. Drivers make URLs without a request to the service.
 func probeSigning(b backend) bool {
 	s, ok := b.(signer)
 	if !ok {

@@ -2,7 +2,7 @@
 // files, addressed by a UUID.
 //
 // A [Store] hashes bytes once, while they are written, and checks them against what was promised before they appear
-// under their key. A key therefore holds either nothing or the complete, verified bytes, whatever happens: a failed
+// under their key. A key therefore holds either nothing or the complete, verified bytes, also after a failed
 // check, a cut connection, a canceled context, a full disk, a killed process.
 //
 // [Open] takes a URL. A folder (file:///var/lib/pulp/media, or a plain path) is written by this package itself,

@@ -158,7 +158,7 @@ func wantNothing(t *testing.T, s *storage.Store) {
 	wantSwept(t, s)
 }
 
-// wantSwept fails the test if an ended write left something in the spool.
+// wantSwept fails the test if an ended write left a file in the spool.
 func wantSwept(t *testing.T, s *storage.Store) {
 	t.Helper()
 	switch n, err := s.Sweep(t.Context(), -time.Hour); {
