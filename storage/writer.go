@@ -25,6 +25,8 @@ type Object struct {
 type Writer struct {
 	ctx    context.Context
 	store  *Store
+	keys   keyspace
+	spool  spool
 	expect *hashlib.Expect
 	temp   string // the key of a temporary file; "" for an artifact
 	hash   *hashlib.Writer
@@ -63,7 +65,7 @@ func (s *Store) newWriter(ctx context.Context, temp string, expect *hashlib.Expe
 	if expect == nil {
 		expect = &hashlib.Expect{}
 	}
-	w := &Writer{ctx: ctx, store: s, temp: temp, expect: expect, hash: s.checksums.Writer()}
+	w := &Writer{ctx: ctx, store: s, keys: s.keys, spool: s.spool, temp: temp, expect: expect, hash: s.checksums.Writer()}
 	if err := w.begin(); err != nil {
 		return nil, err
 	}
@@ -226,7 +228,7 @@ func (w *Writer) begin() error {
 			w.asked = true
 		}
 	}
-	w.sink, err = w.store.backend.create(w.ctx, key, w.store.spool.key(), size)
+	w.sink, err = w.store.backend.create(w.ctx, key, w.spool.key(), size)
 	if err != nil {
 		return w.fail(wrapWrite(w.ctx, "write", w.key(), err))
 	}
@@ -235,7 +237,7 @@ func (w *Writer) begin() error {
 
 // commit moves the checked bytes to their key.
 func (w *Writer) commit(o Object) error {
-	key, err := w.store.keys.full("commit", o.Key)
+	key, err := w.keys.full("commit", o.Key)
 	if err != nil {
 		return err
 	}
@@ -303,9 +305,9 @@ func (w *Writer) keyFor(d hashlib.Digests) string {
 // target returns the full key, or "" as long as it is unknown.
 func (w *Writer) target() (string, error) {
 	if key := w.key(); key != "" {
-		return w.store.keys.full("write", key)
+		return w.keys.full("write", key)
 	}
-	return "", w.store.keys.fault
+	return "", w.keys.fault
 }
 
 func (w *Writer) usable() error {
