@@ -6,8 +6,7 @@
 // over nothing as finished that was cut or is not what was expected. A cut body is continued where it ended if the
 // source can prove that the file is still the same; otherwise the download starts over. The one cut that cannot be seen
 // is that of a body whose end is marked by the end of the connection alone (HTTP/1.0), if neither its size nor a digest
-// is expected. A [Pool] keeps one Client per
-// remote and process, so that limits hold however many tasks use the remote.
+// is expected. A [Pool] keeps one Client per remote and process, so that limits hold however many tasks use the remote.
 //
 // Errors carry a [pulperr.Kind]: NotFound (404, 410), Unauthorized, Forbidden, Invalid (the bytes are not what was
 // expected, or the request cannot be made), TooLarge (over [Request].MaxSize), Unavailable (all other answers, cut
@@ -16,16 +15,11 @@ package download
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
-	"net/http"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"golang.org/x/time/rate"
 
 	"github.com/pulpgo/pulpcore/pulperr"
 )
@@ -33,13 +27,8 @@ import (
 // Client downloads with the settings of one remote. It is safe for concurrent use. It has no goroutines of its own.
 type Client struct {
 	cfg       Config
-	trusted   *http.Transport // for the hosts that the caller names
-	anonymous *http.Transport // for hosts that a redirect names; the same one unless there is a client certificate
-	headers   http.Header     // with credentials
-	neutral   http.Header     // without
-	host      string          // the Host header if the configuration has one
+	requester *requester
 	slots     chan struct{}
-	limiter   *rate.Limiter // nil means no limit
 	buffers   sync.Pool
 	calls     calls
 	active    atomic.Int64
@@ -54,40 +43,13 @@ func New(cfg *Config) (*Client, error) {
 		return nil, fmt.Errorf("download: new client: %w", err)
 	}
 	c := &Client{cfg: cfg.filled()}
-	var err, err2 error
-	c.trusted, err = c.cfg.transport(true)
-	c.anonymous = c.trusted
-	if c.cfg.ClientCert != "" {
-		c.anonymous, err2 = c.cfg.transport(false)
-	}
-	if err := errors.Join(err, err2); err != nil {
+	var err error
+	if c.requester, err = newRequester(&c.cfg); err != nil {
 		return nil, fmt.Errorf("download: new client: %w", err)
 	}
-	c.setHeaders()
 	c.slots = make(chan struct{}, c.cfg.Concurrency)
-	if c.cfg.RateLimit > 0 {
-		c.limiter = rate.NewLimiter(rate.Limit(c.cfg.RateLimit), 1)
-	}
 	c.buffers.New = func() any { b := make([]byte, 64<<10); return &b }
 	return c, nil
-}
-
-func (c *Client) setHeaders() {
-	c.headers = http.Header{}
-	addHeaders(c.headers, c.cfg.Headers)
-	agent := c.cfg.UserAgent
-	if own := strings.Join(c.headers.Values("User-Agent"), ", "); own != "" {
-		agent += ", " + own
-	}
-	c.host = c.headers.Get("Host")
-	c.headers.Del("Host")
-	c.headers.Set("User-Agent", agent)
-	if c.cfg.Username != "" {
-		pair := base64.StdEncoding.EncodeToString([]byte(c.cfg.Username + ":" + c.cfg.Password))
-		c.headers.Set("Authorization", "Basic "+pair)
-	}
-	c.neutral = http.Header{}
-	addHeaders(c.neutral, onlyNeutral(c.headers))
 }
 
 // Close closes connections that are idle, now or at the end of the last running download. Downloads may still be
@@ -95,14 +57,9 @@ func (c *Client) setHeaders() {
 func (c *Client) Close() error {
 	c.closed.Store(true)
 	if c.active.Load() == 0 {
-		c.closeIdle()
+		c.requester.closeIdle()
 	}
 	return nil
-}
-
-func (c *Client) closeIdle() {
-	c.trusted.CloseIdleConnections()
-	c.anonymous.CloseIdleConnections()
 }
 
 // Stream downloads to sink. It retries as configured: a cut body is continued, everything else starts over with
@@ -123,7 +80,7 @@ func (c *Client) Stream(ctx context.Context, req *Request, sink Sink) (*Result, 
 	c.active.Add(1)
 	defer func() {
 		if c.active.Add(-1) == 0 && c.closed.Load() {
-			c.closeIdle()
+			c.requester.closeIdle()
 		}
 	}()
 	t := newTransfer(c, u, req, sink)
@@ -156,27 +113,3 @@ func (c *Client) acquire(ctx context.Context, limit time.Duration) error {
 }
 
 func (c *Client) release() { <-c.slots }
-
-// addHeaders copies src in dst; a name in src replaces the one in dst.
-func addHeaders(dst, src http.Header) {
-	fresh := http.Header{}
-	for name, values := range src {
-		name = http.CanonicalHeaderKey(name)
-		fresh[name] = append(fresh[name], values...)
-	}
-	for name, values := range fresh {
-		dst[name] = values
-	}
-}
-
-// onlyNeutral keeps the headers that are no secrets and that any host may see.
-func onlyNeutral(h http.Header) http.Header {
-	n := http.Header{}
-	for name, values := range h {
-		switch http.CanonicalHeaderKey(name) {
-		case "Accept", "Accept-Language", "User-Agent":
-			n[name] = values
-		}
-	}
-	return n
-}

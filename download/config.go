@@ -29,7 +29,7 @@ const (
 )
 
 // Config says how one remote is talked to. Every field is optional and its zero value is its default. A Config holds
-// secrets and therefore prints as "download.Config{…}" whatever the verb.
+// secrets and therefore prints as "download.Config{…}" with every verb.
 //
 // Mirrors the network fields of pulpcore.plugin.models.Remote.
 type Config struct {

@@ -17,7 +17,7 @@ func (t *transfer) copy(resp *http.Response, body io.Reader) error {
 	for {
 		n, err := body.Read(*buf)
 		p := (*buf)[:n]
-		if err := t.bound(t.size + int64(n)); err != nil {
+		if err := t.req.checkSize(t.size+int64(n), t.final); err != nil {
 			return err
 		}
 		if t.part >= 0 && t.size+int64(n) > t.part {
@@ -50,7 +50,7 @@ func (t *transfer) copy(resp *http.Response, body io.Reader) error {
 }
 
 // last takes the bytes that complete a file of known size. The sink gets them when all are found right, because
-// whoever reads from the sink may count, and would take the file for whole.
+// a reader of the sink may count bytes and would take the file for complete.
 func (t *transfer) last(p []byte, body io.Reader, readErr error) error {
 	if readErr == nil {
 		var one [1]byte
@@ -86,7 +86,7 @@ func (t *transfer) last(p []byte, body io.Reader, readErr error) error {
 func (t *transfer) finish(resp *http.Response) error {
 	end := t.total
 	if end < 0 && untilClose(resp) {
-		end = t.expectedSize() // then the end of the connection proves nothing
+		end = t.req.expectedSize() // then the end of the connection proves nothing
 	}
 	if t.size < max(end, t.part) {
 		return t.fault(errCut)
@@ -135,7 +135,7 @@ func (t *transfer) digests() hashlib.Digests {
 }
 
 // proven reports whether a digest is expected and can be compared: then the comparison shows whether the bytes are
-// right, whatever the source says.
+// right, even if the source reports no error.
 func (t *transfer) proven() bool {
 	if t.req.Expect == nil {
 		return false
@@ -149,18 +149,10 @@ func (t *transfer) proven() bool {
 	return false
 }
 
-// bound refuses a file of that many bytes if the caller wants no more.
-func (t *transfer) bound(size int64) error {
-	if t.req.MaxSize > 0 && size > t.req.MaxSize {
-		return pulperr.Public(pulperr.TooLarge, "%s has more than %d bytes", t.redacted(), t.req.MaxSize)
-	}
-	return nil
-}
-
 // excess is the fault of a body that goes on after the size at which the file is complete.
 func (t *transfer) excess(end int64) error {
 	t.spoiled = true
-	if t.expectedSize() >= 0 {
+	if t.req.expectedSize() >= 0 {
 		return &hashlib.SizeMismatchError{Want: end, Got: end + 1}
 	}
 	return t.fault(errRange)

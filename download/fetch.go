@@ -52,7 +52,7 @@ func (s *fileSink) Reset() error {
 	return s.f.Truncate(0)
 }
 
-// fileName returns a random name that nobody can guess, followed by the URL's last element in harmless characters.
+// fileName returns a random name that cannot be guessed, followed by the URL's last element in harmless characters.
 func fileName(rawURL string) string {
 	name := rand.Text()
 	u, err := url.Parse(rawURL)

@@ -33,8 +33,8 @@ func importPath(urlPath string, allowed []string) (dir, rest string, ok bool) {
 
 // openImport opens a regular file below an allowed import path. Symbolic links are followed inside of that directory
 // only.
-func (c *Client) openImport(urlPath string) (*os.File, fs.FileInfo, error) {
-	dir, rest, _ := importPath(urlPath, c.cfg.AllowedImportPaths)
+func openImport(urlPath string, allowed []string) (*os.File, fs.FileInfo, error) {
+	dir, rest, _ := importPath(urlPath, allowed)
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return nil, nil, pathError(urlPath, err)
@@ -71,7 +71,7 @@ func pathError(urlPath string, err error) error {
 
 // readFile is the one attempt of a file URL. Nothing about a local file gets better by trying again.
 func (t *transfer) readFile(ctx context.Context) error {
-	f, info, err := t.c.openImport(t.url.Path)
+	f, info, err := openImport(t.url.Path, t.c.cfg.AllowedImportPaths)
 	if err != nil {
 		return err
 	}

@@ -39,6 +39,27 @@ type Request struct {
 	OnHeader func(*http.Response) error
 }
 
+// hasExpectation reports whether the caller knows a digest or the size of the file.
+func (r *Request) hasExpectation() bool {
+	return r.Expect != nil && (r.Expect.Size != nil || !r.Expect.Digests.IsZero())
+}
+
+// expectedSize returns the size that the file must have, or -1 if the caller does not know it.
+func (r *Request) expectedSize() int64 {
+	if r.Expect == nil || r.Expect.Size == nil {
+		return -1
+	}
+	return *r.Expect.Size
+}
+
+// checkSize returns an error of kind TooLarge if size is more than the caller accepts from the URL final.
+func (r *Request) checkSize(size int64, final string) error {
+	if r.MaxSize > 0 && size > r.MaxSize {
+		return pulperr.Public(pulperr.TooLarge, "%s has more than %d bytes", Redact(final), r.MaxSize)
+	}
+	return nil
+}
+
 // Result is what was downloaded.
 type Result struct {
 	URL      string          // where it came from after redirects; may carry tokens: use [Redact] in texts

@@ -79,7 +79,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// parseRetryAfter reads seconds or a date; whatever cannot be read is 0, and more than a minute is a minute.
+// parseRetryAfter reads seconds or a date. A malformed value is 0, and more than a minute is a minute.
 func parseRetryAfter(value string, now time.Time) time.Duration {
 	value = strings.TrimSpace(value)
 	if value != "" && strings.Trim(value, "0123456789") == "" {

@@ -13,6 +13,16 @@ import (
 )
 
 // transfer is one download with its retries: what the sink has so far and how the next attempt can continue it.
+//
+// Four fields decide what the next attempt asks for:
+//
+//	started  spoiled  validator  next attempt
+//	false    any      any        the whole file; the sink has no bytes, only the hash is reset
+//	true     false    set        the rest from size on, if the file is still the one that validator names
+//	true     false    ""         the whole file, after Sink.Reset
+//	true     true     any        the whole file, after Sink.Reset
+//
+// total is kept when the rest is asked for, because the answer must agree with it, and is -1 after Sink.Reset.
 type transfer struct {
 	c    *Client
 	req  *Request
@@ -84,7 +94,7 @@ func (t *transfer) run(ctx context.Context) error {
 	}
 }
 
-// once runs fn in one of the client's slots. A done ctx is the reason for whatever went wrong.
+// once runs fn in one of the client's slots. If ctx is done, its cause replaces the error of fn.
 func (t *transfer) once(ctx context.Context, fn func(context.Context) error) error {
 	if err := t.c.acquire(ctx, t.req.MaxWait); err != nil {
 		return err
@@ -106,9 +116,14 @@ func (t *transfer) once(ctx context.Context, fn func(context.Context) error) err
 
 // attempt makes one request, for the whole file or for the rest of it.
 func (t *transfer) attempt(ctx context.Context) error {
-	w := t.c.watch(ctx)
+	w := newWatchdog(ctx, &t.c.cfg)
 	defer w.stop()
-	resp, err := t.get(ctx, w)
+	out := outgoing{url: t.url, header: t.req.Header, from: -1}
+	if t.started {
+		out.from, out.validator = t.size, t.validator
+	}
+	resp, final, err := t.c.requester.get(ctx, w, out)
+	t.final = final
 	if err != nil {
 		return err
 	}
@@ -120,7 +135,7 @@ func (t *transfer) attempt(ctx context.Context) error {
 	defer resp.Body.Close()
 	var body io.Reader = &watchedBody{w: w, body: resp.Body, rate: t.c.cfg.MinRate}
 	if t.decoding && resp.ContentLength != 0 {
-		bounded := t.req.MaxSize > 0 || t.expectedSize() >= 0
+		bounded := t.req.MaxSize > 0 || t.req.expectedSize() >= 0
 		body = newDecodedBody(t.encoding, t.redacted(), body, bounded)
 	}
 	return t.copy(resp, body)
@@ -163,9 +178,9 @@ func (t *transfer) accept(resp *http.Response) (done bool, err error) {
 func (t *transfer) begin(resp *http.Response) error {
 	t.header, t.total, t.part = resp.Header, resp.ContentLength, -1
 	t.encoding = contentEncoding(resp.Header)
-	want := t.expectedSize()
+	want := t.req.expectedSize()
 	wrongSize := want >= 0 && t.total >= 0 && t.total != want
-	if t.decoding = decodable(t.encoding) && (t.decode || wrongSize || !t.expects()); t.decoding {
+	if t.decoding = decodable(t.encoding) && (t.decode || wrongSize || !t.req.hasExpectation()); t.decoding {
 		// Nothing says how long the decoded file is, and no range of it can be asked for.
 		t.total, t.validator = -1, ""
 	} else if wrongSize {
@@ -174,7 +189,7 @@ func (t *transfer) begin(resp *http.Response) error {
 	} else {
 		t.validator = validator(resp.Header)
 	}
-	if err := t.bound(t.total); err != nil {
+	if err := t.req.checkSize(t.total, t.final); err != nil {
 		return err
 	}
 	if t.req.OnHeader == nil {
@@ -231,27 +246,15 @@ func (t *transfer) mayBeEncoded(err error) bool {
 	return mismatch(err) && decodable(t.encoding) && !t.decoding && !t.decode
 }
 
-// expects reports whether the caller knows a digest or the size of the file.
-func (t *transfer) expects() bool {
-	return t.req.Expect != nil && (t.req.Expect.Size != nil || !t.req.Expect.Digests.IsZero())
-}
-
 // continuable reports whether the next attempt can ask for the rest.
 func (t *transfer) continuable() bool { return t.validator != "" && !t.spoiled }
 
 // end returns the size at which the file is complete, or -1 if that is not known in advance.
 func (t *transfer) end() int64 {
-	if want := t.expectedSize(); want >= 0 {
+	if want := t.req.expectedSize(); want >= 0 {
 		return want
 	}
 	return t.total
-}
-
-func (t *transfer) expectedSize() int64 {
-	if t.req.Expect == nil || t.req.Expect.Size == nil {
-		return -1
-	}
-	return *t.req.Expect.Size
 }
 
 // prepareRetry decides between continuing and starting over.
@@ -305,8 +308,8 @@ func (t *transfer) describe(err error) error {
 	return fmt.Errorf("download: %s: %w", where, err)
 }
 
-// discard reads the little that may be left of an answer nobody wants, so that its connection can be used again, and
-// closes it. A long or slow rest is not worth that.
+// discard reads the rest of an answer that is not used, at most 16 KiB within a second, and closes it. Its connection
+// can be used again if that was all.
 func discard(body io.ReadCloser) {
 	timer := time.AfterFunc(time.Second, func() { body.Close() })
 	defer timer.Stop()

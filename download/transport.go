@@ -36,7 +36,7 @@ func (c *Config) transport(identity bool) (*http.Transport, error) {
 		// A transparently unpacked body has another digest and size than the artifact.
 		DisableCompression: true,
 		ForceAttemptHTTP2:  true, // otherwise off because TLSClientConfig and DialContext are set
-		// A dead HTTP/2 connection stays in the pool until somebody notices; its streams just time out.
+		// A dead HTTP/2 connection stays in the pool until a ping finds it; its streams just time out.
 		HTTP2: &http.HTTP2Config{SendPingTimeout: c.SockReadTimeout / 2, PingTimeout: c.SockReadTimeout / 2},
 		OnProxyConnectResponse: func(_ context.Context, _ *url.URL, _ *http.Request, resp *http.Response) error {
 			if resp.StatusCode == http.StatusProxyAuthRequired {

@@ -18,9 +18,9 @@ type watchdog struct {
 	limit   time.Duration
 }
 
-func (c *Client) watch(ctx context.Context) *watchdog {
-	w := &watchdog{limit: c.cfg.SockReadTimeout}
-	if total := c.cfg.TotalTimeout; total > 0 {
+func newWatchdog(ctx context.Context, cfg *Config) *watchdog {
+	w := &watchdog{limit: cfg.SockReadTimeout}
+	if total := cfg.TotalTimeout; total > 0 {
 		var stop context.CancelFunc
 		ctx, stop = context.WithTimeoutCause(ctx, total, &timeoutError{"not finished", total})
 		w.stops = append(w.stops, stop)
@@ -74,7 +74,7 @@ const rateWindow = 2 * time.Minute
 
 func (b *watchedBody) Read(p []byte) (int, error) {
 	if b.w.ctx.Err() != nil {
-		return 0, context.Cause(b.w.ctx) // the rest may be here already, but nobody wants it
+		return 0, context.Cause(b.w.ctx) // the rest may have arrived already, but the attempt has ended
 	}
 	began := time.Now()
 	b.w.silence.Reset(b.w.limit)

@@ -1,9 +1,10 @@
-// Package hashlib is the one door to checksums: which algorithms an installation may use, hashing with them, and
-// comparing the outcome with what was promised.
+// Package hashlib computes and compares checksums. The setting ALLOWED_CONTENT_CHECKSUMS becomes a [Checksums] value:
+// [Checksums.Writer] computes all allowed digests in one pass, [Checksums.New] returns a single hash, and
+// [Checksums.Filter] drops the digests of other metadata that are not allowed. [Expect] compares computed digests and
+// sizes with expected ones.
 //
-// The setting ALLOWED_CONTENT_CHECKSUMS becomes a [Checksums] value. Ask it for hashes, never crypto/… directly: an
-// algorithm outside the list is refused with an error of kind Unsupported, and checksum data that was only passed
-// through (such as package metadata) is filtered with [Checksums.Filter].
+// Do not import crypto/… for checksums of content: only this package refuses an algorithm that is not allowed, with an
+// error of kind Unsupported.
 package hashlib
 
 import (
@@ -15,16 +16,14 @@ import (
 	"hash"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/pulpgo/pulpcore/pulperr"
 )
 
 // Checksums is the set of checksum algorithms that an installation may generate and hand out. It always contains
-// sha256. It is immutable and safe for concurrent use; do not copy it. Mirrors Pulp's ALLOWED_CONTENT_CHECKSUMS.
+// sha256. It is immutable and safe for concurrent use. Mirrors Pulp's ALLOWED_CONTENT_CHECKSUMS.
 type Checksums struct {
 	allowed []Algorithm // strongest first
-	chunks  sync.Pool   // of *chunk, the buffers of writers and sums
 }
 
 // Default returns Pulp's default set: sha224, sha256, sha384 and sha512.

@@ -3,6 +3,7 @@ package hashlib_test
 import (
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/pulpgo/pulpcore/hashlib"
@@ -15,11 +16,12 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	digests, size, err := sums.Sum(strings.NewReader("hello"), 5)
-	fmt.Println(digests.MD5, size, err)
+	w := sums.Writer()
+	_, err = io.Copy(w, strings.NewReader("hello"))
+	fmt.Println(w.Digests().MD5, w.Size(), err)
 
 	promised := &hashlib.Expect{Digests: hashlib.Digests{MD5: strings.Repeat("0", 32)}, Size: hashlib.Size(5)}
-	fmt.Println(promised.Validate(sums), promised.Check(digests, size))
+	fmt.Println(promised.Validate(sums), promised.Check(w.Digests(), w.Size()))
 
 	_, err = sums.New(hashlib.SHA1)
 	fmt.Println(errors.Is(err, pulperr.Unsupported), err)

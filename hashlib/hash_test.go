@@ -9,12 +9,8 @@ import (
 	"math/rand/v2"
 	"testing"
 
-	"go.uber.org/goleak"
-
 	"github.com/pulpgo/pulpcore/hashlib"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // allow is Allow for names that are right.
 func allow(tb testing.TB, names ...string) *hashlib.Checksums {

@@ -1,6 +1,9 @@
 package hashlib
 
-import "hash"
+import (
+	"encoding/hex"
+	"hash"
+)
 
 // Writer computes all allowed digests and the size of what is written to it, in one pass. Make one with
 // [Checksums.Writer]. It is not safe for concurrent use; its Write never fails.
@@ -10,7 +13,7 @@ type Writer struct {
 	size       int64
 }
 
-// Writer returns a sequential multi-hash writer for all allowed algorithms.
+// Writer returns a writer for all allowed algorithms.
 func (c *Checksums) Writer() *Writer {
 	w := &Writer{algorithms: c.allowed, hashes: make([]hash.Hash, len(c.allowed))}
 	for i, a := range c.allowed {
@@ -35,13 +38,10 @@ func (w *Writer) Size() int64 { return w.size }
 func (w *Writer) Digests() Digests {
 	var d Digests
 	for i, a := range w.algorithms {
-		d.Set(a, hexSum(w.hashes[i]))
+		d.Set(a, hex.EncodeToString(w.hashes[i].Sum(nil)))
 	}
 	return d
 }
-
-// Close does nothing and returns nil. It makes Writer a [Hasher].
-func (w *Writer) Close() error { return nil }
 
 // Reset forgets everything written.
 func (w *Writer) Reset() {

@@ -23,21 +23,12 @@ type QueryExistingArtifacts struct {
 
 // Run implements [Stage].
 func (s *QueryExistingArtifacts) Run(ctx context.Context, in *In, out *Out) error {
-	for batch, err := range in.Batches(ctx, 0) {
-		if err != nil {
-			return err
-		}
+	return forBatches(ctx, in, out, func(ctx context.Context, batch []*DeclarativeContent) error {
 		if err := s.query(ctx, batch); err != nil {
 			return err
 		}
-		if err := s.queryUnits(ctx, batch); err != nil {
-			return err
-		}
-		if err := putAll(ctx, out, batch); err != nil {
-			return err
-		}
-	}
-	return nil
+		return s.queryUnits(ctx, batch)
+	})
 }
 
 // reliable are the digests that identify bytes beyond doubt, the most likely one first.
@@ -220,18 +211,7 @@ type ArtifactSaver struct {
 
 // Run implements [Stage].
 func (s *ArtifactSaver) Run(ctx context.Context, in *In, out *Out) error {
-	for batch, err := range in.Batches(ctx, 0) {
-		if err != nil {
-			return err
-		}
-		if err := s.save(ctx, batch); err != nil {
-			return err
-		}
-		if err := putAll(ctx, out, batch); err != nil {
-			return err
-		}
-	}
-	return nil
+	return forBatches(ctx, in, out, s.save)
 }
 
 // RemoteArtifactSaver records where files can be fetched from, for those that are deferred and for those that may have
@@ -242,26 +222,19 @@ type RemoteArtifactSaver struct {
 
 // Run implements [Stage].
 func (s *RemoteArtifactSaver) Run(ctx context.Context, in *In, out *Out) error {
-	for batch, err := range in.Batches(ctx, 0) {
-		if err != nil {
-			return err
+	return forBatches(ctx, in, out, s.save)
+}
+
+func (s *RemoteArtifactSaver) save(ctx context.Context, batch []*DeclarativeContent) error {
+	var rows []*models.RemoteArtifact
+	for da := range artifacts(batch) {
+		if da.Remote == nil || len(da.URLs) == 0 {
+			continue
 		}
-		var rows []*models.RemoteArtifact
-		for da := range artifacts(batch) {
-			if da.Remote == nil || len(da.URLs) == 0 {
-				continue
-			}
-			rows = append(rows, &models.RemoteArtifact{
-				ContentArtifactID: da.contentArtifact, RemoteID: da.Remote.PulpID(), URL: da.URLs[0],
-				Size: da.Artifact.Expect().Size, Digests: da.Artifact.Digests,
-			})
-		}
-		if err := models.SaveRemoteArtifacts(ctx, s.DB, rows); err != nil {
-			return err
-		}
-		if err := putAll(ctx, out, batch); err != nil {
-			return err
-		}
+		rows = append(rows, &models.RemoteArtifact{
+			ContentArtifactID: da.contentArtifact, RemoteID: da.Remote.PulpID(), URL: da.URLs[0],
+			Size: da.Artifact.Expect().Size, Digests: da.Artifact.Digests,
+		})
 	}
-	return nil
+	return models.SaveRemoteArtifacts(ctx, s.DB, rows)
 }

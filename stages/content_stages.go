@@ -19,24 +19,20 @@ type QueryExistingContents struct {
 
 // Run implements [Stage].
 func (s *QueryExistingContents) Run(ctx context.Context, in *In, out *Out) error {
-	for batch, err := range in.Batches(ctx, 0) {
-		if err != nil {
-			return err
-		}
-		units := make([]models.AnyContent, len(batch))
-		for i, dc := range batch {
-			units[i] = dc.Content
-		}
-		found, err := models.FindContents(ctx, s.DB, units)
-		if err != nil {
-			return err
-		}
-		for i, dc := range batch {
-			dc.found = found[i]
-		}
-		if err := putAll(ctx, out, batch); err != nil {
-			return err
-		}
+	return forBatches(ctx, in, out, s.query)
+}
+
+func (s *QueryExistingContents) query(ctx context.Context, batch []*DeclarativeContent) error {
+	units := make([]models.AnyContent, len(batch))
+	for i, dc := range batch {
+		units[i] = dc.Content
+	}
+	found, err := models.FindContents(ctx, s.DB, units)
+	if err != nil {
+		return err
+	}
+	for i, dc := range batch {
+		dc.found = found[i]
 	}
 	return nil
 }
@@ -166,10 +162,7 @@ type ContentAssociation struct {
 // Run implements [Stage].
 func (s *ContentAssociation) Run(ctx context.Context, in *In, out *Out) error {
 	err := s.Env.Progress(ctx, "Associating Content", "associating.content", func(p *tasking.Progress) error {
-		for batch, err := range in.Batches(ctx, 0) {
-			if err != nil {
-				return err
-			}
+		return forBatches(ctx, in, out, func(ctx context.Context, batch []*DeclarativeContent) error {
 			ids := make([]uuid.UUID, len(batch))
 			for i, dc := range batch {
 				ids[i] = dc.Content.PulpID()
@@ -184,11 +177,8 @@ func (s *ContentAssociation) Run(ctx context.Context, in *In, out *Out) error {
 				}
 			}
 			p.Add(added)
-			if err := putAll(ctx, out, batch); err != nil {
-				return err
-			}
-		}
-		return nil
+			return nil
+		})
 	})
 	if err != nil || !s.Mirror {
 		return err

@@ -18,13 +18,13 @@ type DeclarativeContent struct {
 	Artifacts []*DeclarativeArtifact
 	Extra     any // for the plugin's own stages; the stock stages leave it alone
 
-	line    atomic.Pointer[line] // of the run it was put into; nil before
-	awaited atomic.Bool
-	made    sync.Once
-	settled chan struct{} // made by done, closed by end
-	settle  sync.Once
-	reason  error // set by end: why there is no saved unit
-	found   bool  // the unit existed before
+	pipeline atomic.Pointer[pipeline] // of the run it was put into; nil before
+	awaited  atomic.Bool
+	made     sync.Once
+	settled  chan struct{} // made by done, closed by end
+	settle   sync.Once
+	reason   error // set by end: why there is no saved unit
+	found    bool  // the unit existed before
 }
 
 // DeclarativeArtifact is one file of a declared unit.
@@ -55,17 +55,17 @@ type DeclarativeArtifact struct {
 	refetch func(ctx context.Context) error
 }
 
-// Resolution waits until the unit has been saved and returns it. The pipeline hurries: batches that hold the unit are
-// not held back any longer. Call it after Put, from the stage that put it.
+// Resolution waits until the unit has been saved and returns it. Stages that collect a batch with the unit pass it on
+// at once. Call it after Put, from the stage that put it.
 //
 // Errors: the reason why the unit was left out; what made a stage fail; the cause of ctx.
 func (dc *DeclarativeContent) Resolution(ctx context.Context) (models.AnyContent, error) {
 	dc.awaited.Store(true)
-	l := dc.line.Load()
+	l := dc.pipeline.Load()
 	if l != nil {
-		l.hurry()
+		l.requestFlush()
 	} else {
-		l = &line{err: func() error { return nil }}
+		l = &pipeline{err: func() error { return nil }}
 	}
 	select {
 	case <-dc.done():
@@ -83,7 +83,7 @@ func (dc *DeclarativeContent) Resolution(ctx context.Context) (models.AnyContent
 	}
 }
 
-// Skip tells those who wait for the unit's resolution that there will be none, because a stage leaves the unit out. It
+// Skip ends all waiting calls of Resolution with reason, because a stage leaves the unit out. It
 // does nothing to a unit that is resolved. It is safe for concurrent use.
 func (dc *DeclarativeContent) Skip(reason error) {
 	if reason == nil {
@@ -92,7 +92,7 @@ func (dc *DeclarativeContent) Skip(reason error) {
 	dc.end(reason)
 }
 
-// resolve wakes everybody who waits for the unit.
+// resolve ends all waiting calls of Resolution without an error.
 func (dc *DeclarativeContent) resolve() { dc.end(nil) }
 
 func (dc *DeclarativeContent) end(reason error) {
@@ -103,8 +103,8 @@ func (dc *DeclarativeContent) end(reason error) {
 	})
 }
 
-// pressing reports whether somebody is waiting for the unit now.
-func (dc *DeclarativeContent) pressing() bool {
+// isAwaited reports whether a call of Resolution waits for the unit now.
+func (dc *DeclarativeContent) isAwaited() bool {
 	if !dc.awaited.Load() {
 		return false
 	}

@@ -20,7 +20,7 @@ type fetcher struct {
 	env     *tasking.Env
 	slots   chan struct{} // one for each file
 	fetched fetchedFiles
-	landing *landing // of the stage; nil: nobody removes what gets no row
+	landing *landing // of the stage; nil: bytes without a row are left to the sweep
 }
 
 func newFetcher(env *tasking.Env, limit int) *fetcher {

@@ -66,7 +66,7 @@ func (l *landing) clear(ctx context.Context, env *tasking.Env) {
 	}
 }
 
-// cleaner is a stage that has something to do after all stages of its run have ended.
+// cleaner is a stage with work to do after all stages of its run have ended.
 type cleaner interface{ cleanUp(ctx context.Context) }
 
 // save saves the rows of downloaded artifacts. Those whose bytes were removed meanwhile are downloaded again.

@@ -8,8 +8,8 @@ import (
 
 // In is where a stage gets its units from. It belongs to the stage; its iterators take turns.
 type In struct {
-	ch   chan *DeclarativeContent
-	line *line
+	ch       chan *DeclarativeContent
+	pipeline *pipeline
 }
 
 // Items yields the units one by one. After an error, which comes last, the stage must return it.
@@ -36,9 +36,9 @@ func (in *In) next(ctx context.Context) (dc *DeclarativeContent, ok bool, err er
 	select {
 	case dc, ok = <-in.ch:
 	case <-ctx.Done():
-	case <-in.line.done:
+	case <-in.pipeline.done:
 	}
-	if err := in.line.ended(ctx); err != nil {
+	if err := in.pipeline.ended(ctx); err != nil {
 		return nil, false, err
 	}
 	return dc, ok, nil
@@ -53,7 +53,7 @@ func (in *In) drain() {
 				return
 			}
 			dc.Skip(errUnsaved)
-		case <-in.line.done:
+		case <-in.pipeline.done:
 			return
 		}
 	}
@@ -62,9 +62,9 @@ func (in *In) drain() {
 // DefaultBatch is how many units a stock stage handles at a time.
 const DefaultBatch = 500
 
-// Batches yields the units in batches of at least minSize (0 means [DefaultBatch]), or fewer at the end, and whenever
-// somebody waits for the resolution of a unit in the batch: then it is handed on at once. A batch takes along what else
-// is ready, up to twice minSize; it is never empty. The slice belongs to the stage.
+// Batches yields the units in batches of at least minSize (0 means [DefaultBatch]), or fewer at the end, or as soon as
+// a call of [DeclarativeContent.Resolution] waits for a unit of the batch. Units that are in the queue already are
+// added, up to twice minSize. A batch is never empty, and its slice belongs to the stage.
 //
 // Errors, which come last: what made another stage fail; the cause of ctx.
 func (in *In) Batches(ctx context.Context, minSize int) iter.Seq2[[]*DeclarativeContent, error] {
@@ -86,22 +86,22 @@ func (in *In) Batches(ctx context.Context, minSize int) iter.Seq2[[]*Declarative
 }
 
 func (in *In) batch(ctx context.Context, minSize int) (batch []*DeclarativeContent, end bool, err error) {
-	thawed := in.line.thawed() // before any unit is looked at, so that no call in between is lost
-	hurry := false
-	for len(batch) < minSize && !hurry {
+	requested := in.pipeline.flushRequested() // before any unit is looked at, so that no call in between is lost
+	flush := false
+	for len(batch) < minSize && !flush {
 		var dc *DeclarativeContent
 		ok := true
 		select {
 		case dc, ok = <-in.ch:
-		case <-thawed:
-			thawed = in.line.thawed()
+		case <-requested:
+			requested = in.pipeline.flushRequested()
 			for _, dc := range batch {
-				hurry = hurry || dc.pressing()
+				flush = flush || dc.isAwaited()
 			}
 		case <-ctx.Done():
-		case <-in.line.done:
+		case <-in.pipeline.done:
 		}
-		if err := in.line.ended(ctx); err != nil {
+		if err := in.pipeline.ended(ctx); err != nil {
 			return nil, true, err
 		}
 		switch {
@@ -109,18 +109,20 @@ func (in *In) batch(ctx context.Context, minSize int) (batch []*DeclarativeConte
 			return batch, true, nil
 		case dc != nil:
 			batch = append(batch, dc)
-			hurry = hurry || dc.pressing()
+			flush = flush || dc.isAwaited()
 		}
 	}
-	return in.greedy(ctx, batch, 2*minSize)
+	return in.drainReady(ctx, batch, 2*minSize)
 }
 
-// greedy adds what is there without waiting, up to limit units.
-func (in *In) greedy(ctx context.Context, batch []*DeclarativeContent, limit int) ([]*DeclarativeContent, bool, error) {
+// drainReady adds the units that are in the queue already, up to limit units in all.
+func (in *In) drainReady(
+	ctx context.Context, batch []*DeclarativeContent, limit int,
+) ([]*DeclarativeContent, bool, error) {
 	for len(batch) < limit {
 		select {
 		case dc, ok := <-in.ch:
-			if err := in.line.ended(ctx); err != nil {
+			if err := in.pipeline.ended(ctx); err != nil {
 				return nil, true, err
 			}
 			if !ok {
@@ -136,8 +138,8 @@ func (in *In) greedy(ctx context.Context, batch []*DeclarativeContent, limit int
 
 // Out is where a stage puts its units.
 type Out struct {
-	ch   chan *DeclarativeContent
-	line *line
+	ch       chan *DeclarativeContent
+	pipeline *pipeline
 
 	mu    sync.RWMutex // read-locked while a unit is put
 	ended bool         // the stage's Run has returned
@@ -165,14 +167,30 @@ func (o *Out) Put(ctx context.Context, dc *DeclarativeContent) error {
 	if o.ended {
 		return errPutLate
 	}
-	dc.line.Store(o.line)
+	dc.pipeline.Store(o.pipeline)
 	select {
 	case o.ch <- dc:
 		return nil
 	case <-ctx.Done():
-	case <-o.line.done:
+	case <-o.pipeline.done:
 	}
-	return o.line.ended(ctx)
+	return o.pipeline.ended(ctx)
+}
+
+// forBatches calls fn with each batch of in, of the default size, and puts the batch into out afterwards.
+func forBatches(ctx context.Context, in *In, out *Out, fn func(context.Context, []*DeclarativeContent) error) error {
+	for batch, err := range in.Batches(ctx, 0) {
+		if err != nil {
+			return err
+		}
+		if err := fn(ctx, batch); err != nil {
+			return err
+		}
+		if err := putAll(ctx, out, batch); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // putAll hands on a batch.

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -234,9 +235,10 @@ func (b *bench) sound() {
 			b.t.Errorf("artifact %s: %v", a.SHA256, err)
 			continue
 		}
-		digests, size, err := hashlib.Default().Sum(r, a.Size)
-		if err != nil || digests.SHA256 != a.SHA256 || size != a.Size {
-			b.t.Errorf("artifact %s of %d bytes: %s, %d, %v", a.SHA256, a.Size, digests.SHA256, size, err)
+		w := hashlib.Default().Writer()
+		_, err = io.Copy(w, r)
+		if err != nil || w.Digests().SHA256 != a.SHA256 || w.Size() != a.Size {
+			b.t.Errorf("artifact %s of %d bytes: %s, %d, %v", a.SHA256, a.Size, w.Digests().SHA256, w.Size(), err)
 		}
 		must(b.t, r.Close())
 	}

@@ -1,8 +1,9 @@
 // Package stages turns what a plugin declares about upstream content into a new repository version.
 //
-// A sync is a line of stages. The plugin writes the first one: it reads the remote's metadata and puts one
+// A sync is a pipeline of stages. The plugin writes the first one: it reads the remote's metadata and puts one
 // [DeclarativeContent] per unit. The stock stages behind it find out what exists already, download what is missing,
-// save artifacts and units in bulk, and associate them with the version. [DeclarativeVersion] puts the line together:
+// save artifacts and units in bulk, and associate them with the version. [DeclarativeVersion] puts the pipeline
+// together:
 //
 //	version := stages.DeclarativeVersion{Repository: repo, First: &manifest{…}, Mirror: args.Mirror}
 //	latest, changed, err := version.Create(ctx, env)
@@ -26,7 +27,7 @@ import (
 // nil ends its output. The first stage has an empty in, what the last stage puts is dropped.
 //
 // Run must pass on the error of In's iterators and of Out.Put. It may start goroutines if it waits for them. A unit
-// that it does not pass on it should [DeclarativeContent.Skip], in case somebody waits for it.
+// that it does not pass on it should [DeclarativeContent.Skip]: another stage may wait for its resolution.
 // Mirrors pulpcore.plugin.stages.Stage.
 type Stage interface {
 	Run(ctx context.Context, in *In, out *Out) error
@@ -43,7 +44,8 @@ const DefaultDepth = 500
 
 // Run runs the stages side by side, each feeding the next through a queue of at most depth units (0 means
 // [DefaultDepth]), until all have returned. Units that no stage reads are drained. The first error, panic or end of ctx
-// cancels the context of all stages and is what Run returns, whatever follows from it; of ctx it is the cause.
+// cancels the context of all stages and is what Run returns, not the errors that follow from it; of ctx it is the
+// cause.
 //
 // Errors: Invalid if there is no stage, or one is nil or given twice. Mirrors pulpcore.plugin.stages.create_pipeline.
 func Run(ctx context.Context, depth int, stages ...Stage) error {
@@ -55,14 +57,14 @@ func Run(ctx context.Context, depth int, stages ...Stage) error {
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(errUnsaved)
-	l := newLine(ctx)
-	in := &In{ch: make(chan *DeclarativeContent), line: l}
+	l := newPipeline(ctx)
+	in := &In{ch: make(chan *DeclarativeContent), pipeline: l}
 	close(in.ch)
 	var wg sync.WaitGroup
 	for _, s := range stages {
-		from, out := in, &Out{ch: make(chan *DeclarativeContent, depth), line: l}
+		from, out := in, &Out{ch: make(chan *DeclarativeContent, depth), pipeline: l}
 		wg.Go(func() { runStage(ctx, cancel, s, from, out) })
-		in = &In{ch: out.ch, line: l}
+		in = &In{ch: out.ch, pipeline: l}
 	}
 	for dc := range in.ch {
 		dc.Skip(errUnsaved)
@@ -106,7 +108,8 @@ var (
 // runStage runs one stage and reads what it left in its queue, so that the stage before it never blocks.
 func runStage(ctx context.Context, cancel context.CancelCauseFunc, s Stage, in *In, out *Out) {
 	err := errGoexit // unless Run returns
-	// The order matters: whoever sees the closed queue must see the failure too.
+	// Deferred calls run in reverse order: the cause is set before the queue is closed, so a stage that reads the closed
+	// queue finds the failure as well.
 	defer out.end()
 	defer func() {
 		if p := recover(); p != nil {
@@ -121,8 +124,8 @@ func runStage(ctx context.Context, cancel context.CancelCauseFunc, s Stage, in *
 	}
 }
 
-// caught returns fn with a panic as its error, for the goroutines of a stage: runStage does not recover theirs, and a
-// panic that nobody recovers ends the process with all its tasks.
+// caught returns fn with a panic as its error, for the goroutines of a stage. runStage cannot recover theirs, and a
+// panic that is not recovered ends the process with all its tasks.
 func caught(fn func() error) func() error {
 	return func() (err error) {
 		defer func() {
@@ -134,17 +137,17 @@ func caught(fn func() error) func() error {
 	}
 }
 
-// line is what the stages of one run share.
-type line struct {
+// pipeline is the state that the stages of one run share.
+type pipeline struct {
 	done <-chan struct{} // closed when the run fails or is over
 	err  func() error    // why; nil while it goes on
 
-	mu   sync.Mutex
-	thaw chan struct{} // closed when somebody begins to wait for a unit, and replaced
+	mu          sync.Mutex
+	flushSignal chan struct{} // closed and replaced when a call of Resolution begins to wait
 }
 
-func newLine(ctx context.Context) *line {
-	return &line{done: ctx.Done(), thaw: make(chan struct{}), err: func() error {
+func newPipeline(ctx context.Context) *pipeline {
+	return &pipeline{done: ctx.Done(), flushSignal: make(chan struct{}), err: func() error {
 		if ctx.Err() == nil {
 			return nil
 		}
@@ -153,7 +156,7 @@ func newLine(ctx context.Context) *line {
 }
 
 // ended returns why the run, or the stage's own ctx, has ended, or nil.
-func (l *line) ended(ctx context.Context) error {
+func (l *pipeline) ended(ctx context.Context) error {
 	if err := l.err(); err != nil {
 		return err
 	}
@@ -163,17 +166,17 @@ func (l *line) ended(ctx context.Context) error {
 	return nil
 }
 
-// thawed returns a channel that is closed when somebody begins to wait for a unit.
-func (l *line) thawed() <-chan struct{} {
+// flushRequested returns a channel that is closed when a call of Resolution begins to wait for a unit.
+func (l *pipeline) flushRequested() <-chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.thaw
+	return l.flushSignal
 }
 
-// hurry wakes the stages that hold a batch back.
-func (l *line) hurry() {
+// requestFlush wakes the stages that are collecting a batch, so that they look for awaited units in it.
+func (l *pipeline) requestFlush() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	close(l.thaw)
-	l.thaw = make(chan struct{})
+	close(l.flushSignal)
+	l.flushSignal = make(chan struct{})
 }

@@ -12,9 +12,9 @@ import (
 	"github.com/johannesboyne/gofakes3/backend/s3mem"
 	"go.uber.org/goleak"
 
-	"github.com/pulpgo/pulpcore/internal/storagetest"
 	"github.com/pulpgo/pulpcore/storage"
 	"github.com/pulpgo/pulpcore/storage/s3storage"
+	"github.com/pulpgo/pulpcore/storage/storagetest"
 )
 
 // envS3 names the s3:// URL of a real S3 service for the tests; credentials come from AWS_*.
@@ -32,11 +32,11 @@ func TestFolder(t *testing.T) {
 	storagetest.Run(t, openFolder)
 }
 
-func TestFolderRelaxedParallel(t *testing.T) {
+func TestFolderRelaxed(t *testing.T) {
 	t.Parallel()
 	storagetest.Run(t, func(t *testing.T, opts *storage.Options) *storage.Store {
 		o := orZero(opts)
-		o.Relaxed, o.HashWorkers = true, 4
+		o.Relaxed = true
 		return openFolder(t, &o)
 	})
 }

@@ -27,7 +27,7 @@ func wrap(ctx context.Context, op, key string, err error) error {
 	return fmt.Errorf("storage: %s %q: %w: %w", op, key, kindOf(ctx, err), err)
 }
 
-// wrapWrite is wrap for operations that create something: what is missing then is the folder or bucket itself.
+// wrapWrite is wrap for operations that create an object: if they find nothing, the folder or bucket itself is missing.
 func wrapWrite(ctx context.Context, op, key string, err error) error {
 	if err != nil && isMissing(err) {
 		return fmt.Errorf("storage: %s %q: %w: the folder or bucket is gone: %w", op, key, pulperr.Unavailable, err)

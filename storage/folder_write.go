@@ -67,12 +67,12 @@ func (s *spoolFile) commit(ctx context.Context, key string) error {
 	if err := f.intercept(ctx, OpCommit, key); err != nil {
 		return err
 	}
-	err := f.place(key, func() error { return f.root.Rename(s.name, key) })
+	err := f.withParentDir(key, func() error { return f.root.Rename(s.name, key) })
 	if err != nil {
 		return err
 	}
 	s.name = ""
-	return f.settle(ctx, path.Dir(key))
+	return f.syncDir(ctx, path.Dir(key))
 }
 
 func (s *spoolFile) abort() error {
@@ -88,8 +88,9 @@ func (s *spoolFile) abort() error {
 	return errors.Join(err, gone)
 }
 
-// place runs step, which gives a file its name key, and makes the directory if that is what it lacks.
-func (f *folder) place(key string, step func() error) error {
+// withParentDir runs step, which gives a file the name key. If step fails because the directory of key is missing, it
+// makes the directory and runs step once more.
+func (f *folder) withParentDir(key string, step func() error) error {
 	err := step()
 	if !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -112,19 +113,19 @@ func (f *folder) link(ctx context.Context, from, to, spool string) error {
 	if _, err := f.root.Lstat(from); err != nil {
 		return err
 	}
-	err := f.place(to, func() error { return f.root.Link(from, to) })
+	err := f.withParentDir(to, func() error { return f.root.Link(from, to) })
 	switch {
 	case errors.Is(err, fs.ErrExist): // by another process, or damaged
 		return f.relink(ctx, from, to, spool)
 	case err != nil:
 		return f.copy(ctx, from, to, spool)
 	}
-	return f.settle(ctx, path.Dir(to))
+	return f.syncDir(ctx, path.Dir(to))
 }
 
 // relink replaces what is at to, in one step.
 func (f *folder) relink(ctx context.Context, from, to, spool string) error {
-	if err := f.place(spool, func() error { return f.root.Link(from, spool) }); err != nil {
+	if err := f.withParentDir(spool, func() error { return f.root.Link(from, spool) }); err != nil {
 		return f.copy(ctx, from, to, spool)
 	}
 	if err := f.root.Rename(spool, to); err != nil {
@@ -134,7 +135,7 @@ func (f *folder) relink(ctx context.Context, from, to, spool string) error {
 	if err := f.root.Remove(spool); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	return f.settle(ctx, path.Dir(to))
+	return f.syncDir(ctx, path.Dir(to))
 }
 
 func (f *folder) copy(ctx context.Context, from, to, spool string) (err error) {
@@ -156,16 +157,18 @@ func (f *folder) copy(ctx context.Context, from, to, spool string) (err error) {
 	return nil
 }
 
-// confirm makes sure that an object placed by somebody else survives a crash, though its writer may not have come to
-// that yet.
-func (f *folder) confirm(ctx context.Context, key string) error { return f.settle(ctx, path.Dir(key)) }
+// ensureDurable flushes the directory of key. Another writer may have renamed its file to key without having flushed
+// the directory yet, and may be killed before it does.
+func (f *folder) ensureDurable(ctx context.Context, key string) error {
+	return f.syncDir(ctx, path.Dir(key))
+}
 
-// settle flushes a directory and, once per process, the entries of its parents.
-func (f *folder) settle(ctx context.Context, dir string) error {
+// syncDir flushes a directory and, once per process, the entries of its parents.
+func (f *folder) syncDir(ctx context.Context, dir string) error {
 	if f.relaxed {
 		return nil
 	}
-	if err := f.intercept(ctx, OpSettle, dir); err != nil {
+	if err := f.intercept(ctx, OpSyncDir, dir); err != nil {
 		return err
 	}
 	if err := syncDir(f.root, dir); err != nil {

@@ -35,23 +35,26 @@ func ArtifactKey(sha256 string) string {
 // TempKey returns the key of a temporary file.
 func TempKey(id uuid.UUID) string { return tempFolder + "/" + id.String() }
 
+// keyspace turns the keys of a store or view into those of the backend.
+type keyspace struct {
+	prefix string // of the store and the view
+	fault  error  // why every key is refused, or nil
+}
+
 // full returns the key in the backend.
-func (s *Store) full(op, key string) (string, error) {
-	if s.fault != nil {
-		return "", s.fault
+func (k keyspace) full(op, key string) (string, error) {
+	if k.fault != nil {
+		return "", k.fault
 	}
 	if first, _, _ := strings.Cut(key, "/"); first == spoolFolder {
 		return "", keyError(op, key, "the folder is reserved")
 	}
-	whole := path.Join(s.shared.prefix, s.prefix, key)
+	whole := path.Join(k.prefix, key)
 	if why := keyFault(key, whole); why != "" {
 		return "", keyError(op, key, why)
 	}
 	return whole, nil
 }
-
-// spoolKey returns a fresh key in the one spool folder that all views share.
-func (s *shared) spoolKey() string { return path.Join(s.prefix, spoolFolder, uuid.NewString()) }
 
 // keyFault says what is wrong with key, or "".
 func keyFault(key, whole string) string {

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"path"
+	"net/http"
 	"strings"
 	"time"
 
@@ -24,7 +24,7 @@ type Attributes struct {
 //
 // Errors: NotFound, Invalid, Unavailable.
 func (s *Store) Stat(ctx context.Context, key string) (Attributes, error) {
-	whole, err := s.full("stat", key)
+	whole, err := s.keys.full("stat", key)
 	if err != nil {
 		return Attributes{}, err
 	}
@@ -34,6 +34,61 @@ func (s *Store) Stat(ctx context.Context, key string) (Attributes, error) {
 	}
 	a.Key = key
 	return a, nil
+}
+
+// Open returns the bytes at key. The caller closes the reader.
+//
+// Errors: NotFound if there is none; Invalid for a malformed key; Unavailable if the backend did not answer.
+// Mirrors django-storages' Storage.open.
+func (s *Store) Open(ctx context.Context, key string) (*Reader, error) {
+	return s.OpenRange(ctx, key, 0, -1)
+}
+
+// OpenRange returns length bytes at key from offset on, fewer if the object ends before; a negative length means all
+// the rest. Seeking stays inside that range, whose first byte is position 0. The caller closes the reader.
+//
+// Errors: as Open, and Invalid for an offset that is negative or behind the end.
+func (s *Store) OpenRange(ctx context.Context, key string, offset, length int64) (*Reader, error) {
+	whole, err := s.keys.full("open", key)
+	if err != nil {
+		return nil, err
+	}
+	if offset < 0 {
+		return nil, pulperr.Field("offset", "%d is negative", offset)
+	}
+	src, err := s.backend.open(ctx, whole, offset, length)
+	if err != nil {
+		return nil, wrap(ctx, "open", key, err)
+	}
+	return &Reader{ctx: ctx, key: key, src: src}, nil
+}
+
+// SignedURL returns a URL by which its holder may reach the object at key without further authentication,
+// until it expires. Whether the object exists is not asked.
+//
+// Errors: Unsupported on a local folder or in memory, and for a Filename or ContentType without Options.BeforeSign;
+// Invalid, Unavailable.
+func (s *Store) SignedURL(ctx context.Context, key string, opts *SignOptions) (string, error) {
+	whole, err := s.keys.full("sign", key)
+	if err != nil {
+		return "", err
+	}
+	var o SignOptions
+	if opts != nil {
+		o = *opts
+	}
+	if o.Method == "" {
+		o.Method = http.MethodGet
+	}
+	if o.Expiry == 0 {
+		o.Expiry = time.Hour
+	}
+	b, ok := s.backend.(signer)
+	if !ok {
+		return "", wrap(ctx, "sign", key, errNoURLs)
+	}
+	u, err := b.sign(ctx, whole, o)
+	return u, wrap(ctx, "sign", key, err)
 }
 
 // Exists reports whether there is an object at key.
@@ -51,7 +106,7 @@ func (s *Store) Exists(ctx context.Context, key string) (bool, error) {
 //
 // Errors: Invalid, Unavailable.
 func (s *Store) Delete(ctx context.Context, key string) error {
-	whole, err := s.full("delete", key)
+	whole, err := s.keys.full("delete", key)
 	if err != nil {
 		return err
 	}
@@ -70,11 +125,11 @@ func (s *Store) Delete(ctx context.Context, key string) error {
 // Unavailable.
 func (s *Store) Promote(ctx context.Context, temp Object) (Object, error) {
 	art := Object{Key: ArtifactKey(temp.Digests.SHA256), Size: temp.Size, Digests: temp.Digests}
-	from, err := s.full("promote", temp.Key)
+	from, err := s.keys.full("promote", temp.Key)
 	if err != nil {
 		return Object{}, err
 	}
-	to, err := s.full("promote", art.Key)
+	to, err := s.keys.full("promote", art.Key)
 	if err != nil {
 		return Object{}, err
 	}
@@ -90,7 +145,7 @@ func (s *Store) Promote(ctx context.Context, temp Object) (Object, error) {
 		err = fmt.Errorf("%w: it has %d bytes, not %d", pulperr.Conflict, a.Size, temp.Size)
 	}
 	if err == nil {
-		err = s.backend.link(ctx, from, to, s.spoolKey())
+		err = s.backend.link(ctx, from, to, s.spool.key())
 	}
 	if err != nil {
 		return Object{}, wrap(ctx, "promote", temp.Key, err)
@@ -123,32 +178,27 @@ func (s *Store) Digest(ctx context.Context, key string) (Object, error) {
 // Errors: Invalid for a malformed folder; Unavailable.
 func (s *Store) List(ctx context.Context, dir string) iter.Seq2[Attributes, error] {
 	return func(yield func(Attributes, error) bool) {
-		base, err := path.Join(s.shared.prefix, s.prefix), s.fault
+		base, err := s.keys.prefix, s.keys.fault
 		whole := base
 		if dir != "" && err == nil {
-			whole, err = s.full("list", dir)
+			whole, err = s.keys.full("list", dir)
 		}
 		if err != nil {
 			yield(Attributes{}, err)
 			return
 		}
-		s.list(ctx, base, whole, yield)
-	}
-}
-
-func (s *Store) list(ctx context.Context, base, whole string, yield func(Attributes, error) bool) {
-	spool := path.Join(s.shared.prefix, spoolFolder) + "/"
-	for a, err := range s.backend.list(ctx, slashed(whole)) {
-		if err != nil {
-			yield(Attributes{}, wrap(ctx, "list", whole, err))
-			return
-		}
-		if strings.HasPrefix(a.Key, spool) {
-			continue
-		}
-		a.Key = strings.TrimPrefix(a.Key, slashed(base))
-		if !yield(a, nil) {
-			return
+		for a, err := range s.backend.list(ctx, slashed(whole)) {
+			if err != nil {
+				yield(Attributes{}, wrap(ctx, "list", whole, err))
+				return
+			}
+			if strings.HasPrefix(a.Key, slashed(s.spool.folder)) {
+				continue
+			}
+			a.Key = strings.TrimPrefix(a.Key, slashed(base))
+			if !yield(a, nil) {
+				return
+			}
 		}
 	}
 }

@@ -21,34 +21,7 @@ type Reader struct {
 	pos int64 // from the start of the part
 }
 
-// Open returns the bytes at key. The caller closes the reader.
-//
-// Errors: NotFound if there is none; Invalid for a malformed key; Unavailable if the backend did not answer.
-// Mirrors django-storages' Storage.open.
-func (s *Store) Open(ctx context.Context, key string) (*Reader, error) {
-	return s.OpenRange(ctx, key, 0, -1)
-}
-
-// OpenRange returns length bytes at key from offset on, fewer if the object ends before; a negative length means all
-// the rest. Seeking stays inside that range, whose first byte is position 0. The caller closes the reader.
-//
-// Errors: as Open, and Invalid for an offset that is negative or behind the end.
-func (s *Store) OpenRange(ctx context.Context, key string, offset, length int64) (*Reader, error) {
-	whole, err := s.full("open", key)
-	if err != nil {
-		return nil, err
-	}
-	if offset < 0 {
-		return nil, pulperr.Field("offset", "%d is negative", offset)
-	}
-	src, err := s.backend.open(ctx, whole, offset, length)
-	if err != nil {
-		return nil, wrap(ctx, "open", key, err)
-	}
-	return &Reader{ctx: ctx, key: key, src: src}, nil
-}
-
-// Size returns the number of bytes of the whole object, whatever part of it is read.
+// Size returns the number of bytes of the whole object, also if a part of it is read.
 func (r *Reader) Size() int64 { return r.src.size }
 
 // Len returns the number of bytes of the part that is read; without a range that is Size.

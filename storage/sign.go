@@ -38,37 +38,6 @@ func (o SignOptions) Disposition() string {
 	return mime.FormatMediaType("attachment", map[string]string{"filename": o.Filename})
 }
 
-// CanSign reports whether SignedURL works, so that clients can be redirected to the bytes.
-func (s *Store) CanSign() bool { return s.canSign() }
-
-// SignedURL returns a URL by which anyone who has it may reach the object at key without further authentication,
-// until it expires. Whether the object exists is not asked.
-//
-// Errors: Unsupported on a local folder or in memory, and for a Filename or ContentType without Options.BeforeSign;
-// Invalid, Unavailable.
-func (s *Store) SignedURL(ctx context.Context, key string, opts *SignOptions) (string, error) {
-	whole, err := s.full("sign", key)
-	if err != nil {
-		return "", err
-	}
-	var o SignOptions
-	if opts != nil {
-		o = *opts
-	}
-	if o.Method == "" {
-		o.Method = http.MethodGet
-	}
-	if o.Expiry == 0 {
-		o.Expiry = time.Hour
-	}
-	b, ok := s.backend.(signer)
-	if !ok {
-		return "", wrap(ctx, "sign", key, errNoURLs)
-	}
-	u, err := b.sign(ctx, whole, o)
-	return u, wrap(ctx, "sign", key, err)
-}
-
 var errNoURLs = fmt.Errorf("%w: a local folder has no URLs", pulperr.Unsupported)
 
 func (b *bucketBackend) sign(ctx context.Context, key string, o SignOptions) (string, error) {
@@ -89,7 +58,7 @@ func (b *bucketBackend) sign(ctx context.Context, key string, o SignOptions) (st
 	return b.bucket.SignedURL(ctx, key, so)
 }
 
-// probeSigning asks the driver for a URL that nobody uses; drivers make them without asking the service.
+// probeSigning asks the driver for a URL and discards it. Drivers make URLs without a request to the service.
 func probeSigning(b backend) bool {
 	s, ok := b.(signer)
 	if !ok {

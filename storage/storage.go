@@ -2,7 +2,7 @@
 // files, addressed by a UUID.
 //
 // A [Store] hashes bytes once, while they are written, and checks them against what was promised before they appear
-// under their key. A key therefore holds either nothing or the complete, verified bytes, whatever happens: a failed
+// under their key. A key therefore holds either nothing or the complete, verified bytes, also after a failed
 // check, a cut connection, a canceled context, a full disk, a killed process.
 //
 // [Open] takes a URL. A folder (file:///var/lib/pulp/media, or a plain path) is written by this package itself,
@@ -24,6 +24,7 @@ package storage
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"path"
 	"sync"
@@ -32,23 +33,22 @@ import (
 	"gocloud.dev/blob"
 
 	"github.com/pulpgo/pulpcore/hashlib"
+	"github.com/pulpgo/pulpcore/pulperr"
 )
 
 // Store holds artifacts and temporary files. Make one with [Open] or [New]. It is safe for concurrent use, also by
 // many processes on the same folder or bucket.
 type Store struct {
 	*shared
-	prefix string // of the view, below shared.prefix
-	view   bool
-	fault  error // why every key of this view is refused, or nil
+	keys keyspace
+	view bool
 }
 
 // shared is what all views of a store have in common.
 type shared struct {
 	backend   backend
 	checksums *hashlib.Checksums
-	workers   int
-	prefix    string
+	spool     spool
 	log       *slog.Logger
 	buffers   sync.Pool
 	canSign   func() bool
@@ -59,10 +59,6 @@ type shared struct {
 type Options struct {
 	// Checksums are computed of everything written. Default hashlib.Default().
 	Checksums *hashlib.Checksums
-
-	// HashWorkers is how many goroutines hash what one Writer is given. More than 1 pays for large files on idle cores,
-	// and not for many files at a time. Default 1, which is none besides the caller's.
-	HashWorkers int
 
 	// Prefix is put before every key, for installations that share a folder or bucket: "team/pulp".
 	Prefix string
@@ -103,14 +99,13 @@ func newStore(b backend, o Options) (*Store, error) {
 	sh := &shared{
 		backend:   b,
 		checksums: o.Checksums,
-		workers:   o.HashWorkers,
-		prefix:    o.Prefix,
+		spool:     spool{backend: b, folder: path.Join(o.Prefix, spoolFolder)},
 		log:       o.Log,
 		buffers:   sync.Pool{New: func() any { return new([bufferSize]byte) }},
 		release:   sync.OnceValue(b.close),
 	}
 	sh.canSign = sync.OnceValue(func() bool { return probeSigning(b) })
-	return &Store{shared: sh}, nil
+	return &Store{shared: sh, keys: keyspace{prefix: o.Prefix}}, nil
 }
 
 func (o *Options) orDefault() Options {
@@ -138,11 +133,11 @@ func (o *Options) orDefault() Options {
 //
 // A malformed prefix makes every method of the view fail with Invalid.
 func (s *Store) InPrefix(prefix string) *Store {
-	fault := s.fault
+	fault := s.keys.fault
 	if fault == nil {
 		fault = checkPrefix(prefix)
 	}
-	return &Store{shared: s.shared, prefix: path.Join(s.prefix, prefix), view: true, fault: fault}
+	return &Store{shared: s.shared, keys: keyspace{path.Join(s.keys.prefix, prefix), fault}, view: true}
 }
 
 // Checksums returns the checksums that the store computes of everything written.
@@ -154,6 +149,43 @@ func (s *Store) Close() error {
 		return nil
 	}
 	return s.release()
+}
+
+// CanSign reports whether SignedURL works, so that clients can be redirected to the bytes.
+func (s *Store) CanSign() bool { return s.canSign() }
+
+// Usage returns how full the storage is.
+//
+// Errors: Unsupported if it has no limit, as a bucket, or cannot tell; Unavailable.
+func (s *Store) Usage(ctx context.Context) (Usage, error) {
+	b, ok := s.backend.(interface {
+		usage(ctx context.Context) (Usage, error)
+	})
+	if !ok {
+		return Usage{}, fmt.Errorf("storage: usage: %w", pulperr.Unsupported)
+	}
+	u, err := b.usage(ctx)
+	return u, wrap(ctx, "usage", "", err)
+}
+
+// Sweep removes files that killed writers have left in the spool folder and that were last written more than olderThan
+// ago. It returns how many it removed. It serves the store and all its views, and lists nothing but the spool.
+// Choose olderThan longer than any write may pause: a day is safe. Parts of S3 uploads that were never completed are
+// not objects; let a lifecycle rule of the bucket end them.
+//
+// Errors: Unavailable, after all files that could be removed were removed.
+func (s *Store) Sweep(ctx context.Context, olderThan time.Duration) (int, error) {
+	return s.spool.sweep(ctx, time.Now().Add(-olderThan))
+}
+
+// Check writes a small file, reads it and removes it.
+//
+// Errors: Unavailable.
+func (s *Store) Check(ctx context.Context) error {
+	if s.keys.fault != nil {
+		return s.keys.fault
+	}
+	return s.spool.check(ctx)
 }
 
 // bufferSize is the chunk in which bytes are moved, in bytes.

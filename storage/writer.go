@@ -25,9 +25,11 @@ type Object struct {
 type Writer struct {
 	ctx    context.Context
 	store  *Store
+	keys   keyspace
+	spool  spool
 	expect *hashlib.Expect
 	temp   string // the key of a temporary file; "" for an artifact
-	hash   hashlib.Hasher
+	hash   *hashlib.Writer
 	sink   sink // nil if the bytes are stored already and need only be checked, or after a failure
 	asked  bool // the backend said that the artifact is not stored
 	err    error
@@ -63,7 +65,7 @@ func (s *Store) newWriter(ctx context.Context, temp string, expect *hashlib.Expe
 	if expect == nil {
 		expect = &hashlib.Expect{}
 	}
-	w := &Writer{ctx: ctx, store: s, temp: temp, expect: expect, hash: s.newHash()}
+	w := &Writer{ctx: ctx, store: s, keys: s.keys, spool: s.spool, temp: temp, expect: expect, hash: s.checksums.Writer()}
 	if err := w.begin(); err != nil {
 		return nil, err
 	}
@@ -167,7 +169,7 @@ func (w *Writer) Reset() error {
 	if err := w.drop(); err != nil {
 		w.store.log.WarnContext(w.ctx, "spooled bytes were left behind", "err", err)
 	}
-	w.hash = w.store.newHash()
+	w.hash.Reset()
 	w.err, w.state, w.asked = nil, writing, false
 	return w.begin()
 }
@@ -184,9 +186,6 @@ func (w *Writer) Commit() (Object, error) {
 	}
 	if err := context.Cause(w.ctx); err != nil {
 		return Object{}, w.fail(wrapWrite(w.ctx, "commit", w.key(), err))
-	}
-	if err := w.hash.Close(); err != nil {
-		return Object{}, w.fail(wrap(w.ctx, "commit", w.key(), err))
 	}
 	o := Object{Size: w.hash.Size(), Digests: w.hash.Digests()}
 	o.Key = w.keyFor(o.Digests)
@@ -229,7 +228,7 @@ func (w *Writer) begin() error {
 			w.asked = true
 		}
 	}
-	w.sink, err = w.store.backend.create(w.ctx, key, w.store.spoolKey(), size)
+	w.sink, err = w.store.backend.create(w.ctx, key, w.spool.key(), size)
 	if err != nil {
 		return w.fail(wrapWrite(w.ctx, "write", w.key(), err))
 	}
@@ -238,7 +237,7 @@ func (w *Writer) begin() error {
 
 // commit moves the checked bytes to their key.
 func (w *Writer) commit(o Object) error {
-	key, err := w.store.full("commit", o.Key)
+	key, err := w.keys.full("commit", o.Key)
 	if err != nil {
 		return err
 	}
@@ -275,13 +274,6 @@ func (s *shared) clean(ctx context.Context, key string) {
 	}
 }
 
-func (s *shared) newHash() hashlib.Hasher {
-	if s.workers > 1 {
-		return s.checksums.ParallelWriter(s.workers)
-	}
-	return s.checksums.Writer()
-}
-
 // stored reports whether the bytes of an artifact are at the full key, safe from a crash. An object of another size
 // is not them.
 func (s *shared) stored(ctx context.Context, key string, size int64) (bool, error) {
@@ -294,8 +286,8 @@ func (s *shared) stored(ctx context.Context, key string, size int64) (bool, erro
 	case a.Size != size:
 		return false, nil // damaged, or the size was promised wrongly
 	}
-	if c, ok := s.backend.(confirmer); ok {
-		return true, c.confirm(ctx, key)
+	if c, ok := s.backend.(durabilityChecker); ok {
+		return true, c.ensureDurable(ctx, key)
 	}
 	return true, nil
 }
@@ -313,9 +305,9 @@ func (w *Writer) keyFor(d hashlib.Digests) string {
 // target returns the full key, or "" as long as it is unknown.
 func (w *Writer) target() (string, error) {
 	if key := w.key(); key != "" {
-		return w.store.full("write", key)
+		return w.keys.full("write", key)
 	}
-	return "", w.store.fault
+	return "", w.keys.fault
 }
 
 func (w *Writer) usable() error {
@@ -334,11 +326,8 @@ func (w *Writer) fail(err error) error {
 	return err
 }
 
-// drop ends the hashing and removes what was written.
+// drop removes the bytes written so far.
 func (w *Writer) drop() error {
-	if p, ok := w.hash.(*hashlib.ParallelWriter); ok {
-		p.Abort()
-	}
 	s := w.sink
 	w.sink = nil
 	if s == nil {

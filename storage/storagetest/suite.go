@@ -1,11 +1,41 @@
-// Package storagetest is the contract of a storage.Store as a test suite, with the means to make a backend fail at any
-// step.
+// Package storagetest tests that a storage.Store keeps its contract. It is for hosts whose bytes lie in a service of
+// their own: write a gocloud.dev/blob/driver.Bucket for the service, and run the suite on the Store made of it.
 //
 //	func TestConformance(t *testing.T) {
-//		storagetest.Run(t, func(t *testing.T, o *storage.Options) *storage.Store { return openMem(t, o) })
+//		storagetest.Run(t, func(t *testing.T, opts *storage.Options) *storage.Store {
+//			s, err := storage.New(blob.NewBucket(openMyDriver(t)), opts)
+//			if err != nil {
+//				t.Fatal(err)
+//			}
+//			t.Cleanup(func() { _ = s.Close() })
+//			return s
+//		})
 //	}
 //
-// Each file holds one behaviour. The suite is itself tested: backends that are wrong on purpose must fail in it.
+// # What a driver must do
+//
+// The contract of each method is in gocloud.dev/blob/driver. The Store relies on these parts of it most:
+//
+//   - NewTypedWriter: an object appears at Close, complete and in one step. If the context was canceled before Close,
+//     Close fails and nothing appears. An object at the key is replaced. Once Close has returned nil, the bytes are
+//     durable.
+//   - NewRangeReader: reads exactly the range, and reports the size of the whole object. A connection that is cut is
+//     an error and never an early io.EOF.
+//   - Attributes, NewRangeReader, Copy: a missing key gives an error for which ErrorCode returns gcerrors.NotFound, and
+//     no other error gives that code. They find an object as soon as its Close or Copy has returned.
+//   - Copy: keeps the source and replaces the target in one step. A driver that cannot copy returns an error; the Store
+//     then moves the bytes itself.
+//   - Delete: once it has returned, the key is missing.
+//   - ListPaged: yields every object below the prefix once, with its size and time.
+//   - SignedURL: returns a URL, or an error for which ErrorCode returns gcerrors.Unimplemented.
+//   - Close: releases what the driver holds.
+//
+// All of them are called concurrently, and end soon after their context is canceled.
+//
+// # Faults
+//
+// [Fail], [Switch] and [Counter] are values for storage.Options.Intercept: tests of a host make the storage fail at any
+// step with them. The suite is itself tested: drivers that break one rule each must fail in it.
 package storagetest
 
 import (
@@ -21,8 +51,9 @@ import (
 	"github.com/pulpgo/pulpcore/storage"
 )
 
-// Opener returns an empty store that nobody else uses and that is closed at the end of the test. It passes opts on to
-// storage.Open or storage.New; only Prefix may be set by itself.
+// Opener returns an empty store. The store must not share a folder, bucket or prefix with another one, and the Opener
+// closes it at the end of the test. The Opener passes opts, which may be nil, on to storage.Open or storage.New; of the
+// fields it may set Prefix, BeforeSign and others that the suite leaves at zero, on a copy. It is called concurrently.
 type Opener func(t *testing.T, opts *storage.Options) *storage.Store
 
 // Run runs the whole suite, each behaviour on a store of its own.
@@ -48,6 +79,7 @@ func Run(t *testing.T, open Opener) {
 		{"the spool is swept", testSweep},
 		{"the store checks itself", testCheck},
 		{"signed URLs serve the bytes", testSign},
+		{"a closed store fails", testClose},
 		{"random operations match a model", testModel},
 	}
 	for _, b := range behaviours {
@@ -126,7 +158,7 @@ func wantNothing(t *testing.T, s *storage.Store) {
 	wantSwept(t, s)
 }
 
-// wantSwept fails the test if an ended write left something in the spool.
+// wantSwept fails the test if an ended write left a file in the spool.
 func wantSwept(t *testing.T, s *storage.Store) {
 	t.Helper()
 	switch n, err := s.Sweep(t.Context(), -time.Hour); {

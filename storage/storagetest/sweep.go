@@ -41,6 +41,24 @@ func testCheck(t *testing.T, open Opener) {
 	}
 }
 
+// testClose closes the store twice. The Opener closes it once more.
+func testClose(t *testing.T, open Opener) {
+	s := open(t, nil)
+	key := put(t, s, []byte("stored")).Key
+	for range 2 {
+		if err := s.Close(); err != nil {
+			t.Errorf("Close = %v", err)
+		}
+	}
+	_, err := s.Stat(t.Context(), key)
+	wantKind(t, "Stat of a closed store", err, pulperr.Unavailable)
+	_, err = s.Open(t.Context(), key)
+	wantKind(t, "Open of a closed store", err, pulperr.Unavailable)
+	_, err = s.PutArtifact(t.Context(), strings.NewReader("late"), nil)
+	wantKind(t, "PutArtifact in a closed store", err, pulperr.Unavailable)
+	wantKind(t, "Delete in a closed store", s.Delete(t.Context(), key), pulperr.Unavailable)
+}
+
 func testSign(t *testing.T, open Opener) {
 	s := open(t, nil)
 	b := []byte("signed")

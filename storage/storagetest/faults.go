@@ -79,8 +79,8 @@ func wantSound(t *testing.T, s *storage.Store, what string, fired storage.Op) {
 			t.Fatalf("%s: List = %v", what, err)
 		}
 		o, err := s.Digest(t.Context(), a.Key)
-		late := fired == storage.OpSettle || fired == storage.OpDelete || fired == storage.OpLink
-		if err != nil || !late || a.Key != storage.ArtifactKey(o.Digests.SHA256) && fired == storage.OpSettle {
+		late := fired == storage.OpSyncDir || fired == storage.OpDelete || fired == storage.OpLink
+		if err != nil || !late || a.Key != storage.ArtifactKey(o.Digests.SHA256) && fired == storage.OpSyncDir {
 			t.Errorf("%s: it left %q, %v", what, a.Key, err)
 		}
 		if err := s.Delete(t.Context(), a.Key); err != nil {

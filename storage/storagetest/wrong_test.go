@@ -14,8 +14,8 @@ import (
 	"gocloud.dev/blob/memblob"
 	"gocloud.dev/gcerrors"
 
-	"github.com/pulpgo/pulpcore/internal/storagetest"
 	"github.com/pulpgo/pulpcore/storage"
+	"github.com/pulpgo/pulpcore/storage/storagetest"
 )
 
 // wrongs are backends with one fault each, and the behaviour whose test has to notice.

@@ -49,8 +49,8 @@ func (c *Counter) Count(op storage.Op) int {
 	return c.seen[op]
 }
 
-// Switch fails the operation after the next n ones with err, whatever it is, and then everything is as before. It
-// serves to fail a flow at each of its steps in turn.
+// Switch fails the operation after the next n ones with err; all later ones succeed. It serves to fail a flow at each
+// of its steps in turn.
 type Switch struct {
 	mu    sync.Mutex
 	left  int

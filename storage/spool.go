@@ -14,17 +14,20 @@ import (
 	"github.com/pulpgo/pulpcore/pulperr"
 )
 
-// Sweep removes what writers that were killed have left in the spool folder, if it was not written to for olderThan,
-// and returns how many files that were. It serves the store and all its views, and lists nothing but the spool.
-// Choose olderThan longer than any write may pause: a day is safe. Parts of S3 uploads that were never completed are
-// not objects; let a lifecycle rule of the bucket end them.
-//
-// Errors: Unavailable, after removing what could be.
-func (s *Store) Sweep(ctx context.Context, olderThan time.Duration) (int, error) {
-	before := time.Now().Add(-olderThan)
+// spool is the folder for bytes on their way to a key, one for the store and all its views.
+type spool struct {
+	backend backend
+	folder  string // full key
+}
+
+// key returns a fresh full key in the folder.
+func (s spool) key() string { return path.Join(s.folder, uuid.NewString()) }
+
+// sweep removes the files that were last written before a time, and returns how many that were.
+func (s spool) sweep(ctx context.Context, before time.Time) (int, error) {
 	swept := 0
 	var faults []error
-	for a, err := range s.backend.list(ctx, path.Join(s.shared.prefix, spoolFolder)+"/") {
+	for a, err := range s.backend.list(ctx, slashed(s.folder)) {
 		if err != nil {
 			return swept, errors.Join(append(faults, wrap(ctx, "sweep", spoolFolder, err))...)
 		}
@@ -34,30 +37,26 @@ func (s *Store) Sweep(ctx context.Context, olderThan time.Duration) (int, error)
 		switch err := s.backend.remove(ctx, a.Key); {
 		case err == nil:
 			swept++
-		case !isMissing(err):
+		case !isMissing(err): // a missing file was removed by another process that sweeps
 			faults = append(faults, wrap(ctx, "sweep", a.Key, err))
 		}
 	}
 	return swept, errors.Join(faults...)
 }
 
-// Check proves that the store can be written and read, by a small file that it removes again.
-//
-// Errors: Unavailable.
-func (s *Store) Check(ctx context.Context) (err error) {
-	if s.fault != nil {
-		return s.fault
-	}
-	key := s.spoolKey()
+// check writes a small file, reads it and removes it.
+func (s spool) check(ctx context.Context) (err error) {
+	key := s.key()
 	want := []byte(uuid.NewString())
 	defer func() {
+		// Also after ctx was canceled; a canceled check would leave its file to the sweep.
 		cleanup, cancel := cleanupContext(ctx)
 		defer cancel()
 		if e := s.backend.remove(cleanup, key); e != nil && !isMissing(e) {
 			err = errors.Join(err, wrap(ctx, "check", key, e))
 		}
 	}()
-	if err := s.checkWrite(ctx, key, want); err != nil {
+	if err := s.write(ctx, key, want); err != nil {
 		return wrapWrite(ctx, "check", key, err)
 	}
 	src, err := s.backend.open(ctx, key, 0, -1)
@@ -74,8 +73,8 @@ func (s *Store) Check(ctx context.Context) (err error) {
 	return nil
 }
 
-func (s *Store) checkWrite(ctx context.Context, key string, b []byte) error {
-	w, err := s.backend.create(ctx, key, s.spoolKey(), int64(len(b)))
+func (s spool) write(ctx context.Context, key string, b []byte) error {
+	w, err := s.backend.create(ctx, key, s.key(), int64(len(b)))
 	if err != nil {
 		return err
 	}
