@@ -17,20 +17,20 @@ const checkpointName = "20060102T150405Z"
 
 // serveCheckpoint answers for a path of a distribution that has a folder for each checkpoint of its repository. The
 // folder of a time between two checkpoints leads to the earlier one.
-func (a *App) serveCheckpoint(w http.ResponseWriter, r *http.Request, d models.AnyDistribution, p string) error {
+func (s *site) serveCheckpoint(w http.ResponseWriter, r *http.Request, d models.AnyDistribution, p string) error {
 	row := d.AsDistribution()
 	if row.RepositoryID == nil {
 		return errNoSource
 	}
 	if p == "" {
-		return a.listCheckpoints(w, r, row)
+		return s.listings.checkpoints(w, r, row)
 	}
 	name, rest, slash := strings.Cut(p, "/")
 	wanted, err := time.Parse(checkpointName, name)
 	if err != nil || wanted.Format(checkpointName) != name || wanted.After(time.Now()) {
 		return errNotFound
 	}
-	found, err := lookup.CheckpointAt(r.Context(), a.db, *row.RepositoryID, wanted.Add(time.Second))
+	found, err := lookup.CheckpointAt(r.Context(), s.db, *row.RepositoryID, wanted.Add(time.Second))
 	if errors.Is(err, pulperr.NotFound) {
 		return errNotFound
 	}
@@ -38,7 +38,7 @@ func (a *App) serveCheckpoint(w http.ResponseWriter, r *http.Request, d models.A
 		return err
 	}
 	if made := found.Created.Format(checkpointName); made != name {
-		to := url.URL{Path: a.opts.Prefix + row.BasePath + "/" + made + "/" + rest, RawQuery: r.URL.RawQuery}
+		to := url.URL{Path: s.prefix + row.BasePath + "/" + made + "/" + rest, RawQuery: r.URL.RawQuery}
 		w.Header().Set("Location", to.String())
 		writeStatus(w, http.StatusMovedPermanently, "")
 		return nil
@@ -47,12 +47,12 @@ func (a *App) serveCheckpoint(w http.ResponseWriter, r *http.Request, d models.A
 		redirectToFolder(w, r)
 		return nil
 	}
-	return a.serveSource(w, r, d, &found.Source, rest)
+	return s.serveSource(w, r, d, &found.Source, rest)
 }
 
-// listCheckpoints lists the folders of a repository's checkpoints.
-func (a *App) listCheckpoints(w http.ResponseWriter, r *http.Request, d *models.Distribution) error {
-	after, limit, err := a.page(r)
+// checkpoints lists the folders of a repository's checkpoints.
+func (l *listings) checkpoints(w http.ResponseWriter, r *http.Request, d *models.Distribution) error {
+	after, limit, err := l.page(r)
 	if err != nil {
 		return err
 	}
@@ -67,7 +67,7 @@ func (a *App) listCheckpoints(w http.ResponseWriter, r *http.Request, d *models.
 	page := &lookup.Listing{}
 	for {
 		// One more than a page has; several checkpoints may share a second and then a folder.
-		times, err := lookup.CheckpointTimes(r.Context(), a.db, *d.RepositoryID, from, limit+1)
+		times, err := lookup.CheckpointTimes(r.Context(), l.db, *d.RepositoryID, from, limit+1)
 		if err != nil {
 			return err
 		}

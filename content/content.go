@@ -20,7 +20,6 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -88,22 +87,14 @@ type Options struct {
 
 // App is the content app of one domain. It is an http.Handler, safe for concurrent use.
 type App struct {
-	db        *models.DB
-	finder    *lookup.Finder
-	store     *storage.Store
-	downloads *download.Pool
-	log       *slog.Logger
-	opts      Options
-	redirect  bool
-	mux       *http.ServeMux // nil without routes of plugins
-	border    http.Handler
-	gate      *gate // for fetches
-	demoted   *demotions
-
-	mu      sync.Mutex
-	closed  bool
-	flights map[uuid.UUID]*flight // by content artifact
-	running sync.WaitGroup        // of flights
+	db      *models.DB
+	store   *storage.Store
+	finder  *lookup.Finder
+	fetcher *fetcher
+	files   *fileServer
+	site    *site
+	routes  *routeMux // of plugins; nil without any
+	border  http.Handler
 }
 
 // New returns the content app for the domain that db is bound to. It starts nothing. The caller closes it, before the
@@ -111,22 +102,28 @@ type App struct {
 //
 // Errors: Invalid, with every fault of the options.
 func New(db *models.DB, store *storage.Store, downloads *download.Pool, opts *Options) (*App, error) {
-	a := &App{db: db, finder: lookup.New(db), store: store, downloads: downloads, flights: map[uuid.UUID]*flight{}}
+	o := &Options{}
 	if opts != nil {
-		a.opts = *opts
+		*o = *opts
 	}
 	var faults []error
 	if db.Domain() == nil {
 		faults = append(faults, errors.New("the database handle is bound to no domain; make it with DB.InDomain"))
 	}
-	faults = append(faults, a.opts.fill()...)
-	a.log = a.opts.Log
-	a.gate = newGate(a.opts.MaxFetches, maxGateWait)
-	a.demoted = newDemotions(a.opts.FailureCooldown)
-	a.redirect = (a.opts.RedirectToObjectStorage == nil || *a.opts.RedirectToObjectStorage) && store.CanSign()
-	faults = append(faults, a.mount(a.opts.Routes)...)
-	a.border = newBorder(&a.opts, http.HandlerFunc(a.serveAll))
-	if err := errors.Join(faults...); err != nil {
+	faults = append(faults, o.fill()...)
+	a := &App{db: db, store: store, finder: lookup.New(db), fetcher: newFetcher(db, store, downloads, o)}
+	a.files = &fileServer{
+		db: db, store: store, fetcher: a.fetcher, log: o.Log, opts: o,
+		redirect: (o.RedirectToObjectStorage == nil || *o.RedirectToObjectStorage) && store.CanSign(),
+	}
+	a.site = &site{
+		app: a, db: db, finder: a.finder, files: a.files, log: o.Log, prefix: o.Prefix,
+		listings: &listings{app: a, db: db, prefix: o.Prefix, hideGuarded: o.HideGuarded, pageSize: o.PageSize},
+	}
+	routes, routeFaults := newRoutes(a, o.Prefix, a.site, o.Routes)
+	a.routes, a.site.routes = routes, routes
+	a.border = newBorder(o, http.HandlerFunc(a.serveAll))
+	if err := errors.Join(append(faults, routeFaults...)...); err != nil {
 		return nil, fmt.Errorf("content: %w: %w", pulperr.Invalid, err)
 	}
 	return a, nil
@@ -195,42 +192,30 @@ func (a *App) Store() *storage.Store { return a.store }
 func (a *App) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.border.ServeHTTP(w, r) }
 
 func (a *App) serveAll(w http.ResponseWriter, r *http.Request) {
-	if a.mux != nil && a.routable(r.URL.Path) {
-		a.mux.ServeHTTP(w, r)
+	if a.routes.accepts(r.URL.Path) {
+		a.routes.mux.ServeHTTP(w, r)
 		return
 	}
-	a.serveCore(w, r)
+	a.site.ServeHTTP(w, r)
+}
+
+// ServeFile returns a handler that answers with the file which a content artifact is, wherever its bytes are: for
+// routes and content handlers of plugins. name decides the content type; what is in header replaces it. A nil header
+// is empty.
+func (a *App) ServeFile(contentArtifactID uuid.UUID, name string, header http.Header) http.Handler {
+	return a.files.serveByID(contentArtifactID, name, header)
 }
 
 // Close cuts all fetches short, waits for them and refuses new ones. Nothing that is incomplete is stored. It may be
 // called more than once. Call it once no request is served any more; see also [App.Drain].
 func (a *App) Close() error {
-	a.mu.Lock()
-	a.closed = true
-	for _, f := range a.flights {
-		f.cancel(errClosed)
-	}
-	a.mu.Unlock()
-	a.running.Wait()
+	a.fetcher.close()
 	return a.finder.Close()
 }
 
 // Drain refuses new fetches and waits for those that are under way, also those whose clients have gone. When ctx is
 // done it cuts the rest short, as Close does, and returns the reason.
 func (a *App) Drain(ctx context.Context) error {
-	a.mu.Lock()
-	a.closed = true
-	a.mu.Unlock()
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		a.running.Wait()
-	}()
-	var err error
-	select {
-	case <-done:
-	case <-ctx.Done():
-		err = context.Cause(ctx)
-	}
+	err := a.fetcher.drain(ctx)
 	return errors.Join(err, a.Close())
 }

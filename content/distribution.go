@@ -52,14 +52,14 @@ type (
 )
 
 // permit asks the distribution's content guard, if there is one.
-func (a *App) permit(r *http.Request, match *lookup.Match) error {
-	row, err := match.Guard(r.Context(), a.db)
+func (s *site) permit(r *http.Request, match *lookup.Match) error {
+	row, err := match.Guard(r.Context(), s.db)
 	switch {
 	case err == nil && row == nil:
 		return nil
 	case errors.Is(err, pulperr.NotFound):
 		// The guard was just deleted, or its plugin is gone; as long as the distribution names it nobody passes.
-		a.log.ErrorContext(r.Context(), "content guard cannot be asked",
+		s.log.ErrorContext(r.Context(), "content guard cannot be asked",
 			"distribution", match.Distribution.AsDistribution().Name, "err", err)
 		return pulperr.Public(pulperr.Forbidden, "The content guard of this path cannot be asked.")
 	case err != nil:
@@ -78,10 +78,10 @@ func (a *App) permit(r *http.Request, match *lookup.Match) error {
 }
 
 // headersOf returns the headers of the answer with a file of a distribution.
-func (a *App) headersOf(d models.AnyDistribution, path string) http.Header {
-	h := http.Header{"Content-Type": {a.contentType(path)}}
-	if s, ok := d.(HeaderSetter); ok {
-		for name, values := range s.ContentHeaders(path) {
+func (s *site) headersOf(d models.AnyDistribution, path string) http.Header {
+	h := http.Header{"Content-Type": {s.files.contentType(path)}}
+	if setter, ok := d.(HeaderSetter); ok {
+		for name, values := range setter.ContentHeaders(path) {
 			switch name = http.CanonicalHeaderKey(name); name {
 			case "Accept-Ranges", "Connection", "Content-Length", "Content-Range", "Trailer", "Transfer-Encoding", "Upgrade":
 			default:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"net/http"
 	"strconv"
 
@@ -19,11 +20,11 @@ var (
 	errClosed  = pulperr.Public(pulperr.Unavailable, "Service Unavailable")
 )
 
-// refuse answers a request that came to nothing.
-func (a *App) refuse(w http.ResponseWriter, r *http.Request, err error) {
+// writeError answers a request that failed.
+func writeError(log *slog.Logger, w http.ResponseWriter, r *http.Request, err error) {
 	if r.Context().Err() != nil {
-		a.log.DebugContext(r.Context(), "client went away", "path", r.URL.Path, "err", context.Cause(r.Context()))
-		panic(http.ErrAbortHandler) // whatever the error, nobody is told
+		log.DebugContext(r.Context(), "client went away", "path", r.URL.Path, "err", context.Cause(r.Context()))
+		panic(http.ErrAbortHandler) // no client is left that could read the error
 	}
 	status := statusOf(err)
 	text := ""
@@ -32,9 +33,9 @@ func (a *App) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	switch status {
 	case http.StatusInternalServerError:
-		a.log.ErrorContext(r.Context(), "content request failed", "path", r.URL.Path, "err", err)
+		log.ErrorContext(r.Context(), "content request failed", "path", r.URL.Path, "err", err)
 	case http.StatusServiceUnavailable, http.StatusBadGateway, http.StatusGatewayTimeout:
-		a.log.WarnContext(r.Context(), "content request failed", "path", r.URL.Path, "err", err)
+		log.WarnContext(r.Context(), "content request failed", "path", r.URL.Path, "err", err)
 	case http.StatusUnauthorized:
 		w.Header().Set("WWW-Authenticate", `Basic realm="Pulp"`)
 	case http.StatusMethodNotAllowed:

@@ -17,13 +17,22 @@ import (
 // nameColumn is how wide names are in a listing.
 const nameColumn = 100
 
-// listDistributions lists what follows rel, which is empty or ends with a slash, in the base paths.
-func (a *App) listDistributions(w http.ResponseWriter, r *http.Request, rel string) error {
-	after, limit, err := a.page(r)
+// listings answer with the names in folders, page by page.
+type listings struct {
+	app         *App // for hooks of plugins
+	db          *models.DB
+	prefix      string
+	hideGuarded bool // leave distributions with a content guard out
+	pageSize    int  // names
+}
+
+// distributions lists what follows rel, which is empty or ends with a slash, in the base paths.
+func (l *listings) distributions(w http.ResponseWriter, r *http.Request, rel string) error {
+	after, limit, err := l.page(r)
 	if err != nil {
 		return err
 	}
-	page, err := lookup.DistributionsBelow(r.Context(), a.db, rel, after, limit, a.opts.HideGuarded)
+	page, err := lookup.DistributionsBelow(r.Context(), l.db, rel, after, limit, l.hideGuarded)
 	if err != nil {
 		return err
 	}
@@ -32,7 +41,7 @@ func (a *App) listDistributions(w http.ResponseWriter, r *http.Request, rel stri
 	}
 	title := rel
 	if rel == "" {
-		title = a.opts.Prefix
+		title = l.prefix
 	}
 	for i, e := range page.Entries {
 		page.Entries[i].Name = strings.TrimSuffix(e.Name, "/") + "/"
@@ -41,19 +50,20 @@ func (a *App) listDistributions(w http.ResponseWriter, r *http.Request, rel stri
 	return nil
 }
 
-// listFolder lists one level of what a distribution serves.
-func (a *App) listFolder(w http.ResponseWriter, r *http.Request, d models.AnyDistribution, s *lookup.Source, dir string,
+// folder lists one level of what a distribution serves.
+func (l *listings) folder(
+	w http.ResponseWriter, r *http.Request, d models.AnyDistribution, s *lookup.Source, dir string,
 ) error {
-	after, limit, err := a.page(r)
+	after, limit, err := l.page(r)
 	if err != nil {
 		return err
 	}
-	page, err := s.List(r.Context(), a.db, dir, after, limit)
+	page, err := s.List(r.Context(), l.db, dir, after, limit)
 	if err != nil {
 		return err
 	}
-	if l, ok := d.(Lister); ok {
-		names, err := l.ListDirectory(r.Context(), a, dir)
+	if lister, ok := d.(Lister); ok {
+		names, err := lister.ListDirectory(r.Context(), l.app, dir)
 		if err != nil {
 			return err
 		}
@@ -67,8 +77,8 @@ func (a *App) listFolder(w http.ResponseWriter, r *http.Request, d models.AnyDis
 }
 
 // page returns which part of a listing the client wants.
-func (a *App) page(r *http.Request) (after string, limit int, err error) {
-	limit = a.opts.PageSize
+func (l *listings) page(r *http.Request) (after string, limit int, err error) {
+	limit = l.pageSize
 	if r.URL.RawQuery == "" {
 		return "", limit, nil
 	}

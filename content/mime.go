@@ -1,19 +1,5 @@
 package content
 
-import (
-	"path"
-	"strings"
-)
-
-// contentType returns the content type of a file by its name. The table is the same on every host.
-func (a *App) contentType(name string) string {
-	ext := strings.ToLower(path.Ext(name))
-	if t, ok := a.opts.ContentTypes[ext]; ok {
-		return t
-	}
-	return builtinType(ext)
-}
-
 // long: it is a table, and a switch because the package keeps no state.
 func builtinType(ext string) string {
 	switch ext {

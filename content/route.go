@@ -19,12 +19,13 @@ type Route struct {
 	Mount func(a *App) http.Handler
 }
 
-// mount makes the mux of the plugins' routes. Routes that clash with each other or hide the app's own are faults.
-func (a *App) mount(routes []Route) (faults []error) {
+// newRoutes returns the mux of plugins' routes, or nil without any. core answers other requests. Routes that clash with
+// each other or hide the app's own paths are faults.
+func newRoutes(a *App, prefix string, core http.Handler, routes []Route) (m *routeMux, faults []error) {
 	if len(routes) == 0 {
-		return nil
+		return nil, nil
 	}
-	m := newRouteMux(a.opts.Prefix, http.HandlerFunc(a.serveCore))
+	m = newRouteMux(prefix, core)
 	for _, route := range routes {
 		h := route.Handler
 		if h == nil && route.Mount != nil {
@@ -34,8 +35,7 @@ func (a *App) mount(routes []Route) (faults []error) {
 			faults = append(faults, err)
 		}
 	}
-	a.mux = m.mux
-	return faults
+	return m, faults
 }
 
 // routeMux takes the routes of plugins beside the content app's own.
@@ -92,18 +92,21 @@ func handle(mux *http.ServeMux, pattern string, h http.Handler) (err error) {
 	return nil
 }
 
-// routed reports whether the request would go to a plugin's route if p were its path.
-func (a *App) routed(r *http.Request, p string) bool {
-	if a.mux == nil {
+// hides reports whether the request would go to a plugin's route if p were its path. A nil mux has no routes.
+func (m *routeMux) hides(r *http.Request, p string) bool {
+	if m == nil {
 		return false
 	}
-	_, pattern := a.mux.Handler(&http.Request{Method: r.Method, Host: r.Host, URL: &url.URL{Path: p}})
-	return pattern != a.opts.Prefix
+	_, pattern := m.mux.Handler(&http.Request{Method: r.Method, Host: r.Host, URL: &url.URL{Path: p}})
+	return pattern != m.prefix
 }
 
-// routable reports whether the mux may see a path. It would redirect others to what it takes them for, but a path
-// with an empty or dotted segment is not a file here, and neither is the prefix without its slash.
-func (a *App) routable(p string) bool {
+// accepts reports whether the mux may get a path. It would redirect others to their clean form, but a path with an
+// empty or dotted segment is not a file here, and neither is the prefix without its slash. A nil mux gets none.
+func (m *routeMux) accepts(p string) bool {
+	if m == nil {
+		return false
+	}
 	clean := path.Clean(p)
-	return p == clean && p+"/" != a.opts.Prefix || p == clean+"/"
+	return p == clean && p+"/" != m.prefix || p == clean+"/"
 }

@@ -20,7 +20,7 @@ type Artifact struct {
 
 	Base
 	DomainID            uuid.UUID `bun:"pulp_domain_id"`
-	TimestampOfInterest time.Time `bun:"timestamp_of_interest"` // last time somebody wanted it kept
+	TimestampOfInterest time.Time `bun:"timestamp_of_interest"` // last time it was saved or found
 	Size                int64     `bun:"size"`                  // bytes, ≥ 0
 	hashlib.Digests               // all allowed digests once it is saved
 }
@@ -28,8 +28,8 @@ type Artifact struct {
 // Key returns where the bytes are in the store. It needs the sha256.
 func (a *Artifact) Key() string { return storage.ArtifactKey(a.SHA256) }
 
-// Expect returns what the artifact promises about its bytes. A size of 0 in an artifact that was only declared says
-// nothing by itself: the digests decide.
+// Expect returns the digests and the size that the bytes must have. The size is left out if it is 0 and the artifact
+// was not saved: it was only declared, and its size may be unknown.
 func (a *Artifact) Expect() *hashlib.Expect {
 	e := &hashlib.Expect{Digests: a.Digests}
 	if a.Size > 0 || a.ID != uuid.Nil {
@@ -52,11 +52,11 @@ type TemporaryFile struct {
 // Key returns where the bytes are in the store.
 func (t *TemporaryFile) Key() string { return storage.TempKey(t.ID) }
 
-// Delete removes an artifact that was last wanted before a time and, once that is committed, its bytes. Others may
-// store and save the same bytes meanwhile: no artifact is left without bytes. A time less than ten minutes ago may
-// make running syncs fail that count on the artifact, for they note their interest at that interval.
+// Delete removes an artifact whose TimestampOfInterest lies before a time and, once that is committed, its bytes. Other
+// writers may store and save the same bytes meanwhile: no artifact is left without bytes. With a time less than ten
+// minutes ago, running syncs that found the artifact may fail, because they update the timestamp at that interval.
 //
-// Errors: Conflict if content uses it or it was wanted at before or later, NotFound.
+// Errors: Conflict if content uses the artifact or its timestamp is not before the time; NotFound.
 func (a *Artifact) Delete(ctx context.Context, db *DB, store *storage.Store, before time.Time) error {
 	return db.Tx(ctx, func(ctx context.Context, tx *Tx) error { return a.deleteIn(ctx, tx, store, before) })
 }
@@ -79,7 +79,7 @@ func (a *Artifact) deleteIn(ctx context.Context, tx *Tx, store *storage.Store, b
 	r := newByteRemover(tx.DB, store)
 	tx.AfterCommit(func() {
 		if _, err := r.removeDoomed(context.WithoutCancel(ctx), gone); err != nil {
-			r.db.log.WarnContext(ctx, "the bytes of a deleted artifact are removed later",
+			r.db.Log().WarnContext(ctx, "the bytes of a deleted artifact are removed later",
 				slog.String("sha256", gone[0]), slog.Any("err", err))
 		}
 	})

@@ -27,8 +27,8 @@ type basePaths struct{ db *DB }
 func (b basePaths) overlapping(ctx context.Context, d *Distribution) (string, error) {
 	var names []string
 	below := d.BasePath + "/"
-	err := b.db.q.NewSelect().TableExpr("core_distribution").Column("name").
-		Where("pulp_domain_id = ?", b.db.domain.ID).Where("pulp_id <> ?", d.ID).
+	err := b.db.Bun().NewSelect().TableExpr("core_distribution").Column("name").
+		Where("pulp_domain_id = ?", b.db.Domain().ID).Where("pulp_id <> ?", d.ID).
 		Where("(base_path IN (?) OR SUBSTR(base_path, 1, LENGTH(?)) = ?)", bun.List(folders(d.BasePath)), below, below).
 		OrderExpr("name").Limit(1).Scan(ctx, &names)
 	if err != nil && !isNoRows(err) {
@@ -47,10 +47,10 @@ func (b basePaths) claim(ctx context.Context, d *Distribution) error {
 	}
 	// Transactions that set base paths in a domain run one after the other. Without the lock, two of them could both find
 	// that no path overlaps.
-	_, err := b.db.q.NewRaw("SELECT 1 FROM core_domain WHERE pulp_id = ? ?", b.db.domain.ID,
-		b.db.conn.Kind.ForNoKeyUpdate()).Exec(ctx)
+	_, err := b.db.Bun().NewRaw("SELECT 1 FROM core_domain WHERE pulp_id = ? ?", b.db.Domain().ID,
+		b.db.Conn().Kind.ForNoKeyUpdate()).Exec(ctx)
 	if err != nil {
-		return rowError(err, "domain", b.db.domain.Name)
+		return rowError(err, "domain", b.db.Domain().Name)
 	}
 	name, err := b.overlapping(ctx, d)
 	if err != nil || name == "" {

@@ -23,10 +23,10 @@ type Content struct {
 	MasterModel
 	Labels              Labels     `bun:"pulp_labels,type:jsonb" json:"pulp_labels"`
 	UpstreamID          *uuid.UUID `bun:"upstream_id" json:"-"`           // key of the unit it was imported from
-	TimestampOfInterest time.Time  `bun:"timestamp_of_interest" json:"-"` // last time somebody wanted it kept
+	TimestampOfInterest time.Time  `bun:"timestamp_of_interest" json:"-"` // last time it was saved or found
 }
 
-// ContentArtifact says that a unit consists of an artifact at a path. A unit may have several.
+// ContentArtifact is a file of a unit: an artifact at a path. A unit may have several.
 type ContentArtifact struct {
 	bun.BaseModel `bun:"table:core_contentartifact,alias:ca" json:"-"`
 
@@ -36,7 +36,7 @@ type ContentArtifact struct {
 	RelativePath string     `bun:"relative_path"` // canonical, see ValidPath
 }
 
-// RemoteArtifact says where the bytes of a ContentArtifact can be fetched from.
+// RemoteArtifact is a URL from which the bytes of a ContentArtifact can be downloaded.
 type RemoteArtifact struct {
 	bun.BaseModel `bun:"table:core_remoteartifact,alias:ra" json:"-"`
 
@@ -45,7 +45,7 @@ type RemoteArtifact struct {
 	ContentArtifactID uuid.UUID `bun:"content_artifact_id"`
 	RemoteID          uuid.UUID `bun:"remote_id"`
 	URL               string    `bun:"url"`
-	Size              *int64    `bun:"size"` // bytes; nil if the remote did not tell
+	Size              *int64    `bun:"size"` // bytes; nil if unknown
 	hashlib.Digests
 	FailedAt *time.Time `bun:"failed_at"` // last time a download did not match the digests
 }

@@ -10,20 +10,20 @@ func (c createdResources) record(ctx context.Context, prn string, incomplete boo
 	if c.db.task == nil {
 		return nil
 	}
-	task := c.db.task.TaskID
-	n, err := affected(c.db.q.NewUpdate().Model((*CreatedResource)(nil)).Set("incomplete = ?", incomplete).
+	task := c.db.Task().TaskID
+	n, err := affected(c.db.Bun().NewUpdate().Model((*CreatedResource)(nil)).Set("incomplete = ?", incomplete).
 		Where("task_id = ?", task).Where("prn = ?", prn).Exec(ctx))
 	if err != nil || n > 0 {
 		return rowError(err, "created resource", prn)
 	}
 	row := &CreatedResource{ID: NewID(), Created: Now(), TaskID: task, PRN: prn, Incomplete: incomplete}
-	_, err = c.db.q.NewInsert().Model(row).Exec(ctx)
+	_, err = c.db.Bun().NewInsert().Model(row).Exec(ctx)
 	return rowError(err, "created resource", prn)
 }
 
 // forget removes the records of a row that is deleted, of all tasks.
 func (c createdResources) forget(ctx context.Context, prn string) error {
-	_, err := c.db.q.NewDelete().Model((*CreatedResource)(nil)).Where("prn = ?", prn).Exec(ctx)
+	_, err := c.db.Bun().NewDelete().Model((*CreatedResource)(nil)).Where("prn = ?", prn).Exec(ctx)
 	return rowError(err, "created resource", prn)
 }
 

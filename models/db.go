@@ -37,13 +37,13 @@ type shared struct {
 
 // DBOptions are the parts of a database handle that have defaults.
 type DBOptions struct {
-	Registry  *Registry          // nil knows no plugin
+	Registry  *Registry          // nil has no types
 	Keys      *secrets.Keyring   // nil: rows with secrets can be neither written nor read
 	Checksums *hashlib.Checksums // nil is hashlib.Default
 	Log       *slog.Logger       // nil discards
 }
 
-// TaskScope ties a handle to the task that uses it.
+// TaskScope is the task that uses a handle.
 type TaskScope struct {
 	TaskID  uuid.UUID
 	ClaimID uuid.UUID // under which the task is executed
@@ -132,7 +132,7 @@ func (db *DB) ForTask(s *TaskScope) *DB {
 // InTx reports whether the handle belongs to a [Tx].
 func (db *DB) InTx() bool { return db.tx != nil }
 
-// Task returns what ties the handle to a task; nil if nothing does.
+// Task returns the task of the handle, or nil.
 func (db *DB) Task() *TaskScope { return db.task }
 
 // Bun returns bun's query builder on the pool, or on the transaction if db belongs to a [Tx]. Queries built with it do
@@ -142,7 +142,7 @@ func (db *DB) Bun() bun.IDB { return db.q }
 // Conn returns the connection below, for packages that hold statements of their own in internal/sqldialect.
 func (db *DB) Conn() *sqldialect.Conn { return db.conn }
 
-// Registry returns the types the handle knows.
+// Registry returns the types of the handle.
 func (db *DB) Registry() *Registry { return db.registry }
 
 // Keys returns the keys that protect secrets at rest; nil if there are none.

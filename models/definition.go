@@ -22,7 +22,7 @@ type Type[T any] struct {
 	def *definition
 }
 
-// definition is what Define was told; a [Registry] checks it and derives the rest.
+// definition holds the arguments of Define; a [Registry] checks it and derives the schema.
 type definition struct {
 	name     string
 	goType   reflect.Type
@@ -47,7 +47,7 @@ type Option func(*definition)
 //	json:"relative_path"  name on the wire; default the column. "-" hides the field from the API
 //	bun:"rel_path"        column; default the field's name in snake case. "-" is none, and goes with no other tag
 //	pulp:"natural,repo"   what the field is for, see below
-//	rest:"required"       what requests may say, see package rest
+//	rest:"required"       rules for requests, see package rest
 //	doc:"…"               description in the API document
 //
 // The words of pulp are separated by commas:
@@ -113,10 +113,10 @@ func SyncsFrom(types ...AnyType) Option {
 	}
 }
 
-// Replaceable says of a content type that the files of its units may be replaced: saving a unit that exists with other
-// bytes gives its file the new artifact. Every repository version and publication that has the unit serves the new
-// bytes from then on, also those whose indexes hold the old checksum, so it suits units that nothing but their own name
-// refers to. Without it such a save fails with a [FileConflictError].
+// Replaceable allows to replace the files of the units of a content type: saving a unit that exists with other bytes
+// gives its file the new artifact. Without it such a save fails with a [FileConflictError]. Every repository version
+// and publication that has the unit serves the new bytes from then on, even if its index holds the old checksum. It
+// therefore suits units that are referred to by name only.
 func Replaceable() Option {
 	return func(d *definition) {
 		if d.master != ContentMaster {

@@ -9,10 +9,10 @@ import (
 	"github.com/pulpgo/pulpcore/internal/sqldialect"
 )
 
-// difference collects the statements that change a plugin's tables, and those that undo it in reverse order.
+// difference collects the statements that change a plugin's tables, and the statements that undo them in reverse order.
 type difference struct {
 	drop     []string        // columns that may be dropped
-	dropped  map[string]bool // those that are
+	dropped  map[string]bool // the columns of drop that the migration drops
 	up, down []string
 	first    string // a word or two for the first change of a table or column
 	faults   []error

@@ -50,6 +50,7 @@ func discardVersion(ctx context.Context, db *DB, id uuid.UUID) error {
 		if _, err := locked.lock(ctx); err != nil {
 			return err
 		}
+		// Again under the lock: the version may have become complete, or been removed, meanwhile.
 		if err := find(ctx, tx.DB); err != nil {
 			return err
 		}

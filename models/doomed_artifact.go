@@ -13,8 +13,8 @@ import (
 	"github.com/pulpgo/pulpcore/storage"
 )
 
-// doomedArtifact says that the bytes with a sha256 are to be removed from the store, or were removed not long ago. A
-// row of core_artifact and a doomed one may exist at the same time: then the artifact counts and the bytes stay.
+// doomedArtifact is a tombstone: the bytes with a sha256 are to be removed from the store, or were removed within
+// doomedMemory. If there is a row of core_artifact as well, the artifact counts and the bytes stay.
 type doomedArtifact struct {
 	bun.BaseModel `bun:"table:core_doomedartifact,alias:da"`
 
@@ -31,8 +31,8 @@ const (
 	removeTime = 30 * time.Second
 )
 
-// BytesGoneError says that artifacts cannot be saved because their bytes were removed from the store after they had
-// been stored, or had been found there. Store the bytes again, then save again. It is of kind Unavailable.
+// BytesGoneError means that artifacts cannot be saved because their bytes were removed after they had been stored, or
+// had been found in the store. Store the bytes again, then save again. It is of kind Unavailable.
 type BytesGoneError struct {
 	SHA256 []string // in ascending order, at least one
 }
@@ -50,11 +50,11 @@ func (e *BytesGoneError) Unwrap() error { return pulperr.Unavailable }
 //
 //  1. [doomedNotes.add] notes the sha256 in a transaction, together with the removal of the row if there was one.
 //  2. settle waits for all transactions that saved artifacts without seeing the note.
-//  3. remove takes the note, looks for an artifact once more and removes the bytes, all in one transaction.
+//  3. remove takes the note, checks for an artifact once more and removes the bytes, all in one transaction.
 //
-// Saving artifacts deletes their notes in the transaction that inserts the rows, and looks for the bytes where there
+// Saving artifacts deletes their notes in the transaction that inserts the rows, and checks for the bytes where there
 // was a note ([doomedNotes.revive]). It either comes before 3, which then finds no note, or after 3 and finds no bytes.
-// A process that dies leaves a note, and the next sweep does the rest.
+// A process that dies leaves a note, and the next sweep removes the bytes.
 type byteRemover struct {
 	db    *DB // outside a transaction
 	store *storage.Store
@@ -92,7 +92,7 @@ func (r *byteRemover) removeStray(ctx context.Context, sha256s []string) (int, e
 	return r.removeDoomed(ctx, stray)
 }
 
-// removeDoomed removes bytes that were noted in a committed transaction. What it does not come to is left to the sweep.
+// removeDoomed removes bytes that were noted in a committed transaction. After a failure the sweep removes the rest.
 func (r *byteRemover) removeDoomed(ctx context.Context, sha256s []string) (int, error) {
 	if err := r.settle(ctx); err != nil {
 		return 0, err
@@ -140,6 +140,7 @@ func (r *byteRemover) remove(ctx context.Context, sha256 string) (removed bool, 
 			_, err := tx.q.NewDelete().Model((*doomedArtifact)(nil)).Where("sha256 = ?", sha256).Exec(ctx)
 			return rowError(err, "doomed artifact", sha256)
 		}
+		// The bytes go before the commit: a saver waits for this row, and finds afterwards that they are gone.
 		limited, cancel := context.WithTimeout(ctx, removeTime)
 		defer cancel()
 		removed = true
@@ -158,18 +159,18 @@ func (n doomedNotes) add(ctx context.Context, sha256s []string) error {
 	for i, s := range slices.Sorted(slices.Values(sha256s)) {
 		rows[i] = &doomedArtifact{SHA256: s, DoomedAt: now}
 	}
-	_, err := n.db.q.NewInsert().Model(&rows).On("CONFLICT (sha256) DO UPDATE").
+	_, err := n.db.Bun().NewInsert().Model(&rows).On("CONFLICT (sha256) DO UPDATE").
 		Set("doomed_at = EXCLUDED.doomed_at").Set("removed_at = NULL").Exec(ctx)
 	return rowError(err, "doomed artifact", "insert")
 }
 
-// revive deletes the notes of artifacts that were just saved in this transaction, and looks for the bytes of those that
-// had one.
+// revive deletes the notes of artifacts that were just saved in this transaction, and checks that the bytes are there
+// for those that had one.
 //
 // Errors: [BytesGoneError].
 func (n doomedNotes) revive(ctx context.Context, store *storage.Store, rows []*Artifact) error {
 	var noted []string
-	_, err := n.db.q.NewDelete().Model((*doomedArtifact)(nil)).Where("sha256 IN (?)", bun.List(sha256s(rows))).
+	_, err := n.db.Bun().NewDelete().Model((*doomedArtifact)(nil)).Where("sha256 IN (?)", bun.List(sha256s(rows))).
 		Returning("sha256").Exec(ctx, &noted)
 	if err != nil {
 		return rowError(err, "doomed artifact", "revive")
@@ -194,7 +195,7 @@ func (n doomedNotes) revive(ctx context.Context, store *storage.Store, rows []*A
 // withRow returns which artifacts have a row in any domain: domains share the store.
 func (n doomedNotes) withRow(ctx context.Context, sha256s []string) (map[string]bool, error) {
 	var found []string
-	err := n.db.q.NewSelect().TableExpr("core_artifact").Column("sha256").
+	err := n.db.Bun().NewSelect().TableExpr("core_artifact").Column("sha256").
 		Where("pulp_domain_id IN (SELECT pulp_id FROM core_domain)").Where("sha256 IN (?)", bun.List(sha256s)).
 		Scan(ctx, &found)
 	if err != nil {

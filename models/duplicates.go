@@ -13,14 +13,14 @@ import (
 	"github.com/pulpgo/pulpcore/pulperr"
 )
 
-// RemoveDuplicates lets the units that v adds take the places of older units: those that have the same values in all
-// fields tagged pulp:"repo" are removed. [CreateVersion] does it at the end, behind a type's FinalizeNewVersion. With a
-// base, the older units are the base's.
+// RemoveDuplicates removes older units whose places the units that v adds take: a place is the values of all fields
+// tagged pulp:"repo". [CreateVersion] does it at the end, behind a type's FinalizeNewVersion. With a base, the older
+// units are the base's.
 //
 // Errors: Invalid with code PLP0022 if two of the added units claim the same place.
 func RemoveDuplicates(ctx context.Context, v *NewVersion) error {
 	for _, d := range v.schema.accepts {
-		s, err := v.db.registry.ofType(d)
+		s, err := v.db.Registry().ofType(d)
 		if err != nil {
 			return err
 		}
@@ -94,7 +94,7 @@ func (p placeResolver) walk(ctx context.Context, which *fragment, fresh bool) er
 		q.add(which.sql, which.args...)
 		q.add(" ORDER BY n.content_id LIMIT ?", memberBatch)
 		var page []uuid.UUID
-		if err := p.db.q.NewRaw(q.sql, q.args...).Scan(ctx, &page); err != nil {
+		if err := p.db.Bun().NewRaw(q.sql, q.args...).Scan(ctx, &page); err != nil {
 			return rowError(err, "content of repository", p.row.RepositoryID.String())
 		}
 		if err := p.clear(ctx, page, fresh); err != nil || len(page) < memberBatch {
@@ -138,7 +138,7 @@ func (p placeResolver) clear(ctx context.Context, page []uuid.UUID, fresh bool) 
 	return nil
 }
 
-// rivals returns members in the places of the units of a page, at most memberBatch, those that are not old first.
+// rivals returns members in the places of the units of a page, at most memberBatch, new ones first.
 func (p placeResolver) rivals(ctx context.Context, page []uuid.UUID) ([]rival, error) {
 	same := "od.pulp_domain_id = nd.pulp_domain_id AND od.pulp_id <> nd.pulp_id"
 	texts := make([]string, len(p.s.repo))
@@ -151,7 +151,7 @@ func (p placeResolver) rivals(ctx context.Context, page []uuid.UUID) ([]rival, e
 			same += " AND " + o + " = " + n
 		}
 	}
-	kind, detail := p.db.conn.Kind, `"`+p.s.own+`"`
+	kind, detail := p.db.Conn().Kind, `"`+p.s.own+`"`
 	var q fragment
 	q.add("SELECT nd.pulp_id AS of, o.content_id, CASE WHEN ")
 	p.isOld(&q, "o")
@@ -162,7 +162,7 @@ func (p placeResolver) rivals(ctx context.Context, page []uuid.UUID) ([]rival, e
 		"o.repository_id = ? AND o.content_id = od.pulp_id AND o.version_removed IS NULL"), p.row.RepositoryID)
 	q.add(" WHERE nd.pulp_id IN (?) ORDER BY old, o.content_id LIMIT ?", bun.List(page), memberBatch)
 	var list []rival
-	err := p.db.q.NewRaw(q.sql, q.args...).Scan(ctx, &list)
+	err := p.db.Bun().NewRaw(q.sql, q.args...).Scan(ctx, &list)
 	return list, rowError(err, "duplicates of type", p.s.name)
 }
 

@@ -10,7 +10,7 @@ import (
 	"github.com/pulpgo/pulpcore/pulperr"
 )
 
-// FileConflict is a file of a unit whose bytes are not those that were to be saved.
+// FileConflict is a file of an existing unit that was to be saved with other bytes.
 type FileConflict struct {
 	Content      AnyContent // the unit as it was given to SaveContents
 	Key          string     // its natural key, for messages: "name=x version=1"
@@ -18,8 +18,8 @@ type FileConflict struct {
 	Saved, Given string // sha256
 }
 
-// FileConflictError says that units which exist were to be saved with other bytes. Their files stay as they are. It is
-// of kind Conflict. A type whose files may be replaced says so with [Replaceable].
+// FileConflictError means that existing units were to be saved with other bytes. Their files stay as they are. It is of
+// kind Conflict. [Replaceable] allows the replacement for a type.
 type FileConflictError struct {
 	Type  string // "<plugin>.<type>"
 	Files []FileConflict
@@ -49,7 +49,7 @@ func (s contentSaver) conflictError(ctx context.Context, units []*ContentWithFil
 		ids = append(ids, d.saved, d.given)
 	}
 	var rows []*Artifact
-	err := s.db.q.NewSelect().Model(&rows).Column("pulp_id", "sha256").Where("pulp_id IN (?)", bun.List(ids)).Scan(ctx)
+	err := s.db.Bun().NewSelect().Model(&rows).Column("pulp_id", "sha256").Where("pulp_id IN (?)", bun.List(ids)).Scan(ctx)
 	if err != nil {
 		return rowError(err, "artifact", "of files that differ")
 	}

@@ -12,8 +12,8 @@ import (
 	"github.com/uptrace/bun"
 )
 
-// FindContents looks for units by their natural keys and gives those that exist the identity of the existing row. It
-// returns for each unit whether it exists.
+// FindContents finds units by their natural keys and overwrites each existing one with its row. It returns for each
+// unit whether it exists.
 func FindContents(ctx context.Context, db *DB, units []AnyContent) ([]bool, error) {
 	exists := make([]bool, len(units))
 	byType := map[*schema][]int{}
@@ -45,10 +45,10 @@ func FindContents(ctx context.Context, db *DB, units []AnyContent) ([]bool, erro
 	return exists, nil
 }
 
-// contentFinder looks for units of one type.
+// contentFinder finds units of one type.
 type contentFinder struct{ table }
 
-// find reads units by natural key and marks them as wanted.
+// find reads units by natural key and updates their timestamps of interest.
 func (f contentFinder) find(ctx context.Context, units []AnyContent) (map[string]AnyContent, error) {
 	ids, err := f.findIDs(ctx, units)
 	if err != nil || len(ids) == 0 {
@@ -79,9 +79,9 @@ func (f contentFinder) find(ctx context.Context, units []AnyContent) (map[string
 
 // findIDs returns the keys of those units that exist, in key order.
 func (f contentFinder) findIDs(ctx context.Context, units []AnyContent) ([]uuid.UUID, error) {
-	words := f.db.conn.Kind.TemplateData()
+	words := f.db.Conn().Kind.TemplateData()
 	types := make([]string, len(f.natural))
-	args := []any{bun.Ident(f.own), f.db.domain.ID}
+	args := []any{bun.Ident(f.own), f.db.Domain().ID}
 	var q strings.Builder
 	// One subquery per unit: a planner that is asked for all units at once may read the whole table.
 	q.WriteString("SELECT COALESCE((SELECT d.pulp_id FROM ? AS d WHERE d.pulp_domain_id = ?")
@@ -90,20 +90,20 @@ func (f contentFinder) findIDs(ctx context.Context, units []AnyContent) ([]uuid.
 		fmt.Fprintf(&q, " AND d.? = k.column%d", i+1)
 		args = append(args, bun.Ident(field.Column))
 	}
-	q.WriteString("), ?) FROM (" + f.db.conn.Kind.Values(len(units), types...) + ") AS k")
+	q.WriteString("), ?) FROM (" + f.db.Conn().Kind.Values(len(units), types...) + ") AS k")
 	args = append(args, uuid.Nil)
 	for _, u := range units {
 		args = append(args, f.natural.values(u)...)
 	}
 	var ids []uuid.UUID
-	if err := f.db.q.NewRaw(q.String(), args...).Scan(ctx, &ids); err != nil {
+	if err := f.db.Bun().NewRaw(q.String(), args...).Scan(ctx, &ids); err != nil {
 		return nil, rowError(err, f.name, "by natural key")
 	}
 	slices.SortFunc(ids, func(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) })
 	return slices.DeleteFunc(slices.Compact(ids), func(id uuid.UUID) bool { return id == uuid.Nil }), nil
 }
 
-// touch marks units as wanted.
+// touch updates the timestamps of interest of units.
 func (f contentFinder) touch(ctx context.Context, ids []uuid.UUID) error {
 	if ids == nil {
 		return nil

@@ -103,7 +103,7 @@ func (r ownerRemover) followUp(ctx context.Context) error {
 	if err == nil || r.db.tx != nil { // a transaction in which a statement failed cannot go on
 		return err
 	}
-	r.db.log.WarnContext(ctx, "what belonged to a deleted row is removed later", "master", string(r.master),
+	r.db.Log().WarnContext(ctx, "what belonged to a deleted row is removed later", "master", string(r.master),
 		"pulp_id", r.id, "err", err)
 	return nil
 }

@@ -29,6 +29,7 @@ type memberWriter struct {
 
 // add makes units members and returns how many were not.
 func (w *memberWriter) add(ctx context.Context, tx *Tx, ids []uuid.UUID) (int64, error) {
+	// A unit that was removed in this version gets its old membership back: a second row would count as a change.
 	back, err := affected(tx.q.NewRaw(`UPDATE core_repositorycontent SET version_removed = NULL
 		WHERE repository_id = ? AND `+unindexed("version_removed")+` = ? AND content_id IN (?)`,
 		w.row.RepositoryID, w.row.Number, bun.List(ids)).Exec(ctx))
@@ -44,6 +45,7 @@ func (w *memberWriter) add(ctx context.Context, tx *Tx, ids []uuid.UUID) (int64,
 	if err != nil {
 		return 0, err
 	}
+	// Fewer rows are usual, for units that are members already. Only then can a unit be missing.
 	if back+fresh < int64(len(ids)) {
 		if err := checkContentExists(ctx, tx, ids); err != nil {
 			return 0, err
@@ -69,6 +71,7 @@ func checkContentExists(ctx context.Context, tx *Tx, ids []uuid.UUID) error {
 
 // takeOut takes units out and returns how many were members.
 func (w *memberWriter) takeOut(ctx context.Context, tx *Tx, ids []uuid.UUID) (int64, error) {
+	// The membership of a unit that was added in this version disappears; that of an older one ends.
 	fresh, err := affected(tx.q.NewRaw(`DELETE FROM core_repositorycontent
 		WHERE repository_id = ? AND `+unindexed("version_added")+` = ? AND content_id IN (?)`,
 		w.row.RepositoryID, w.row.Number, bun.List(ids)).Exec(ctx))
@@ -144,7 +147,7 @@ func (w *memberWriter) analyze(ctx context.Context, written int64) error {
 	n := w.writes.Add(written)
 	for limit := int64(10 * memberBatch); limit <= n; limit *= 10 {
 		if n-written < limit {
-			return w.db.conn.Kind.Analyze(ctx, w.db.q, "core_repositorycontent", "core_content", "core_versionseen")
+			return w.db.Conn().Kind.Analyze(ctx, w.db.q, "core_repositorycontent", "core_content", "core_versionseen")
 		}
 	}
 	return nil

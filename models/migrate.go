@@ -88,7 +88,7 @@ func CheckSchema(ctx context.Context, db *DB) error {
 	return m.checkUniqueKeys(ctx)
 }
 
-// pending says which migrations have not been applied.
+// pending names migrations that have not been applied, for an error.
 func pending(missing []migration) string {
 	names := make([]string, len(missing))
 	for i, m := range missing {
@@ -150,7 +150,7 @@ func (m migrator) undo(ctx context.Context, plan []migration, plugin string) (st
 		if err := m.execAll(ctx, step.down); err != nil {
 			return "", fmt.Errorf("models: undo migration %s of %s: %w", step.id, step.plugin, err)
 		}
-		_, err := m.db.q.NewDelete().Model((*applied)(nil)).Where("plugin = ? AND id = ?", step.plugin, step.id).Exec(ctx)
+		_, err := m.db.Bun().NewDelete().Model((*applied)(nil)).Where("plugin = ? AND id = ?", step.plugin, step.id).Exec(ctx)
 		return step.id, err
 	}
 	return "", nil
@@ -158,7 +158,7 @@ func (m migrator) undo(ctx context.Context, plan []migration, plugin string) (st
 
 func (m migrator) applied(ctx context.Context) (map[string]applied, error) {
 	var rows []applied
-	if err := m.db.q.NewSelect().Model(&rows).Scan(ctx); err != nil {
+	if err := m.db.Bun().NewSelect().Model(&rows).Scan(ctx); err != nil {
 		return nil, fmt.Errorf("models: read applied migrations: %w", err)
 	}
 	done := make(map[string]applied, len(rows))
@@ -171,7 +171,7 @@ func (m migrator) applied(ctx context.Context) (map[string]applied, error) {
 // missing returns the steps of plan that have not been applied.
 func (m migrator) missing(ctx context.Context, plan []migration) ([]migration, error) {
 	done, err := m.applied(ctx)
-	if sqldialect.IsUndefinedTable(err) {
+	if sqldialect.IsUndefinedTable(err) { // a new database, before the table of migrations was made
 		return plan, nil
 	}
 	if err != nil {
@@ -188,6 +188,7 @@ func (m migrator) missing(ctx context.Context, plan []migration) ([]migration, e
 		}
 	}
 	for key, a := range done {
+		// Migrations of plugins that are not part of this App are none of its business: another program may use them.
 		if known[a.Plugin] && !known[key] {
 			return nil, pulperr.Public(pulperr.Conflict, "the database schema is newer than this program: "+
 				"it has migration %s of %s; "+
@@ -202,17 +203,17 @@ func (m migrator) apply(ctx context.Context, step migration) error {
 		return fmt.Errorf("models: migration %s of %s: %w", step.id, step.plugin, err)
 	}
 	row := &applied{Plugin: step.plugin, ID: step.id, Checksum: step.checksum(), AppliedAt: Now()}
-	if _, err := m.db.q.NewInsert().Model(row).Exec(ctx); err != nil {
+	if _, err := m.db.Bun().NewInsert().Model(row).Exec(ctx); err != nil {
 		return fmt.Errorf("models: record migration %s of %s: %w", step.id, step.plugin, err)
 	}
-	m.db.log.InfoContext(ctx, "migration applied", "plugin", step.plugin, "migration", step.id)
+	m.db.Log().InfoContext(ctx, "migration applied", "plugin", step.plugin, "migration", step.id)
 	return nil
 }
 
 func (m migrator) execAll(ctx context.Context, script string) error {
 	for _, stmt := range statements(script) {
 		// Without arguments bun leaves question marks alone.
-		if _, err := m.db.q.NewRaw(stmt).Exec(ctx); err != nil {
+		if _, err := m.db.Bun().NewRaw(stmt).Exec(ctx); err != nil {
 			return err
 		}
 	}
@@ -222,19 +223,19 @@ func (m migrator) execAll(ctx context.Context, script string) error {
 func (m migrator) ensureDefaultDomain(ctx context.Context) error {
 	d := &Domain{Name: DefaultDomain, Labels: Labels{}}
 	d.stamp(Now())
-	_, err := m.db.q.NewInsert().Model(d).On("CONFLICT (name) DO NOTHING").Exec(ctx)
+	_, err := m.db.Bun().NewInsert().Model(d).On("CONFLICT (name) DO NOTHING").Exec(ctx)
 	return rowError(err, "domain", DefaultDomain)
 }
 
 // checkColumns makes sure that the tables of all types have the columns that the types need. Migrations that were
 // written before a field was added do not make its column.
 func (m migrator) checkColumns(ctx context.Context) error {
-	for t := range m.db.registry.Types() {
-		s := m.db.registry.byDef[t.definition()]
+	for t := range m.db.Registry().Types() {
+		s := m.db.Registry().byDef[t.definition()]
 		if s.own == "" {
 			continue
 		}
-		there, err := m.db.conn.Kind.ColumnNames(ctx, m.db.q, s.own)
+		there, err := m.db.Conn().Kind.ColumnNames(ctx, m.db.q, s.own)
 		if err != nil {
 			return fmt.Errorf("models: type %q: %w", s.name, err)
 		}
@@ -256,11 +257,11 @@ func (m migrator) checkColumns(ctx context.Context) error {
 // checkUniqueKeys makes sure that the tables of content types have the unique key that their types declare: without it
 // the database takes the same unit twice.
 func (m migrator) checkUniqueKeys(ctx context.Context) error {
-	for _, s := range m.db.registry.byDef {
+	for _, s := range m.db.Registry().byDef {
 		if s.master != ContentMaster || s.own == "" {
 			continue
 		}
-		keys, err := m.db.conn.Kind.UniqueKeys(ctx, m.db.q, s.own)
+		keys, err := m.db.Conn().Kind.UniqueKeys(ctx, m.db.q, s.own)
 		if err != nil {
 			return fmt.Errorf("models: type %q: %w", s.name, err)
 		}

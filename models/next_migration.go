@@ -61,8 +61,8 @@ var migrationName = regexp.MustCompile(`^[a-z0-9_]+$`)
 //
 // It makes tables for new types, adds columns (NULL for pointers, JSON and bytes, else Go's zero value for rows that
 // exist), indexes and natural keys, and removes indexes and keys that no type declares any more; of indexes only those
-// that it named. It drops a column only if opts says so. A column of another type, a renamed column and a type that is
-// gone are for a migration by hand, because only its author knows what shall become of the values.
+// that it named. It drops a column only if opts names it. A column of another type, a renamed column and a type that is
+// gone are for a migration by hand, because only its author can decide about the values.
 //
 // PluginModels.Migrations holds the earlier migrations; nil, or a file system without files, means none. Needs are the
 // other plugins to whose types those of the set refer. Opts may be nil.
@@ -77,6 +77,7 @@ func NextMigration(ctx context.Context, set PluginModels, opts *MigrationOptions
 	if opts.Name != "" && !migrationName.MatchString(opts.Name) {
 		return nil, pulperr.Public(pulperr.Invalid, "the name %q of a migration is not of a-z, 0-9 and _", opts.Name)
 	}
+	// An empty folder is what a plugin has before its first migration.
 	if set.Migrations != nil {
 		if _, names := migrationFiles(set.Migrations); len(names) == 0 {
 			set.Migrations = nil
@@ -182,7 +183,7 @@ func (w migrationWriter) hasTable(name string) bool {
 	return false
 }
 
-// verify executes a migration and looks whether a difference is left, and whether its way back leads to where it began.
+// verify applies a migration and checks that no difference is left and that it can be undone.
 func (w migrationWriter) verify(ctx context.Context, history []string, d *difference) error {
 	words := sqldialect.DryData()
 	var up, down []string

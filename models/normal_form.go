@@ -8,7 +8,7 @@ import (
 // separator is between the statements of a migration: a line of its own, which is a comment for the database.
 const separator = "\n--;;\n"
 
-// statements returns the statements of a script, without those that are only comments.
+// statements returns the statements of a script, without comments that stand alone.
 func statements(script string) []string {
 	var list []string
 	for stmt := range strings.SplitSeq("\n"+script+"\n", separator) {
@@ -19,7 +19,7 @@ func statements(script string) []string {
 	return list
 }
 
-// normalForm returns a statement without what means nothing: comments, blanks beside signs, letter case outside of
+// normalForm returns a statement without what has no meaning: comments, blanks beside signs, letter case outside of
 // quotes, quotes around names that need none, and the semicolon at its end. Checksums are made of it, so that a
 // migration may be laid out anew after it was applied.
 func normalForm(stmt string) string {

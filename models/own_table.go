@@ -140,8 +140,8 @@ func (c column) zero() string {
 	return "''"
 }
 
-// indexes returns the type's natural key, the index for what [RemoveDuplicates] asks (who else claims this place?)
-// unless the index of the natural key answers that, and those that tags name.
+// indexes returns the index of the natural key, the index of places that [RemoveDuplicates] uses unless that of the
+// natural key has the same columns, and the indexes that tags name.
 func (t ownTable) indexes() []index {
 	var list []index
 	if t.natural != nil {

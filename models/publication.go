@@ -9,10 +9,10 @@ import (
 // clients see it.
 type Publication struct {
 	MasterModel
-	Complete            bool      `bun:"complete" json:"-"`
-	PassThrough         bool      `bun:"pass_through" json:"-"` // serve every file of the version under its own path
-	Checkpoint          bool      `bun:"checkpoint" json:"checkpoint"`
-	RepositoryVersionID uuid.UUID `bun:"repository_version_id" json:"-"`
+	Complete            bool      `bun:"complete" json:"-"`              // false while it is built or deleted
+	PassThrough         bool      `bun:"pass_through" json:"-"`          // serve all files of the version as well
+	Checkpoint          bool      `bun:"checkpoint" json:"checkpoint"`   // kept as the state of a time
+	RepositoryVersionID uuid.UUID `bun:"repository_version_id" json:"-"` // the version that it publishes
 }
 
 // PublishedArtifact is a file of a publication: a content artifact under a path of the publication's choice.
@@ -37,12 +37,12 @@ type PublishedMetadata struct {
 // repository version, or whatever is newest in a repository. At most one of the three is set.
 type Distribution struct {
 	MasterModel
-	Name                string     `bun:"name" json:"name"`
+	Name                string     `bun:"name" json:"name"`           // unique within the domain
 	BasePath            string     `bun:"base_path" json:"base_path"` // canonical, no slash at either end
 	Labels              Labels     `bun:"pulp_labels,type:jsonb" json:"pulp_labels"`
-	Hidden              bool       `bun:"hidden" json:"hidden"` // served but not listed
-	Checkpoint          bool       `bun:"checkpoint" json:"checkpoint"`
-	ContentGuardID      *uuid.UUID `bun:"content_guard_id" json:"content_guard"`
+	Hidden              bool       `bun:"hidden" json:"hidden"`                  // served but not listed
+	Checkpoint          bool       `bun:"checkpoint" json:"checkpoint"`          // kept as the state of a time
+	ContentGuardID      *uuid.UUID `bun:"content_guard_id" json:"content_guard"` // nil: no check before a download
 	PublicationID       *uuid.UUID `bun:"publication_id" json:"publication"`
 	RemoteID            *uuid.UUID `bun:"remote_id" json:"-"`
 	RepositoryID        *uuid.UUID `bun:"repository_id" json:"repository"`
@@ -53,6 +53,6 @@ type Distribution struct {
 // also implements the content app's Guard interface.
 type ContentGuard struct {
 	MasterModel
-	Name        string  `bun:"name" json:"name"`
+	Name        string  `bun:"name" json:"name"` // unique within the domain
 	Description *string `bun:"description" json:"description"`
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/pulpgo/pulpcore/storage"
 )
 
-// NewPublication is a publication that is being built. Nobody sees it before the closure given to [Publish] returns.
+// NewPublication is a publication that is being built. It is invisible until the closure given to [Publish] returns.
 type NewPublication struct {
 	db    *DB
 	store *storage.Store
@@ -35,6 +35,7 @@ func Publish(ctx context.Context, db *DB, store *storage.Store, row AnyPublicati
 	pub := row.AsPublication()
 	pub.Complete = false
 	err := db.Tx(ctx, func(ctx context.Context, tx *Tx) error {
+		// A deletion of the version waits for this transaction, and then finds and removes the publication.
 		if err := (rowHolder{tx}).version(ctx, pub.RepositoryVersionID); err != nil {
 			return fmt.Errorf("models: publish: %w", err)
 		}
@@ -71,6 +72,7 @@ func (p *NewPublication) complete(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("models: publish: %w", err)
 	}
+	// Before the transaction: it reads all paths, for which all writers of SQLite would wait.
 	if err := p.checkPaths(ctx, version); err != nil {
 		return err
 	}
@@ -93,8 +95,8 @@ func (p *NewPublication) complete(ctx context.Context) error {
 		return err
 	}
 	if err := (retention{p.db, version.RepositoryID}).checkpoints(ctx); err != nil {
-		// The next checkpoint tries again, and this one is good.
-		p.db.log.WarnContext(ctx, "old checkpoints stay", "repository", version.RepositoryID, "err", err)
+		// The publication is complete all the same, and the next checkpoint tries again.
+		p.db.Log().WarnContext(ctx, "old checkpoints stay", "repository", version.RepositoryID, "err", err)
 	}
 	return nil
 }
@@ -107,7 +109,7 @@ func (p *NewPublication) discard(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), discardTimeout)
 	defer cancel()
 	if err := DiscardPublication(ctx, p.db, p.row.PulpID()); err != nil {
-		p.db.log.WarnContext(ctx, "an incomplete publication stays", "publication", p.row.PulpID(), "err", err)
+		p.db.Log().WarnContext(ctx, "an incomplete publication stays", "publication", p.row.PulpID(), "err", err)
 	}
 }
 
@@ -128,8 +130,9 @@ func (p *NewPublication) checkPaths(ctx context.Context, v *RepositoryVersion) e
 		Before string `bun:"before"`
 		Path   string `bun:"path"`
 	}
-	// With a separator that sorts before everything else, what is in a folder comes right after a file of its name.
-	err := p.db.q.NewRaw(`SELECT before, path FROM (SELECT f.path, LAG(f.path) OVER (ORDER BY f.place) AS before
+	// The separator is replaced by the first of all characters, so that a file in a folder sorts right after a file with
+	// the folder's name. One comparison of neighbours then finds every clash.
+	err := p.db.Bun().NewRaw(`SELECT before, path FROM (SELECT f.path, LAG(f.path) OVER (ORDER BY f.place) AS before
 		FROM (SELECT path, REPLACE(path, '/', ?3) AS place FROM (`+files+`) AS u) AS f) AS s
 		WHERE path = before OR SUBSTR(path, 1, LENGTH(before) + 1) = before || '/' LIMIT 1`,
 		p.row.PulpID(), v.RepositoryID, v.Number, "\x01").Scan(ctx, &clash)
@@ -229,7 +232,7 @@ func DiscardPublication(ctx context.Context, db *DB, id uuid.UUID) error {
 }
 
 // DeletePublication removes a publication with the metadata that was made for it. It is gone at once; its files follow
-// in batches, and what is left after a crash is removed by [RemoveLeftovers].
+// in batches; after a crash [RemoveLeftovers] removes the rest.
 //
 // Errors: NotFound.
 func DeletePublication(ctx context.Context, db *DB, row AnyPublication) error {

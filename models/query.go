@@ -10,8 +10,8 @@ import (
 	"github.com/uptrace/bun"
 )
 
-// query is what a list of conditions asks of one type. It says in which way the database has to go, for without fresh
-// statistics, and on SQLite always, the planner's own choice reads a whole version for one page or one path.
+// query is a list of conditions on the rows of one type. It chooses the order in which the database reads the tables:
+// without fresh statistics, and always on SQLite, the planner would read a whole version for one page or one path.
 type query struct {
 	t             table
 	filters       []Cond             // all that narrow, but members and after
@@ -93,8 +93,8 @@ func (q *query) memberKeys() *bun.SelectQuery {
 	}
 	// The repository is in comparisons of rows: an equality with it alone is estimated as if few rows had it, see
 	// planner.go.
-	sel := q.t.db.q.NewSelect().TableExpr("core_repositorycontent AS rc").ColumnExpr("rc.content_id").
-		Join(q.t.db.conn.Kind.JoinEach(`"`+q.t.own+`"`, "d", "d.pulp_id = rc.content_id")).
+	sel := q.t.db.Bun().NewSelect().TableExpr("core_repositorycontent AS rc").ColumnExpr("rc.content_id").
+		Join(q.t.db.Conn().Kind.JoinEach(`"`+q.t.own+`"`, "d", "d.pulp_id = rc.content_id")).
 		Where("(rc.repository_id, rc.content_id) ? (?, ?)", bun.Safe(within), repository, first).
 		Where("rc.repository_id ? ?", bun.Safe(bound), repository).
 		Where(unestimatedUnless("rc.version_added > ?"), q.members.Number).
@@ -107,9 +107,10 @@ func (q *query) memberKeys() *bun.SelectQuery {
 
 // count returns how many rows there are, whatever the limit.
 func (q *query) count(ctx context.Context) (int64, error) {
+	// The counts that are kept with every complete version save reading its members.
 	if q.members != nil && q.members.Complete && len(q.filters) == 0 && q.after == uuid.Nil {
 		var n int64
-		err := q.t.db.q.NewSelect().TableExpr("core_repositoryversioncount").ColumnExpr("COALESCE(SUM(present), 0)").
+		err := q.t.db.Bun().NewSelect().TableExpr("core_repositoryversioncount").ColumnExpr("COALESCE(SUM(present), 0)").
 			Where("version_id = ?", q.members.ID).Where("pulp_type = ?", q.t.name).Scan(ctx, &n)
 		return n, err
 	}
@@ -139,6 +140,7 @@ func (q *query) page(sel *bun.SelectQuery) *bun.SelectQuery {
 	for _, c := range q.orderBy {
 		sel = c.apply(sel, q.t.column)
 	}
+	// The key comes last, so that the order is total and pages do not overlap.
 	if _, byKey := q.keyOrder(); !byKey || len(q.orderBy) == 0 {
 		sel = sel.OrderExpr("m.pulp_id")
 	}
@@ -178,7 +180,7 @@ func (q *query) aboutOwn(conds []Cond) bool {
 		needs = needs || strings.HasPrefix(string(c), "d.")
 		return c
 	}
-	var ignored bun.SelectQuery
+	var ignored bun.SelectQuery // the conditions are only asked for their columns
 	for _, c := range conds {
 		if c.expr == "" {
 			c.apply(&ignored, column)

@@ -10,7 +10,7 @@ import (
 )
 
 // Ref is the identity of a row of type T. Two refs of different types cannot be mixed up: the compiler rejects it.
-// In JSON and text it is the lowercase UUID. The zero Ref refers to nothing.
+// In JSON and text it is the lowercase UUID. The zero Ref is no row.
 type Ref[T any] struct {
 	ID uuid.UUID
 }
@@ -18,13 +18,13 @@ type Ref[T any] struct {
 // RefOf returns the identity of a row.
 func RefOf[T any, P Entity[T]](row P) Ref[T] { return Ref[T]{ID: row.base().ID} }
 
-// IsZero reports whether r refers to nothing.
+// IsZero reports whether r is the zero Ref.
 func (r Ref[T]) IsZero() bool { return r.ID == uuid.Nil }
 
 // String returns the lowercase UUID.
 func (r Ref[T]) String() string { return r.ID.String() }
 
-// MarshalText returns the lowercase UUID, or nothing for the zero Ref.
+// MarshalText returns the lowercase UUID, or empty text for the zero Ref.
 func (r Ref[T]) MarshalText() ([]byte, error) {
 	if r.IsZero() {
 		return []byte{}, nil

@@ -23,7 +23,7 @@ type PluginModels struct {
 	Migrations fs.FS
 }
 
-// Registry knows the types of one App. It is immutable and safe for concurrent use.
+// Registry holds the types of one App. It is immutable and safe for concurrent use.
 type Registry struct {
 	sets   []PluginModels
 	byDef  map[*definition]*schema
@@ -52,7 +52,7 @@ func NewRegistry(sets ...PluginModels) (*Registry, error) {
 // templates of their migrations. Each fault begins with the plugin's name and ends with the remedy. It opens no
 // database.
 //
-// The registry has all types, those with faults too, so that other packages can check what they know of them. Do not
+// The registry has all types, those with faults too, so that other packages can check their own declarations. Do not
 // give it to a database if there are faults.
 func Check(sets ...PluginModels) (*Registry, []error) {
 	r := &Registry{

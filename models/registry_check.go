@@ -10,7 +10,7 @@ import (
 	"github.com/pulpgo/pulpcore/internal/sqldialect"
 )
 
-// checker fills a registry and collects what is wrong with what it is filled with.
+// checker fills a registry and collects the faults of the sets.
 type checker struct {
 	r      *Registry
 	faults []error
@@ -20,7 +20,7 @@ func (c *checker) fault(plugin, format string, args ...any) {
 	c.faults = append(c.faults, fmt.Errorf("plugin %q: "+format, append([]any{plugin}, args...)...))
 }
 
-// add enters a type. One with faults is entered too, so that what refers to it is no fault as well.
+// add enters a type. A type with faults is entered too, so that references to it are not reported as faults.
 func (c *checker) add(t AnyType, plugin string) {
 	d := t.definition()
 	fault := func(format string, args ...any) {
@@ -50,7 +50,7 @@ func (c *checker) add(t AnyType, plugin string) {
 	}
 }
 
-// checkClashes compares a type with those that were entered before it.
+// checkClashes finds tables and names that two types would share.
 func (c *checker) checkClashes(s *schema, plugin string) {
 	for other, o := range c.r.byDef {
 		switch {

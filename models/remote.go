@@ -10,7 +10,7 @@ import (
 	"github.com/pulpgo/pulpcore/secrets"
 )
 
-// Policy says when the bytes of a remote's content are fetched.
+// Policy determines when the bytes of a remote's content are downloaded.
 type Policy string
 
 // The download policies.
@@ -23,19 +23,19 @@ const (
 // Remote is the master of upstream sources. A nil pointer means the default that the field names.
 type Remote struct {
 	MasterModel
-	Name                string                `bun:"name" json:"name"`
-	URL                 string                `bun:"url" json:"url"` // contains no credentials
+	Name                string                `bun:"name" json:"name"` // unique within the domain
+	URL                 string                `bun:"url" json:"url"`   // contains no credentials
 	Labels              Labels                `bun:"pulp_labels,type:jsonb" json:"pulp_labels"`
 	Policy              Policy                `bun:"policy" json:"policy"`                 // empty is Immediate
 	CACert              *string               `bun:"ca_cert" json:"ca_cert"`               // PEM, beside the system's
 	ClientCert          *string               `bun:"client_cert" json:"client_cert"`       // PEM
 	ClientKey           secrets.EncryptedText `bun:"client_key" json:"client_key"`         // PEM
 	TLSValidation       *bool                 `bun:"tls_validation" json:"tls_validation"` // nil is true
-	Username            secrets.EncryptedText `bun:"username" json:"username"`
-	Password            secrets.EncryptedText `bun:"password" json:"password"`
-	ProxyURL            *string               `bun:"proxy_url" json:"proxy_url"`
-	ProxyUsername       secrets.EncryptedText `bun:"proxy_username" json:"proxy_username"`
-	ProxyPassword       secrets.EncryptedText `bun:"proxy_password" json:"proxy_password"`
+	Username            secrets.EncryptedText `bun:"username" json:"username"`             // for HTTP Basic
+	Password            secrets.EncryptedText `bun:"password" json:"password"`             // for HTTP Basic
+	ProxyURL            *string               `bun:"proxy_url" json:"proxy_url"`           // nil for none
+	ProxyUsername       secrets.EncryptedText `bun:"proxy_username" json:"proxy_username"` // for the proxy
+	ProxyPassword       secrets.EncryptedText `bun:"proxy_password" json:"proxy_password"` // for the proxy
 	Headers             []map[string]string   `bun:"headers,type:jsonb,nullzero" json:"headers"`
 	DownloadConcurrency *int                  `bun:"download_concurrency" json:"download_concurrency"` // nil is 10
 	MaxRetries          *int                  `bun:"max_retries" json:"max_retries"`                   // nil is 3

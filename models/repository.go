@@ -11,8 +11,8 @@ import (
 // Repository is the master of repositories: a name with a history of versions, each a set of content units.
 type Repository struct {
 	MasterModel
-	Name               string     `bun:"name" json:"name"`
-	Description        *string    `bun:"description" json:"description"`
+	Name               string     `bun:"name" json:"name"`               // unique within the domain
+	Description        *string    `bun:"description" json:"description"` // nil for none
 	Labels             Labels     `bun:"pulp_labels,type:jsonb" json:"pulp_labels"`
 	NextVersion        int        `bun:"next_version" json:"-"`                            // number of the version to come
 	RetainRepoVersions *int       `bun:"retain_repo_versions" json:"retain_repo_versions"` // nil keeps all, else ≥ 1
@@ -28,10 +28,10 @@ type RepositoryVersion struct {
 
 	Base
 	RepositoryID  uuid.UUID      `bun:"repository_id"`
-	Number        int            `bun:"number"`
-	Complete      bool           `bun:"complete"`
-	BaseVersionID *uuid.UUID     `bun:"base_version_id"`
-	Info          map[string]any `bun:"info,type:jsonb"`
+	Number        int            `bun:"number"`          // from 0, ascending, never used again
+	Complete      bool           `bun:"complete"`        // false while it is built or deleted
+	BaseVersionID *uuid.UUID     `bun:"base_version_id"` // nil unless it began with another version than the latest
+	Info          map[string]any `bun:"info,type:jsonb"` // the plugin's own data
 }
 
 // RepositoryContent is a unit's membership in the versions Added ≤ n < Removed of a repository.
@@ -64,14 +64,14 @@ type (
 		FinalizeNewVersion(ctx context.Context, v *NewVersion) error
 	}
 	// VersionObserver is called once a version is complete, with the handle given to [CreateVersion]. It may publish the
-	// version with the handle's [DB.Store]. The version stays, whatever happens here.
+	// version with the handle's [DB.Store]. The version stays even if this fails.
 	VersionObserver interface {
 		OnNewVersion(ctx context.Context, db *DB, v *RepositoryVersion) error
 	}
 )
 
 // CreateVersion lets fn change the content of a repository and makes the result its next version. It returns the latest
-// version, and whether that is a new one: if fn changed nothing, no version is made. In both cases [Retain] is applied.
+// version, and whether that is a new one: without a change no version is made. In both cases [Retain] is applied.
 //
 // The version is invisible until it is complete. An error from fn, a panic or the end of the process leaves the
 // repository as it was.
@@ -102,7 +102,7 @@ func CreateVersion(ctx context.Context, db *DB, repo AnyRepository, opts *Versio
 	return v, true, nil
 }
 
-// createVersion returns nil if nothing changed.
+// createVersion returns nil if fn did not change the content.
 func createVersion(ctx context.Context, db *DB, repo AnyRepository, opts *VersionOptions,
 	fn func(v *NewVersion) error,
 ) (*RepositoryVersion, error) {
@@ -123,7 +123,7 @@ func createVersion(ctx context.Context, db *DB, repo AnyRepository, opts *Versio
 	return v, nil
 }
 
-// buildVersion returns nil if nothing changed.
+// buildVersion returns nil if fn did not change the content.
 func buildVersion(ctx context.Context, db *DB, repo AnyRepository, opts *VersionOptions, fn func(v *NewVersion) error,
 ) (*RepositoryVersion, error) {
 	b, err := startVersion(ctx, db, repo, opts)

@@ -39,7 +39,7 @@ func (r repositoryRemover) remove(ctx context.Context) error {
 func (r repositoryRemover) hide(ctx context.Context) (l lease, versions []*RepositoryVersion, err error) {
 	err = changeRepository(ctx, r.db, r.id, func(ctx context.Context, locked lockedVersions, _ lockedRepository) error {
 		versions = nil
-		err := locked.tx.q.NewSelect().Model(&versions).Where("repository_id = ?", r.id).OrderExpr("number").Scan(ctx)
+		err := locked.tx.Bun().NewSelect().Model(&versions).Where("repository_id = ?", r.id).OrderExpr("number").Scan(ctx)
 		if err != nil {
 			return rowError(err, "versions of repository", r.id.String())
 		}

@@ -80,7 +80,7 @@ func (r rotator) batch(ctx context.Context, c secretColumn, last uuid.UUID,
 		more = len(rows) == rotateBatch
 		for _, row := range rows {
 			next = row.ID
-			fresh, err := r.db.keys.Reseal(row.Sealed, secrets.Place{Table: c.table, Column: c.column, Row: row.ID})
+			fresh, err := r.db.Keys().Reseal(row.Sealed, secrets.Place{Table: c.table, Column: c.column, Row: row.ID})
 			switch {
 			case errors.Is(err, pulperr.Unavailable):
 				faults = append(faults, err)
@@ -106,7 +106,7 @@ func (r rotator) batch(ctx context.Context, c secretColumn, last uuid.UUID,
 // columns returns the columns of all types that hold secrets, each once, in a stable order.
 func (r rotator) columns() []secretColumn {
 	columns := coreSecrets()
-	for _, s := range r.db.registry.byDef {
+	for _, s := range r.db.Registry().byDef {
 		for _, f := range s.secrets {
 			if c := (secretColumn{s.tableOf(f), f.Column}); !slices.Contains(columns, c) {
 				columns = append(columns, c)

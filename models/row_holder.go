@@ -17,9 +17,9 @@ type rowHolder struct{ tx *Tx }
 // remotes makes sure that remotes stay until the transaction ends.
 func (h rowHolder) remotes(ctx context.Context, ids []uuid.UUID) error {
 	var found []uuid.UUID
-	q := h.tx.q.NewSelect().TableExpr("core_remote").Column("pulp_id").Where("pulp_id IN (?)", bun.List(ids)).
-		Where("pulp_domain_id = ?", h.tx.domain.ID)
-	if h.tx.conn.Kind == sqldialect.Postgres {
+	q := h.tx.Bun().NewSelect().TableExpr("core_remote").Column("pulp_id").Where("pulp_id IN (?)", bun.List(ids)).
+		Where("pulp_domain_id = ?", h.tx.Domain().ID)
+	if h.tx.Conn().Kind == sqldialect.Postgres {
 		q = q.OrderExpr("pulp_id").For("KEY SHARE") // SQLite needs no lock: it has one writer
 	}
 	if err := q.Scan(ctx, &found); err != nil {
@@ -36,7 +36,7 @@ func (h rowHolder) remotes(ctx context.Context, ids []uuid.UUID) error {
 // Errors: NotFound.
 func (h rowHolder) version(ctx context.Context, id uuid.UUID) error {
 	q := completeVersions(h.tx.DB, (*RepositoryVersion)(nil)).Where("rv.pulp_id = ?", id)
-	if h.tx.conn.Kind == sqldialect.Postgres {
+	if h.tx.Conn().Kind == sqldialect.Postgres {
 		q = q.For("SHARE OF rv")
 	}
 	var number int
@@ -49,7 +49,7 @@ var errPublicationGone = fmt.Errorf("models: %w",
 
 // publication makes sure that an incomplete publication stays until the transaction ends.
 func (h rowHolder) publication(ctx context.Context, id uuid.UUID) error {
-	n, err := affected(h.tx.q.NewUpdate().TableExpr("core_publication").Set("pulp_last_updated = ?", Now()).
+	n, err := affected(h.tx.Bun().NewUpdate().TableExpr("core_publication").Set("pulp_last_updated = ?", Now()).
 		Where("pulp_id = ?", id).Where("NOT complete").Exec(ctx))
 	if err == nil && n == 0 {
 		return errPublicationGone

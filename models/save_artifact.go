@@ -15,12 +15,13 @@ import (
 	"github.com/pulpgo/pulpcore/storage"
 )
 
-// SaveArtifacts inserts artifacts whose bytes are in the store, and for those that exist takes over the identity of
-// the existing row and marks it as wanted. Afterwards every artifact given has its key. The order of the slice stays.
+// SaveArtifacts inserts artifacts whose bytes are in the store, and for those that exist takes over the identity of the
+// existing row and updates its timestamp of interest. Afterwards every artifact given has its key. The order of the
+// slice stays.
 //
 // Errors: Unsupported (PLP0020) if an artifact has a digest that is not allowed, Invalid (PLP0019) if it lacks one
 // that is, Invalid if a digest is not lowercase hex of the right length; [BytesGoneError] if bytes were removed from
-// the store since they were stored, then nothing of the batch is saved.
+// the store since they were stored, then the whole batch is not saved.
 func SaveArtifacts(ctx context.Context, db *DB, store *storage.Store, artifacts []*Artifact) error {
 	now := Now()
 	for _, a := range artifacts {
@@ -49,15 +50,16 @@ func SaveArtifacts(ctx context.Context, db *DB, store *storage.Store, artifacts 
 		if err != nil {
 			return err
 		}
-		if len(kept) < to-from {
+		if len(kept) < to-from { // a cleanup deleted one between the insert and the update of its timestamp
 			return errVanished
 		}
 		return doomedNotes{tx.DB}.revive(ctx, store, artifacts[from:to])
 	})
 }
 
-// FindArtifacts returns the artifacts of the handle's domain that have any of the digests, by digest, and marks them as
-// wanted. Digests that no artifact has are missing from the map. Use a reliable algorithm: sha256, sha384 or sha512.
+// FindArtifacts returns the artifacts of the handle's domain that have any of the digests, by digest, and updates their
+// timestamps of interest. Digests that no artifact has are missing from the map. Use a reliable algorithm: sha256,
+// sha384 or sha512.
 func FindArtifacts(ctx context.Context, db *DB, alg hashlib.Algorithm, digests []string) (map[string]*Artifact, error) {
 	found := make(map[string]*Artifact, len(digests))
 	for chunk := range slices.Chunk(digests, batchSize) {
@@ -78,11 +80,11 @@ func FindArtifacts(ctx context.Context, db *DB, alg hashlib.Algorithm, digests [
 	return found, nil
 }
 
-// interestInterval is how old a time of interest must be before it is written anew, so that content that many want is
-// not written all the time.
+// interestInterval is how old a timestamp of interest must be before it is updated, so that content which many syncs
+// find is not written all the time.
 const interestInterval = 10 * time.Minute
 
-// touchArtifacts marks rows as wanted and returns those that still exist.
+// touchArtifacts updates timestamps of interest and returns the rows that still exist.
 func touchArtifacts(ctx context.Context, db *DB, rows []*Artifact, now time.Time) ([]*Artifact, error) {
 	var stale []*Artifact
 	for _, a := range rows {
@@ -153,8 +155,8 @@ func AttachArtifact(ctx context.Context, db *DB, store *storage.Store, contentAr
 	})
 }
 
-// ArtifactsOf returns the artifacts that units have, by unit and path within the unit, and marks them as wanted. Files
-// whose bytes are only at a remote are missing.
+// ArtifactsOf returns the artifacts that units have, by unit and path within the unit, and updates their timestamps of
+// interest. Files whose bytes are only at a remote are missing.
 func ArtifactsOf(ctx context.Context, db *DB, contentIDs []uuid.UUID) (map[uuid.UUID]map[string]*Artifact, error) {
 	files, err := ContentArtifacts(ctx, db, contentIDs)
 	if err != nil {
@@ -187,7 +189,7 @@ func ArtifactsOf(ctx context.Context, db *DB, contentIDs []uuid.UUID) (map[uuid.
 	return out, nil
 }
 
-// artifactsByID returns artifacts of the handle's domain by id, and marks them as wanted.
+// artifactsByID returns artifacts of the handle's domain by id, and updates their timestamps of interest.
 func artifactsByID(ctx context.Context, db *DB, ids []uuid.UUID) (map[uuid.UUID]*Artifact, error) {
 	found := make(map[uuid.UUID]*Artifact, len(ids))
 	for chunk := range slices.Chunk(ids, batchSize) {

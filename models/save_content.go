@@ -35,7 +35,7 @@ type ContentWithFiles struct {
 // with overlapping units neither fail nor deadlock.
 //
 // Errors: Invalid from a unit's Validate method, for a path that is not canonical or a key that is too long;
-// [FileConflictError] if a file has other bytes, then nothing of its batch of 500 units is saved; Exists if another
+// [FileConflictError] if a file has other bytes, then its whole batch of 500 units is not saved; Exists if another
 // unique key of the plugin's table is taken.
 func SaveContents(ctx context.Context, db *DB, units []*ContentWithFiles) error {
 	byType := map[*schema][]*ContentWithFiles{}
@@ -55,6 +55,7 @@ func SaveContents(ctx context.Context, db *DB, units []*ContentWithFiles) error 
 		}
 		byType[s] = append(byType[s], u)
 	}
+	// Types have one order as well, for callers that save several within one transaction.
 	slices.SortFunc(order, func(a, b *schema) int { return strings.Compare(a.name, b.name) })
 	for _, s := range order {
 		list := byType[s]
@@ -113,7 +114,7 @@ func (s contentSaver) save(ctx context.Context, units []AnyContent) error {
 		unique = append(unique, first[k])
 	}
 	var inserted []uuid.UUID
-	_, err := s.db.q.NewInsert().Model(s.slice(unique)).ModelTableExpr("?", bun.Ident(s.own)).Column(s.ownCols...).
+	_, err := s.db.Bun().NewInsert().Model(s.slice(unique)).ModelTableExpr("?", bun.Ident(s.own)).Column(s.ownCols...).
 		On(onConflict(s.natural.columns())).Returning("pulp_id").Exec(ctx, &inserted)
 	if sqldialect.IsUniqueViolation(err) { // of another key: ON CONFLICT names the natural one
 		return &otherKeyError{table: s.own, cause: err}
@@ -246,14 +247,14 @@ func filesOf(units []*ContentWithFiles) (rows []*ContentArtifact, exists map[uui
 // errVanished if one has an artifact by now.
 func (s contentSaver) giveArtifacts(ctx context.Context, rows []*ContentArtifact) error {
 	slices.SortFunc(rows, func(a, b *ContentArtifact) int { return bytes.Compare(a.ID[:], b.ID[:]) })
-	kind := s.db.conn.Kind
+	kind := s.db.Conn().Kind
 	id := uuidType(kind)
 	for chunk := range slices.Chunk(rows, batchSize) {
 		args := []any{Now()}
 		for _, ca := range chunk {
 			args = append(args, ca.ID, *ca.ArtifactID)
 		}
-		res, err := s.db.q.NewRaw(`UPDATE core_contentartifact SET artifact_id = v.column2, pulp_last_updated = ?
+		res, err := s.db.Bun().NewRaw(`UPDATE core_contentartifact SET artifact_id = v.column2, pulp_last_updated = ?
 			FROM (`+kind.Values(len(chunk), id, id)+`) AS v WHERE pulp_id = v.column1
 			AND (artifact_id IS NULL OR ?)`, append(args, s.replace)...).Exec(ctx)
 		if err != nil {

@@ -13,12 +13,12 @@ func TestReferenceToNothing(t *testing.T) {
 		ctx, gone := t.Context(), models.NewID()
 		d := &Distribution{}
 		d.Name, d.BasePath, d.RepositoryID = "d", "d", &gone
-		wantKind(t, distributions.Create(ctx, db, d), pulperr.Invalid, "refers to something that does not exist")
+		wantKind(t, distributions.Create(ctx, db, d), pulperr.Invalid, "refers to a row that does not exist")
 		d.RepositoryID = nil
 		if err := distributions.Create(ctx, db, d); err != nil {
 			t.Fatal(err)
 		}
 		d.RemoteID = &gone
-		wantKind(t, distributions.Update(ctx, db, d, "remote_id"), pulperr.Invalid, "refers to something that does not exist")
+		wantKind(t, distributions.Update(ctx, db, d, "remote_id"), pulperr.Invalid, "refers to a row that does not exist")
 	})
 }

@@ -33,7 +33,7 @@ func SaveRemoteArtifacts(ctx context.Context, db *DB, rows []*RemoteArtifact) er
 		conflict: []string{"content_artifact_id", "remote_id"},
 		key:      func(ra *RemoteArtifact) string { return string(ra.ContentArtifactID[:]) + string(ra.RemoteID[:]) },
 		base:     func(ra *RemoteArtifact) *Base { return &ra.Base },
-		// To look for rows that do not exist costs little, to insert rows that exist much, and most syncs change little.
+		// Most syncs change little, and a look-up of a missing row is much cheaper than the insert of an existing one.
 		exists: func(*RemoteArtifact) bool { return true },
 		where: func(q *bun.SelectQuery, rows []*RemoteArtifact) *bun.SelectQuery {
 			ids := make([]uuid.UUID, len(rows))
@@ -44,7 +44,7 @@ func SaveRemoteArtifacts(ctx context.Context, db *DB, rows []*RemoteArtifact) er
 				Where(unindexedIf("remote_id IN (?)"), bun.List(remotesOf(rows)))
 		},
 		adopt: func(mine, existing *RemoteArtifact) {
-			// A sync that names the source again ends its cool-down: it is what users try after the upstream was repaired.
+			// A sync that declares the source again ends its cool-down: users sync again after the upstream was repaired.
 			same := mine.URL == existing.URL && mine.Digests == existing.Digests && sameSize(mine.Size, existing.Size) &&
 				existing.FailedAt == nil
 			mine.Base = existing.Base
@@ -74,8 +74,7 @@ func remotesOf(rows []*RemoteArtifact) []uuid.UUID {
 	return slices.Collect(maps.Keys(set))
 }
 
-// updateRemoteArtifacts writes what a remote says now about at most batchSize rows that exist. If a row stands twice
-// the later one counts.
+// updateRemoteArtifacts updates at most batchSize existing rows. If a row is given twice, the later one counts.
 func updateRemoteArtifacts(ctx context.Context, tx *Tx, rows []*RemoteArtifact) error {
 	if len(rows) == 0 {
 		return nil

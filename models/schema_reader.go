@@ -135,7 +135,7 @@ func (r schemaReader) sameNames() (faults []error) {
 	return faults
 }
 
-// lost finds struct fields that look as if they were columns and are not.
+// lost finds struct fields that have the tags of a column, or would be one, and have none.
 func (r schemaReader) lost() (faults []error) {
 	masters := reflect.TypeFor[MasterModel]().PkgPath() // whose fields a plugin's may hide, which newSchema reports
 	columns := map[string]bool{}
@@ -212,7 +212,7 @@ func ownTableName(d *definition) string {
 	return strings.ReplaceAll(d.name, ".", "_") + "_" + string(d.master)
 }
 
-// newField reads what bun and the tags say of a field. It is complete but for Own, whatever the faults of its tags.
+// newField reads a field and its tags. The field is complete but for Own, even if its tags have faults.
 func newField(bf *bunschema.Field) (f Field, faults []error) {
 	tag := bf.StructField.Tag
 	name, _, _ := strings.Cut(tag.Get("json"), ",")

@@ -58,8 +58,8 @@ func (s StraySweep) Run(ctx context.Context) (int, error) {
 }
 
 // RemoveStray removes the bytes of artifacts at once if no row needs them, whatever their age, and returns how many it
-// removed: for a program that stored bytes and then failed. Another one that is about to save the same artifacts gets
-// a [BytesGoneError].
+// removed: for a program that stored bytes and then failed. Another program that is about to save the same artifacts
+// gets a [BytesGoneError].
 //
 // Errors: Unavailable; what was not removed is left to [StraySweep].
 func RemoveStray(ctx context.Context, db *DB, store *storage.Store, sha256s []string) (int, error) {
@@ -82,16 +82,18 @@ func (s StraySweep) made(ctx context.Context) (time.Time, error) {
 	return made.Add(-time.Minute), rowError(err, "domain", "oldest") // clocks differ
 }
 
-// finish removes what was noted by those who died before they could, and forgets removals of long ago.
+// finish removes the bytes that dead processes noted and did not remove, and deletes tombstones older than
+// doomedMemory.
 func (r *byteRemover) finish(ctx context.Context) (int, error) {
-	_, err := r.db.q.NewDelete().Model((*doomedArtifact)(nil)).Where("removed_at < ?", Now().Add(-doomedMemory)).Exec(ctx)
+	_, err := r.db.Bun().NewDelete().Model((*doomedArtifact)(nil)).Where("removed_at < ?", Now().Add(-doomedMemory)).
+		Exec(ctx)
 	if err != nil {
 		return 0, rowError(err, "doomed artifact", "forget")
 	}
 	n, last := 0, ""
 	for {
 		var noted []string
-		err := r.db.q.NewSelect().Model((*doomedArtifact)(nil)).Column("sha256").Where("removed_at IS NULL").
+		err := r.db.Bun().NewSelect().Model((*doomedArtifact)(nil)).Column("sha256").Where("removed_at IS NULL").
 			Where("sha256 > ?", last).OrderExpr("sha256").Limit(batchSize).Scan(ctx, &noted)
 		if err != nil || len(noted) == 0 {
 			return n, rowError(err, "doomed artifact", "list")
@@ -113,7 +115,7 @@ type strayWalk struct {
 	removed int
 }
 
-// walk gives the names of old objects below a folder to look, a page at a time.
+// walk calls look with the names of old objects below a folder, a page at a time.
 func (w *strayWalk) walk(ctx context.Context, dir string, look func(ctx context.Context, keys []string) error) error {
 	var page []string
 	for a, err := range w.Store.List(ctx, dir) {

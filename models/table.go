@@ -41,8 +41,8 @@ func (t table) selectRows(dest any) *bun.SelectQuery {
 
 // selectMaster starts a query for the master's rows of the type, without columns.
 func (t table) selectMaster(dest any) *bun.SelectQuery {
-	return t.db.q.NewSelect().Model(dest).ModelTableExpr("? AS m", bun.Ident(t.master.Table())).
-		Where("m.pulp_domain_id = ?", t.db.domain.ID).Where("m.pulp_type = ?", t.name)
+	return t.db.Bun().NewSelect().Model(dest).ModelTableExpr("? AS m", bun.Ident(t.master.Table())).
+		Where("m.pulp_domain_id = ?", t.db.Domain().ID).Where("m.pulp_type = ?", t.name)
 }
 
 func (t table) joinOwn(q *bun.SelectQuery) *bun.SelectQuery {
@@ -56,21 +56,21 @@ func (t table) joinOwn(q *bun.SelectQuery) *bun.SelectQuery {
 func (t table) selectOwnFirst(dest any) *bun.SelectQuery {
 	// The indexes of the own table begin with the domain. Without fresh statistics Postgres would rather read all rows of
 	// the type from the master's table.
-	return t.db.q.NewSelect().Model(dest).ModelTableExpr("? AS d", bun.Ident(t.own)).
-		Join(t.db.conn.Kind.JoinEach(t.master.Table(), "m", "m.pulp_id = d.pulp_id")).
-		Where("d.pulp_domain_id = ?", t.db.domain.ID).Where("m.pulp_domain_id = ?", t.db.domain.ID).
+	return t.db.Bun().NewSelect().Model(dest).ModelTableExpr("? AS d", bun.Ident(t.own)).
+		Join(t.db.Conn().Kind.JoinEach(t.master.Table(), "m", "m.pulp_id = d.pulp_id")).
+		Where("d.pulp_domain_id = ?", t.db.Domain().ID).Where("m.pulp_domain_id = ?", t.db.Domain().ID).
 		Where("m.pulp_type = ?", t.name)
 }
 
 // selectKeys starts a query for the rows with the given keys, which must be of the domain and the type. Each key is
 // looked up by itself.
 func (t table) selectKeys(dest any, keys []uuid.UUID) *bun.SelectQuery {
-	kind := t.db.conn.Kind
+	kind := t.db.Conn().Kind
 	args := make([]any, len(keys))
 	for i, key := range keys {
 		args[i] = key
 	}
-	sel := t.db.q.NewSelect().Model(dest).ModelTableExpr("("+kind.Values(len(keys), uuidType(kind))+") AS k", args...).
+	sel := t.db.Bun().NewSelect().Model(dest).ModelTableExpr("("+kind.Values(len(keys), uuidType(kind))+") AS k", args...).
 		Join(kind.JoinEach(t.master.Table(), "m", "m.pulp_id = k.column1"))
 	if t.own != "" {
 		sel = sel.Join(kind.JoinEach(`"`+t.own+`"`, "d", "d.pulp_id = k.column1"))
@@ -100,7 +100,7 @@ func (t table) unseal(row Row) error {
 func (t table) prepare(row Row, now time.Time) error {
 	row.base().stamp(now)
 	m := row.model()
-	m.DomainID, m.Type = t.db.domain.ID, t.name
+	m.DomainID, m.Type = t.db.Domain().ID, t.name
 	if c, ok := row.(AnyContent); ok && c.AsContent().TimestampOfInterest.IsZero() {
 		c.AsContent().TimestampOfInterest = now
 	}
@@ -131,13 +131,13 @@ func (t table) insert(ctx context.Context, row Row) error {
 	if t.own == "" {
 		return nil
 	}
-	_, err := t.db.q.NewInsert().Model(row).ModelTableExpr("?", bun.Ident(t.own)).Column(t.ownCols...).Exec(ctx)
+	_, err := t.db.Bun().NewInsert().Model(row).ModelTableExpr("?", bun.Ident(t.own)).Column(t.ownCols...).Exec(ctx)
 	return writeError(err, t.name, string(t.master))
 }
 
 // insertMaster inserts the master's columns of a row, or of a pointer to a slice of rows.
 func (t table) insertMaster(ctx context.Context, rows any) error {
-	_, err := t.db.q.NewInsert().Model(rows).ModelTableExpr("?", bun.Ident(t.master.Table())).
+	_, err := t.db.Bun().NewInsert().Model(rows).ModelTableExpr("?", bun.Ident(t.master.Table())).
 		Column(t.masterCols...).Exec(ctx)
 	return err
 }
@@ -175,8 +175,8 @@ func fixedColumns() []string {
 
 // updateColumns writes columns of a row in one of the two tables.
 func (t table) updateColumns(ctx context.Context, name string, row Row, columns []string) error {
-	n, err := affected(t.db.q.NewUpdate().Model(row).ModelTableExpr("? AS m", bun.Ident(name)).Column(columns...).
-		Where("m.pulp_id = ?", row.PulpID()).Where("m.pulp_domain_id = ?", t.db.domain.ID).Exec(ctx))
+	n, err := affected(t.db.Bun().NewUpdate().Model(row).ModelTableExpr("? AS m", bun.Ident(name)).Column(columns...).
+		Where("m.pulp_id = ?", row.PulpID()).Where("m.pulp_domain_id = ?", t.db.Domain().ID).Exec(ctx))
 	if err == nil && n == 0 {
 		return fmt.Errorf("models: %s %s %s: %w", t.name, t.master, row.PulpID(), pulperr.NotFound)
 	}
@@ -186,8 +186,8 @@ func (t table) updateColumns(ctx context.Context, name string, row Row, columns 
 // deleteRow deletes a row and the record that a task created it.
 func (t table) deleteRow(ctx context.Context, id uuid.UUID) error {
 	// The own table's row goes with the master's, by ON DELETE CASCADE.
-	n, err := affected(t.db.q.NewDelete().TableExpr("?", bun.Ident(t.master.Table())).Where("pulp_id = ?", id).
-		Where("pulp_domain_id = ?", t.db.domain.ID).Where("pulp_type = ?", t.name).Exec(ctx))
+	n, err := affected(t.db.Bun().NewDelete().TableExpr("?", bun.Ident(t.master.Table())).Where("pulp_id = ?", id).
+		Where("pulp_domain_id = ?", t.db.Domain().ID).Where("pulp_type = ?", t.name).Exec(ctx))
 	if err != nil {
 		return rowError(err, t.name, id.String())
 	}

@@ -35,22 +35,22 @@ type Task struct {
 	DomainID          uuid.UUID       `bun:"pulp_domain_id"`
 	Name              string          `bun:"name"` // "<plugin>.<task>"
 	State             TaskState       `bun:"state"`
-	UserID            *int64          `bun:"user_id"`
-	LoggingCID        string          `bun:"logging_cid"` // correlation id of the request it came from
-	ParentTaskID      *uuid.UUID      `bun:"parent_task_id"`
-	TaskGroupID       *uuid.UUID      `bun:"task_group_id"`
+	UserID            *int64          `bun:"user_id"`                  // nil without a user
+	LoggingCID        string          `bun:"logging_cid"`              // correlation id of the request it came from
+	ParentTaskID      *uuid.UUID      `bun:"parent_task_id"`           // the task that dispatched it; nil for none
+	TaskGroupID       *uuid.UUID      `bun:"task_group_id"`            // nil for none
 	ReservedResources []string        `bun:"reserved_resources,array"` // PRNs and names; "shared:" before shared ones
-	Immediate         bool            `bun:"immediate"`
-	Attempt           int             `bun:"attempt"` // how often it was started
-	WorkerID          *uuid.UUID      `bun:"worker_id"`
-	UnblockedAt       *time.Time      `bun:"unblocked_at"`
-	StartedAt         *time.Time      `bun:"started_at"`
-	FinishedAt        *time.Time      `bun:"finished_at"`
-	Error             *TaskError      `bun:"error,type:jsonb"`
-	Result            json.RawMessage `bun:"result,type:jsonb"` // nil until completed
+	Immediate         bool            `bun:"immediate"`                // may run in the process that dispatches it
+	Attempt           int             `bun:"attempt"`                  // how often it was started
+	WorkerID          *uuid.UUID      `bun:"worker_id"`                // nil before a worker has claimed it
+	UnblockedAt       *time.Time      `bun:"unblocked_at"`             // when its resources were free; nil before
+	StartedAt         *time.Time      `bun:"started_at"`               // nil before
+	FinishedAt        *time.Time      `bun:"finished_at"`              // nil before
+	Error             *TaskError      `bun:"error,type:jsonb"`         // nil unless failed or canceled
+	Result            json.RawMessage `bun:"result,type:jsonb"`        // nil until completed
 }
 
-// TaskError says why a task failed or was canceled, in words for clients.
+// TaskError is the cause of a failure or cancellation, in words for clients.
 type TaskError struct {
 	Description string  `json:"description,omitempty"`
 	Reason      string  `json:"reason,omitempty"` // of a cancellation
@@ -65,11 +65,11 @@ type TaskGroup struct {
 	Base
 	DomainID           uuid.UUID  `bun:"pulp_domain_id"`
 	Description        string     `bun:"description"`
-	AllTasksDispatched bool       `bun:"all_tasks_dispatched"`
-	CanceledAt         *time.Time `bun:"canceled_at"`
+	AllTasksDispatched bool       `bun:"all_tasks_dispatched"` // no task will be added any more
+	CanceledAt         *time.Time `bun:"canceled_at"`          // nil unless canceled
 }
 
-// ProgressReport tells how far one step of a task is.
+// ProgressReport is the progress of one step of a task.
 type ProgressReport struct {
 	bun.BaseModel `bun:"table:core_progressreport,alias:pr" json:"-"`
 
@@ -83,7 +83,7 @@ type ProgressReport struct {
 	Suffix  *string   `bun:"suffix"`
 }
 
-// GroupProgressReport tells how far all tasks of a group together are.
+// GroupProgressReport is the progress of all tasks of a group together.
 type GroupProgressReport struct {
 	bun.BaseModel `bun:"table:core_groupprogressreport,alias:gpr" json:"-"`
 
@@ -96,7 +96,7 @@ type GroupProgressReport struct {
 	Suffix      *string   `bun:"suffix"`
 }
 
-// CreatedResource records that a task made something.
+// CreatedResource records a row that a task created.
 type CreatedResource struct {
 	bun.BaseModel `bun:"table:core_createdresource,alias:cr" json:"-"`
 
@@ -107,18 +107,18 @@ type CreatedResource struct {
 	Incomplete bool      `bun:"incomplete"` // still being built; removed if its task does not complete
 }
 
-// Worker is a process that executes tasks or serves requests, as its heartbeat tells.
+// Worker is a process that executes tasks or serves requests and sends heartbeats.
 type Worker struct {
 	bun.BaseModel `bun:"table:core_worker,alias:w" json:"-"`
 
 	Base
 	Name          string            `bun:"name"`
 	Kind          string            `bun:"kind"` // "worker", "api" or "content"
-	Host          string            `bun:"host"`
+	Host          string            `bun:"host"` // name of the machine
 	PID           int               `bun:"pid"`
 	Versions      map[string]string `bun:"versions,type:jsonb"` // by plugin name
-	TTL           int               `bun:"ttl_ms"`              // milliseconds of silence until it counts as missing
-	Beat          int64             `bun:"beat"`
+	TTL           int               `bun:"ttl_ms"`              // milliseconds without a heartbeat until it is missing
+	Beat          int64             `bun:"beat"`                // grows with every heartbeat
 	LastHeartbeat time.Time         `bun:"last_heartbeat"`
 }
 
@@ -130,7 +130,7 @@ type TaskSchedule struct {
 	DomainID          uuid.UUID  `bun:"pulp_domain_id"`
 	Name              string     `bun:"name"`      // unique within the domain
 	TaskName          string     `bun:"task_name"` // "<plugin>.<task>"
-	UserID            *int64     `bun:"user_id"`   // who asked for it
+	UserID            *int64     `bun:"user_id"`   // the user that made it
 	ReservedResources []string   `bun:"reserved_resources,array"`
 	IntervalMS        *int64     `bun:"dispatch_interval_ms"` // milliseconds, see Interval; nil is once
 	NextDispatch      *time.Time `bun:"next_dispatch"`        // nil once it is over

@@ -31,6 +31,7 @@ func NewTemporaryFile(ctx context.Context, db *DB, store *storage.Store, r io.Re
 		return rowError(err, "temporary file", tf.ID.String())
 	})
 	if err != nil {
+		// If this fails too, the sweep removes the bytes.
 		_ = store.Delete(context.WithoutCancel(ctx), tf.Key())
 		return nil, err
 	}

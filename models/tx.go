@@ -23,7 +23,7 @@ type Tx struct {
 // use the outer handle, also to open a transaction.
 func (tx *Tx) AfterCommit(fn func()) { tx.afterCommit = append(tx.afterCommit, fn) }
 
-// writerTimeout is how long a transaction waits for the one that SQLite allows at a time.
+// writerTimeout is how long a transaction of SQLite waits for the one writer that there may be.
 const writerTimeout = time.Minute
 
 var errWriterBusy = pulperr.Public(pulperr.Locked, "the database has been busy with other transactions for %v",
@@ -62,7 +62,9 @@ func (db *DB) runTx(ctx context.Context, tx *Tx, fn func(ctx context.Context, tx
 			return fmt.Errorf("models: begin transaction: %w", err)
 		}
 		defer end()
+		// The mark makes statements on handles from outside fail at once: they would wait for what this transaction holds.
 		ctx = marked
+		// The lock is in this process: SQLite itself has no fair queue of writers, and would let one of them starve.
 		wait, cancel := context.WithTimeoutCause(ctx, writerTimeout, errWriterBusy)
 		unlock, err := db.conn.LockWriter(wait)
 		cancel()
@@ -78,6 +80,8 @@ func (db *DB) runTx(ctx context.Context, tx *Tx, fn func(ctx context.Context, tx
 		if err := fn(ctx, tx); err != nil {
 			return err
 		}
+		// Last, so that no statement comes after it. A savepoint needs no fence of its own, because the outer transaction has
+		// one.
 		if outer && db.task != nil && db.task.Fence != nil {
 			return db.task.Fence(ctx, btx)
 		}
@@ -86,7 +90,7 @@ func (db *DB) runTx(ctx context.Context, tx *Tx, fn func(ctx context.Context, tx
 }
 
 // CheckOutside returns an error if ctx is that of an open transaction to which db does not belong. Code that works for
-// the caller on another goroutine asks it first.
+// the caller on another goroutine calls it first.
 func (db *DB) CheckOutside(ctx context.Context) error {
 	if db.tx != nil {
 		return nil
@@ -111,7 +115,7 @@ func (db *DB) RetryTx(ctx context.Context, fn func(ctx context.Context, tx *Tx) 
 	}
 }
 
-// errVanished asks for another run of a bulk write.
+// errVanished makes [DB.RetryTx] run a bulk write again.
 var errVanished = errors.New("models: a row that was there when others were inserted is gone when it is read back: " +
 	"another process keeps deleting it, or the database stores other values of its key than were given (look for " +
 	"triggers, column types and collations of the plugin's table)")
@@ -140,7 +144,8 @@ func rowError(err error, what, key string) error {
 // there.
 func writeError(err error, what, key string) error {
 	if sqldialect.IsReferenced(err) {
-		public := pulperr.Public(pulperr.Invalid, "%s %q refers to something that does not exist, or not any more", what, key)
+		public := pulperr.Public(pulperr.Invalid, "%s %q refers to a row that does not exist, or was deleted meanwhile",
+			what, key)
 		return fmt.Errorf("models: %w: %w", public, err)
 	}
 	return rowError(err, what, key)

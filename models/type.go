@@ -123,6 +123,7 @@ func (t *Type[T]) pagesByKey(ctx context.Context, db *DB, where []Cond) iter.Seq
 			if !yield(rows, err) || err != nil {
 				return
 			}
+			// From the last key on, not by offset: an offset reads all rows before it, and skips rows if others were deleted.
 			if more = len(rows) == pageSize; more {
 				last = any(rows[len(rows)-1]).(Row).PulpID()
 			}

@@ -9,18 +9,18 @@ import (
 	"github.com/uptrace/bun"
 )
 
-// upsert is insert-or-get, the one way in which rows that others may be writing at the same time are written: rows
-// that do not exist are inserted, and existing rows are read. A conflict with another unique key than the one named is
-// an error of kind Exists. Rows are always inserted in the order of
-// their keys, so that two writers with overlapping rows wait for each other instead of deadlocking.
+// upsert is insert-or-get, the one way to write rows that several writers may write at the same time: rows that do not
+// exist are inserted, and existing rows are read. A conflict with another unique key than the one named is an error of
+// kind Exists. Rows are inserted in the order of their keys, so that two writers with overlapping rows wait for each
+// other instead of deadlocking.
 type upsert[T any] struct {
 	what     string
 	conflict []string        // columns of the unique key; nil: any, for a table whose keys all follow from one
 	key      func(*T) string // unique key as text
 	base     func(*T) *Base
 	where    func(q *bun.SelectQuery, rows []*T) *bun.SelectQuery // selects the rows with the keys of rows
-	adopt    func(mine, existing *T)                              // takes over what the existing row knows
-	exists   func(*T) bool                                        // a guess; those are looked for first. Nil: none does
+	adopt    func(mine, existing *T)                              // copies the existing row's values
+	exists   func(*T) bool                                        // a guess; such rows are read first. Nil: none does
 }
 
 // onConflict returns the clause that passes over rows whose key is taken.
@@ -70,7 +70,7 @@ func (u *upsert[T]) run(ctx context.Context, db *DB, rows []*T) error {
 	return nil
 }
 
-// lookFirst reads the rows that seem to exist, and returns those that are still to be inserted.
+// lookFirst reads the rows that may exist, and returns the rows that are still to be inserted.
 func (u *upsert[T]) lookFirst(ctx context.Context, db *DB, rows []keyed[T]) (missing []keyed[T], err error) {
 	if u.exists == nil {
 		return rows, nil
@@ -88,7 +88,7 @@ func (u *upsert[T]) lookFirst(ctx context.Context, db *DB, rows []keyed[T]) (mis
 	return slices.DeleteFunc(rows, func(r keyed[T]) bool { return found[r.key] }), nil
 }
 
-// insert inserts rows that are in key order, and reads those that somebody else inserted.
+// insert inserts rows, which are in key order, and reads the ones that another writer inserted.
 func (u *upsert[T]) insert(ctx context.Context, db *DB, rows []keyed[T]) error {
 	if len(rows) == 0 {
 		return nil
@@ -104,7 +104,7 @@ func (u *upsert[T]) insert(ctx context.Context, db *DB, rows []keyed[T]) error {
 	if err != nil {
 		return rowError(err, u.what, "bulk insert")
 	}
-	if len(inserted) == len(rows) {
+	if len(inserted) == len(rows) { // the usual case of a first sync
 		return nil
 	}
 	isNew := make(map[uuid.UUID]bool, len(inserted))
@@ -120,7 +120,7 @@ func (u *upsert[T]) insert(ctx context.Context, db *DB, rows []keyed[T]) error {
 	return err
 }
 
-// read lets those rows that exist adopt what they know, and returns their keys.
+// read lets the rows that exist adopt their values, and returns their keys.
 func (u *upsert[T]) read(ctx context.Context, db *DB, asked []keyed[T]) (map[string]bool, error) {
 	if len(asked) == 0 {
 		return nil, nil

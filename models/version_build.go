@@ -37,7 +37,8 @@ func startVersion(ctx context.Context, db *DB, repo AnyRepository, opts *Version
 			row.BaseVersionID = &opts.Base.ID
 		}
 		row.stamp(Now())
-		if _, err := locked.tx.q.NewInsert().Model(row).Exec(ctx); err != nil {
+		// Incomplete: no query of clients shows it before complete.
+		if _, err := locked.tx.Bun().NewInsert().Model(row).Exec(ctx); err != nil {
 			return rowError(err, "version of repository", id.String())
 		}
 		l, err := locked.take(ctx)
@@ -88,12 +89,14 @@ func (b *versionBuilder) build(ctx context.Context, fn func(v *NewVersion) error
 			return err
 		}
 	}
+	// Behind the finalizer, so that one that was written for another purpose cannot disable it.
 	return RemoveDuplicates(ctx, b.NewVersion)
 }
 
 // startFromBase replaces the content of the version by that of its base.
 func (b *versionBuilder) startFromBase(ctx context.Context) error {
 	base := b.base
+	// Units that both have stay as they are: a version costs what it changes.
 	_, err := b.removeWhere(ctx, "NOT "+inVersionSQL("rc"), base.RepositoryID, base.Number, base.Number)
 	if err != nil {
 		return err
@@ -125,7 +128,7 @@ func inVersionSQL(alias string) string {
 // changed reports whether the version differs from its predecessor.
 func (b *versionBuilder) changed(ctx context.Context) (bool, error) {
 	var yes bool
-	err := b.db.q.NewRaw(`SELECT EXISTS (SELECT 1 FROM core_repositorycontent AS rc
+	err := b.db.Bun().NewRaw(`SELECT EXISTS (SELECT 1 FROM core_repositorycontent AS rc
 			WHERE rc.repository_id = ?0 AND rc.version_added = ?1 AND `+useAddedIndex("rc")+`)
 		OR EXISTS (SELECT 1 FROM core_repositorycontent WHERE repository_id = ?0 AND version_removed = ?1)`,
 		b.row.RepositoryID, b.row.Number).Scan(ctx, &yes)
@@ -193,7 +196,7 @@ func (b *versionBuilder) publish(ctx context.Context, tx *Tx) error {
 // checkTypes fails if a unit was added whose type the repository does not accept.
 func (b *versionBuilder) checkTypes(ctx context.Context) error {
 	var types []string
-	err := b.db.q.NewRaw(`SELECT DISTINCT c.pulp_type FROM core_repositorycontent AS rc
+	err := b.db.Bun().NewRaw(`SELECT DISTINCT c.pulp_type FROM core_repositorycontent AS rc
 		JOIN core_content AS c ON c.pulp_id = rc.content_id
 		WHERE rc.repository_id = ? AND rc.version_added = ? AND `+useAddedIndex("rc"),
 		b.row.RepositoryID, b.row.Number).Scan(ctx, &types)
@@ -216,14 +219,15 @@ const discardTimeout = time.Minute
 
 // discard removes a version that did not become complete. If that fails, the next change of the repository does it.
 func (b *versionBuilder) discard(ctx context.Context) {
-	b.members.end()
+	b.members.end() // goroutines of the closure may still write after a panic
 	if b.row.Complete {
 		return
 	}
+	// The context may be the reason for the failure, and the removal must not end with it.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), discardTimeout)
 	defer cancel()
 	if err := b.members.remove(ctx); err != nil {
-		b.db.log.WarnContext(ctx, "an incomplete repository version stays until the repository is changed again",
+		b.db.Log().WarnContext(ctx, "an incomplete repository version stays until the repository is changed again",
 			"repository", b.row.RepositoryID, "number", b.row.Number, "err", err)
 	}
 }

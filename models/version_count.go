@@ -52,7 +52,7 @@ type versionCounter struct{ db *DB }
 func (c versionCounter) count(ctx context.Context, v *RepositoryVersion) (map[string]TypeCount, error) {
 	counts := map[string]TypeCount{}
 	before := new(RepositoryVersion)
-	err := c.db.q.NewSelect().Model(before).Where("repository_id = ?", v.RepositoryID).Where("complete").
+	err := c.db.Bun().NewSelect().Model(before).Where("repository_id = ?", v.RepositoryID).Where("complete").
 		OrderExpr("number DESC").Limit(1).Scan(ctx)
 	if err == nil {
 		counts, err = before.Counts(ctx, c.db)
@@ -105,7 +105,7 @@ func (c versionCounter) countByType(ctx context.Context, repositoryID uuid.UUID,
 		Type string `bun:"pulp_type"`
 		N    int64  `bun:"n"`
 	}
-	err := c.db.q.NewSelect().TableExpr("core_repositorycontent AS rc").
+	err := c.db.Bun().NewSelect().TableExpr("core_repositorycontent AS rc").
 		Join("JOIN core_content AS c ON c.pulp_id = rc.content_id").ColumnExpr("c.pulp_type, COUNT(*) AS n").
 		Where("rc.repository_id = ?", repositoryID).Where(cond, args...).GroupExpr("c.pulp_type").Scan(ctx, &rows)
 	if err != nil {
@@ -120,7 +120,7 @@ func (c versionCounter) countByType(ctx context.Context, repositoryID uuid.UUID,
 
 // write replaces the counts of a version.
 func (c versionCounter) write(ctx context.Context, versionID uuid.UUID, counts map[string]TypeCount) error {
-	_, err := c.db.q.NewDelete().Model((*versionCount)(nil)).Where("version_id = ?", versionID).Exec(ctx)
+	_, err := c.db.Bun().NewDelete().Model((*versionCount)(nil)).Where("version_id = ?", versionID).Exec(ctx)
 	if err != nil {
 		return rowError(err, "counts of version", versionID.String())
 	}
@@ -135,7 +135,7 @@ func (c versionCounter) write(ctx context.Context, versionID uuid.UUID, counts m
 	if rows == nil {
 		return nil
 	}
-	_, err = c.db.q.NewInsert().Model(&rows).Exec(ctx)
+	_, err = c.db.Bun().NewInsert().Model(&rows).Exec(ctx)
 	return rowError(err, "counts of version", versionID.String())
 }
 
@@ -172,7 +172,7 @@ func (c versionCounter) uncount(ctx context.Context, versionID uuid.UUID, units 
 		byType[u.Type]++
 	}
 	for _, name := range slices.Sorted(maps.Keys(byType)) {
-		_, err := c.db.q.NewUpdate().Model((*versionCount)(nil)).Set("added = added - ?", byType[name]).
+		_, err := c.db.Bun().NewUpdate().Model((*versionCount)(nil)).Set("added = added - ?", byType[name]).
 			Set("removed = removed - ?", byType[name]).Where("version_id = ?", versionID).
 			Where("pulp_type = ?", name).Exec(ctx)
 		if err != nil {

@@ -52,6 +52,7 @@ func (d versionDeleter) begin(ctx context.Context) (l lease, err error) {
 		if err := d.check(ctx, locked.tx); err != nil {
 			return err
 		}
+		// Together with the hiding, so that the counts of the next version are right whenever they can be seen.
 		if err := (versionCounter{locked.tx.DB}).fold(ctx, d.v); err != nil {
 			return err
 		}

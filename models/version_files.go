@@ -11,7 +11,7 @@ import (
 )
 
 // VersionFile is one file of a repository version, as far as it is known: a file that is still at the remote has what
-// the remote told.
+// the remote declared.
 type VersionFile struct {
 	ContentID         uuid.UUID  `bun:"content_id"`
 	ContentArtifactID uuid.UUID  `bun:"content_artifact_id"`

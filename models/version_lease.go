@@ -78,16 +78,16 @@ type lockedVersions struct {
 // lock holds the repository's row until the transaction ends.
 func (v lockedVersions) lock(ctx context.Context) (lockedRepository, error) {
 	var row lockedRepository
-	// An update that changes nothing: the one lock on a row that both databases have.
-	err := v.tx.q.NewRaw(`UPDATE core_repository SET next_version = next_version WHERE pulp_id = ? AND pulp_domain_id = ?
-		RETURNING next_version, user_hidden`, v.repositoryID, v.tx.domain.ID).Scan(ctx, &row)
+	// An update without a change is the one lock on a row that both databases have.
+	err := v.tx.Bun().NewRaw(`UPDATE core_repository SET next_version = next_version WHERE pulp_id = ?
+		AND pulp_domain_id = ? RETURNING next_version, user_hidden`, v.repositoryID, v.tx.Domain().ID).Scan(ctx, &row)
 	return row, rowError(err, "repository", v.repositoryID.String())
 }
 
 // incomplete returns the incomplete versions, by number.
 func (v lockedVersions) incomplete(ctx context.Context) ([]*RepositoryVersion, error) {
 	var list []*RepositoryVersion
-	err := v.tx.q.NewSelect().Model(&list).Where("repository_id = ?", v.repositoryID).Where("NOT complete").
+	err := v.tx.Bun().NewSelect().Model(&list).Where("repository_id = ?", v.repositoryID).Where("NOT complete").
 		OrderExpr("number").Scan(ctx)
 	return list, rowError(err, "versions of repository", v.repositoryID.String())
 }
@@ -106,9 +106,9 @@ func (v lockedVersions) takeWhere(ctx context.Context, cond string, id uuid.UUID
 	l := lease{id: NewID()}
 	var task *uuid.UUID
 	if v.tx.task != nil {
-		task = &v.tx.task.TaskID
+		task = &v.tx.Task().TaskID
 	}
-	_, err := v.tx.q.NewUpdate().TableExpr("core_repositoryversion").Set("lease = ?", l.id).
+	_, err := v.tx.Bun().NewUpdate().TableExpr("core_repositoryversion").Set("lease = ?", l.id).
 		Set("lease_task_id = ?", task).Where(cond, id).Where("NOT complete").Exec(ctx)
 	return l, rowError(err, "repository version", id.String())
 }
@@ -117,11 +117,11 @@ func (v lockedVersions) takeWhere(ctx context.Context, cond string, id uuid.UUID
 //
 // Errors: Locked.
 func (v lockedVersions) checkNotLeased(ctx context.Context, left []*RepositoryVersion) error {
-	q := v.tx.q.NewSelect().TableExpr("core_repositoryversion AS rv").
+	q := v.tx.Bun().NewSelect().TableExpr("core_repositoryversion AS rv").
 		Join("JOIN core_task AS t ON t.pulp_id = rv.lease_task_id").
 		Where("rv.pulp_id IN (?)", bun.List(versionIDs(left))).Where("t.state IN (?, ?)", Running, Canceling)
 	if v.tx.task != nil {
-		q = q.Where("t.pulp_id <> ?", v.tx.task.TaskID)
+		q = q.Where("t.pulp_id <> ?", v.tx.Task().TaskID)
 	}
 	n, err := q.Count(ctx)
 	if err == nil && n > 0 {
@@ -133,12 +133,12 @@ func (v lockedVersions) checkNotLeased(ctx context.Context, left []*RepositoryVe
 // hide makes versions and their publications incomplete, and so invisible.
 func (v lockedVersions) hide(ctx context.Context, list ...*RepositoryVersion) error {
 	ids := bun.List(versionIDs(list))
-	_, err := v.tx.q.NewUpdate().TableExpr("core_repositoryversion").Set("complete = FALSE").
+	_, err := v.tx.Bun().NewUpdate().TableExpr("core_repositoryversion").Set("complete = FALSE").
 		Where("pulp_id IN (?)", ids).Exec(ctx)
 	if err != nil {
 		return rowError(err, "versions of repository", v.repositoryID.String())
 	}
-	_, err = v.tx.q.NewUpdate().TableExpr("core_publication").Set("complete = FALSE").
+	_, err = v.tx.Bun().NewUpdate().TableExpr("core_publication").Set("complete = FALSE").
 		Where("repository_version_id IN (?)", ids).Exec(ctx)
 	return rowError(err, "publications of repository", v.repositoryID.String())
 }

@@ -37,7 +37,7 @@ func (v *NewVersion) DB() *DB { return v.db }
 
 // Add makes content units members. It returns how many were not members before.
 //
-// Errors: Invalid if one is not in the domain; nothing of its batch of 1,000 is added then. Whether the repository
+// Errors: Invalid if one is not in the domain; its whole batch of 1,000 is not added then. Whether the repository
 // accepts a unit's type is checked when the version is completed.
 func (v *NewVersion) Add(ctx context.Context, ids []uuid.UUID) (added int64, err error) {
 	return v.members.inBatches(ctx, ids, v.members.add)
@@ -62,6 +62,7 @@ func (v *NewVersion) Set(ctx context.Context, ids []uuid.UUID) error {
 	for _, id := range ids {
 		wanted[id] = struct{}{}
 	}
+	// The removals come first, so that a unit can take the place of a removed one.
 	_, err := v.removePages(ctx, func(id uuid.UUID) bool {
 		_, ok := wanted[id]
 		return !ok
@@ -77,7 +78,7 @@ func (v *NewVersion) Missing(ctx context.Context, ids []uuid.UUID) ([]uuid.UUID,
 	var missing []uuid.UUID
 	for batch := range slices.Chunk(ids, memberBatch) {
 		var found []uuid.UUID
-		err := v.db.q.NewSelect().TableExpr("core_repositorycontent").Column("content_id").
+		err := v.db.Bun().NewSelect().TableExpr("core_repositorycontent").Column("content_id").
 			Where("repository_id = ?", v.row.RepositoryID).Where("version_removed IS NULL").
 			Where("content_id IN (?)", bun.List(batch)).Scan(ctx, &found)
 		if err != nil {
@@ -96,7 +97,7 @@ func (v *NewVersion) MarkSeen(ctx context.Context, ids []uuid.UUID) error {
 }
 
 // RemoveUnseen takes out all units that were not passed to [NewVersion.MarkSeen] since the version was started, and
-// returns how many they were. If nothing was seen, everything goes.
+// returns how many they were. If MarkSeen was not called, all units go.
 func (v *NewVersion) RemoveUnseen(ctx context.Context) (removed int64, err error) {
 	return v.removeWhere(ctx, `NOT EXISTS (SELECT 1 FROM core_versionseen AS s
 		WHERE s.version_id = ? AND s.content_id = rc.content_id)`, v.row.ID)
@@ -114,7 +115,7 @@ func (v *NewVersion) removePages(ctx context.Context, goes func(uuid.UUID) bool,
 	var last uuid.UUID
 	for {
 		var page []uuid.UUID
-		err := v.db.q.NewSelect().TableExpr("core_repositorycontent AS rc").Column("rc.content_id").
+		err := v.db.Bun().NewSelect().TableExpr("core_repositorycontent AS rc").Column("rc.content_id").
 			Where("rc.repository_id = ?", v.row.RepositoryID).Where("rc.version_removed IS NULL").
 			Where("rc.content_id > ?", last).Where(cond, args...).
 			OrderExpr("rc.content_id").Limit(memberBatch).Scan(ctx, &page)

@@ -26,7 +26,7 @@ const undoBatch = 5000
 // being deleted: it is undone. One below was being deleted, and that is finished.
 func (v leasedVersion) remove(ctx context.Context) error {
 	latest := -1
-	err := v.db.q.NewRaw(`SELECT COALESCE(MAX(number), -1) FROM core_repositoryversion
+	err := v.db.Bun().NewRaw(`SELECT COALESCE(MAX(number), -1) FROM core_repositoryversion
 		WHERE repository_id = ? AND complete`, v.row.RepositoryID).Scan(ctx, &latest)
 	if err != nil {
 		return rowError(err, "versions of repository", v.row.RepositoryID.String())
@@ -126,13 +126,13 @@ func (v leasedVersion) removePublications(ctx context.Context) error {
 		ID   uuid.UUID `bun:"pulp_id"`
 		Type string    `bun:"pulp_type"`
 	}
-	err := v.db.q.NewSelect().TableExpr("core_publication").Column("pulp_id", "pulp_type").
+	err := v.db.Bun().NewSelect().TableExpr("core_publication").Column("pulp_id", "pulp_type").
 		Where("repository_version_id = ?", v.row.ID).Scan(ctx, &pubs)
 	if err != nil {
 		return rowError(err, "publications of version", v.row.ID.String())
 	}
 	for _, p := range pubs {
-		s := v.db.registry.byType[PublicationMaster][p.Type]
+		s := v.db.Registry().byType[PublicationMaster][p.Type]
 		if s == nil {
 			return fmt.Errorf("models: publication type %q belongs to no plugin of this App: %w", p.Type, pulperr.Unsupported)
 		}

@@ -10,8 +10,8 @@ import (
 	"github.com/pulpgo/pulpcore/pulperr"
 )
 
-// protectedSQL is the condition that clients can see the complete version rv. It looks at what refers to that version,
-// so that its cost does not grow with the repository.
+// protectedSQL is the condition that clients can see the complete version rv. It reads the rows that refer to that
+// version, so that its cost does not grow with the repository.
 const protectedSQL = `(EXISTS (SELECT 1 FROM core_distribution AS d WHERE d.repository_version_id = rv.pulp_id)
   OR EXISTS (SELECT 1 FROM core_publication AS p JOIN core_distribution AS d ON d.publication_id = p.pulp_id
     WHERE p.repository_version_id = rv.pulp_id)
@@ -34,7 +34,7 @@ const protectedSQL = `(EXISTS (SELECT 1 FROM core_distribution AS d WHERE d.repo
 
 // ProtectedVersions returns the numbers, ascending, of the versions that clients can see: those that a distribution
 // names, directly or by a publication; those of checkpoints, if a checkpoint distribution serves the repository; and if
-// another distribution does, the one with the newest publication, or the latest if nothing is published.
+// another distribution does, the one with the newest publication, or the latest without any publication.
 func ProtectedVersions(ctx context.Context, db *DB, repositoryID uuid.UUID) ([]int, error) {
 	var numbers []int
 	err := db.q.NewSelect().TableExpr("core_repositoryversion AS rv").Column("rv.number").
@@ -70,8 +70,8 @@ func (r retention) apply(ctx context.Context) error {
 		return err
 	}
 	var keep *int
-	err := r.db.q.NewSelect().TableExpr("core_repository").Column("retain_repo_versions").
-		Where("pulp_id = ?", r.repositoryID).Where("pulp_domain_id = ?", r.db.domain.ID).Scan(ctx, &keep)
+	err := r.db.Bun().NewSelect().TableExpr("core_repository").Column("retain_repo_versions").
+		Where("pulp_id = ?", r.repositoryID).Where("pulp_domain_id = ?", r.db.Domain().ID).Scan(ctx, &keep)
 	if err != nil || keep == nil {
 		return rowError(err, "repository", r.repositoryID.String())
 	}
@@ -100,8 +100,8 @@ func (r retention) versions(ctx context.Context, keep int) error {
 // checkpoints takes the mark off all but the newest complete checkpoints of a repository.
 func (r retention) checkpoints(ctx context.Context) error {
 	var keep *int
-	err := r.db.q.NewSelect().TableExpr("core_repository").Column("retain_checkpoints").
-		Where("pulp_id = ?", r.repositoryID).Where("pulp_domain_id = ?", r.db.domain.ID).Scan(ctx, &keep)
+	err := r.db.Bun().NewSelect().TableExpr("core_repository").Column("retain_checkpoints").
+		Where("pulp_id = ?", r.repositoryID).Where("pulp_domain_id = ?", r.db.Domain().ID).Scan(ctx, &keep)
 	if err != nil || keep == nil {
 		return rowError(err, "repository", r.repositoryID.String())
 	}

@@ -183,6 +183,43 @@ func (a *attempt) fenced() bool {
 	return errors.Is(a.cause(), errFenced) || errors.Is(a.err, errFenced) && !a.self.is(completed)
 }
 
+// logEnd writes the line about the end of a task.
+func (a *attempt) logEnd(ctx context.Context, state models.TaskState) {
+	level := slog.LevelInfo
+	switch {
+	case state == models.Failed:
+		level = slog.LevelError
+	case state == models.Completed && a.err != nil: // what the function returned after CompleteTx
+		level = slog.LevelWarn
+	}
+	if !a.log.Enabled(ctx, level) {
+		return
+	}
+	attrs := []slog.Attr{slog.String("state", string(state)), slog.Duration("duration", time.Since(a.began))}
+	if a.err != nil {
+		attrs = append(attrs, slog.Any("err", a.err))
+	}
+	a.log.LogAttrs(ctx, level, "task has ended", attrs...)
+}
+
+// flushReports writes the last numbers of reports that are still open when the function has returned: those of a
+// goroutine that it left behind, and those that could not be written. The end of the task closes them.
+func (a *attempt) flushReports() {
+	a.reports.mu.Lock()
+	defer a.reports.mu.Unlock()
+	if len(a.reports.open) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(a.ctx), noteTimeout)
+	defer cancel()
+	for p := range a.reports.open {
+		if err := a.env.save(ctx, p); err != nil {
+			a.log.WarnContext(ctx, "progress report is not written", "err", err)
+			return
+		}
+	}
+}
+
 // reservations returns what the task has reserved by now, and perhaps more.
 func (a *attempt) reservations() []taskdb.Reservation {
 	return reservations(a.reservedNames())

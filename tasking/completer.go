@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/google/uuid"
@@ -31,7 +30,7 @@ type completer struct {
 	db        *models.DB
 	session   *session
 	claims    *claimer
-	fulfils   func(versions *string) bool
+	plugins   pluginVersions
 	telemetry *telemetry
 	failpoint func(string)
 	discard   func(ctx context.Context, db *models.DB, prn string) error // nil keeps incomplete resources
@@ -56,9 +55,9 @@ type completionResult struct {
 	busy  bool // another transaction has a lock: nothing was written
 }
 
-func newCompleter(q *Queue, s *session, claims *claimer, fulfils func(*string) bool, o *WorkerOptions) *completer {
+func newCompleter(q *Queue, s *session, claims *claimer, o *WorkerOptions) *completer {
 	c := &completer{
-		db: q.db, session: s, claims: claims, fulfils: fulfils, telemetry: q.tel, failpoint: q.at, discard: o.Discard,
+		db: q.db, session: s, claims: claims, plugins: o.Versions, telemetry: q.tel, failpoint: q.at, discard: o.Discard,
 	}
 	c.batches.Limit = taskdb.ManyLocks
 	c.batches.Weight = func(f *completion) int { return max(1, len(f.attempt.reservedNames())) }
@@ -237,7 +236,7 @@ func (c *completer) chain(
 		for next < len(list) && (!list[next].chain || out[next].state == "") {
 			next++
 		}
-		if next == len(list) || list[next].attempt.task.Queue != t.Queue || !c.fulfils(t.Versions) {
+		if next == len(list) || list[next].attempt.task.Queue != t.Queue || !c.plugins.fulfil(t.Versions) {
 			left = append(left, t)
 			continue
 		}
@@ -351,35 +350,4 @@ func checkResult(name string, result json.RawMessage) error {
 	}
 	return pulperr.Public(pulperr.Invalid,
 		"the result of task %q has %d bytes and may have %d; store what is large and name it", name, len(result), maxJSON)
-}
-
-// CompleteTx ends the task as completed within tx, the last transaction of its function: what tx wrote and the end of
-// the task become true together, or neither. result is stored as JSON with the task; nil stores none. Progress reports
-// that are running then are completed with what they have counted.
-//
-// Afterwards the function should return. What it returns changes nothing; an error is logged. Its later transactions
-// fail with [ErrLost].
-//
-// Errors: [ErrCanceled] if the task is being canceled; [ErrLost] if it is not this worker's any more; Conflict if it
-// was completed before; Invalid for a result of more than 16 MiB. The transaction must be rolled back then.
-func (e *Env) CompleteTx(ctx context.Context, tx *models.Tx, result any) error {
-	name, id := e.attempt.task.Name, e.attempt.task.ID
-	var raw json.RawMessage
-	if result != nil {
-		var err error
-		if raw, err = json.Marshal(result); err != nil {
-			return fmt.Errorf("tasking: result of %s: %w", name, err)
-		}
-		if err := checkResult(name, raw); err != nil {
-			return err
-		}
-	}
-	if err := e.attempt.self.begin(); err != nil {
-		return err
-	}
-	err := e.environment.complete(ctx, tx, e.attempt, raw)
-	if errors.Is(err, ErrCanceled) || errors.Is(err, ErrLost) {
-		return err
-	}
-	return taskdb.Wrap(err, "complete task %s", id)
 }

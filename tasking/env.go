@@ -2,6 +2,8 @@ package tasking
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -91,6 +93,37 @@ func (e *Env) Created(ctx context.Context, tx *models.Tx, prn string) error {
 	row := &models.CreatedResource{ID: models.NewID(), Created: models.Now(), TaskID: e.Task.ID, PRN: prn}
 	_, err := tx.Bun().NewInsert().Model(row).Exec(ctx)
 	return taskdb.Wrap(err, "record created resource %s", prn)
+}
+
+// CompleteTx ends the task as completed within tx, the last transaction of its function: what tx wrote and the end of
+// the task become true together, or neither. result is stored as JSON with the task; nil stores none. Progress reports
+// that are running then are completed with what they have counted.
+//
+// Afterwards the function should return. What it returns changes nothing; an error is logged. Its later transactions
+// fail with [ErrLost].
+//
+// Errors: [ErrCanceled] if the task is being canceled; [ErrLost] if it is not this worker's any more; Conflict if it
+// was completed before; Invalid for a result of more than 16 MiB. The transaction must be rolled back then.
+func (e *Env) CompleteTx(ctx context.Context, tx *models.Tx, result any) error {
+	name, id := e.attempt.task.Name, e.attempt.task.ID
+	var raw json.RawMessage
+	if result != nil {
+		var err error
+		if raw, err = json.Marshal(result); err != nil {
+			return fmt.Errorf("tasking: result of %s: %w", name, err)
+		}
+		if err := checkResult(name, raw); err != nil {
+			return err
+		}
+	}
+	if err := e.attempt.self.begin(); err != nil {
+		return err
+	}
+	err := e.environment.complete(ctx, tx, e.attempt, raw)
+	if errors.Is(err, ErrCanceled) || errors.Is(err, ErrLost) {
+		return err
+	}
+	return taskdb.Wrap(err, "complete task %s", id)
 }
 
 func kindOr(err error, k pulperr.Kind) error {

@@ -82,14 +82,6 @@ func (s *spec) event(state models.TaskState) Event {
 // lostEvent concerns every domain.
 func lostEvent() Event { return Event{Kind: EventsLost, Time: models.Now()} }
 
-// emit passes events on to the readers of this process and, without waiting, to those of others.
-func (c *core) emit(list ...Event) {
-	c.hub.deliver(list)
-	if c.publisher != nil {
-		c.publisher.add(list)
-	}
-}
-
 // eventBuffer is how many events a subscription keeps for a reader that is behind.
 const eventBuffer = 1024
 

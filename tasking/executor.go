@@ -176,22 +176,3 @@ func (e *executor) end(a *attempt, o outcome, chain func() bool) (models.TaskSta
 	e.q.deliver(ctx, done.ready...)
 	return done.state, done.next
 }
-
-// logEnd writes the line about the end of a task.
-func (a *attempt) logEnd(ctx context.Context, state models.TaskState) {
-	level := slog.LevelInfo
-	switch {
-	case state == models.Failed:
-		level = slog.LevelError
-	case state == models.Completed && a.err != nil: // what the function returned after CompleteTx
-		level = slog.LevelWarn
-	}
-	if !a.log.Enabled(ctx, level) {
-		return
-	}
-	attrs := []slog.Attr{slog.String("state", string(state)), slog.Duration("duration", time.Since(a.began))}
-	if a.err != nil {
-		attrs = append(attrs, slog.Any("err", a.err))
-	}
-	a.log.LogAttrs(ctx, level, "task has ended", attrs...)
-}

@@ -93,7 +93,7 @@ func (p *poller) pollUnattended(ctx context.Context) {
 			p.arrived[queue] = page[unattendedPage-1].Seq
 		}
 		for _, t := range page {
-			if t.Unattended && p.slots.fulfils(t.Versions) && !p.slots.start(queue, t.ID) {
+			if t.Unattended && p.slots.plugins.fulfil(t.Versions) && !p.slots.start(queue, t.ID) {
 				p.arrived[queue] = t.Seq - 1
 				break
 			}
@@ -133,7 +133,7 @@ type slots struct {
 	session  *session
 	executor *executor
 	claims   *claimer
-	fulfils  func(versions *string) bool
+	plugins  pluginVersions
 	log      *slog.Logger
 }
 
@@ -180,7 +180,7 @@ func (s *slots) try(task uuid.UUID) error {
 	until := time.Now().Add(chainBudget)
 	chain := func() bool { return time.Now().Before(until) && !s.session.drains() }
 	for t != nil {
-		if !s.fulfils(t.Versions) { // its message did not say what the task needs
+		if !s.plugins.fulfil(t.Versions) { // its message did not say what the task needs
 			s.release(t)
 			return nil
 		}

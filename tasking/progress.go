@@ -203,21 +203,3 @@ func (o *openReports) write(ctx context.Context, c taskdb.Conn) ([]models.Progre
 	}
 	return rows, nil
 }
-
-// flushReports writes the last numbers of reports that are still open when the function has returned: those of a
-// goroutine that it left behind, and those that could not be written. The end of the task closes them.
-func (a *attempt) flushReports() {
-	a.reports.mu.Lock()
-	defer a.reports.mu.Unlock()
-	if len(a.reports.open) == 0 {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(a.ctx), noteTimeout)
-	defer cancel()
-	for p := range a.reports.open {
-		if err := a.env.save(ctx, p); err != nil {
-			a.log.WarnContext(ctx, "progress report is not written", "err", err)
-			return
-		}
-	}
-}

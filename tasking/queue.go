@@ -1,17 +1,14 @@
 package tasking
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"iter"
 	"log/slog"
 	"strings"
 	"sync"
 
-	"github.com/google/uuid"
 	"github.com/redis/go-redis/v9"
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
@@ -21,9 +18,7 @@ import (
 	"github.com/pulpgo/pulpcore/pulperr"
 	"github.com/pulpgo/pulpcore/tasking/internal/batch"
 	"github.com/pulpgo/pulpcore/tasking/internal/taskdb"
-	"github.com/pulpgo/pulpcore/tasking/internal/transport"
 	"github.com/pulpgo/pulpcore/tasking/internal/transport/asynqredis"
-	"github.com/pulpgo/pulpcore/tasking/internal/transport/inprocess"
 )
 
 // Queue is where tasks are dispatched to, canceled and waited for. A handle is bound to one domain like the [models.DB]
@@ -38,14 +33,7 @@ type core struct {
 	kind sqldialect.Kind
 	log  *slog.Logger
 	tel  *telemetry // nil without a provider
-
-	transport   transport.Transport
-	retainer    transport.Retainer    // the transport, or nil if it keeps no messages
-	broadcaster transport.Broadcaster // the transport, or nil if there are no other processes
-	database    *inprocess.Transport  // reads ready tasks from the database; the transport itself if there is no Redis
-	hub         *eventHub
-	publisher   *eventPublisher // nil without a broadcaster
-	listener    *listener       // nil without a broadcaster
+	*messenger
 
 	dispatches  batch.Writer[*spec, dispatched]
 	additions   batch.Writer[addition, added]
@@ -94,81 +82,26 @@ func NewQueue(db *models.DB, opts *QueueOptions) (*Queue, error) {
 		opts = &QueueOptions{}
 	}
 	c := &core{
-		kind: db.Conn().Kind, log: opts.Log, hub: newEventHub(), versions: opts.Versions, preferDefer: opts.PreferDefer,
+		kind: db.Conn().Kind, log: opts.Log, versions: opts.Versions, preferDefer: opts.PreferDefer,
 	}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
 	}
-	q := &Queue{core: c, db: db}
-	if err := q.setTransport(opts); err != nil {
+	var err error
+	if c.messenger, err = newMessenger(db, opts, c.log); err != nil {
 		return nil, err
 	}
+	q := &Queue{core: c, db: db}
 	q.initDispatches()
 	q.initAdditions()
-	var err error
 	c.tel, err = newTelemetry(q, opts.Tracer, opts.Meter)
 	return q, err
-}
-
-// setTransport makes the transport and the parts that use it.
-func (q *Queue) setTransport(opts *QueueOptions) error {
-	q.database = inprocess.New(func(ctx context.Context, queue string) iter.Seq2[transport.Message, error] {
-		return readyTasks(ctx, q.db, queue)
-	}, q.log)
-	if opts.Redis == nil && opts.RedisURL == "" {
-		q.transport = q.database
-		return nil
-	}
-	redis, err := asynqredis.New(&asynqredis.Options{
-		URL: opts.RedisURL, Redis: opts.Redis, Prefix: cmp.Or(opts.Prefix, "pulp"), Log: q.log,
-	})
-	if err != nil {
-		return err
-	}
-	q.transport, q.retainer, q.broadcaster = redis, redis, redis
-	q.publisher = newEventPublisher(redis, q.log)
-	q.listener = newListener(redis, q.hub, q.publisher)
-	return nil
 }
 
 // at marks a point between two steps at which tests let a process die.
 func (c *core) at(point string) {
 	if c.failpoint != nil {
 		c.failpoint(point)
-	}
-}
-
-// deliver announces tasks that became ready. It never fails: the relay announces later what the transport did not take.
-func (q *Queue) deliver(ctx context.Context, tasks ...taskdb.ReadyTask) {
-	if len(tasks) == 0 {
-		return
-	}
-	ctx = context.WithoutCancel(ctx) // the tasks are stored, whatever happens to the caller
-	sent, err := q.transport.Announce(ctx, tasks)
-	if err != nil && !errors.Is(err, transport.ErrDown) {
-		q.log.WarnContext(ctx, "tasks are announced later", "tasks", len(tasks)-sent, "err", err)
-	}
-	if sent == 0 || sent == len(tasks) {
-		return
-	}
-	ctx, cancel := context.WithTimeout(ctx, transport.Budget)
-	defer cancel()
-	err = taskdb.Write(ctx, q.db, func(c taskdb.Conn) error { return taskdb.MakeDue(ctx, c, tasks[sent:]) })
-	if err != nil {
-		q.log.WarnContext(ctx, "tasks are announced later", "tasks", len(tasks)-sent, "err", err)
-	}
-}
-
-// publishCancel tells all processes that a running task is to stop. Their workers find out without it, when they read
-// the states of their tasks.
-func (q *Queue) publishCancel(ctx context.Context, id uuid.UUID) {
-	q.hub.cancel(id)
-	if q.broadcaster == nil {
-		return
-	}
-	notice := transport.Notice{Topic: transport.Cancel, Payload: id.String()}
-	if err := q.broadcaster.Publish(context.WithoutCancel(ctx), notice); err != nil {
-		q.log.DebugContext(ctx, "a cancellation is not published", "task_id", id, "err", err)
 	}
 }
 
@@ -183,11 +116,7 @@ func (q *Queue) DB() *models.DB { return q.db }
 // Close closes the connections to Redis, for all handles that come from one [NewQueue] at once, whichever of them it is
 // called on. It may be called twice.
 func (q *Queue) Close() error {
-	q.hub.close()
-	if q.publisher != nil {
-		q.publisher.close()
-	}
-	return errors.Join(q.tel.close(), q.transport.Close())
+	return errors.Join(q.tel.close(), q.messenger.close())
 }
 
 // Ping asks Redis whether it answers. Without a Redis it succeeds.

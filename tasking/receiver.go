@@ -16,7 +16,7 @@ type receiver struct {
 	db        *models.DB
 	session   *session
 	slots     *slots
-	fulfils   func(versions *string) bool
+	plugins   pluginVersions
 	failpoint func(string)
 	consumers []transport.Consumer
 }
@@ -53,7 +53,7 @@ func (r *receiver) close() {
 
 // fresh returns a receiver without consumers that handles messages in the same way.
 func (r *receiver) fresh() *receiver {
-	return &receiver{db: r.db, session: r.session, slots: r.slots, fulfils: r.fulfils, failpoint: r.failpoint}
+	return &receiver{db: r.db, session: r.session, slots: r.slots, plugins: r.plugins, failpoint: r.failpoint}
 }
 
 // afterDrain leaves a message to other workers because this one shuts down.
@@ -61,7 +61,7 @@ var afterDrain = &transport.Later{Pause: putBackPause, Reason: "the worker shuts
 
 // handle executes the task that a message announces. Without a Later the message is done with, however the task ended.
 func (r *receiver) handle(m transport.Message) *transport.Later {
-	if !r.fulfils(m.Versions) {
+	if !r.plugins.fulfil(m.Versions) {
 		return r.leave(m)
 	}
 	tokens := r.slots.tokens[m.Queue]

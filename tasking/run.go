@@ -190,7 +190,7 @@ func (w *Worker) claimable(ctx context.Context) iter.Seq2[taskdb.ReadyTask, erro
 	return func(yield func(taskdb.ReadyTask, error) bool) {
 		for _, queue := range queues() {
 			for t, err := range readyTasks(ctx, w.q.db, queue) {
-				if (err != nil || w.fulfils(t.Versions)) && !yield(t, err) || err != nil {
+				if (err != nil || pluginVersions(w.opts.Versions).fulfil(t.Versions)) && !yield(t, err) || err != nil {
 					return
 				}
 			}

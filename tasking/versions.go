@@ -48,8 +48,11 @@ func (c *core) pluginOf(task string) string {
 	return strings.TrimPrefix(first, "pulp_")
 }
 
-// fulfils reports whether the worker has the versions of plugins that a task needs.
-func (w *Worker) fulfils(versions *string) bool {
+// pluginVersions are the versions of a worker's plugins, by name.
+type pluginVersions map[string]string
+
+// fulfil reports whether the versions are those that a task needs, or later ones.
+func (p pluginVersions) fulfil(versions *string) bool {
 	if versions == nil || *versions == "" {
 		return true
 	}
@@ -58,7 +61,7 @@ func (w *Worker) fulfils(versions *string) bool {
 		return false
 	}
 	for plugin, least := range need {
-		have, ok := w.opts.Versions[plugin]
+		have, ok := p[plugin]
 		if !ok || compareVersions(have, least) < 0 {
 			return false
 		}

@@ -204,17 +204,17 @@ func (w *Worker) parts() *parts {
 		progressInterval: o.ProgressInterval,
 	}
 	p.claims = newClaimer(q, p.session, o.Log)
-	p.completer = newCompleter(q, p.session, p.claims, w.fulfils, o)
+	p.completer = newCompleter(q, p.session, p.claims, o)
 	p.environment.complete = p.completer.completeTx
 	p.executor = &executor{
 		q: q, session: p.session, attempts: w.attempts, environment: p.environment, completer: p.completer,
 		bindings: w.bindings, opts: o, log: o.Log,
 	}
 	p.slots = &slots{
-		tokens: w.slots, session: p.session, executor: p.executor, claims: p.claims, fulfils: w.fulfils, log: o.Log,
+		tokens: w.slots, session: p.session, executor: p.executor, claims: p.claims, plugins: o.Versions, log: o.Log,
 	}
 	p.immediate = &immediate{session: p.session, executor: p.executor, slots: w.inline}
-	p.receiver = &receiver{db: q.db, session: p.session, slots: p.slots, fulfils: w.fulfils, failpoint: q.at}
+	p.receiver = &receiver{db: q.db, session: p.session, slots: p.slots, plugins: o.Versions, failpoint: q.at}
 	p.poller = &poller{
 		db: q.db, transport: q.transport, database: q.database, receiver: p.receiver.fresh(), slots: p.slots,
 		drain: p.session.drain, log: o.Log, arrived: map[string]int64{},

@@ -20,7 +20,7 @@ type File struct {
 	Stored            time.Time  // when the artifact was saved
 }
 
-// Expect returns what is known about the bytes.
+// Expect returns the digest and the size of the bytes, as far as they are known.
 func (f *File) Expect() *hashlib.Expect {
 	if f.ArtifactID == nil {
 		return &hashlib.Expect{}

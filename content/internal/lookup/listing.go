@@ -52,8 +52,7 @@ func (c cursor) where(q *bun.SelectQuery, column string, order bun.Safe) *bun.Se
 	return q
 }
 
-// minListBatch is how many paths are read at a time when the folder holds many. A batch that ends within a subfolder
-// was too large, since the rest of that subfolder is passed over.
+// minListBatch is the least number of paths that are read at a time.
 const minListBatch = 16
 
 // listLevel makes a page of what lies directly below a folder out of a walk over all paths below it. It passes over
@@ -84,6 +83,7 @@ func listLevel(folder, after string, limit, batch int, read func(c cursor, n int
 				return page, nil
 			}
 			page.Entries = append(page.Entries, e)
+			// The next batch begins behind this entry, so behind everything in it if it is a folder.
 			c.from, c.inclusive = row.Path, false
 			if strings.HasSuffix(e.Name, "/") {
 				c.from, c.inclusive = pastFolder(folder+e.Name), true
@@ -92,6 +92,7 @@ func listLevel(folder, after string, limit, batch int, read func(c cursor, n int
 		if len(rows) < n {
 			return page, nil
 		}
+		// A batch that ends within a subfolder was too large: the rest of that subfolder is passed over.
 		if c.inclusive && rows[len(rows)-1].Path < c.from {
 			n = max(n/4, minListBatch)
 		} else {

@@ -4,49 +4,69 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"path"
 	"strconv"
+	"strings"
 
 	"github.com/google/uuid"
 
 	"github.com/pulpgo/pulpcore/content/internal/lookup"
+	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
 	"github.com/pulpgo/pulpcore/storage"
 )
 
 const sizeHeader = "X-Pulp-Artifact-Size"
 
-// ServeFile returns a handler that answers with the file which a content artifact is, wherever its bytes are: for
-// routes and content handlers of plugins. name decides the content type; what is in header replaces it. A nil header
-// is empty.
-func (a *App) ServeFile(contentArtifactID uuid.UUID, name string, header http.Header) http.Handler {
+// fileServer answers with files, from the store or from a remote.
+type fileServer struct {
+	db       *models.DB
+	store    *storage.Store
+	fetcher  *fetcher
+	log      *slog.Logger
+	opts     *Options
+	redirect bool // clients get signed URLs of the store
+}
+
+// serveByID returns a handler that answers with the file which a content artifact is.
+func (s *fileServer) serveByID(contentArtifactID uuid.UUID, name string, header http.Header) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		file, err := lookup.FileByContentArtifact(r.Context(), a.db, contentArtifactID)
+		file, err := lookup.FileByContentArtifact(r.Context(), s.db, contentArtifactID)
 		if err == nil {
-			h := http.Header{"Content-Type": {a.contentType(name)}}
+			h := http.Header{"Content-Type": {s.contentType(name)}}
 			for key, values := range header {
 				h[http.CanonicalHeaderKey(key)] = values
 			}
-			err = a.serveFile(&answer{w: w, r: r, header: h, name: path.Base(name)}, file)
+			err = s.serveFile(&answer{w: w, r: r, header: h, name: path.Base(name)}, file)
 		}
 		if err != nil {
-			a.refuse(w, r, err)
+			writeError(s.log, w, r, err)
 		}
 	})
 }
 
+// contentType returns the content type of a file by its name. The table is the same on every host.
+func (s *fileServer) contentType(name string) string {
+	ext := strings.ToLower(path.Ext(name))
+	if t, ok := s.opts.ContentTypes[ext]; ok {
+		return t
+	}
+	return builtinType(ext)
+}
+
 // serveFile answers with a file, from the store or from a remote.
-func (a *App) serveFile(to *answer, f *lookup.File) error {
+func (s *fileServer) serveFile(to *answer, f *lookup.File) error {
 	to.r = reasonableRange(to.r)
 	if f.ArtifactID == nil {
-		return a.serveAbsent(to, f)
+		return s.serveAbsent(to, f)
 	}
-	err := a.serveStored(to, f)
+	err := s.serveStored(to, f)
 	if errors.Is(err, errBytesMissing) {
-		a.log.ErrorContext(to.r.Context(), "bytes of an artifact are missing in the store",
+		s.log.ErrorContext(to.r.Context(), "bytes of an artifact are missing in the store",
 			"artifact", *f.ArtifactID, "sha256", f.SHA256, "err", err)
-		return a.serveAbsent(to, f)
+		return s.serveAbsent(to, f)
 	}
 	return err
 }
@@ -54,17 +74,17 @@ func (a *App) serveFile(to *answer, f *lookup.File) error {
 var errBytesMissing = errors.New("content: the bytes are not there")
 
 // serveStored answers with a file whose artifact is saved.
-func (a *App) serveStored(to *answer, f *lookup.File) error {
+func (s *fileServer) serveStored(to *answer, f *lookup.File) error {
 	key := storage.ArtifactKey(f.SHA256)
-	if a.redirect {
+	if s.redirect {
 		if to.r.Method == http.MethodHead { // a signed URL is good for one method only
 			to.describe(f.SHA256, f.Size)
 			serveContent(to.w, to.r, f.Stored, f.Size, &blank{size: f.Size})
 			return nil
 		}
-		return a.redirectTo(to, key, f.Size)
+		return s.redirectTo(to, key, f.Size)
 	}
-	reader, err := a.store.Open(to.r.Context(), key)
+	reader, err := s.store.Open(to.r.Context(), key)
 	if errors.Is(err, pulperr.NotFound) {
 		return fmt.Errorf("%w: %w", errBytesMissing, err)
 	}
@@ -83,17 +103,17 @@ func (a *App) serveStored(to *answer, f *lookup.File) error {
 	body := &watched{ReadSeeker: reader}
 	serveContent(to.w, to.r, f.Stored, f.Size, body)
 	if body.fault != nil {
-		a.cut(to.r, body.fault)
+		s.cut(to.r, body.fault)
 	}
 	return nil
 }
 
 // redirectTo sends the client to a signed URL of the store.
-func (a *App) redirectTo(to *answer, key string, size int64) error {
+func (s *fileServer) redirectTo(to *answer, key string, size int64) error {
 	o := &storage.SignOptions{Filename: to.name, ContentType: to.header.Get("Content-Type")}
-	target, err := a.store.SignedURL(to.r.Context(), key, o)
+	target, err := s.store.SignedURL(to.r.Context(), key, o)
 	if errors.Is(err, pulperr.Unsupported) { // the store was opened without BeforeSign
-		target, err = a.store.SignedURL(to.r.Context(), key, nil)
+		target, err = s.store.SignedURL(to.r.Context(), key, nil)
 	}
 	if err != nil {
 		return fmt.Errorf("content: %w", err)
@@ -105,11 +125,11 @@ func (a *App) redirectTo(to *answer, key string, size int64) error {
 }
 
 // cut ends the connection after a part of the bytes. It does not return.
-func (a *App) cut(r *http.Request, err error) {
+func (s *fileServer) cut(r *http.Request, err error) {
 	if r.Context().Err() == nil {
-		a.log.WarnContext(r.Context(), "answer was cut", "path", r.URL.Path, "err", err)
+		s.log.WarnContext(r.Context(), "answer was cut", "path", r.URL.Path, "err", err)
 	} else {
-		a.log.DebugContext(r.Context(), "client went away", "path", r.URL.Path, "err", context.Cause(r.Context()))
+		s.log.DebugContext(r.Context(), "client went away", "path", r.URL.Path, "err", context.Cause(r.Context()))
 	}
 	panic(http.ErrAbortHandler)
 }

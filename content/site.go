@@ -3,6 +3,7 @@ package content
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"path"
 	"strings"
@@ -12,17 +13,29 @@ import (
 	"github.com/pulpgo/pulpcore/pulperr"
 )
 
-// serveCore answers what is not a route of a plugin.
-func (a *App) serveCore(w http.ResponseWriter, r *http.Request) {
-	if err := a.serve(w, r); err != nil {
-		a.refuse(w, r, err)
+// site answers for what distributions serve.
+type site struct {
+	app      *App // for hooks of plugins
+	db       *models.DB
+	finder   *lookup.Finder
+	files    *fileServer
+	listings *listings
+	routes   *routeMux // of plugins; nil without any
+	log      *slog.Logger
+	prefix   string
+}
+
+// ServeHTTP answers what is not a route of a plugin.
+func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if err := s.serve(w, r); err != nil {
+		writeError(s.log, w, r, err)
 	}
 }
 
 // serve returns an error only before anything was written.
-func (a *App) serve(w http.ResponseWriter, r *http.Request) error {
+func (s *site) serve(w http.ResponseWriter, r *http.Request) error {
 	// r.URL.Path was decoded once, and is not decoded again: what it says is the name.
-	rel, below := strings.CutPrefix(r.URL.Path, a.opts.Prefix)
+	rel, below := strings.CutPrefix(r.URL.Path, s.prefix)
 	if !below {
 		return errNotFound
 	}
@@ -33,7 +46,7 @@ func (a *App) serve(w http.ResponseWriter, r *http.Request) error {
 	base, file, doubled := strings.Cut(rel, "//")
 	if doubled {
 		rel = base + "/" + strings.TrimLeft(file, "/")
-		if a.routed(r, a.opts.Prefix+rel) {
+		if s.routes.hides(r, s.prefix+rel) {
 			return errNotFound
 		}
 	}
@@ -42,11 +55,11 @@ func (a *App) serve(w http.ResponseWriter, r *http.Request) error {
 		return errNotFound
 	}
 	if rel == "" {
-		return a.listDistributions(w, r, "")
+		return s.listings.distributions(w, r, "")
 	}
-	match, err := a.finder.Distribution(r.Context(), p)
+	match, err := s.finder.Distribution(r.Context(), p)
 	if errors.Is(err, pulperr.NotFound) && !doubled {
-		return a.serveBetween(w, r, rel)
+		return s.serveParentFolder(w, r, rel)
 	}
 	if err != nil {
 		return err
@@ -55,7 +68,7 @@ func (a *App) serve(w http.ResponseWriter, r *http.Request) error {
 	if doubled && basePath != base {
 		return errNotFound
 	}
-	if err := a.permit(r, match); err != nil {
+	if err := s.permit(r, match); err != nil {
 		return err
 	}
 	rest := strings.TrimPrefix(rel, basePath)
@@ -63,15 +76,15 @@ func (a *App) serve(w http.ResponseWriter, r *http.Request) error {
 		redirectToFolder(w, r)
 		return nil
 	}
-	return a.serveDistribution(w, r, match.Distribution, rest[1:])
+	return s.serveDistribution(w, r, match.Distribution, rest[1:])
 }
 
-// serveBetween answers for a path that leads to distributions and belongs to none.
-func (a *App) serveBetween(w http.ResponseWriter, r *http.Request, rel string) error {
+// serveParentFolder answers for a path that leads to distributions and belongs to none.
+func (s *site) serveParentFolder(w http.ResponseWriter, r *http.Request, rel string) error {
 	if strings.HasSuffix(rel, "/") {
-		return a.listDistributions(w, r, rel)
+		return s.listings.distributions(w, r, rel)
 	}
-	found, err := lookup.DistributionsBelow(r.Context(), a.db, rel+"/", "", 1, a.opts.HideGuarded)
+	found, err := lookup.DistributionsBelow(r.Context(), s.db, rel+"/", "", 1, s.listings.hideGuarded)
 	if err != nil {
 		return err
 	}
@@ -83,9 +96,9 @@ func (a *App) serveBetween(w http.ResponseWriter, r *http.Request, rel string) e
 }
 
 // serveDistribution answers for a path below a base path: empty, or ending with a slash, for a folder.
-func (a *App) serveDistribution(w http.ResponseWriter, r *http.Request, d models.AnyDistribution, p string) error {
+func (s *site) serveDistribution(w http.ResponseWriter, r *http.Request, d models.AnyDistribution, p string) error {
 	if h, ok := d.(Handler); ok {
-		handler, err := h.ContentHandler(r.Context(), a, p)
+		handler, err := h.ContentHandler(r.Context(), s.app, p)
 		if err != nil {
 			return err
 		}
@@ -95,30 +108,30 @@ func (a *App) serveDistribution(w http.ResponseWriter, r *http.Request, d models
 		}
 	}
 	if d.AsDistribution().Checkpoint {
-		return a.serveCheckpoint(w, r, d, p)
+		return s.serveCheckpoint(w, r, d, p)
 	}
-	source, err := a.source(r.Context(), d)
+	source, err := s.source(r.Context(), d)
 	if err != nil {
 		return err
 	}
-	return a.serveSource(w, r, d, source, p)
+	return s.serveSource(w, r, d, source, p)
 }
 
 // serveSource answers for a path of what a distribution serves.
-func (a *App) serveSource(w http.ResponseWriter, r *http.Request, d models.AnyDistribution, source *lookup.Source,
+func (s *site) serveSource(w http.ResponseWriter, r *http.Request, d models.AnyDistribution, source *lookup.Source,
 	p string,
 ) error {
 	if p == "" || strings.HasSuffix(p, "/") {
-		return a.serveFolder(w, r, d, source, p)
+		return s.serveFolder(w, r, d, source, p)
 	}
-	file, err := a.finder.File(r.Context(), source, p)
+	file, err := s.finder.File(r.Context(), source, p)
 	if err == nil {
-		return a.serveFile(&answer{w: w, r: r, header: a.headersOf(d, p), name: path.Base(p)}, file)
+		return s.files.serveFile(&answer{w: w, r: r, header: s.headersOf(d, p), name: path.Base(p)}, file)
 	}
 	if !errors.Is(err, pulperr.NotFound) {
 		return err
 	}
-	folder, err := source.HasFolder(r.Context(), a.db, p)
+	folder, err := source.HasFolder(r.Context(), s.db, p)
 	if err != nil {
 		return err
 	}
@@ -130,12 +143,12 @@ func (a *App) serveSource(w http.ResponseWriter, r *http.Request, d models.AnyDi
 }
 
 // source returns what a distribution serves now.
-func (a *App) source(ctx context.Context, d models.AnyDistribution) (*lookup.Source, error) {
+func (s *site) source(ctx context.Context, d models.AnyDistribution) (*lookup.Source, error) {
 	row := d.AsDistribution()
 	if row.PublicationID == nil && row.RepositoryID == nil && row.RepositoryVersionID == nil && row.RemoteID == nil {
 		return nil, errNoSource
 	}
-	source, err := a.finder.Source(ctx, row)
+	source, err := s.finder.Source(ctx, row)
 	if errors.Is(err, pulperr.NotFound) {
 		return nil, errNotFound
 	}
@@ -149,18 +162,18 @@ func (a *App) source(ctx context.Context, d models.AnyDistribution) (*lookup.Sou
 }
 
 // serveFolder answers with the folder's index.html, or else with a listing.
-func (a *App) serveFolder(w http.ResponseWriter, r *http.Request, d models.AnyDistribution, s *lookup.Source,
+func (s *site) serveFolder(w http.ResponseWriter, r *http.Request, d models.AnyDistribution, from *lookup.Source,
 	dir string,
 ) error {
 	index := dir + "index.html"
-	file, err := a.finder.File(r.Context(), s, index)
+	file, err := s.finder.File(r.Context(), from, index)
 	if err == nil {
-		return a.serveFile(&answer{w: w, r: r, header: a.headersOf(d, index), name: "index.html"}, file)
+		return s.files.serveFile(&answer{w: w, r: r, header: s.headersOf(d, index), name: "index.html"}, file)
 	}
 	if !errors.Is(err, pulperr.NotFound) {
 		return err
 	}
-	return a.listFolder(w, r, d, s, dir)
+	return s.listings.folder(w, r, d, from, dir)
 }
 
 // redirectToFolder adds the slash that is missing.
