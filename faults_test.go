@@ -83,8 +83,8 @@ func python() *pulpcore.Plugin {
 			tasking.Define[badArgs]("python.sync").Bind(func(context.Context, *tasking.Env, badArgs) error { return nil },
 				&tasking.BindingOptions{Subprocess: true}),
 		},
-		Views: []rest.Mount{
-			rest.ViewSet[badPackage]{Type: badPackages, Name: "packages", Filters: rest.Filters{"titel": rest.Name}},
+		Views: []rest.View{
+			rest.ViewSet[badPackage]{Type: badPackages, Name: "packages", Filters: rest.Filters{"titel": rest.NameFilter()}},
 			rest.ViewSet[badRemote]{Type: badRemotes, Name: "Remote"},
 		},
 		API: []rest.Route{{Path: "/pypi/{name}/", Handler: ok}, {Path: "/same/", Handler: ok}},

@@ -22,7 +22,7 @@ type plan struct {
 	registry *models.Registry
 	front    *front
 	tasks    []tasking.Binding
-	views    []rest.Mount
+	views    []rest.View
 	routes   []rest.Route
 	content  []content.Route
 	versions map[string]string

@@ -21,7 +21,7 @@ type Plugin struct {
 	Models     []models.AnyType
 	Migrations fs.FS             // see [models.PluginModels]; nil derives the tables. [WriteMigration] writes them
 	Tasks      []tasking.Binding // named "<Name>.<task>", or "pulp_<Name>.<task>" as in Pulp
-	Views      []rest.Mount
+	Views      []rest.View
 	API        []rest.Route    // further routes, mounted with the REST API
 	Content    []content.Route // further routes, mounted with the content app
 

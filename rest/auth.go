@@ -16,11 +16,11 @@ import (
 	"github.com/pulpgo/pulpcore/webserver"
 )
 
-// Authenticator finds out who sends a request. It must be safe for concurrent use.
+// Authenticator returns the account of a request. It must be safe for concurrent use.
 type Authenticator interface {
 	// Authenticate returns the user, or nil if the request brings no credentials that it knows.
 	//
-	// Errors: Unauthorized for credentials that are wrong; TooMany and Unavailable if they are not looked at now.
+	// Errors: Unauthorized for credentials that are wrong; TooMany and Unavailable if they were not verified.
 	Authenticate(r *http.Request) (*accounts.User, error)
 }
 
@@ -32,13 +32,14 @@ type BasicAuthOptions struct {
 }
 
 // BasicAuth returns an [Authenticator] for HTTP basic authentication against the accounts in the database. Share one
-// between everything that a process serves: it bounds what log-ins cost.
+// between all handlers of a process: it bounds what log-ins cost.
 //
 // Verifying a password is expensive on purpose, so a success is remembered, as long as it is used every 5 minutes and
 // for an hour at most; a changed password or an account that was switched off takes effect within 10 seconds.
-// At most half of the processors verify passwords, four at most; who waits gets his turn fairly by address and name.
+// At most half of the processors verify passwords, four at most; requests that wait get their turns fairly by address
+// and name.
 // Of 128 waiting requests, 32 of an address and 8 of a name there, more are answered with 503. A refused log-in is
-// answered half a second after it began to be looked at, whatever was wrong. After five failures of a name
+// answered half a second after its verification began, whatever the reason. After five failures of a name
 // from an address the next tries there are answered with 429 for a time that doubles from 1 second to a minute.
 //
 // The address is that of the connection: behind a proxy, put [webserver.Proxies] around.
@@ -61,7 +62,8 @@ const (
 	maxVerifying = 4
 	// maxCredentials is how long name and password may be together, in bytes.
 	maxCredentials = 4096
-	// refusalStep is the time, or a multiple of it, after which a log-in is refused, so that its length tells nothing.
+	// refusalStep is the time, or a multiple of it, after which a log-in is refused, so that the time does not reveal the
+	// reason.
 	refusalStep = 500 * time.Millisecond
 )
 
@@ -86,7 +88,7 @@ func (b *basicAuth) Authenticate(r *http.Request) (*accounts.User, error) {
 	a := attempt{name, password, webserver.SourceOf(r)}
 	u, err := b.authenticate(r.Context(), a)
 	if err != nil {
-		b.tell(r, a, err)
+		b.logRefusal(r, a, err)
 	}
 	return u, err
 }
@@ -101,12 +103,13 @@ func (b *basicAuth) authenticate(ctx context.Context, a attempt) (*accounts.User
 	if err := b.failures.Check(a.source, a.name); err != nil {
 		return nil, err
 	}
+	// A turn bounds how many passwords are verified at a time, for each takes a processor.
 	leave, err := b.turns.Enter(ctx, a.source, a.name)
 	if err != nil {
 		return nil, err
 	}
 	defer leave()
-	// What happened while it waited may decide already.
+	// Another request may have verified the same credentials, or failed with them, while this one waited.
 	if u, err := b.recall(ctx, a); u != nil || err != nil {
 		return u, err
 	}
@@ -118,6 +121,7 @@ func (b *basicAuth) authenticate(ctx context.Context, a attempt) (*accounts.User
 	switch {
 	case errors.Is(err, pulperr.Unauthorized):
 		b.failures.Add(a.source, a.name)
+		// The turn ends before the pause: a refused client must not keep others from verifying.
 		leave()
 		pause(ctx, refusalStep-time.Since(began)%refusalStep)
 		return nil, err
@@ -147,18 +151,18 @@ func (b *basicAuth) recall(ctx context.Context, a attempt) (*accounts.User, erro
 	return now, nil
 }
 
-// tell logs a log-in that was refused.
-func (b *basicAuth) tell(r *http.Request, a attempt, err error) {
+// logRefusal logs a log-in that was refused.
+func (b *basicAuth) logRefusal(r *http.Request, a attempt, err error) {
 	ctx := r.Context()
 	switch kind := pulperr.KindOf(err); {
 	case errors.Is(err, login.ErrFull), kind == pulperr.Unauthorized, kind == pulperr.TooMany:
-		const longest = 150 // letters that a name has
+		const longest = 150 // letters of a user name
 		b.log.WarnContext(ctx, "log-in refused", "user", clip(a.name, longest), "address", webserver.AddressOf(r),
 			"correlation_id", tasking.CorrelationID(ctx), "reason", pulperr.Message(err))
 	}
 }
 
-// clip shortens a text that a client made up.
+// clip shortens a text that a client sent.
 func clip(text string, most int) string {
 	if runes := []rune(text[:min(len(text), 4*most)]); len(runes) > most {
 		return string(runes[:most]) + "…"

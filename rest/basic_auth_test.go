@@ -20,7 +20,7 @@ import (
 	"github.com/pulpgo/pulpcore/rest"
 )
 
-// logins asks a BasicAuth who somebody is.
+// logins asks a BasicAuth for the account of a request.
 type logins struct {
 	t    *testing.T
 	db   *models.DB

@@ -119,31 +119,6 @@ func TestBodyOfLongNames(t *testing.T) {
 	b.do("POST", "artifacts/", body, edit).want(http.StatusRequestEntityTooLarge)
 }
 
-// TestLargeBodiesAreRefusedBeforeTheyAreDecoded must run alone: it counts the allocations of the process.
-func TestLargeBodiesAreRefusedBeforeTheyAreDecoded(t *testing.T) { //nolint:paralleltest // see above
-	for _, text := range []string{members(700_000), members(1001), `{"a":[` + strings.Repeat("[],", 300_000) + `1]}`} {
-		raw := []byte(text)
-		var err error
-		n := testing.AllocsPerRun(1, func() { err = rest.DecodeBody(raw) })
-		if err == nil || n > 10 {
-			t.Errorf("DecodeBody(%.30s…) = %v with %v allocations, want an error and hardly any", text, err, n)
-		}
-	}
-	for _, text := range []string{
-		members(1000), `{"a,": "\",,,\\", "b": [{}, [], "]"]}`, `{"a": ["` + strings.Repeat(`x","`, 199_990) + `"]}`,
-		`{"a": "` + strings.Repeat(",", 300_000) + `", "b": ` + members(2000) + `}`,
-	} {
-		if err := rest.DecodeBody([]byte(text)); err != nil {
-			t.Errorf("DecodeBody(%.30s…) = %v", text, err)
-		}
-	}
-	for _, text := range []string{"", `"`, `"\`, `{"a`, `{"a": "\`, "]]]},,", "{,,}"} {
-		if err := rest.DecodeBody([]byte(text)); err == nil {
-			t.Errorf("DecodeBody(%q) = nil, want an error", text)
-		}
-	}
-}
-
 func TestTextOfFieldErrors(t *testing.T) {
 	t.Parallel()
 	many := rest.FieldErrors{rest.NonField: {"the whole"}, "z": {"last"}}
@@ -180,7 +155,7 @@ func (f formReader) Authenticate(r *http.Request) (*accounts.User, error) {
 	return nil, nil
 }
 
-// TestFilesOfForms has handlers parse forms that nobody else removes the files of.
+// TestFilesOfForms has handlers parse forms whose files no other code removes.
 func TestFilesOfForms(t *testing.T) { //nolint:paralleltest // Uploads sets the environment
 	uploads := nettest.NewUploads(t)
 	db := openDB(t, dbtest.SQLite(t))

@@ -6,27 +6,28 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"unicode"
+
+	"github.com/google/uuid"
+	"github.com/uptrace/bun"
 
 	"github.com/pulpgo/pulpcore/download"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
+	"github.com/pulpgo/pulpcore/rest/internal/wire"
 )
 
-// checkRow validates a row as a whole before it is saved or a task is dispatched that will.
-func (c *call) checkRow(ctx context.Context, v *view, row models.Row, faults FieldErrors) error {
-	if err := c.checkUnique(ctx, v, row, faults); err != nil {
+// check validates a row as a whole before it is saved, or a task is dispatched that saves it.
+func (s *rowSchema) check(ctx context.Context, q *request, row models.Row, faults FieldErrors) error {
+	if err := s.checkUnique(ctx, q, row, faults); err != nil {
 		return err
 	}
-	switch r := row.(type) {
-	case models.AnyRemote:
-		c.checkRemote(r.AsRemote(), faults)
-	case models.AnyDistribution:
-		checkDistribution(r.AsDistribution(), faults)
+	if s.master.check != nil {
+		s.master.check(q, row, faults)
 	}
-	if err := faults.orNil(); err != nil {
+	// A validator may rely on fields that are valid by themselves.
+	if err := faults.OrNil(); err != nil {
 		return err
 	}
 	if r, ok := row.(models.Validator); ok {
@@ -35,51 +36,88 @@ func (c *call) checkRow(ctx context.Context, v *view, row models.Row, faults Fie
 		}
 	}
 	if d, ok := row.(models.AnyDistribution); ok {
-		return checkOverlap(ctx, c.db, d.AsDistribution())
+		return checkOverlap(ctx, q.db, d.AsDistribution())
 	}
 	return nil
 }
 
+// checkUnique notes which unique fields of a row another row of the domain has already. A request that is faster than
+// this one shows only when the row is saved, see uniqueViolation.
+func (s *rowSchema) checkUnique(ctx context.Context, q *request, row models.Row, faults FieldErrors) error {
+	for _, f := range s.fields {
+		if !f.Unique || faults[f.Name] != nil || row.PulpID() == uuid.Nil && f.IsZero(row) {
+			continue
+		}
+		n, err := q.db.Bun().NewSelect().TableExpr("?", bun.Ident(s.master.Table)).
+			Where("? = ?", bun.Ident(f.Column), f.Value(row)).
+			Where("pulp_domain_id = ?", q.db.Domain().ID).Where("pulp_id <> ?", row.PulpID()).Count(ctx)
+		if err != nil {
+			return fmt.Errorf("rest: look for another %s: %w", f.Name, err)
+		}
+		if n > 0 {
+			faults.Add(f.Name, wire.MsgUnique)
+		}
+	}
+	return nil
+}
+
+// uniqueViolation turns the error of a unique column, which another request filled a moment ago, into one of the field.
+func (s *rowSchema) uniqueViolation(err error) error {
+	if !errors.Is(err, pulperr.Exists) {
+		return err
+	}
+	for _, f := range s.fields {
+		if f.Unique {
+			return FieldErrors{f.Name: {wire.MsgUnique}}
+		}
+	}
+	return FieldErrors{NonField: {fmt.Sprintf("The %s exists already.", s.master.Name)}}
+}
+
 // checkRemote finds the faults that each download from the remote would fail with, and puts its certificates into the
 // form in which they are kept.
-func (c *call) checkRemote(r *models.Remote, faults FieldErrors) {
-	config := r.DownloadConfig(c.db.Checksums(), nil)
+func checkRemote(q *request, row models.Row, faults FieldErrors) {
+	r := as[models.AnyRemote](row).AsRemote()
+	config := r.DownloadConfig(q.db.Checksums(), nil)
 	if config.ProxyURL == "" && (r.ProxyUsername.IsSet() || r.ProxyPassword.IsSet()) {
-		faults.add(NonField, "proxy credentials cannot be specified without a proxy")
+		faults.Add(NonField, "proxy credentials cannot be specified without a proxy")
+		// Without this the configuration would report the same fault in other words.
 		config.ProxyUsername, config.ProxyPassword = "", ""
 	}
-	found := validationFaults(config.Validate())
+	found := wire.ValidationFaults(config.Validate())
 	if r.URL != "" {
-		if reason := c.api.urlFault(r.URL); reason != "" {
-			found.add("url", reason)
+		if reason := urlFault(r.URL, q.opts.AllowedImportPaths); reason != "" {
+			found.Add("url", reason)
 		}
 	}
 	for name, reasons := range found {
 		if faults[name] == nil {
-			faults.add(name, reasons...)
+			faults.Add(name, reasons...)
 		}
 	}
-	for _, certs := range []*string{r.CACert, r.ClientCert} {
-		if certs != nil && len(found) == 0 {
-			*certs = download.Certificates(*certs)
+	for _, certs := range []**string{&r.CACert, &r.ClientCert} {
+		if *certs != nil && len(found) == 0 {
+			*certs = new(download.Certificates(**certs)) // the row before an update points to the old text
 		}
 	}
 }
 
-// urlFault returns what is wrong with the URL of a remote, or nothing.
-func (a *API) urlFault(raw string) string {
+// urlFault returns the reason why the URL of a remote is refused, or "".
+func urlFault(raw string, allowed []string) string {
 	if u, err := url.Parse(raw); err == nil && u.User != nil {
 		return "The remote url contains username or password. Use the username and password fields."
 	}
-	if fault, ok := errors.AsType[*pulperr.ValidationError](download.CheckURL(raw, a.opts.AllowedImportPaths)); ok {
+	if fault, ok := errors.AsType[*pulperr.ValidationError](download.CheckURL(raw, allowed)); ok {
 		return fault.Reason
 	}
 	return ""
 }
 
-func checkDistribution(d *models.Distribution, faults FieldErrors) {
+// checkDistribution finds a base path that clients cannot use, and sources that exclude each other.
+func checkDistribution(_ *request, row models.Row, faults FieldErrors) {
+	d := as[models.AnyDistribution](row).AsDistribution()
 	if d.BasePath != "" && faults["base_path"] == nil && !validBasePath(d.BasePath) {
-		faults.add("base_path", "Relative path is not in canonical form. "+d.BasePath)
+		faults.Add("base_path", "Relative path is not in canonical form. "+d.BasePath)
 	}
 	sources := 0
 	for _, set := range []bool{d.PublicationID != nil, d.RepositoryID != nil, d.RepositoryVersionID != nil} {
@@ -88,7 +126,7 @@ func checkDistribution(d *models.Distribution, faults FieldErrors) {
 		}
 	}
 	if sources > 1 {
-		faults.add(NonField,
+		faults.Add(NonField,
 			"Only one of the attributes 'repository', 'repository_version' and 'publication' may be used simultaneously.")
 	}
 }
@@ -107,28 +145,7 @@ func checkOverlap(ctx context.Context, db *models.DB, d *models.Distribution) er
 		return err
 	}
 	text := fmt.Sprintf("Overlaps with existing distribution '%s'", name)
-	return &problem{http.StatusBadRequest, map[string]any{"base_path": map[string]string{"base_path": text}}}
-}
-
-// taken turns the error of a unique column, which another request filled a moment ago, into the field's words.
-func taken(v *view, err error) error {
-	if !errors.Is(err, pulperr.Exists) {
-		return err
+	return &wire.Problem{
+		Status: http.StatusBadRequest, Body: map[string]any{"base_path": map[string]string{"base_path": text}},
 	}
-	faults := FieldErrors{}
-	for _, f := range v.shape.fields {
-		if f.unique {
-			faults.add(f.name, msgUnique)
-			break
-		}
-	}
-	if len(faults) == 0 {
-		faults.add(NonField, fmt.Sprintf("The %s exists already.", v.master))
-	}
-	return faults
-}
-
-// changedFields returns the fields in which two rows of a view differ.
-func (v *view) changedFields(before, after models.Row) []*field {
-	return slices.DeleteFunc(slices.Clone(v.shape.fields), func(f *field) bool { return f.equal(before, after) })
 }

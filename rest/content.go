@@ -2,21 +2,30 @@ package rest
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
-	"mime/multipart"
 	"slices"
+	"strings"
 
 	"github.com/google/uuid"
 
 	"github.com/pulpgo/pulpcore/hashlib"
 	"github.com/pulpgo/pulpcore/models"
-	"github.com/pulpgo/pulpcore/pulperr"
+	"github.com/pulpgo/pulpcore/rest/internal/core"
+	"github.com/pulpgo/pulpcore/rest/internal/schema"
+	"github.com/pulpgo/pulpcore/rest/internal/wire"
+	"github.com/pulpgo/pulpcore/rest/internal/work"
 	"github.com/pulpgo/pulpcore/tasking"
 )
 
-type singleArtifact[T any] struct {
-	fill func(ctx context.Context, c *T, a *models.Artifact) error
+// contentInput is what the body of a content unit has besides the unit's own fields.
+type contentInput struct {
+	Path       string    `json:"relative_path" rest:"required,max=255" doc:"Path of the file in the unit."`
+	Artifact   uuid.UUID `json:"artifact" rest:"ref=artifact" doc:"The artifact, if it was uploaded before."`
+	Repository uuid.UUID `json:"repository" rest:"ref=repository" doc:"A repository to add the unit to."`
+
+	repository models.Row // nil if none
 }
 
 // SingleArtifact returns the [Creator] of content that consists of one file: a request brings the file, or the href of
@@ -24,197 +33,189 @@ type singleArtifact[T any] struct {
 // unit from its artifact; it runs within the request, so it must be quick. Nil does nothing. Fields that are called
 // like a digest on the wire, such as sha256, are filled in without it. Answers show the artifact and its digests.
 func SingleArtifact[T any](fill func(ctx context.Context, c *T, a *models.Artifact) error) Creator[T] {
-	return &singleArtifact[T]{fill}
-}
-
-func (s *singleArtifact[T]) creates(*T) {}
-
-func (s *singleArtifact[T]) compile(v *view) *creation {
-	digests := v.digestFields()
-	for _, f := range digests {
-		f.readOnly, f.required = true, false
-	}
-	cr := &creation{files: true, single: true, async: true, fields: slices.Clone(v.shape.input())}
-	if !slices.ContainsFunc(cr.fields, func(f *field) bool { return f.name == "relative_path" }) {
-		cr.fields = append(cr.fields, &field{
-			name: "relative_path", form: textForm, required: true, maxLen: 255, doc: "Path of the file in the unit.",
-		})
-	}
-	cr.fields = append(cr.fields,
-		&field{name: "artifact", form: refForm, ref: artifactKind, doc: "The artifact, if it was uploaded before."},
-		&field{
-			name: "repository", form: refForm, ref: string(models.RepositoryMaster), doc: "A repository to add the unit to.",
-		})
-	cr.run = func(ctx context.Context, c *call) error {
-		row := v.typ.New()
-		typed, ok := row.(any).(*T)
-		if !ok {
-			return fmt.Errorf("rest: %T is not what the view %s serves", row, v.path)
-		}
-		up := &upload{}
-		defer up.abort()
-		b, err := readBody(c.w, c.r, up.take(ctx, c))
-		if err != nil {
-			return err
-		}
-		in, err := v.readContent(ctx, c, b, row, up)
-		if err != nil {
-			return err
-		}
-		artifact, err := in.save(ctx, c, up)
-		if err != nil {
-			return err
-		}
+	return Creator[T]{compile: func(v *view) *creation {
+		digests := digestFields(v.answers.fields)
+		// The server computes the digests, so a request must not give them.
 		for _, f := range digests {
-			f.assign(row, artifact.Get(hashlib.Algorithm(f.name)))
+			f.ReadOnly, f.Required = true, false
 		}
-		if s.fill != nil {
-			if err := s.fill(ctx, typed, artifact); err != nil {
-				return err
+		create := newCreator(true, func(ctx context.Context, q *request, in *input, c *T, extra *contentInput) error {
+			return extra.check(ctx, q, v, in, c)
+		}, func(ctx context.Context, q *request, in *input, c *T, extra *contentInput) (any, error) {
+			artifact, err := extra.artifact(ctx, q, in)
+			if err != nil {
+				return nil, err
 			}
+			for _, f := range digests {
+				f.Assign(c, artifact.Get(hashlib.Algorithm(f.Name)))
+			}
+			if fill != nil {
+				if err := fill(ctx, c, artifact); err != nil {
+					return nil, err
+				}
+			}
+			return extra.dispatch(ctx, q, v, c, artifact)
+		}).compile(v)
+		create.single = true
+		if create.master != models.ContentMaster {
+			create.fault("only content is created by rest.SingleArtifact; use rest.Create")
 		}
-		return v.dispatchContent(ctx, c, row, in, artifact)
-	}
-	return cr
+		return create
+	}}
 }
 
 // digestFields returns the fields of a unit that are called like a digest on the wire.
-func (v *view) digestFields() []*field {
-	var list []*field
-	for _, f := range v.shape.fields {
-		if f.own && f.form == textForm && slices.Contains(digestOrder(), hashlib.Algorithm(f.name)) {
-			list = append(list, f)
-		}
-	}
-	return list
+func digestFields(fields []*schema.Field) []*schema.Field {
+	return slices.DeleteFunc(slices.Clone(fields), func(f *schema.Field) bool {
+		return !f.Own || f.Form != schema.Text || !slices.Contains(core.Algorithms(), hashlib.Algorithm(f.Name))
+	})
 }
 
-// contentInput is what a request for a unit said besides the unit's own fields.
-type contentInput struct {
-	path       string
-	artifact   *models.Artifact // nil if a file was uploaded
-	repository models.Row       // nil if none
-}
-
-// readContent parses the body of a request for a unit into row and what does not belong there.
-func (v *view) readContent(ctx context.Context, c *call, b body, row models.Row, up *upload) (*contentInput, error) {
-	faults := FieldErrors{}
-	b.expect(faults, v.create.fields)
-	if err := c.decode(ctx, v.shape.input(), b, row, creating, faults); err != nil {
-		return nil, err
-	}
-	in := &contentInput{}
-	in.readPath(b, faults)
-	_, given := b["artifact"]
-	if given == (up.writer != nil) {
-		faults.add(NonField, "Exactly one of upload, artifact, file, file_url must be specified.")
-	} else if given {
-		id, err := c.reference(ctx, "artifact", artifactKind, b["artifact"], faults)
-		if err != nil {
-			return nil, err
-		}
-		if id != uuid.Nil {
-			if in.artifact, err = c.artifact(ctx, id); err != nil {
-				return nil, err
-			}
+// check adds the faults of the path, of the artifact and of the repository.
+func (c *contentInput) check(ctx context.Context, q *request, v *view, in *input, row any) error {
+	for _, f := range v.answers.fields {
+		if f.Name == "relative_path" {
+			c.Path = fmt.Sprint(f.Value(row)) // the unit has the path among its own fields
 		}
 	}
-	if raw := b["repository"]; !isEmpty(raw) {
-		id, err := c.reference(ctx, "repository", string(models.RepositoryMaster), raw, faults)
-		if err != nil {
-			return nil, err
-		}
-		if id != uuid.Nil {
-			if in.repository, err = c.accepting(ctx, v, id, faults); err != nil {
-				return nil, err
-			}
-		}
+	switch {
+	case in.faults["relative_path"] != nil:
+	case c.Path == "":
+		in.faults.Add("relative_path", wire.MsgRequired)
+	case !models.ValidPath(c.Path):
+		in.faults.Add("relative_path", "Relative path is not in canonical form. "+c.Path)
 	}
-	return in, c.checkRow(ctx, v, row, faults)
-}
-
-func (in *contentInput) readPath(b body, faults FieldErrors) {
-	f := &field{name: "relative_path", form: textForm}
-	path, reasons := f.parse(b["relative_path"])
-	switch text, ok := path.(string); {
-	case faults["relative_path"] != nil:
-	case b["relative_path"] == nil:
-		faults.add("relative_path", msgRequired)
-	case reasons != nil:
-		faults.add("relative_path", reasons...)
-	case !ok || !models.ValidPath(text):
-		faults.add("relative_path", "Relative path is not in canonical form. "+text)
-	default:
-		in.path = text
+	// An artifact that is null counts as given: the client meant to name one.
+	if in.has("artifact") == (in.upload != nil) {
+		in.faults.Add(NonField, "Exactly one of upload, artifact, file, file_url must be specified.")
 	}
-}
-
-// accepting returns a repository if it can hold units of the view.
-func (c *call) accepting(ctx context.Context, v *view, id uuid.UUID, faults FieldErrors) (models.Row, error) {
-	row, err := models.Cast(ctx, c.db, models.RepositoryMaster, id)
-	if err != nil {
-		return nil, fmt.Errorf("rest: repository for content: %w", err)
-	}
-	repoView := c.api.byType[models.RepositoryMaster][row.PulpType()]
-	if repoView == nil || !slices.Contains(c.db.Registry().Accepts(repoView.typ), v.typ.Name()) {
-		faults.add("repository", fmt.Sprintf("Repository type '%s' does not support content type '%s'.",
-			row.PulpType(), v.typ.Name()))
-	}
-	return row, nil
-}
-
-// save returns the artifact of the unit, with its row.
-func (in *contentInput) save(ctx context.Context, c *call, up *upload) (*models.Artifact, error) {
-	if in.artifact != nil {
-		return in.artifact, nil
-	}
-	obj, err := up.writer.Commit()
-	if err != nil {
-		return nil, err
-	}
-	a := &models.Artifact{Size: obj.Size, Digests: obj.Digests}
-	return a, models.SaveArtifacts(ctx, c.db, c.api.store, []*models.Artifact{a})
-}
-
-func (v *view) dispatchContent(ctx context.Context, c *call, row models.Row, in *contentInput, a *models.Artifact,
-) error {
-	args, err := v.pack(row, v.columns)
-	if err != nil {
-		return err
-	}
-	args.Artifact, args.RelativePath = &a.ID, in.path
-	o := &tasking.Options{}
-	if in.repository != nil {
-		args.Repository = new(in.repository.PulpID())
-		o.Exclusive = tasking.On(in.repository)
-	}
-	ticket, err := generalCreate.Dispatch(ctx, c.queue(), args, o)
-	if err != nil {
-		return err
-	}
-	return c.accept(ticket.TaskID)
-}
-
-// take returns the function that streams the file of a request into the store.
-func (up *upload) take(ctx context.Context, c *call) fileFunc {
-	return func(name string, part *multipart.Part) error {
-		switch {
-		case name != "file":
-			return FieldErrors{name: {msgUnexpected}}
-		case up.writer != nil:
-			return FieldErrors{name: {"Only one file can be uploaded at a time."}}
-		}
-		w, err := c.api.store.NewArtifactWriter(ctx, nil)
-		if err != nil {
-			return err
-		}
-		up.writer = w
-		if _, err := w.ReadFrom(part); err != nil {
-			if _, ours := errors.AsType[pulperr.Kind](err); ours {
-				return err
-			}
-			return readFault(err, "Multipart form parse error - the body is malformed or was cut off")
-		}
+	// A repository that does not exist was refused when its href was resolved.
+	if c.Repository == uuid.Nil {
 		return nil
 	}
+	var err error
+	if c.repository, err = models.Cast(ctx, q.db, models.RepositoryMaster, c.Repository); err != nil {
+		return fmt.Errorf("rest: repository for content: %w", err)
+	}
+	repository := q.view(models.RepositoryMaster, c.repository.PulpType())
+	if repository == nil || !slices.Contains(q.db.Registry().Accepts(repository.typ.AnyType), v.typ.Name()) {
+		in.faults.Add("repository", fmt.Sprintf("Repository type '%s' does not support content type '%s'.",
+			c.repository.PulpType(), v.typ.Name()))
+	}
+	return nil
+}
+
+// artifact returns the artifact of the unit, with its row.
+func (c *contentInput) artifact(ctx context.Context, q *request, in *input) (*models.Artifact, error) {
+	if in.upload != nil {
+		return in.upload.Save(ctx)
+	}
+	a := new(models.Artifact)
+	err := q.db.Bun().NewSelect().Model(a).Where("pulp_id = ?", c.Artifact).Scan(ctx)
+	if errors.Is(err, sql.ErrNoRows) { // it was deleted after its href was read
+		return nil, wire.NotFound("Artifact")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("rest: read artifact: %w", err)
+	}
+	return a, nil
+}
+
+// dispatch dispatches the task that saves a unit.
+func (c *contentInput) dispatch(
+	ctx context.Context, q *request, v *view, unit any, a *models.Artifact,
+) (*Accepted, error) {
+	row, ok := unit.(models.Row)
+	if !ok {
+		return nil, fmt.Errorf("rest: %T is not a row", unit)
+	}
+	args, err := rowWriter{v}.pack(row, v.columns)
+	if err != nil {
+		return nil, err
+	}
+	args.Artifact, args.RelativePath = &a.ID, c.Path
+	o := &tasking.Options{}
+	if c.repository != nil {
+		args.Repository = new(c.repository.PulpID())
+		// The task makes a new version of the repository.
+		o.Exclusive = tasking.On(c.repository)
+	}
+	return q.ticket(work.GeneralCreate.Dispatch(ctx, q.tasks(), args, o))
+}
+
+// artifactInput is what the body of an artifact has besides the file, all to be verified.
+type artifactInput struct {
+	Size   *int64  `json:"size" rest:"min=0" doc:"Size in bytes."`
+	MD5    *string `json:"md5" rest:"blank" doc:"The md5 digest, to be verified."`
+	SHA1   *string `json:"sha1" rest:"blank" doc:"The sha1 digest, to be verified."`
+	SHA224 *string `json:"sha224" rest:"blank" doc:"The sha224 digest, to be verified."`
+	SHA256 *string `json:"sha256" rest:"blank" doc:"The sha256 digest, to be verified."`
+	SHA384 *string `json:"sha384" rest:"blank" doc:"The sha384 digest, to be verified."`
+	SHA512 *string `json:"sha512" rest:"blank" doc:"The sha512 digest, to be verified."`
+}
+
+// createArtifact verifies size and digests of the uploaded file before the bytes get their place in the store. In the
+// body the file may come before them.
+func createArtifact(ctx context.Context, r *Request[models.Artifact], in *artifactInput) (*core.Artifact, error) {
+	if r.upload == nil {
+		return nil, FieldErrors{"file": {"No file was submitted."}}
+	}
+	expect, err := in.expect(r.DB.Checksums())
+	if err != nil {
+		return nil, err
+	}
+	if err := mismatch(expect.Check(r.upload.Digests(), r.upload.Size())); err != nil {
+		return nil, err
+	}
+	sha256 := r.upload.Digests().SHA256
+	exists := FieldErrors{NonField: {"Artifact with sha256 checksum of '" + sha256 + "' already exists."}}
+	// Asked before the bytes are committed, which would be wasted work for a file that is there.
+	n, err := r.DB.Bun().NewSelect().Model((*models.Artifact)(nil)).Where("sha256 = ?", sha256).
+		Where("pulp_domain_id = ?", r.DB.Domain().ID).Count(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("rest: look for the artifact: %w", err)
+	}
+	if n > 0 {
+		return nil, exists
+	}
+	a, isNew, err := r.upload.save(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if !isNew { // another request was faster
+		return nil, exists
+	}
+	out := core.ArtifactOf(r.DB, r.links, a)
+	r.request.location = string(out.Href)
+	return &out, nil
+}
+
+// expect returns size and digests that the file must have.
+func (in *artifactInput) expect(allowed *hashlib.Checksums) (*hashlib.Expect, error) {
+	expect := &hashlib.Expect{Size: in.Size}
+	faults := FieldErrors{}
+	for i, given := range []*string{in.MD5, in.SHA1, in.SHA224, in.SHA256, in.SHA384, in.SHA512} {
+		alg := core.Algorithms()[i]
+		switch {
+		case given == nil || *given == "":
+		case !allowed.Allowed(alg):
+			faults.Add(NonField, "Checksum algorithms "+string(alg)+" are not allowed.")
+		case len(*given) != alg.HexLen() || strings.Trim(strings.ToLower(*given), "0123456789abcdef") != "":
+			faults.Add(string(alg), fmt.Sprintf("Ensure this field is a digest of %d hex characters.", alg.HexLen()))
+		default:
+			expect.Digests.Set(alg, *given)
+		}
+	}
+	return expect, faults.OrNil()
+}
+
+// mismatch turns the error of a wrong size or digest into Pulp's words.
+func mismatch(err error) error {
+	if d, ok := errors.AsType[*hashlib.DigestMismatchError](err); ok {
+		return FieldErrors{NonField: {"The " + string(d.Algorithm) + " checksum did not match."}}
+	}
+	if _, ok := errors.AsType[*hashlib.SizeMismatchError](err); ok {
+		return FieldErrors{NonField: {"The size did not match."}}
+	}
+	return err
 }

@@ -427,7 +427,7 @@ func TestTypesWithoutViews(t *testing.T) {
 		b.api, err = rest.New(b.db, b.queue, b.store, &rest.Options{
 			Hosts: allHosts(t),
 			Auth:  everybodyIsAdmin{},
-			Views: []rest.Mount{rest.ViewSet[Distribution]{Type: distributions, Name: "file"}},
+			Views: []rest.View{rest.ViewSet[Distribution]{Type: distributions, Name: "file"}},
 		})
 		must(t, err)
 		dist := b.completed("POST", "distributions/file/file/", map[string]any{
@@ -580,7 +580,7 @@ func TestStatus(t *testing.T) {
 	})
 }
 
-// TestBaseURL escapes what would end a path in a URL, or mean something else.
+// TestBaseURL escapes what would end a path in a URL, or have another meaning.
 func TestBaseURL(t *testing.T) {
 	each(t, func(t *testing.T, b *bundle) {
 		for path, want := range map[string]string{

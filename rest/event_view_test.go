@@ -214,7 +214,7 @@ func TestEventsEndWithTheServer(t *testing.T) {
 	}
 }
 
-// TestFollowedEventsEndWithTheServer has a stream that somebody follows when the server shuts down.
+// TestFollowedEventsEndWithTheServer has a stream that a client follows when the server shuts down.
 func TestFollowedEventsEndWithTheServer(t *testing.T) {
 	t.Parallel()
 	b := setup(t, dbtest.SQLite(t), nil)
@@ -244,8 +244,7 @@ func TestFollowedEventsEndWithTheServer(t *testing.T) {
 
 func TestQuietStreamsStayAlive(t *testing.T) {
 	t.Parallel()
-	b := setup(t, dbtest.SQLite(t), nil)
-	rest.SetKeepAlive(b.api, time.Millisecond)
+	b := setup(t, dbtest.SQLite(t), &rest.Options{KeepAlive: time.Millisecond})
 	s := follow(t, serveAPI(t, b)+"/pulp/api/v3/tasks/events/")
 	for n := 0; n < 3; {
 		if !s.lines.Scan() {

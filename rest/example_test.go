@@ -27,7 +27,7 @@ func Example() {
 	defer db.Close()
 	api, err := rest.New(db, queue, store, &rest.Options{
 		Auth:  everybodyIsAdmin{},
-		Views: []rest.Mount{rest.ViewSet[Mirror]{Type: mirrors, Name: "mirror"}},
+		Views: []rest.View{rest.ViewSet[Mirror]{Type: mirrors, Name: "mirror"}},
 	})
 	if err != nil {
 		log.Fatal(err)

@@ -22,7 +22,7 @@ func from(origin string) func(*http.Request) {
 	}
 }
 
-// TestForgedRequests has a page of another site that makes the administrator's browser send something.
+// TestForgedRequests has a page of another site that makes the administrator's browser send requests.
 func TestForgedRequests(t *testing.T) {
 	each(t, func(t *testing.T, b *bundle) {
 		repo := b.create("repositories/file/file/", map[string]any{"name": "theirs"})
@@ -145,9 +145,8 @@ func TestDeafStreamsEnd(t *testing.T) {
 	t.Parallel()
 	const clients = 200
 	b := setup(t, dbtest.SQLite(t), &rest.Options{
-		EventStreams: clients, Limits: &webserver.Limits{SendTimeout: 200 * time.Millisecond},
+		EventStreams: clients, KeepAlive: 5 * time.Millisecond, Limits: &webserver.Limits{SendTimeout: 200 * time.Millisecond},
 	})
-	rest.SetKeepAlive(b.api, 5*time.Millisecond)
 	took := nettest.Crowd(t, &http.Server{Handler: b.api}, clients, "GET /pulp/api/v3/tasks/events/ HTTP/1.1\r\nHost: example.com\r\n\r\n")
 	t.Logf("%d streams ended within %s", clients, took)
 }

@@ -10,114 +10,85 @@ import (
 	"github.com/uptrace/bun"
 
 	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/rest/internal/links"
+	"github.com/pulpgo/pulpcore/rest/internal/wire"
+	"github.com/pulpgo/pulpcore/rest/internal/work"
 	"github.com/pulpgo/pulpcore/tasking"
 )
 
-// modifyArgs are the arguments of the task behind modify.
-type modifyArgs struct {
-	Repository uuid.UUID   `json:"repository"`
-	Base       *uuid.UUID  `json:"base_version,omitempty"`
-	Add        []uuid.UUID `json:"add"`
-	Remove     []uuid.UUID `json:"remove"`
-	RemoveAll  bool        `json:"remove_all"`
+// modifyInput is the body of modify.
+type modifyInput struct {
+	Add    []string   `json:"add_content_units" doc:"hrefs or PRNs of units to add."`
+	Remove []string   `json:"remove_content_units" doc:"hrefs or PRNs of units to remove, or '*' for all."`
+	Base   *uuid.UUID `json:"base_version" rest:"ref=repositoryversion" doc:"The version to start from, if not the last."`
 }
 
-// lookupBatch is how many keys go into one statement.
-const lookupBatch = 1000
-
-// handleModify adds units to a repository and removes others.
-func (v *view) handleModify(ctx context.Context, c *call) error {
-	repo, err := c.get(ctx, v)
-	if err != nil {
-		return err
-	}
-	b, err := readBody(c.w, c.r, nil)
-	if err != nil {
-		return err
-	}
-	args := modifyArgs{Repository: repo.PulpID()}
-	faults := FieldErrors{}
-	b.expect(faults, nil, "add_content_units", "remove_content_units", "base_version")
-	if args.Add, err = c.readUnits(ctx, b, "add_content_units", faults); err != nil {
-		return err
-	}
-	if list, ok := b["remove_content_units"].([]any); ok && slices.Contains(list, any("*")) {
-		args.RemoveAll = true
-		if len(list) > 1 {
-			faults.add("remove_content_units", "Cannot supply content units and '*'.")
+// modify returns the operation that adds units to a repository and removes others.
+func modify[T any]() Action[T] {
+	op := Operation{Name: "modify", Summary: "Modify repository content", body: "RepositoryAddRemoveContent"}
+	return Do(op, func(ctx context.Context, r *Request[T], in *modifyInput) (*Accepted, error) {
+		repository, ok := any(r.Row).(models.Row)
+		if !ok {
+			return nil, fmt.Errorf("rest: %T is not a row", r.Row)
 		}
-	} else if args.Remove, err = c.readUnits(ctx, b, "remove_content_units", faults); err != nil {
-		return err
-	}
-	if raw, ok := b["base_version"]; ok && raw != nil && raw != "" {
-		base := &field{name: "base_version", form: refForm}
-		text, reasons := base.parse(raw)
-		if reasons == nil {
-			var id uuid.UUID
-			if id, reasons, err = c.api.resolve(ctx, c.db, versionKind, fmt.Sprint(text)); err != nil {
-				return err
-			}
-			args.Base = &id
+		args := work.ModifyArgs{Repository: repository.PulpID(), Base: in.Base}
+		faults := FieldErrors{}
+		var err error
+		if args.Add, err = r.request.units(ctx, "add_content_units", in.Add, faults); err != nil {
+			return nil, err
 		}
-		faults.add("base_version", reasons...)
-	}
-	if err := faults.orNil(); err != nil {
-		return err
-	}
-	ticket, err := addAndRemove.Dispatch(ctx, c.queue(), args, &tasking.Options{Exclusive: tasking.On(repo)})
-	if err != nil {
-		return err
-	}
-	return c.accept(ticket.TaskID)
+		if args.RemoveAll = slices.Contains(in.Remove, "*"); !args.RemoveAll {
+			args.Remove, err = r.request.units(ctx, "remove_content_units", in.Remove, faults)
+		} else if len(in.Remove) > 1 {
+			faults.Add("remove_content_units", "Cannot supply content units and '*'.")
+		}
+		if err != nil {
+			return nil, err
+		}
+		if err := faults.OrNil(); err != nil {
+			return nil, err
+		}
+		o := &tasking.Options{Exclusive: tasking.On(repository)}
+		return r.request.ticket(work.AddAndRemove.Dispatch(ctx, r.Queue, args, o))
+	})
 }
 
-// readUnits returns the keys of the content units that a member of the body names, all of which must exist.
-func (c *call) readUnits(ctx context.Context, b body, name string, faults FieldErrors) ([]uuid.UUID, error) {
-	raw, ok := b[name]
-	if !ok {
-		return nil, nil
-	}
-	list, ok := unfold(raw).([]any)
-	if text, isText := raw.(string); isText && !ok {
-		list, ok = []any{text}, true // a form with one value
-	}
-	if !ok {
-		faults.add(name, fmt.Sprintf("Expected a list of items but got type %q.", typeName(raw)))
-		return nil, nil
-	}
+// units returns the keys of the content units that a member of the body names. All of them must exist.
+func (q *request) units(ctx context.Context, name string, list []string, faults FieldErrors) ([]uuid.UUID, error) {
 	texts := make(map[uuid.UUID]string, len(list))
-	ids := make([]uuid.UUID, 0, len(list))
-	for _, item := range list {
-		text, _ := item.(string)
-		t, ok := c.api.parseRef(text)
-		if !ok || t.kind != string(models.ContentMaster) {
-			faults.add(name, "URI not valid: "+shorten(text))
+	keys := make([]uuid.UUID, 0, len(list))
+	for _, text := range list {
+		t, ok := q.links.Parse(text)
+		if !ok || t.Kind != string(models.ContentMaster) {
+			faults.Add(name, "URI not valid: "+wire.Shorten(text))
 			return nil, nil
 		}
-		if texts[t.id] == "" {
-			ids = append(ids, t.id)
+		// A unit that is named twice, by href and by PRN, is one key.
+		if texts[t.ID] == "" {
+			keys = append(keys, t.ID)
 		}
-		texts[t.id] = text
+		texts[t.ID] = text
 	}
-	missing, err := c.missingUnits(ctx, ids)
+	missing, err := q.missingUnits(ctx, keys)
 	if err != nil || len(missing) == 0 {
-		return ids, err
+		return keys, err
 	}
+	const most = 100 // that the answer names
 	var quoted []string
-	for _, id := range missing[:min(len(missing), 100)] {
+	for _, id := range missing[:min(len(missing), most)] {
 		quoted = append(quoted, "'"+texts[id]+"'")
 	}
-	faults.add(name, "Could not find the following content units: ["+strings.Join(quoted, ", ")+"]")
-	return ids, nil
+	faults.Add(name, "Could not find the following content units: ["+strings.Join(quoted, ", ")+"]")
+	return keys, nil
 }
 
-// missingUnits returns those keys that no content unit of the domain has.
-func (c *call) missingUnits(ctx context.Context, ids []uuid.UUID) ([]uuid.UUID, error) {
+// missingUnits returns the keys that no content unit of the domain has.
+func (q *request) missingUnits(ctx context.Context, keys []uuid.UUID) ([]uuid.UUID, error) {
 	var missing []uuid.UUID
-	for chunk := range slices.Chunk(ids, lookupBatch) {
+	for chunk := range slices.Chunk(keys, links.Batch) {
 		var found []uuid.UUID
-		err := c.db.Bun().NewSelect().TableExpr("core_content").Column("pulp_id").
-			Where("pulp_id IN (?)", bun.List(chunk)).Where("pulp_domain_id = ?", c.db.Domain().ID).Scan(ctx, &found)
+		err := q.db.Bun().NewSelect().TableExpr("core_content").Column("pulp_id").
+			Where("pulp_id IN (?)", bun.List(chunk)).Where("pulp_domain_id = ?", q.db.Domain().ID).Scan(ctx, &found)
 		if err != nil {
 			return nil, fmt.Errorf("rest: look up content units: %w", err)
 		}
@@ -131,34 +102,4 @@ func (c *call) missingUnits(ctx context.Context, ids []uuid.UUID) ([]uuid.UUID, 
 		}
 	}
 	return missing, nil
-}
-
-func runModify(ctx context.Context, env *tasking.Env, a modifyArgs) error {
-	row, err := models.Cast(ctx, env.DB, models.RepositoryMaster, a.Repository)
-	if err != nil {
-		return err
-	}
-	repo, ok := row.(models.AnyRepository)
-	if !ok {
-		return fmt.Errorf("rest: %T is no repository", row)
-	}
-	opts := &models.VersionOptions{}
-	if a.Base != nil {
-		if opts.Base, err = models.VersionByID(ctx, env.DB, *a.Base); err != nil {
-			return err
-		}
-	}
-	_, _, err = models.CreateVersion(ctx, env.DB, repo, opts, func(v *models.NewVersion) error {
-		if a.RemoveAll {
-			if _, err := v.RemoveAll(ctx); err != nil {
-				return err
-			}
-		}
-		if _, err := v.Remove(ctx, a.Remove); err != nil {
-			return err
-		}
-		_, err := v.Add(ctx, a.Add)
-		return err
-	})
-	return err
 }

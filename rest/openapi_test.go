@@ -26,6 +26,14 @@ func newChi(h http.Handler) http.Handler {
 	return r
 }
 
+// loadDocument returns the document for Pulp's clients.
+func loadDocument(t *testing.T, b *bundle) *openapi3.T {
+	t.Helper()
+	doc, err := openapi3.NewLoader().LoadFromData(b.do("GET", "docs/api.json", nil).want(200).body)
+	must(t, err)
+	return doc
+}
+
 func TestDocumentIsValid(t *testing.T) {
 	t.Parallel()
 	b := setup(t, dbtest.SQLite(t), nil)
@@ -52,8 +60,7 @@ func TestDocumentIsValid(t *testing.T) {
 func TestDocumentClaimsBasicAuthenticationOnly(t *testing.T) {
 	t.Parallel()
 	b := setup(t, dbtest.SQLite(t), nil)
-	doc, err := openapi3.NewLoader().LoadFromData(b.do("GET", "docs/api.json", nil).want(200).body)
-	must(t, err)
+	doc := loadDocument(t, b)
 	schemes := doc.Components.SecuritySchemes
 	if basic := schemes["basicAuth"]; len(schemes) != 1 || basic == nil || basic.Value.Type != "http" || basic.Value.Scheme != "basic" {
 		t.Errorf("security schemes = %+v, want basic authentication", schemes)
@@ -62,7 +69,7 @@ func TestDocumentClaimsBasicAuthenticationOnly(t *testing.T) {
 	for path, item := range doc.Paths.Map() {
 		for method, op := range item.Operations() {
 			if op.Security == nil {
-				continue // open to anybody
+				continue // open to every client
 			}
 			closed++
 			for _, one := range *op.Security {
@@ -162,11 +169,11 @@ func TestNewReportsAllFaults(t *testing.T) {
 	handler := http.NotFoundHandler()
 	_, err := rest.New(db, nil, nil, &rest.Options{
 		Root: "pulp",
-		Views: []rest.Mount{
+		Views: []rest.View{
 			nil,
 			rest.ViewSet[Content]{Name: "files"},
 			rest.ViewSet[Content]{Type: files, Name: "Files"},
-			rest.ViewSet[Content]{Type: files, Name: "files", Filters: rest.Filters{"nope": rest.Name, "zero": {}}},
+			rest.ViewSet[Content]{Type: files, Name: "files", Filters: rest.Filters{"nope": rest.NameFilter(), "zero": {}}},
 			rest.ViewSet[Content]{Type: files, Name: "again"},
 			rest.ViewSet[Twice]{Type: twices, Name: "twice"},
 			rest.ViewSet[Repository]{Type: repositories, Name: "file", Actions: []rest.Action[Repository]{
@@ -233,7 +240,7 @@ func TestCheckReportsAllFaultsByPlugin(t *testing.T) {
 	var got []string
 	for _, err := range rest.Check(registry, nil,
 		rest.Part{
-			Plugin: "odd", Views: []rest.Mount{rest.ViewSet[odd]{Type: odds, Name: "odd", Actions: []rest.Action[odd]{post}}},
+			Plugin: "odd", Views: []rest.View{rest.ViewSet[odd]{Type: odds, Name: "odd", Actions: []rest.Action[odd]{post}}},
 			Routes: []rest.Route{route},
 		},
 		rest.Part{Plugin: "other", Routes: []rest.Route{route, {Path: "/o/", Allow: 9}}},
@@ -242,8 +249,8 @@ func TestCheckReportsAllFaultsByPlugin(t *testing.T) {
 	}
 	want := []string{
 		`plugin "odd": type "odd.odd": field Text: rest tag: max="0" is not a positive number; write it as in max=255`,
-		`plugin "odd": type "odd.odd": field Text: rest tag: unknown word "mni=1"; there are required, readonly, default=, ` +
-			`min=, max=, choices=A|B and ref=`,
+		`plugin "odd": type "odd.odd": field Text: rest tag: unknown word "mni=1"; there are required, readonly, verbatim, ` +
+			`blank, default=, min=, max=, choices=A|B and ref=`,
 		`plugin "odd": type "odd.odd": field Owner: it is a key, and nothing says of what; name that, as in ` +
 			`rest:"ref=repository"`,
 		`plugin "odd": type "odd.odd": field Call: chan int has no form on the wire; hide it with json:"-"`,

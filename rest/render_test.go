@@ -28,7 +28,7 @@ func TestNoContentChangeSince(t *testing.T) {
 				t.Errorf("%s: no_content_change_since = %v, want %v", name, got, want)
 			}
 		}
-		withoutPublications := slices.DeleteFunc(views(), func(m rest.Mount) bool {
+		withoutPublications := slices.DeleteFunc(views(), func(m rest.View) bool {
 			_, ok := m.(rest.ViewSet[Publication])
 			return ok
 		})
@@ -49,7 +49,7 @@ func TestGuardWithoutView(t *testing.T) {
 		dist := b.completed("POST", "distributions/file/file/", map[string]any{
 			"name": "d", "base_path": "d", "content_guard": guard.str("pulp_href"),
 		})
-		withoutGuards := slices.DeleteFunc(views(), func(m rest.Mount) bool {
+		withoutGuards := slices.DeleteFunc(views(), func(m rest.View) bool {
 			_, ok := m.(rest.ViewSet[Guard])
 			return ok
 		})

@@ -1,24 +1,29 @@
 // Package rest is the REST API: an [http.Handler] that speaks Pulp 3's wire format.
 //
-// A plugin mounts a [ViewSet] per type and gets list, read, create, update and delete with Pulp's paths, filters,
-// errors and asynchronous replies; it adds only what is special, as an [Action]. What a view accepts and answers is
-// read from the fields of the type's struct, once, when [New] is called; requests are parsed, answers rendered and the
-// OpenAPI document written from the same declarations.
+// A plugin declares a [ViewSet] per type and gets list, read, create, update and delete with Pulp's paths, filters,
+// errors and asynchronous replies. A [Resource] serves rows that have no master, such as the tasks of the core. Further
+// operations are an [Action] each, see [Post] and [Do]; a [Creator], a [Filter] and [Computed] change one step.
+//
+// The fields of a struct describe what requests may give and what answers show. They are read once, when [New] is
+// called; requests are parsed, answers rendered and the OpenAPI document written from the same description.
 //
 // # Fields
 //
 // A field is on the wire under its json name, and described there by its doc tag. Its type decides what JSON it is: an
-// href or a PRN for a uuid.UUID, write-only text for [secrets.EncryptedText], RFC 3339 for time.Time, an array or object
-// for slices, maps and structs. A pointer takes null. The tag rest says more, in words separated by commas:
+// href or a PRN for a uuid.UUID, write-only text for [secrets.EncryptedText], RFC 3339 for time.Time, an array or
+// object for slices, maps and structs. A pointer takes null. The words of the tag rest are separated by commas:
 //
 //	required        a request that creates or replaces the row must have it; implied by pulp:"natural"
 //	readonly        answers have it and requests must not
-//	default=VALUE   what a request means that leaves it out, as text: default=PULP_MANIFEST, default=true
+//	default=VALUE   value of a field that a request leaves out, as text: default=PULP_MANIFEST, default=true
 //	min=1           smallest number
 //	max=255         longest text, in characters
+//	verbatim        spaces around a text belong to it
+//	blank           a text may be empty
 //	choices=a|b     the texts that are allowed
-//	ref=repository  what a uuid.UUID refers to, which it needs: a master (content, repository, remote, publication,
-//	                distribution, contentguard), repositoryversion, artifact, task, taskgroup, taskschedule, appstatus
+//	ref=repository  kind of row that a uuid.UUID refers to, required for it: a master (content, repository, remote,
+//	                publication, distribution, contentguard), repositoryversion, artifact, task,
+//	                taskgroup, taskschedule, appstatus
 //
 // The same tags are read from the input of an action, see [Post]. The tags of models are described at [models.Define].
 //
@@ -27,6 +32,7 @@
 package rest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -39,6 +45,10 @@ import (
 
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
+	"github.com/pulpgo/pulpcore/rest/internal/links"
+	"github.com/pulpgo/pulpcore/rest/internal/query"
+	"github.com/pulpgo/pulpcore/rest/internal/schema"
+	"github.com/pulpgo/pulpcore/rest/internal/wire"
 	"github.com/pulpgo/pulpcore/storage"
 	"github.com/pulpgo/pulpcore/tasking"
 	"github.com/pulpgo/pulpcore/webserver"
@@ -49,19 +59,19 @@ type Options struct {
 	// Root is the path below which the API is mounted, with a slash at both ends. Default "/pulp/".
 	Root string
 	// Views are the viewsets of all plugins.
-	Views []Mount
+	Views []View
 	// Routes are further handlers of plugins.
 	Routes []Route
 	// Versions are the versions of the components by name: "core" and the plugins. Clients decide by them what they
 	// offer. Default none.
 	Versions map[string]string
-	// Auth finds out who sends a request. Default [BasicAuth]; a process that serves something else with accounts shares
-	// one.
+	// Auth returns the account of a request. Default [BasicAuth]; a process that serves other pages with accounts shares
+	// one instance.
 	Auth Authenticator
 	// Hosts are the names under which the API may be asked; a request for another one is answered with 400. Nil allows
-	// those that mean this machine: see [webserver.Hosts].
+	// the names of this machine: see [webserver.Hosts].
 	Hosts *webserver.Hosts
-	// Origins are the other origins whose pages may make a browser change something. Requests from elsewhere with another
+	// Origins are the other origins whose pages may make a browser change data. Requests from elsewhere with another
 	// method than GET, HEAD and OPTIONS are answered with 403, those for Routes too. Nil trusts none.
 	Origins *webserver.Origins
 	// Limits are how long clients may keep a connection without sending or taking anything. Nil has the defaults; those
@@ -76,65 +86,38 @@ type Options struct {
 	ContentPathPrefix string
 	// AllowedImportPaths are the folders that file:// URLs of remotes may point into. Default none.
 	AllowedImportPaths []string
-	// PageSize is the number of entries of a page if the client does not say. Default 100.
+	// PageSize is the number of entries of a page without the parameter limit. Default 100.
 	PageSize int
 	// EventStreams is the number of clients that can follow events at a time; more are answered with 503. Default 100.
 	EventStreams int
-	// CacheConnected tells whether the cache answers, for the status. Default: it does not.
+	// KeepAlive is the time without an event after which a stream of events sends a comment, so that no proxy closes the
+	// connection. Default 15 s.
+	KeepAlive time.Duration
+	// CacheConnected reports whether the cache answers, for the status. Default: it does not.
 	CacheConnected func(ctx context.Context) bool
 	// Log receives what goes wrong on this side. Default: nowhere.
 	Log *slog.Logger
 }
 
-// Access says who may use a route.
-type Access uint8
+// FieldErrors names what is wrong with the fields of a request, by their names on the wire; "non_field_errors" is the
+// request as a whole. It is of kind Invalid and answered with 400. Of more than 100 reasons, or more than 16 KiB of
+// text, the answer has the first ones and the number of the others.
+type FieldErrors = wire.FieldErrors
 
-// The accesses of a route. A route that does not declare one is closed to all but superusers, as the API is.
-const (
-	Superusers Access = iota // accounts with is_superuser
-	Accounts                 // every active account
-	Anybody                  // no log-in is asked for; the route does its own authentication, if any
-)
-
-// Route is a handler of a plugin's own beside the viewsets. It is given the request as it came, body unread, after
-// authentication unless it is open to Anybody. Temporary files of a form that it parsed are removed when it returns.
-type Route struct {
-	// Path begins with a slash. If it ends with one, everything below it belongs to the handler too.
-	Path string
-	// Handler answers all methods.
-	Handler http.Handler
-	// Allow says who may use the route. Default: Superusers.
-	Allow Access
-}
+// NonField is the key of [FieldErrors] for what concerns no single field.
+const NonField = wire.NonField
 
 // API is the REST API. It is an [http.Handler] for the paths below its root and those of its routes, and safe for
 // concurrent use.
 type API struct {
-	db      *models.DB
-	queue   *tasking.Queue
-	store   *storage.Store
-	opts    Options
-	log     *slog.Logger
-	base    string // "/pulp/api/v3/"
-	auth    Authenticator
-	views   []*view
-	byPath  map[string]*view // "repositories/file/file/"
-	byPRN   map[string]*view // "file.filerepository"
-	byType  map[models.Master]map[string]*view
-	schemas schemas
-	ops     []*operation
-	router  *chi.Mux
-	guard   *webserver.Guard
-	limited http.Handler // all of it, for clients that move
-	docs    *documents
-	streams chan struct{} // a token for each stream of events
-	alive   time.Duration // how often streams say that they are there
+	site    *site
+	gate    *gate
+	handler http.Handler
 }
 
 const (
 	defaultRoot     = "/pulp/"
 	defaultPageSize = 100
-	maxPageSize     = 10000
 )
 
 // New checks all views and routes and returns the API. db must be bound to a domain.
@@ -148,18 +131,17 @@ func New(db *models.DB, queue *tasking.Queue, store *storage.Store, opts *Option
 	if err := errors.Join(faults...); err != nil {
 		return nil, fmt.Errorf("rest: %w: %w", pulperr.Invalid, err)
 	}
-	a.db, a.queue, a.store = db, queue, store
-	if a.auth == nil {
-		a.auth = BasicAuth(a.db, &BasicAuthOptions{Log: a.log})
+	a.site.db, a.site.queue, a.site.store = db, queue, store
+	if a.gate.auth == nil {
+		a.gate.auth = BasicAuth(db, &BasicAuthOptions{Log: a.site.log})
 	}
-	a.docs = newDocuments(a)
 	return a, nil
 }
 
 // Part is what one plugin gives to the API.
 type Part struct {
 	Plugin string // its name
-	Views  []Mount
+	Views  []View
 	Routes []Route
 }
 
@@ -171,68 +153,84 @@ func Check(registry *models.Registry, opts *Options, parts ...Part) []error {
 	return faults
 }
 
-// build assembles what is known without a database.
-func build(registry *models.Registry, opts *Options, parts []Part) (*API, []error) {
-	a := &API{
-		byPath: map[string]*view{}, byPRN: map[string]*view{}, byType: map[models.Master]map[string]*view{},
-		schemas: schemas{},
+// compiler turns views into operations and collects their faults.
+type compiler struct {
+	registry   *models.Registry
+	opts       *Options
+	links      *links.Links
+	site       *site
+	gate       *gate
+	masters    map[models.Master]*master
+	components *schema.Components
+	ops        []*operation
+	plugin     string // whose views or routes are compiled; "" if they are given without a plugin
+	faults     []error
+}
+
+func (c *compiler) add(o *operation) { c.ops = append(c.ops, o) }
+
+func (c *compiler) refs() query.References { return query.References{Links: c.links} }
+
+func (c *compiler) fault(format string, args ...any) {
+	err := fmt.Errorf(format, args...)
+	if c.plugin != "" {
+		err = fmt.Errorf("plugin %q: %w", c.plugin, err)
 	}
-	if opts != nil {
-		a.opts = *opts
+	c.faults = append(c.faults, err)
+}
+
+// build assembles the parts that need no database.
+func build(registry *models.Registry, given *Options, parts []Part) (*API, []error) {
+	opts := &Options{}
+	if given != nil {
+		*opts = *given
 	}
-	c := &compiler{api: a, registry: registry}
-	c.faults = a.setDefaults()
-	parts = append([]Part{{Views: a.opts.Views, Routes: a.opts.Routes}}, parts...)
+	faults := opts.complete()
+	l := links.New(opts.Root + "api/v3/")
+	s := &site{links: l, views: map[*links.Type]*view{}, opts: opts, log: opts.Log}
+	c := &compiler{
+		registry: registry, opts: opts, links: l, site: s, masters: masterTable(l),
+		components: schema.NewComponents(), faults: faults,
+	}
+	c.gate = newGate(opts)
+	addAnswers(c.components)
+	parts = append([]Part{{Views: opts.Views, Routes: opts.Routes}}, parts...)
 	for _, p := range parts {
 		c.plugin = p.Plugin
-		for i, m := range p.Views {
-			if m == nil {
+		for i, v := range p.Views {
+			if v == nil {
 				c.fault("view %d is nil; leave it out", i+1)
 				continue
 			}
-			m.mount(c)
+			v.mount(c)
 		}
 	}
-	a.addViews()
-	a.addCore()
-	a.route(c, parts)
-	return a, c.faults
+	c.plugin = ""
+	mountCore(c)
+	c.gate.next = newRouter(c, c.gate, parts)
+	return &API{s, c.gate, opts.Limits.Handler(c.gate)}, c.faults
 }
 
-func (a *API) setDefaults() (faults []error) {
-	o := &a.opts
-	if o.Root == "" {
-		o.Root = defaultRoot
-	}
+// complete sets the defaults and returns the faults of the options.
+func (o *Options) complete() (faults []error) {
+	o.Root = cmp.Or(o.Root, defaultRoot)
 	if !strings.HasPrefix(o.Root, "/") || !strings.HasSuffix(o.Root, "/") || strings.ContainsAny(o.Root, "{}*?#") {
 		faults = append(faults, fmt.Errorf("root %q is not a path between two slashes; write it as in \"/pulp/\"", o.Root))
-		o.Root = defaultRoot // so that the rest can be checked
+		o.Root = defaultRoot // the faults of the other options are reported as well
 	}
-	if o.ContentPathPrefix == "" {
-		o.ContentPathPrefix = "/pulp/content/"
+	o.ContentPathPrefix = cmp.Or(o.ContentPathPrefix, "/pulp/content/")
+	if o.PageSize < 0 || o.PageSize > query.MaxPage {
+		faults = append(faults, fmt.Errorf("page size %d is not between 0 and %d; change it", o.PageSize, query.MaxPage))
 	}
-	if o.PageSize < 0 || o.PageSize > maxPageSize {
-		faults = append(faults, fmt.Errorf("page size %d is not between 0 and %d; change it", o.PageSize, maxPageSize))
-	}
-	if o.PageSize == 0 {
-		o.PageSize = defaultPageSize
-	}
-	if o.EventStreams == 0 {
-		o.EventStreams = defaultEventStreams
-	}
-	a.alive = keepAlive
-	a.streams = make(chan struct{}, max(0, o.EventStreams))
+	o.PageSize = cmp.Or(o.PageSize, defaultPageSize)
+	o.EventStreams = cmp.Or(o.EventStreams, defaultEventStreams)
+	o.KeepAlive = cmp.Or(o.KeepAlive, defaultKeepAlive)
 	if err := o.Limits.Validate(); err != nil {
 		faults = append(faults, err)
 	}
-	a.log = o.Log
-	if a.log == nil {
-		a.log = slog.New(slog.DiscardHandler)
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
 	}
-	a.guard = a.newGuard()
-	a.limited = o.Limits.Handler(http.HandlerFunc(a.enter))
-	a.auth = o.Auth
-	a.base = o.Root + "api/v3/"
 	return faults
 }
 
@@ -241,5 +239,5 @@ func (a *API) setDefaults() (faults []error) {
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	// A host that routes with chi has left its own state in the context; ours starts with the whole path.
 	ctx := context.WithValue(r.Context(), chi.RouteCtxKey, nil)
-	a.limited.ServeHTTP(w, r.WithContext(ctx))
+	a.handler.ServeHTTP(w, r.WithContext(ctx))
 }

@@ -73,11 +73,11 @@ var (
 	publishTask   = tasking.Define[publishArgs]("file.publish")
 )
 
-func views() []rest.Mount {
-	return []rest.Mount{
+func views() []rest.View {
+	return []rest.View{
 		rest.ViewSet[Content]{
 			Type: files, Name: "files",
-			Filters: rest.Filters{"relative_path": rest.Name, "sha256": rest.Exact.On("digest")},
+			Filters: rest.Filters{"relative_path": rest.NameFilter(), "sha256": rest.ExactFilter().On("digest")},
 			Create: rest.SingleArtifact(func(_ context.Context, c *Content, a *models.Artifact) error {
 				c.Digest = a.SHA256
 				return nil
@@ -136,7 +136,7 @@ func setupOn(t testing.TB, db *models.DB, opts *rest.Options) *bundle {
 	return setupViews(t, db, opts, views())
 }
 
-func setupViews(t testing.TB, db *models.DB, opts *rest.Options, list []rest.Mount) *bundle {
+func setupViews(t testing.TB, db *models.DB, opts *rest.Options, list []rest.View) *bundle {
 	t.Helper()
 	b := &bundle{t: t, db: db}
 	store, err := storage.Open(t.Context(), "mem://", nil)

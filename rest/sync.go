@@ -3,7 +3,6 @@ package rest
 import (
 	"context"
 	"fmt"
-	"reflect"
 	"slices"
 
 	"github.com/google/uuid"
@@ -26,64 +25,57 @@ type syncInput struct {
 func Sync[Rm, Rp any](t *tasking.Task[stages.SyncArgs[Rm, Rp]],
 	checks ...func(repo *Rp, a stages.SyncArgs[Rm, Rp]) error,
 ) Action[Rp] {
-	return Action[Rp]{build: func(v *view) *action {
-		fields, faults := structFields(reflect.TypeFor[syncInput]())
-		act := &action{
-			name: "sync", summary: "Sync from a remote", async: true,
-			input: &inputShape{model: v.class + "SyncURL", fields: fields}, faults: faults,
-		}
-		if v.master != models.RepositoryMaster {
-			act.faults = append(act.faults, fmt.Errorf("viewset %s: only repositories have the action sync; drop it", v.path))
-		}
-		act.run = func(ctx context.Context, c *call) error {
-			repo, err := c.get(ctx, v)
+	return Action[Rp]{build: func(s *subject) *action {
+		op := Operation{Name: "sync", Summary: "Sync from a remote", body: s.class + "SyncURL"}
+		act := Do(op, func(ctx context.Context, r *Request[Rp], in *syncInput) (*Accepted, error) {
+			repository, remote, err := s.syncEnds(ctx, r.DB, r.Row, in.Remote)
 			if err != nil {
-				return err
-			}
-			in := &syncInput{}
-			if err := c.decodeInput(ctx, fields, in); err != nil {
-				return err
-			}
-			remote, err := c.remoteFor(ctx, v, repo, in.Remote)
-			if err != nil {
-				return err
+				return nil, err
 			}
 			args := stages.SyncArgs[Rm, Rp]{
-				Remote: models.Ref[Rm]{ID: remote}, Repository: models.Ref[Rp]{ID: repo.PulpID()},
+				Remote: models.Ref[Rm]{ID: remote}, Repository: models.Ref[Rp]{ID: repository},
 				Mirror: in.Mirror, Optimize: in.Optimize,
 			}
-			typed, _ := repo.(any).(*Rp)
 			for _, check := range checks {
-				if err := check(typed, args); err != nil {
-					return err
+				if err := check(r.Row, args); err != nil {
+					return nil, err
 				}
 			}
-			ticket, err := t.Dispatch(ctx, c.queue(), args)
-			if err != nil {
-				return err
-			}
-			return c.accept(ticket.TaskID)
+			return r.request.ticket(t.Dispatch(ctx, r.Queue, args))
+		}).build(s)
+		if s.master == nil || s.master.Master != models.RepositoryMaster {
+			act.faults = append(act.faults, fmt.Errorf("%s: only repositories have the action sync; drop it", s.what))
 		}
 		return act
 	}}
 }
 
-// remoteFor returns the remote that a sync shall use: the one asked for or the repository's.
-func (c *call) remoteFor(ctx context.Context, v *view, row models.Row, asked *uuid.UUID) (uuid.UUID, error) {
+// syncEnds returns the keys of a repository and of the remote that a sync shall use: the one asked for, or the
+// repository's.
+func (s *subject) syncEnds(
+	ctx context.Context, db *models.DB, row any, asked *uuid.UUID,
+) (repository, remote uuid.UUID, err error) {
+	r, ok := row.(models.AnyRepository)
+	if !ok {
+		return repository, remote, fmt.Errorf("rest: %T is not a repository", row)
+	}
 	id := asked
-	if repo, ok := row.(models.AnyRepository); ok && id == nil {
-		id = repo.AsRepository().RemoteID
+	if id == nil {
+		id = r.AsRepository().RemoteID
 	}
 	if id == nil {
-		return uuid.Nil, FieldErrors{"remote": {"This field is required since a remote is not set on the repository."}}
+		return repository, remote,
+			FieldErrors{"remote": {"This field is required since a remote is not set on the repository."}}
 	}
-	remote, err := models.Cast(ctx, c.db, models.RemoteMaster, *id)
+	found, err := models.Cast(ctx, db, models.RemoteMaster, *id)
 	if err != nil {
-		return uuid.Nil, fmt.Errorf("rest: remote of a sync: %w", err)
+		return repository, remote, fmt.Errorf("rest: remote of a sync: %w", err)
 	}
-	if !slices.Contains(c.db.Registry().SyncsFrom(v.typ), remote.PulpType()) {
-		return uuid.Nil, FieldErrors{"remote": {fmt.Sprintf("Type for Remote '%s' does not match Repository '%s'.",
-			remote.PulpType(), v.typ.Name())}}
+	// The key of a remote of another type would be a valid reference, and fail within the task.
+	if !slices.Contains(db.Registry().SyncsFrom(s.typ.AnyType), found.PulpType()) {
+		return repository, remote, FieldErrors{"remote": {
+			fmt.Sprintf("Type for Remote '%s' does not match Repository '%s'.", found.PulpType(), s.typ.Name()),
+		}}
 	}
-	return *id, nil
+	return r.PulpID(), *id, nil
 }

@@ -2,37 +2,27 @@ package rest
 
 import (
 	"context"
-	"fmt"
+	"net/http"
 	"reflect"
 	"regexp"
 	"slices"
 	"strings"
 
-	"github.com/pulpgo/pulpcore/hashlib"
 	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/rest/internal/links"
+	"github.com/pulpgo/pulpcore/rest/internal/query"
+	"github.com/pulpgo/pulpcore/rest/internal/schema"
+	"github.com/pulpgo/pulpcore/rest/internal/wire"
 )
 
-// Mount is a [ViewSet] of any type: what a plugin lists.
-type Mount interface {
+// View is a [ViewSet] or a [Resource] of any type: what a plugin lists.
+type View interface {
 	mount(c *compiler)
 }
 
 // ViewSet serves the rows of one type under <master>/<plugin>/<Name>/, for example repositories/file/file/: list,
 // read, create, update and delete as Pulp does them for the type's master, with labels, and for repositories modify and
-// versions.
-//
-// A field of T is on the wire under its json name, and "-" hides it; doc:"…" describes it in the API document. The tag
-// rest:"…" says what requests may give, in words separated by commas:
-//
-//	required        it cannot be left out; fields of the natural key are required anyway
-//	readonly        it is shown and cannot be given
-//	default=VALUE   what it is if it is left out
-//	min=N           the least number
-//	max=N           the greatest length of a text, in characters
-//	choices=A|B     the texts that are allowed
-//	ref=KIND        what a UUID refers to: a master such as repository, or repositoryversion
-//
-// A pointer may be null.
+// versions. The fields of T are on the wire as the package's documentation describes.
 type ViewSet[T any] struct {
 	// Type is the model that is served. Required.
 	Type *models.Type[T]
@@ -42,53 +32,32 @@ type ViewSet[T any] struct {
 	Summary string
 	// Filters are what lists can be narrowed by, besides what the master brings.
 	Filters Filters
-	// Create is what POST does. Nil is the way of the master: repositories, remotes and guards are created at once,
-	// distributions by a task, content that has a field called like a digest on the wire (sha256) as by
-	// [SingleArtifact], and other content and publications not at all; see [Publish].
+	// Members are further members of answers that are computed.
+	Members []Member[T]
+	// Create is what POST does. The zero value is the way of the master: repositories, remotes and guards are created at
+	// once, distributions by a task, content that has a field called like a digest on the wire (sha256) as by
+	// [SingleArtifact], and other content and publications not at all; see [Create] and [Publish].
 	Create Creator[T]
-	// Actions are further operations on one row.
+	// Actions are further operations on one row or on the list.
 	Actions []Action[T]
 }
 
 // view is a compiled ViewSet.
 type view struct {
-	typ       models.AnyType
-	master    models.Master
-	name      string
-	summary   string
-	path      string // below the API's base: "repositories/file/file/"
-	op        string // "repositories_file_file"
-	tag       string // "Repositories: File"
-	model     string // "file.FileRepository"
-	class     string // "FileRepository"
-	hrefParam string // "file_file_repository_href"
-	goType    reflect.Type
-	shape     *shape
-	columns   []*field // all that a row consists of, also what is not on the wire
-	params    []*param
-	create    *creation // nil if there is none
-	actions   []*action
-	list      func(ctx context.Context, db *models.DB, where ...models.Cond) ([]models.Row, error)
-	count     func(ctx context.Context, db *models.DB, where ...models.Cond) (int64, error)
+	subject
+	summary string
+	answers *rowSchema
+	columns []*schema.Field // of a new row, on the wire or not
+	create  *creation       // nil if there is none
+	newRow  func() models.Row
+	list    func(ctx context.Context, db *models.DB, where ...models.Cond) ([]models.Row, error)
+	count   func(ctx context.Context, db *models.DB, where ...models.Cond) (int64, error)
 }
 
-// compiler turns Mounts into views and collects what is wrong with them.
-type compiler struct {
-	api      *API
-	registry *models.Registry
-	plugin   string // whose views or routes are compiled; "" if they are given without a plugin
-	faults   []error
-}
-
-func (c *compiler) fault(format string, args ...any) {
-	err := fmt.Errorf(format, args...)
-	if c.plugin != "" {
-		err = fmt.Errorf("plugin %q: %w", c.plugin, err)
-	}
-	c.faults = append(c.faults, err)
-}
-
-var viewName = regexp.MustCompile(`^[a-z][a-z0-9_-]*$`)
+var (
+	viewName     = regexp.MustCompile(`^[a-z][a-z0-9_-]*$`)
+	resourcePath = regexp.MustCompile(`^([a-z][a-z0-9_-]*/)+$`)
+)
 
 func (vs ViewSet[T]) mount(c *compiler) {
 	if vs.Type == nil {
@@ -99,78 +68,80 @@ func (vs ViewSet[T]) mount(c *compiler) {
 	if v == nil {
 		return
 	}
-	v.goType = reflect.TypeFor[T]()
 	v.list = func(ctx context.Context, db *models.DB, where ...models.Cond) ([]models.Row, error) {
 		rows, err := vs.Type.List(ctx, db, where...)
 		out := make([]models.Row, len(rows))
 		for i, row := range rows {
-			out[i] = any(row).(models.Row)
+			out[i], _ = any(row).(models.Row)
 		}
 		return out, err
 	}
 	v.count = vs.Type.Count
-	if vs.Create == nil && v.isContent() && len(v.digestFields()) > 0 {
+	// Content with a digest on the wire can only be created from a file.
+	if vs.Create.compile == nil && v.master.Master == models.ContentMaster && len(digestFields(v.answers.fields)) > 0 {
 		vs.Create = SingleArtifact[T](nil)
 	}
-	if vs.Create != nil {
+	if vs.Create.compile != nil {
 		v.create = vs.Create.compile(v)
 	} else {
-		v.create = defaultCreation(v)
+		v.create = rowWriter{v}.creation()
 	}
-	if v.create != nil && v.create.single {
-		v.shape.single()
+	if v.create != nil {
+		for _, err := range v.create.faults {
+			c.fault("%s: create: %w", v.what, err)
+		}
 	}
-	c.checkNames(v)
-	v.params = c.listParams(v, vs.Filters)
-	for _, act := range vs.Actions {
-		if act.build == nil {
-			c.fault("viewset %s: an action is empty; make it with rest.Post or rest.Sync", v.path)
-			continue
-		}
-		compiled := act.build(v)
-		if !viewName.MatchString(compiled.name) || reservedAction(v, compiled.name) {
-			c.fault("viewset %s: an action cannot be named %q; use a lowercase name that the API does not use itself",
-				v.path, compiled.name)
-			continue
-		}
-		for _, other := range v.actions {
-			if other.name == compiled.name {
-				c.fault("viewset %s: there are two actions %q; rename one", v.path, compiled.name)
-			}
-		}
-		for _, err := range compiled.faults {
-			c.fault("%w", err)
-		}
-		v.actions = append(v.actions, compiled)
+	own := make([]member, len(vs.Members))
+	for i, m := range vs.Members {
+		own[i] = m.member
 	}
+	// The members of content depend on how it is created, so they are known only now.
+	v.answers.single = v.create != nil && v.create.single
+	v.answers.setMembers(own...)
+	v.checkNames(c, reflect.TypeFor[T]())
+	v.mount(c, vs.Filters)
+	if v.master.labels != nil {
+		mountLabels[T](c, v)
+	}
+	if v.master.Master == models.RepositoryMaster {
+		modify[T]().build(&v.subject).mount(c)
+		(&versionsOf{v, versions(c.refs())}).mount(c)
+	}
+	mountActions(c, &v.subject, vs.Actions, v.reserves)
 }
 
-// checkNames finds fields that have the name of a computed member of answers.
-func (c *compiler) checkNames(v *view) {
-	computed := append(commonExtras(), v.shape.extras()...)
-	for _, f := range v.shape.fields {
-		digest := v.shape.one && slices.Contains(digestOrder(), hashlib.Algorithm(f.name)) // is shown once
-		if f.own && !digest && slices.ContainsFunc(computed, func(e extra) bool { return e.name == f.name }) {
-			c.fault("type %q: field %s: answers have a computed member %q already; give the field another json tag",
-				v.typ.Name(), v.goType.FieldByIndex(f.index).Name, f.name)
-		}
-	}
-}
-
-func reservedAction(v *view, name string) bool {
+// reserves reports whether a name is that of an action that the master has.
+func (v *view) reserves(name string) bool {
 	switch name {
 	case "set_label", "unset_label":
-		return hasLabels(v.master)
+		return v.master.Labels
 	case "modify", "versions":
-		return v.master == models.RepositoryMaster
+		return v.master.Master == models.RepositoryMaster
 	}
 	return false
 }
 
-func hasLabels(m models.Master) bool {
-	return m != models.PublicationMaster && m != models.ContentGuardMaster
+// checkNames finds fields and members that have the name of a computed member of answers.
+func (v *view) checkNames(c *compiler, t reflect.Type) {
+	seen := map[string]bool{}
+	for _, m := range commonMembers() {
+		seen[m.Name] = true
+	}
+	for _, m := range v.answers.members {
+		if seen[m.Name] {
+			c.fault("viewset %s: answers have two members %q; rename or drop one", v.path, m.Name)
+		}
+		seen[m.Name] = true
+	}
+	for _, f := range v.answers.fields {
+		if f.Own && seen[f.Name] && !v.answers.showsDigest(f) {
+			c.fault("type %q: field %s: answers have a computed member %q already; give the field another json tag",
+				v.typ.Name(), f.In(t), f.Name)
+		}
+	}
 }
 
+// newView describes a viewset, or returns nil if a fault leaves nothing that could be checked.
 func (c *compiler) newView(t models.AnyType, name, summary string) *view {
 	if !viewName.MatchString(name) {
 		c.fault("viewset of type %q: the name %q is not usable; make it of a-z, 0-9, - and _, beginning with a letter",
@@ -181,99 +152,120 @@ func (c *compiler) newView(t models.AnyType, name, summary string) *view {
 		c.fault("viewset %q: type %q is listed by no plugin; add it to Models", name, t.Name())
 		return nil
 	}
+	m := c.masters[t.Master()]
 	plugin, typ, _ := strings.Cut(t.Name(), ".")
-	v := &view{typ: t, master: t.Master(), name: name, summary: summary}
-	v.path = masterPath(v.master) + "/" + plugin + "/" + name + "/"
+	v := &view{summary: summary, newRow: t.New}
+	v.master, v.path = m, m.Path+plugin+"/"+name+"/"
+	v.what = "viewset " + v.path
 	v.op = strings.NewReplacer("/", "_", "-", "_").Replace(strings.TrimSuffix(v.path, "/"))
-	v.tag = masterTitle(v.master) + ": " + camel(name)
-	v.class = camel(typ) + masterClass(v.master)
-	v.model, v.hrefParam = plugin+"."+v.class, plugin+"_"+snake(v.class)+"_href"
-	if plugin == "core" {
-		v.model, v.hrefParam = v.class, snake(v.class)+"_href"
+	v.tag = m.Title + ": " + links.Camel(name)
+	v.class = links.Camel(typ) + m.Class
+	if plugin != "core" {
+		v.plugin, v.href = plugin+".", plugin+"_"
 	}
+	v.href += links.Snake(v.class) + "_href"
 	if v.summary == "" {
-		v.summary = strings.ToLower(masterTitle(v.master)) + " of type " + t.Name()
+		v.summary = strings.ToLower(m.Title) + " of type " + t.Name()
 	}
-	fields, faults := fieldsOf(c.registry, t)
+	v.row = func(ctx context.Context, q *request) (any, error) { return v.requested(ctx, q) }
+	fields, faults := schema.FieldsOf(c.registry, t)
 	for _, err := range faults {
 		c.fault("type %q: %w", t.Name(), err)
 	}
-	v.shape = newShape(v.model, v.master, fields)
-	v.shape.locate(c.registry, t)
-	v.columns = columnsOf(c.registry, t)
-	a := c.api
-	prn := plugin + "." + models.PRNModel(t)
-	if a.byPath[v.path] != nil || a.byPRN[prn] != nil {
+	v.answers = &rowSchema{model: v.plugin + v.class, master: m, fields: fields}
+	v.columns = schema.ColumnsOf(c.registry, t)
+	v.typ = &links.Type{AnyType: t, Kind: m.Kind, Path: v.path}
+	// Links lead to one view per type, and requests to one view per path.
+	if !c.links.Add(v.typ) {
 		c.fault("viewset %s: the path or the type %q is served already; mount one ViewSet for each type and name", v.path,
 			t.Name())
 		return nil
 	}
-	a.views = append(a.views, v)
-	a.byPath[v.path], a.byPRN[prn] = v, v
-	if a.byType[v.master] == nil {
-		a.byType[v.master] = map[string]*view{}
-	}
-	a.byType[v.master][t.Name()] = v
+	c.site.views[v.typ] = v
 	return v
 }
 
-// masterPath is the first part of the paths of a master.
-func masterPath(m models.Master) string {
-	switch m {
-	case models.ContentMaster:
-		return "content"
-	case models.RepositoryMaster:
-		return "repositories"
-	case models.ContentGuardMaster:
-		return "contentguards"
-	default:
-		return string(m) + "s"
-	}
-}
-
-func masterTitle(m models.Master) string {
-	switch m {
-	case models.RepositoryMaster:
-		return "Repositories"
-	case models.ContentMaster:
-		return "Content"
-	case models.ContentGuardMaster:
-		return "Contentguards"
-	default:
-		return camel(string(m)) + "s"
-	}
-}
-
-func masterClass(m models.Master) string {
-	if m == models.ContentGuardMaster {
-		return "ContentGuard"
-	}
-	return camel(string(m))
-}
-
-// camel turns "rhsm_cert" into "RhsmCert".
-func camel(s string) string {
-	var b strings.Builder
-	for word := range strings.FieldsFuncSeq(s, func(r rune) bool { return r == '_' || r == '-' }) {
-		b.WriteString(strings.ToUpper(word[:1]) + word[1:])
-	}
-	return b.String()
-}
-
-// snake turns "FileRepository" into "file_repository".
-func snake(s string) string {
-	var b strings.Builder
-	for i, r := range s {
-		if r >= 'A' && r <= 'Z' {
-			if i > 0 {
-				b.WriteByte('_')
-			}
-			r += 'a' - 'A'
+// mount adds the operations that all rows have.
+func (v *view) mount(c *compiler, filters Filters) {
+	params := v.master.listParams(c.refs(), false)
+	params = append(params, filters.params(c, "viewset "+v.path, v.column(c.registry), params...)...)
+	v.answers.describe(c.components)
+	answer := v.answers.model + "Response"
+	source := query.Source{Params: params, Columns: v.answers.columns(), Page: c.opts.PageSize}
+	c.add(&operation{schema.Operation{
+		Method: http.MethodGet, Path: v.path, ID: v.op + "_list", Tag: v.tag, Summary: "List " + v.summary,
+		Params: parameters(params), Columns: source.Columns, Paged: true, Answer: answer,
+	}, func(ctx context.Context, q *request) (*reply, error) { return v.answerList(ctx, q, &source) }})
+	row := schema.Operation{Path: v.path + "{pulp_id}/", Entity: v.href, Tag: v.tag, Answer: answer}
+	read := row
+	read.Method, read.ID, read.Summary, read.Sparse = http.MethodGet, v.op+"_read", "Inspect "+v.summary, true
+	c.add(&operation{read, func(ctx context.Context, q *request) (*reply, error) {
+		found, err := v.requested(ctx, q)
+		if err != nil {
+			return nil, err
 		}
-		b.WriteRune(r)
-	}
-	return b.String()
+		return v.answer(ctx, q, http.StatusOK, found)
+	}})
+	rowWriter{v}.mount(c, row)
 }
 
-// cutType splits the name of a type into plugin and type.
-func cutType(name string) (plugin, typ string, ok bool) { return strings.Cut(name, ".") }
+// column returns the function that finds the expression for a column in lists.
+func (v *view) column(r *models.Registry) func(name string) string {
+	columns := map[string]string{}
+	for _, f := range r.Fields(v.typ.AnyType) {
+		columns[f.Column] = `m."` + f.Column + `"`
+		if f.Own {
+			columns[f.Column] = `d."` + f.Column + `"`
+		}
+	}
+	return func(name string) string { return columns[name] }
+}
+
+// answerList answers with a page of rows.
+func (v *view) answerList(ctx context.Context, q *request, source *query.Source) (*reply, error) {
+	l, err := source.Parse(ctx, q.db, q.r.URL.RawQuery)
+	if err != nil {
+		return nil, err
+	}
+	// The count has no order and no limits: it is the number of rows of all pages.
+	visible := v.master.visible()
+	count, err := v.count(ctx, q.db, slices.Concat(l.Where, visible)...)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := v.list(ctx, q.db, l.Conds(visible...)...)
+	if err != nil {
+		return nil, err
+	}
+	answers, err := v.answers.render(ctx, q, rows)
+	if err != nil {
+		return nil, err
+	}
+	return q.page(l, count, answers)
+}
+
+// requested returns the row that the request's path names.
+func (v *view) requested(ctx context.Context, q *request) (models.Row, error) {
+	id, err := q.id(v.class)
+	if err != nil {
+		return nil, err
+	}
+	// Rows that lists hide are not found by their hrefs either.
+	rows, err := v.list(ctx, q.db, append(v.master.visible(), models.Eq("pulp_id", id), models.Limit(1))...)
+	if err != nil {
+		return nil, err
+	}
+	if len(rows) == 0 {
+		return nil, wire.NotFound(v.class)
+	}
+	return rows[0], nil
+}
+
+// answer answers with one row.
+func (v *view) answer(ctx context.Context, q *request, status int, row models.Row) (*reply, error) {
+	answers, err := v.answers.render(ctx, q, []models.Row{row})
+	if err != nil {
+		return nil, err
+	}
+	return q.pick(status, answers[0]) // the view serves the row's type, so there is an answer
+}

@@ -43,7 +43,7 @@ var (
 	Remotes      = models.Define[Remote]("note.note")
 	Repositories = models.Define[Repository]("note.note", models.Accepts(Contents), models.SyncsFrom(Remotes))
 	Sync         = tasking.Define[SyncArgs]("note.sync")
-	filters      = rest.Filters{"relative_path": rest.Name}
+	filters      = rest.Filters{"relative_path": rest.NameFilter()}
 	actions      = []rest.Action[Repository]{rest.Sync(Sync)}
 )
 
@@ -54,7 +54,7 @@ func Plugin() *pulpcore.Plugin {
 		Version: "1.0.0",
 		Models:  []models.AnyType{Contents, Remotes, Repositories},
 		Tasks:   []tasking.Binding{Sync.Bind(synchronize)},
-		Views: []rest.Mount{
+		Views: []rest.View{
 			rest.ViewSet[Content]{Type: Contents, Name: "notes", Filters: filters},
 			rest.ViewSet[Remote]{Type: Remotes, Name: "note"},
 			rest.ViewSet[Repository]{Type: Repositories, Name: "note", Actions: actions},

@@ -84,9 +84,9 @@ func Plugin() *pulpcore.Plugin {
 		Migrations: migrations,
 
 		Tasks: []tasking.Binding{Sync.Bind(synchronize), Publish.Bind(publish)},
-		Views: []rest.Mount{
+		Views: []rest.View{
 			rest.ViewSet[Content]{Type: Files, Name: "files", Filters: rest.Filters{
-				"relative_path": rest.Name, "sha256": rest.Name,
+				"relative_path": rest.NameFilter(), "sha256": rest.NameFilter(),
 			}},
 			rest.ViewSet[Remote]{Type: Remotes, Name: "file"},
 			rest.ViewSet[Repository]{

@@ -1,0 +1,108 @@
+package query
+
+import (
+	"context"
+
+	"github.com/uptrace/bun"
+
+	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/rest/internal/wire"
+)
+
+// Filter compares a column in several ways: name=x, name__in=x,y and so on.
+type Filter struct {
+	Form    Form
+	Lookups []string // "" is equality
+	Choices []string
+}
+
+// TextFilter compares text.
+func TextFilter(lookups ...string) Filter {
+	return Filter{Form: Text, Lookups: append([]string{""}, lookups...)}
+}
+
+// NameFilter compares text in all the ways that Pulp offers for names, except by regular expression.
+func NameFilter() Filter {
+	return TextFilter("iexact", "in", "contains", "icontains", "startswith", "istartswith")
+}
+
+// NumberFilter compares whole numbers.
+func NumberFilter() Filter {
+	return Filter{Form: Int, Lookups: []string{"", "lt", "lte", "gt", "gte", "range", "in", "ne", "isnull"}}
+}
+
+// TimeFilter compares times.
+func TimeFilter() Filter {
+	return Filter{Form: Time, Lookups: []string{"", "lt", "lte", "gt", "gte", "range", "isnull"}}
+}
+
+// BoolFilter compares true and false.
+func BoolFilter() Filter { return Filter{Form: Bool, Lookups: []string{""}} }
+
+// Params returns the parameters of the filter. column is an SQL expression.
+func (f Filter) Params(name, column string) []*Param {
+	list := make([]*Param, 0, len(f.Lookups))
+	for _, lookup := range f.Lookups {
+		p := &Param{Name: name, Form: f.Form, Choices: f.Choices, Array: lookup == "in" || lookup == "range"}
+		p.Doc = "Filter results where " + name + " matches value"
+		if lookup != "" {
+			p.Name += "__" + lookup
+			p.Doc = "Filter results by " + name + ", " + lookup
+		}
+		// Whatever the column holds, the value of isnull is true or false.
+		if lookup == "isnull" {
+			p.Form = Bool
+		}
+		p.Where = func(_ context.Context, _ *models.DB, raw string) ([]models.Cond, error) {
+			values, err := p.Values(raw)
+			if err != nil {
+				return nil, err
+			}
+			if lookup == "range" && len(values) != 2 {
+				return nil, wire.FieldErrors{p.Name: {"Range query expects two values."}}
+			}
+			return []models.Cond{compare(column, lookup, values)}, nil
+		}
+		list = append(list, p)
+	}
+	return list
+}
+
+// compare returns the condition of one lookup. It uses only functions that both databases have.
+func compare(column, lookup string, values []any) models.Cond {
+	v := values[0]
+	switch lookup {
+	case "lt":
+		return models.Where(column+" < ?", v)
+	case "lte":
+		return models.Where(column+" <= ?", v)
+	case "gt":
+		return models.Where(column+" > ?", v)
+	case "gte":
+		return models.Where(column+" >= ?", v)
+	case "ne":
+		return models.Where("("+column+" <> ? OR "+column+" IS NULL)", v)
+	case "range":
+		return models.Where(column+" BETWEEN ? AND ?", values...)
+	case "in":
+		return models.Where(column+" IN (?)", bun.List(values))
+	case "isnull":
+		if v == true {
+			return models.Where(column + " IS NULL")
+		}
+		return models.Where(column + " IS NOT NULL")
+	case "iexact":
+		return models.Where("LOWER("+column+") = LOWER(?)", v)
+	case "contains":
+		// SQLite's LIKE takes upper and lower case for equal.
+		return models.Where("REPLACE("+column+", ?, '') <> "+column, v)
+	case "icontains":
+		return models.Where("REPLACE(LOWER("+column+"), LOWER(?), '') <> LOWER("+column+")", v)
+	case "startswith":
+		return models.Where("SUBSTR("+column+", 1, LENGTH(?)) = ?", v, v)
+	case "istartswith":
+		return models.Where("SUBSTR(LOWER("+column+"), 1, LENGTH(?)) = LOWER(?)", v, v)
+	default:
+		return models.Where(column+" = ?", v)
+	}
+}

@@ -1,0 +1,77 @@
+package rest
+
+import (
+	"context"
+	"errors"
+	"mime/multipart"
+
+	"github.com/pulpgo/pulpcore/hashlib"
+	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/pulperr"
+	"github.com/pulpgo/pulpcore/rest/internal/wire"
+	"github.com/pulpgo/pulpcore/storage"
+)
+
+// Upload is the file that a request brought. Its bytes are on their way into the store; they are dropped after the
+// request unless Save was called.
+type Upload struct {
+	writer *storage.Writer
+	db     *models.DB
+	store  *storage.Store
+}
+
+// Size returns the number of bytes.
+func (u *Upload) Size() int64 { return u.writer.Size() }
+
+// Digests returns the digests of all allowed algorithms.
+func (u *Upload) Digests() hashlib.Digests { return u.writer.Digests() }
+
+// Save puts the file into the store and returns its artifact, which is an older one if the file was there already.
+func (u *Upload) Save(ctx context.Context) (*models.Artifact, error) {
+	a, _, err := u.save(ctx)
+	return a, err
+}
+
+// save is Save; isNew is false for an artifact that existed.
+func (u *Upload) save(ctx context.Context) (a *models.Artifact, isNew bool, err error) {
+	obj, err := u.writer.Commit()
+	if err != nil {
+		return nil, false, err
+	}
+	id := models.NewID()
+	a = &models.Artifact{Size: obj.Size, Digests: obj.Digests}
+	a.ID = id
+	err = models.SaveArtifacts(ctx, u.db, u.store, []*models.Artifact{a})
+	return a, a.ID == id, err
+}
+
+// take returns the function that streams the file of a request into the store.
+func (in *input) take(ctx context.Context, q *request) wire.FileFunc {
+	return func(name string, part *multipart.Part) error {
+		switch {
+		case name != "file":
+			return FieldErrors{name: {wire.MsgUnexpected}}
+		case in.upload != nil:
+			return FieldErrors{name: {"Only one file can be uploaded at a time."}}
+		}
+		w, err := q.store.NewArtifactWriter(ctx, nil)
+		if err != nil {
+			return err
+		}
+		in.upload = &Upload{w, q.db, q.store}
+		if _, err := w.ReadFrom(part); err != nil {
+			if _, ours := errors.AsType[pulperr.Kind](err); ours {
+				return err
+			}
+			return wire.BodyFault(err, "Multipart form parse error - the body is malformed or was cut off")
+		}
+		return nil
+	}
+}
+
+// close drops a file that was not saved.
+func (in *input) close() {
+	if in.upload != nil {
+		_ = in.upload.writer.Abort() // bytes that stay behind are swept later
+	}
+}
