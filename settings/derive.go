@@ -48,6 +48,7 @@ func (s *Set) derive() []error {
 		faults = append(faults, err)
 	}
 	s.apply(ds)
+	// Again from the start: the paths of the defaults below depend on the derivations above.
 	core := coreSection.decode(&decoder{source: s.source}, s.tree).(Core) // its faults are found again by build
 	s.apply(s.pageSize(pulp))
 	for _, from := range []func(Core, pulpKeys) ([]derivation, error){fromDatabases, fromStorages, fromRedis} {

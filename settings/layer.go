@@ -84,6 +84,7 @@ func assignments(m map[string]any) ([]Assignment, []error) {
 		}
 		sets = append(sets, a)
 	}
+	// The order of a map is random; with a sorted one, faults and Explain are the same in each process.
 	slices.SortFunc(sets, func(a, b Assignment) int {
 		if n := len(a.path) - len(b.path); n != 0 {
 			return n
@@ -113,6 +114,7 @@ type applied struct {
 // stack flattens layers in the order of their rank; layers of one rank keep their order.
 func stack(layers []*layer) []applied {
 	layers = slices.Clone(layers)
+	// Stable, so that of two files the later option of Load wins.
 	slices.SortStableFunc(layers, func(a, b *layer) int { return int(a.rank) - int(b.rank) })
 	var all []applied
 	for _, l := range layers {

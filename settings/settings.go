@@ -68,6 +68,7 @@ func Load(opts ...Option) (*Set, error) {
 func (s *Set) With(plugins ...Plugin) (*Set, error) {
 	set, faults := build(s.layers, append(slices.Clone(s.plugins), plugins...))
 	faults = append(faults, set.unknown()...)
+	// Validators of plugins see only settings without faults: they could not tell a wrong value from a default.
 	if len(faults) == 0 {
 		for _, p := range set.plugins {
 			if p.Validate == nil {

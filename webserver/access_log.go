@@ -25,7 +25,7 @@ type accessLine struct {
 	attrs []slog.Attr
 }
 
-// AddToAccessLog adds to the line of the request that ctx belongs to; without an [AccessLog] it does nothing.
+// AddToAccessLog adds to the line of the request that ctx belongs to; without an [AccessLog] it has no effect.
 func AddToAccessLog(ctx context.Context, attrs ...slog.Attr) {
 	if line, ok := ctx.Value(accessKey{}).(*accessLine); ok {
 		line.mu.Lock()

@@ -38,7 +38,7 @@ func (g *Guard) Serve(w http.ResponseWriter, r *http.Request, h http.Handler) {
 		}
 	}()
 	h.ServeHTTP(s, r)
-	s.begin(http.StatusOK) // net/http answers 200 to a handler that wrote nothing, and that answer is sealed too
+	s.begin(http.StatusOK) // net/http answers 200 to a handler that has not written, and that answer is sealed too
 }
 
 func (g *Guard) panicked(s *sealedWriter, r *http.Request, p any) {
