@@ -18,6 +18,7 @@ import (
 	"github.com/pulpgo/pulpcore/rest/internal/wire"
 	"github.com/pulpgo/pulpcore/rest/internal/work"
 	"github.com/pulpgo/pulpcore/tasking"
+	"github.com/pulpgo/pulpcore/tasking/inspect"
 	"github.com/pulpgo/pulpcore/webserver"
 )
 
@@ -124,7 +125,7 @@ func artifacts(refs query.References) Resource[models.Artifact, core.Artifact] {
 // status answers with the state of the installation, also while the database does not answer.
 func status(ctx context.Context, q *request) (*reply, error) {
 	var s core.Status
-	processes, err := q.queue.Workers(ctx)
+	processes, err := inspect.Workers(ctx, q.queue.DB())
 	if err != nil {
 		q.log.WarnContext(ctx, "the database does not answer", "err", err)
 	}
@@ -186,7 +187,7 @@ func tasks(refs query.References) Resource[models.Task, any] {
 			Do(cancelOperation("Cancel a task"), cancelTask),
 			Do(Operation{Method: http.MethodDelete, Summary: "Delete a task"},
 				func(ctx context.Context, r *Request[models.Task], _ *Empty) (*Empty, error) {
-					return nil, r.Queue.Delete(ctx, r.Row.ID)
+					return nil, inspect.Delete(ctx, r.Queue.DB(), r.Row.ID)
 				}),
 		},
 		core: coreResource{

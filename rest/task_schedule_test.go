@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/pulpgo/pulpcore/tasking"
+	"github.com/pulpgo/pulpcore/tasking/inspect"
 )
 
 func TestTaskSchedules(t *testing.T) {
@@ -28,7 +29,7 @@ func TestTaskSchedules(t *testing.T) {
 		if _, err := b.queue.DispatchDue(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		once, err := b.queue.Schedule(t.Context(), "once")
+		once, err := inspect.Schedule(t.Context(), b.queue.DB(), "once")
 		must(t, err)
 		other := "/pulp/api/v3/task-schedules/" + once.ID.String() + "/"
 		a = b.do("GET", other, nil).want(200)

@@ -14,6 +14,7 @@ import (
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/stages"
 	"github.com/pulpgo/pulpcore/tasking"
+	"github.com/pulpgo/pulpcore/tasking/inspect"
 )
 
 func three() map[string]string { return map[string]string{"a.txt": "aaa", "b/b.txt": "bb", "c": "c"} }
@@ -387,7 +388,7 @@ func TestProgress(t *testing.T) {
 			return err
 		})
 		must(t, err)
-		reports, err := b.queue.ProgressReports(t.Context(), task.ID)
+		reports, err := inspect.ProgressReports(t.Context(), b.queue.DB(), task.ID)
 		must(t, err)
 		got := map[string]int64{}
 		for _, r := range reports {
@@ -402,7 +403,7 @@ func TestProgress(t *testing.T) {
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("reports (-want +got):\n%s", diff)
 		}
-		made, err := b.queue.CreatedResources(t.Context(), task.ID)
+		made, err := inspect.CreatedResources(t.Context(), b.queue.DB(), task.ID)
 		must(t, err)
 		if want := models.CorePRN("repositoryversion", b.latest(repo).ID); len(made) != 1 || made[0].PRN != want {
 			t.Errorf("created resources = %+v, want %s", made, want)

@@ -222,7 +222,7 @@ func (a *attempt) flushReports() {
 
 // reservations returns what the task has reserved by now, and perhaps more.
 func (a *attempt) reservations() []taskdb.Reservation {
-	return reservations(a.reservedNames())
+	return taskdb.ReservationsOf(a.reservedNames())
 }
 
 func (a *attempt) reservedNames() []string {

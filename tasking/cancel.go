@@ -52,7 +52,7 @@ func (q *Queue) cancel(ctx context.Context, id uuid.UUID) (*models.Task, error) 
 }
 
 func (q *Queue) cancelIn(ctx context.Context, tx *models.Tx, t *models.Task) error {
-	list, c := reservations(t.ReservedResources), taskdb.On(tx.DB)
+	list, c := taskdb.ReservationsOf(t.ReservedResources), taskdb.On(tx.DB)
 	limit := taskdb.LockWait
 	if q.db.InTx() { // the caller's transaction, whose other statements it would limit too
 		limit = 0

@@ -14,6 +14,7 @@ import (
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
 	"github.com/pulpgo/pulpcore/tasking"
+	"github.com/pulpgo/pulpcore/tasking/inspect"
 )
 
 func TestCancelWaitingTaskFreesItsFollowers(t *testing.T) {
@@ -85,7 +86,7 @@ func TestCancelRunningTask(t *testing.T) {
 		if task.Error != nil || task.Result != nil {
 			t.Errorf("error, result = %v, %s", task.Error, task.Result)
 		}
-		reports, err := b.q.ProgressReports(t.Context(), ticket.TaskID)
+		reports, err := inspect.ProgressReports(t.Context(), b.q.DB(), ticket.TaskID)
 		if err != nil || len(reports) != 1 || reports[0].State != models.Canceled {
 			t.Errorf("reports = %v, %v", reports, err)
 		}
@@ -310,7 +311,7 @@ func TestImmediateTaskRunsInTheDispatch(t *testing.T) {
 				return nil
 			})}})
 		eventually(t, "the worker's start", func() bool {
-			workers, err := b.q.Workers(t.Context())
+			workers, err := inspect.Workers(t.Context(), b.q.DB())
 			return err == nil && len(workers) == 1
 		})
 		o := func() *tasking.Options {

@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/pulpgo/pulpcore/tasking"
+	"github.com/pulpgo/pulpcore/tasking/inspect"
 )
 
 func TestCheckFindsWhatCannotBe(t *testing.T) {
@@ -19,16 +20,16 @@ func TestCheckFindsWhatCannotBe(t *testing.T) {
 		want   []string
 	}{
 		"sound":                     {nil, nil},
-		"a reservation too few":     {[]string{"DELETE FROM core_taskresource WHERE exclusive AND task_id = ?"}, []string{tasking.RuleReservations, tasking.RuleStranded}},
-		"a reservation too many":    {[]string{reservation + "SELECT 1, FALSE, seq, pulp_id FROM core_task WHERE pulp_id = ?"}, []string{tasking.RuleReservations}},
-		"shared instead":            {[]string{"UPDATE core_taskresource SET exclusive = FALSE WHERE exclusive AND task_id = ?"}, []string{tasking.RuleReservations, tasking.RuleReservations}},
-		"a reservation of nobody":   {[]string{reservation + "SELECT 1, FALSE, seq, '00000000-0000-0000-0000-000000000001' FROM core_task WHERE pulp_id = ?"}, []string{tasking.RuleReservations}},
-		"ended with reservations":   {[]string{"UPDATE core_task SET state = 'canceled' WHERE pulp_id = ?"}, []string{tasking.RuleReservations, tasking.RuleReservations}},
-		"two at once":               {[]string{"UPDATE core_task SET unblocked_at = pulp_created WHERE seq > " + seqOf}, []string{tasking.RuleConflict}},
-		"nothing in the way":        {[]string{"UPDATE core_task SET unblocked_at = NULL WHERE pulp_id = ?"}, []string{tasking.RuleStranded}},
-		"runs without a worker":     {[]string{"UPDATE core_task SET state = 'running', attempt = 1, started_at = pulp_created WHERE pulp_id = ?"}, []string{tasking.RuleOwner}},
-		"runs without having begun": {[]string{"UPDATE core_task SET state = 'running' WHERE pulp_id = ?"}, []string{tasking.RuleAttempt, tasking.RuleOwner}},
-		"attempts below nothing":    {[]string{"UPDATE core_task SET attempt = -1 WHERE pulp_id = ?"}, []string{tasking.RuleAttempt}},
+		"a reservation too few":     {[]string{"DELETE FROM core_taskresource WHERE exclusive AND task_id = ?"}, []string{inspect.RuleReservations, inspect.RuleStranded}},
+		"a reservation too many":    {[]string{reservation + "SELECT 1, FALSE, seq, pulp_id FROM core_task WHERE pulp_id = ?"}, []string{inspect.RuleReservations}},
+		"shared instead":            {[]string{"UPDATE core_taskresource SET exclusive = FALSE WHERE exclusive AND task_id = ?"}, []string{inspect.RuleReservations, inspect.RuleReservations}},
+		"a reservation of nobody":   {[]string{reservation + "SELECT 1, FALSE, seq, '00000000-0000-0000-0000-000000000001' FROM core_task WHERE pulp_id = ?"}, []string{inspect.RuleReservations}},
+		"ended with reservations":   {[]string{"UPDATE core_task SET state = 'canceled' WHERE pulp_id = ?"}, []string{inspect.RuleReservations, inspect.RuleReservations}},
+		"two at once":               {[]string{"UPDATE core_task SET unblocked_at = pulp_created WHERE seq > " + seqOf}, []string{inspect.RuleConflict}},
+		"nothing in the way":        {[]string{"UPDATE core_task SET unblocked_at = NULL WHERE pulp_id = ?"}, []string{inspect.RuleStranded}},
+		"runs without a worker":     {[]string{"UPDATE core_task SET state = 'running', attempt = 1, started_at = pulp_created WHERE pulp_id = ?"}, []string{inspect.RuleOwner}},
+		"runs without having begun": {[]string{"UPDATE core_task SET state = 'running' WHERE pulp_id = ?"}, []string{inspect.RuleAttempt, inspect.RuleOwner}},
+		"attempts below nothing":    {[]string{"UPDATE core_task SET attempt = -1 WHERE pulp_id = ?"}, []string{inspect.RuleAttempt}},
 	}
 	onEach(t, func(t *testing.T, b *bench) {
 		for name, tt := range tests {
@@ -37,7 +38,7 @@ func TestCheckFindsWhatCannotBe(t *testing.T) {
 			for _, statement := range tt.breaks {
 				b.exec(statement, first)
 			}
-			found, err := b.q.Check(t.Context())
+			found, err := inspect.Check(t.Context(), b.q.DB())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -66,7 +67,7 @@ func TestCheckReportsNoMoreThanItsLimit(t *testing.T) {
 			t.Fatal(err)
 		}
 		b.exec("UPDATE core_task SET unblocked_at = pulp_created, attempt = -1")
-		found, err := b.q.Check(t.Context())
+		found, err := inspect.Check(t.Context(), b.q.DB())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -74,7 +75,7 @@ func TestCheckReportsNoMoreThanItsLimit(t *testing.T) {
 		for _, v := range found {
 			count[v.Rule]++
 		}
-		want := map[string]int{tasking.RuleConflict: 1, tasking.RuleAttempt: 100, tasking.RuleOwner: 1}
+		want := map[string]int{inspect.RuleConflict: 1, inspect.RuleAttempt: 100, inspect.RuleOwner: 1}
 		if diff := cmp.Diff(want, count); diff != "" {
 			t.Error(diff)
 		}

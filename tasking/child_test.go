@@ -21,6 +21,7 @@ import (
 	"github.com/pulpgo/pulpcore/pulperr"
 	"github.com/pulpgo/pulpcore/secrets"
 	"github.com/pulpgo/pulpcore/tasking"
+	"github.com/pulpgo/pulpcore/tasking/inspect"
 )
 
 // Environment of a child.
@@ -245,15 +246,15 @@ func TestTasksOfAKilledWorkerFail(t *testing.T) {
 		if task.Error == nil || task.Error.Reason != "Worker has gone missing." || task.Attempt != 1 {
 			t.Errorf("task = %+v, error %+v", task, task.Error)
 		}
-		reports, err := b.q.ProgressReports(t.Context(), task.ID)
+		reports, err := inspect.ProgressReports(t.Context(), b.q.DB(), task.ID)
 		if err != nil || len(reports) != 1 || reports[0].State != models.Failed {
 			t.Errorf("reports = %+v, %v", reports, err)
 		}
-		made, err := b.q.CreatedResources(t.Context(), task.ID)
+		made, err := inspect.CreatedResources(t.Context(), b.q.DB(), task.ID)
 		if err != nil || len(made) != 0 || len(discarded) != 1 {
 			t.Errorf("created resources = %v, %v; discarded %v", made, err, discarded)
 		}
-		workers, err := b.q.Workers(t.Context())
+		workers, err := inspect.Workers(t.Context(), b.q.DB())
 		if err != nil || len(workers) != 1 || workers[0].PID != os.Getpid() {
 			t.Errorf("workers = %v, %v", workers, err)
 		}
@@ -286,7 +287,7 @@ func TestSleepingWorkerIsFenced(t *testing.T) {
 		b.end("next", nil)
 		b.wait(next, models.Completed)
 		eventually(t, "the sleeper's new registration", func() bool {
-			workers, err := b.q.Workers(t.Context())
+			workers, err := inspect.Workers(t.Context(), b.q.DB())
 			return err == nil && len(workers) == 2
 		})
 		if task := b.get(id); task.Error.Reason != "Worker has gone missing." {

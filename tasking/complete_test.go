@@ -8,6 +8,7 @@ import (
 
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/tasking"
+	"github.com/pulpgo/pulpcore/tasking/inspect"
 )
 
 // TestCompletionIsToldOnce ends a task within its last transaction while a progress report runs.
@@ -65,7 +66,7 @@ func TestCompletionIsToldOnce(t *testing.T) {
 		if !errors.Is(late, tasking.ErrLost) {
 			t.Errorf("a transaction after the completion = %v, want ErrLost", late)
 		}
-		reports, err := b.q.ProgressReports(t.Context(), ticket.TaskID)
+		reports, err := inspect.ProgressReports(t.Context(), b.q.DB(), ticket.TaskID)
 		if err != nil || len(reports) != 1 || reports[0].Done != 7 || reports[0].State != models.Completed {
 			t.Errorf("reports = %+v, %v; want one, completed with 7", reports, err)
 		}

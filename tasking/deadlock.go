@@ -79,7 +79,7 @@ type waitSearch struct {
 	awaited map[uuid.UUID][]uuid.UUID
 	seen    map[uuid.UUID]bool
 	looked  map[place]int64 // up to which place in the queue its reservations were looked at
-	probes  []probe         // that are to be made
+	probes  []taskdb.Probe  // that are to be made
 }
 
 // place is where the reservations of one kind of one resource are.
@@ -124,7 +124,7 @@ func (s *waitSearch) follow(tasks []uuid.UUID) (fresh []uuid.UUID) {
 // expand adds probes for what is in the way of those of the tasks that are blocked.
 func (s *waitSearch) expand(ctx context.Context, tasks []uuid.UUID) error {
 	for len(tasks) > 0 {
-		page := tasks[:min(len(tasks), readPage)]
+		page := tasks[:min(len(tasks), taskdb.ReadPage)]
 		tasks = tasks[len(page):]
 		var blocked []*taskdb.Claimed
 		err := s.q.db.Bun().NewRaw(`SELECT pulp_id, seq, reserved_resources FROM core_task
@@ -134,7 +134,7 @@ func (s *waitSearch) expand(ctx context.Context, tasks []uuid.UUID) error {
 		}
 		for _, t := range blocked {
 			for _, name := range t.ReservedResources {
-				for _, p := range newProbe(0, t.Seq, name) {
+				for _, p := range taskdb.Probes(0, t.Seq, name) {
 					s.add(p)
 				}
 			}
@@ -144,30 +144,30 @@ func (s *waitSearch) expand(ctx context.Context, tasks []uuid.UUID) error {
 }
 
 // add adds a probe without what was looked at before.
-func (s *waitSearch) add(p probe) {
-	at := place{p.key, p.others}
-	if p.from = s.looked[at]; p.from < p.seq {
-		s.looked[at] = p.seq
+func (s *waitSearch) add(p taskdb.Probe) {
+	at := place{p.Key, p.Others}
+	if p.From = s.looked[at]; p.From < p.Seq {
+		s.looked[at] = p.Seq
 		s.probes = append(s.probes, p)
 	}
 }
 
 // probe makes some of the probes and returns whom they found.
 func (s *waitSearch) probe(ctx context.Context) (tasks []uuid.UUID, err error) {
-	n := min(len(s.probes), probesAtOnce)
+	n := min(len(s.probes), taskdb.MaxProbes)
 	probes := s.probes[:n:n]
 	s.probes = s.probes[n:]
-	found := make([][]reserved, n)
-	if err := s.q.look(ctx, probes, found, readPage); err != nil {
+	found := make([][]taskdb.Reserved, n)
+	if err := taskdb.MakeProbes(ctx, taskdb.On(s.q.db), probes, found, taskdb.ReadPage); err != nil {
 		return nil, err
 	}
 	for i, list := range found {
 		for _, r := range list {
 			tasks = append(tasks, r.ID)
 		}
-		if len(list) == readPage {
+		if len(list) == taskdb.ReadPage {
 			p := probes[i]
-			p.from = list[readPage-1].Seq + 1
+			p.From = list[taskdb.ReadPage-1].Seq + 1
 			s.probes = append(s.probes, p)
 		}
 	}

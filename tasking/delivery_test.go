@@ -18,6 +18,7 @@ import (
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
 	"github.com/pulpgo/pulpcore/tasking"
+	"github.com/pulpgo/pulpcore/tasking/inspect"
 )
 
 func TestMessagesAreHints(t *testing.T) {
@@ -152,7 +153,7 @@ func TestShutdownWaitsForTasks(t *testing.T) {
 		if task := b.get(id); task.State != models.Completed {
 			t.Errorf("state after the shutdown = %s", task.State)
 		}
-		if workers, err := b.q.Workers(t.Context()); err != nil || len(workers) != 0 {
+		if workers, err := inspect.Workers(t.Context(), b.q.DB()); err != nil || len(workers) != 0 {
 			t.Errorf("Workers() = %v, %v", workers, err)
 		}
 		if b.get(late).State == models.Waiting {
@@ -269,7 +270,7 @@ func TestNewQueueAndWorkerReportFaults(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- w.Run(ctx) }()
 	eventually(t, "the worker's start", func() bool {
-		workers, err := b.q.Workers(t.Context())
+		workers, err := inspect.Workers(t.Context(), b.q.DB())
 		return err == nil && len(workers) == 1
 	})
 	if err := w.Run(t.Context()); !errors.Is(err, pulperr.Conflict) {

@@ -66,7 +66,7 @@ func (q *Queue) newSpec(ctx context.Context, name string, raw []byte, resources 
 	}
 	s := &spec{db: q.db, raw: raw, row: taskdb.NewTask{
 		ID: id, DomainID: domain.ID, Name: name, CID: o.CorrelationID, UserID: o.User, Args: sealed,
-		Resources: names, Reservations: reservations(names), Immediate: o.Immediate,
+		Resources: names, Reservations: taskdb.ReservationsOf(names), Immediate: o.Immediate,
 		Deferred: !o.Immediate || !o.NotDeferred, Queue: defaultQueue, MaxAttempts: o.MaxAttempts, Versions: versions,
 	}}
 	if o.Immediate {

@@ -147,11 +147,11 @@ func (e *Env) Reserve(ctx context.Context, tx *models.Tx, resources ...Resource)
 	names = slices.DeleteFunc(names, func(n string) bool { return slices.Contains(t.ReservedResources, n) })
 	slices.Sort(names)
 	names = slices.Compact(names)
-	if err := taskdb.LockResources(ctx, c, reservations(names), 0); err != nil {
+	if err := taskdb.LockResources(ctx, c, taskdb.ReservationsOf(names), 0); err != nil {
 		return taskdb.Wrap(err, "reserve")
 	}
 	for _, name := range names {
-		key := reservations([]string{name})[0].Key
+		key := taskdb.ReservationsOf([]string{name})[0].Key
 		free, err := taskdb.AddReservation(ctx, c, t.ID, t.Seq, name, key)
 		if err != nil {
 			return taskdb.Wrap(err, "reserve %q", name)

@@ -20,6 +20,7 @@ import (
 	"github.com/pulpgo/pulpcore/pulperr"
 	"github.com/pulpgo/pulpcore/secrets"
 	"github.com/pulpgo/pulpcore/tasking"
+	"github.com/pulpgo/pulpcore/tasking/inspect"
 )
 
 func TestProgress(t *testing.T) {
@@ -57,7 +58,7 @@ func TestProgress(t *testing.T) {
 			t.Fatal(err)
 		}
 		b.wait(ticket.TaskID, models.Failed)
-		reports, err := b.q.ProgressReports(t.Context(), ticket.TaskID)
+		reports, err := inspect.ProgressReports(t.Context(), b.q.DB(), ticket.TaskID)
 		if err != nil || len(reports) != 2 {
 			t.Fatalf("ProgressReports() = %v, %v", reports, err)
 		}
@@ -189,7 +190,7 @@ func TestReportsLeftOpen(t *testing.T) {
 		}
 		check := func(when string) {
 			for end, want := range ends {
-				reports, err := b.q.ProgressReports(t.Context(), ids[end].TaskID)
+				reports, err := inspect.ProgressReports(t.Context(), b.q.DB(), ids[end].TaskID)
 				if err != nil || len(reports) != 1 || reports[0].State != want || reports[0].Done != 7 {
 					t.Errorf("%s, %s: reports = %+v, %v, want %s, 7 done", end, when, reports, err, want)
 				}
@@ -290,7 +291,7 @@ func TestCreatedResources(t *testing.T) {
 			if err := w.RunPending(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			made, err := b.q.CreatedResources(t.Context(), ticket.TaskID)
+			made, err := inspect.CreatedResources(t.Context(), b.q.DB(), ticket.TaskID)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -359,7 +360,7 @@ func TestFence(t *testing.T) {
 		if fenced == nil || !strings.Contains(fenced.Error(), "taken from this worker") {
 			t.Errorf("transaction of a task that was taken away = %v", fenced)
 		}
-		if made, err := b.q.CreatedResources(t.Context(), ticket.TaskID); err != nil || len(made) != 0 {
+		if made, err := inspect.CreatedResources(t.Context(), b.q.DB(), ticket.TaskID); err != nil || len(made) != 0 {
 			t.Errorf("CreatedResources() = %v, %v", made, err)
 		}
 		if task := b.get(ticket.TaskID); task.State != models.Running {

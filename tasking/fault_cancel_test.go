@@ -18,6 +18,7 @@ import (
 	"github.com/pulpgo/pulpcore/pulperr"
 	"github.com/pulpgo/pulpcore/secrets"
 	"github.com/pulpgo/pulpcore/tasking"
+	"github.com/pulpgo/pulpcore/tasking/inspect"
 )
 
 func textLog(w io.Writer) *slog.Logger {
@@ -92,7 +93,7 @@ func TestFaultF70APIProcessKilled(t *testing.T) {
 		p.kill()
 		l.work(tasking.WorkerOptions{})
 		l.wait(next, models.Completed)
-		list, err := l.q.List(t.Context(), nil)
+		list, err := inspect.List(t.Context(), l.q.DB(), nil)
 		if err != nil || len(list) != 2 {
 			t.Fatal(list, err)
 		}
@@ -183,10 +184,10 @@ func TestFaultF77KeyLost(t *testing.T) {
 	if task.Error == nil || task.Error.Description == "" || len(b.order) != 0 {
 		t.Errorf("error = %+v, runs = %v", task.Error, b.order)
 	}
-	if list, err := b.q.List(t.Context(), nil); err != nil || len(list) != 1 {
+	if list, err := inspect.List(t.Context(), b.q.DB(), nil); err != nil || len(list) != 1 {
 		t.Errorf("List() = %v, %v", list, err)
 	}
-	if err := b.q.Delete(t.Context(), id); err != nil {
+	if err := inspect.Delete(t.Context(), b.q.DB(), id); err != nil {
 		t.Errorf("Delete() = %v", err)
 	}
 	b.noReservations()

@@ -13,6 +13,7 @@ import (
 	"github.com/pulpgo/pulpcore/internal/dbtest"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/tasking"
+	"github.com/pulpgo/pulpcore/tasking/inspect"
 )
 
 // pgLab is a laboratory with a Postgres of its own behind a proxy.
@@ -33,7 +34,7 @@ func newPGLab(t *testing.T) *pgLab {
 // workers returns the ids of the workers' rows.
 func (l *lab) workers() (ids []uuid.UUID) {
 	l.t.Helper()
-	list, err := l.q.Workers(l.t.Context())
+	list, err := inspect.Workers(l.t.Context(), l.q.DB())
 	if err != nil {
 		l.t.Fatal(err)
 	}
@@ -104,7 +105,7 @@ func faultDispatchWithoutAnswer(t *testing.T, l *pgLab) {
 	}
 	l.work(tasking.WorkerOptions{})
 	eventually(t, "the end of all tasks", func() bool {
-		list, err := l.q.List(t.Context(), nil)
+		list, err := inspect.List(t.Context(), l.q.DB(), nil)
 		return err == nil && !slices.ContainsFunc(list, func(t *models.Task) bool { return t.State != models.Completed })
 	})
 	l.ran("x", 2)
@@ -205,7 +206,7 @@ func faultStall(t *testing.T, l *pgLab) {
 		t.Errorf("workers before %v, after %v", before, after)
 	}
 	eventually(t, "the end of all tasks", func() bool { // what was dispatched meanwhile among them
-		n, err := l.q.Unfinished(t.Context())
+		n, err := inspect.Unfinished(t.Context(), l.q.DB())
 		return err == nil && len(n) == 0
 	})
 	l.noReservations()

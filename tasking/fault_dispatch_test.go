@@ -16,6 +16,7 @@ import (
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
 	"github.com/pulpgo/pulpcore/tasking"
+	"github.com/pulpgo/pulpcore/tasking/inspect"
 )
 
 func TestFaultF1AndF2DispatcherIsKilled(t *testing.T) {
@@ -40,7 +41,7 @@ func TestFaultF1AndF2DispatcherIsKilled(t *testing.T) {
 					}
 				}
 				l.wait(l.send(holding("next", "")), models.Completed)
-				list, err := l.q.List(t.Context(), nil)
+				list, err := inspect.List(t.Context(), l.q.DB(), nil)
 				if want := 2 + l.lines("begin", "x"); err != nil || len(list) != want {
 					t.Errorf("%d tasks, %v, want %d", len(list), err, want)
 				}
@@ -97,7 +98,7 @@ func TestFaultF9SomebodyHoldsTheLock(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	list, err := b.q.List(t.Context(), nil)
+	list, err := inspect.List(t.Context(), b.q.DB(), nil)
 	if err != nil || len(list) != 2 {
 		t.Errorf("%d tasks, %v, want 2", len(list), err)
 	}
@@ -136,7 +137,7 @@ func TestFaultF10CallersDeadlock(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	list, err := b.q.List(t.Context(), nil)
+	list, err := inspect.List(t.Context(), b.q.DB(), nil)
 	if err != nil || failed.Load() != 1 || len(list) != 1 {
 		t.Fatalf("%d failed, %d tasks, %v; want one of each", failed.Load(), len(list), err)
 	}
@@ -175,7 +176,7 @@ func TestFaultF11OneBadTaskInABatch(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		list, err := b.q.List(t.Context(), nil)
+		list, err := inspect.List(t.Context(), b.q.DB(), nil)
 		if want := 1 + n - 2; err != nil || len(list) != want {
 			t.Errorf("%d tasks, %v, want %d", len(list), err, want)
 		}

@@ -15,6 +15,7 @@ import (
 	"github.com/pulpgo/pulpcore/internal/dbtest"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/tasking"
+	"github.com/pulpgo/pulpcore/tasking/inspect"
 )
 
 // redisLab is a laboratory with a Redis of its own.
@@ -165,7 +166,7 @@ func faultLateMessages(t *testing.T, l *redisLab) {
 	l.wait(completed, models.Completed)
 	deleted := l.send(labArgs{Name: "deleted"})
 	l.wait(deleted, models.Completed)
-	if err := l.q.Delete(t.Context(), deleted); err != nil {
+	if err := inspect.Delete(t.Context(), l.q.DB(), deleted); err != nil {
 		t.Fatal(err)
 	}
 	failed := l.dispatch(blockArgs{Name: "failed"})

@@ -7,7 +7,6 @@ import (
 	"fmt"
 
 	"github.com/google/uuid"
-	"github.com/uptrace/bun"
 
 	"github.com/pulpgo/pulpcore/internal/sqldialect"
 	"github.com/pulpgo/pulpcore/models"
@@ -90,53 +89,17 @@ func (g *Group) Row(ctx context.Context) (*models.TaskGroup, error) {
 
 // Reports returns the group's progress reports in the order in which they were declared.
 func (g *Group) Reports(ctx context.Context) ([]*models.GroupProgressReport, error) {
-	return g.q.GroupReports(ctx, g.ID)
-}
-
-// GroupReports returns the progress reports of groups, for each group in the order in which they were declared.
-func (q *Queue) GroupReports(ctx context.Context, groups ...uuid.UUID) ([]*models.GroupProgressReport, error) {
-	var rows []*models.GroupProgressReport
-	if len(groups) == 0 {
-		return nil, nil
-	}
-	err := q.db.Bun().NewSelect().Model(&rows).Where("gpr.task_group_id IN (?)", bun.List(groups)).
-		OrderExpr("gpr.pulp_id").Scan(ctx)
-	return rows, taskdb.Wrap(err, "read reports of task groups")
+	return taskdb.GroupReports(ctx, taskdb.On(g.q.db), g.ID)
 }
 
 // Counts returns how many tasks of the group are in each state; states without any are left out.
 func (g *Group) Counts(ctx context.Context) (map[models.TaskState]int, error) {
-	all, err := g.q.GroupCounts(ctx, g.ID)
+	all, err := taskdb.GroupCounts(ctx, taskdb.On(g.q.db), g.ID)
 	return all[g.ID], err
 }
 
-// GroupCounts is [Group.Counts] for several groups, in one statement. Each of them has an entry.
-func (q *Queue) GroupCounts(ctx context.Context, groups ...uuid.UUID) (map[uuid.UUID]map[models.TaskState]int, error) {
-	counts := make(map[uuid.UUID]map[models.TaskState]int, len(groups))
-	for _, id := range groups {
-		counts[id] = map[models.TaskState]int{}
-	}
-	if len(groups) == 0 {
-		return counts, nil
-	}
-	var rows []struct {
-		Group uuid.UUID        `bun:"task_group_id"`
-		State models.TaskState `bun:"state"`
-		N     int              `bun:"n"`
-	}
-	err := q.db.Bun().NewRaw(`SELECT task_group_id, state, count(*) AS n FROM core_task WHERE task_group_id IN (?)
-		GROUP BY task_group_id, state`, bun.List(groups)).Scan(ctx, &rows)
-	if err != nil {
-		return nil, taskdb.Wrap(err, "count tasks of groups")
-	}
-	for _, r := range rows {
-		counts[r.Group][r.State] = r.N
-	}
-	return counts, nil
-}
-
 // Finish notes that no more tasks will be dispatched into the group. Without it, or [Group.Cancel], the group is never
-// purged, see [Queue.Purge].
+// purged, see package inspect.
 //
 // Errors: NotFound.
 func (g *Group) Finish(ctx context.Context) error {

@@ -13,6 +13,7 @@ import (
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
 	"github.com/pulpgo/pulpcore/tasking"
+	"github.com/pulpgo/pulpcore/tasking/inspect"
 )
 
 // TestGroupIsCanceledWhileMembersArrive is F66: whoever gets in, before the cancellation, during it or after it, ends
@@ -101,7 +102,7 @@ func TestGroupProgressOfManyTasks(t *testing.T) {
 		for _, id := range ids {
 			b.wait(id, models.Completed)
 		}
-		reports, err := b.q.GroupReports(t.Context(), group.ID)
+		reports, err := inspect.GroupReports(t.Context(), b.q.DB(), group.ID)
 		if want := int64(tasks * steps); err != nil || reports[0].Done != want || reports[0].Total != want {
 			t.Errorf("report = %+v, %v, want %d of %d", reports[0], err, want, want)
 		}

@@ -15,6 +15,7 @@ import (
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
 	"github.com/pulpgo/pulpcore/tasking"
+	"github.com/pulpgo/pulpcore/tasking/inspect"
 )
 
 // TestImmediateTaskRunsInAnotherWorker ends the first of two workers of a process.
@@ -30,7 +31,7 @@ func TestImmediateTaskRunsInAnotherWorker(t *testing.T) {
 		b.onlyWorker()
 		b.run(opts())
 		eventually(t, "the second worker", func() bool {
-			workers, err := b.q.Workers(t.Context())
+			workers, err := inspect.Workers(t.Context(), b.q.DB())
 			return err == nil && len(workers) == 2
 		})
 		stop()

@@ -22,6 +22,7 @@ import (
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
 	"github.com/pulpgo/pulpcore/tasking"
+	"github.com/pulpgo/pulpcore/tasking/inspect"
 )
 
 // isolatedDB makes this test binary the process of one task.
@@ -264,7 +265,7 @@ func TestIsolatedTaskSucceeds(t *testing.T) {
 		if got != want {
 			t.Errorf("the process found %+v, want its work directory everywhere", got)
 		}
-		made, err := b.q.CreatedResources(t.Context(), task.ID)
+		made, err := inspect.CreatedResources(t.Context(), b.q.DB(), task.ID)
 		if err != nil || len(made) != 1 || made[0].PRN != "prn:test.thing:1" {
 			t.Errorf("CreatedResources() = %v, %v", made, err)
 		}
@@ -333,7 +334,7 @@ func cancelIsolated(t *testing.T, b *bench, workDir, end string) {
 	id := b.odd(end, dir)
 	began(t, dir)
 	eventually(t, "the progress", func() bool {
-		reports, err := b.q.ProgressReports(t.Context(), id)
+		reports, err := inspect.ProgressReports(t.Context(), b.q.DB(), id)
 		return err == nil && len(reports) == 1 && reports[0].Done == 1 && reports[0].State == models.Running
 	})
 	if _, err := b.q.Cancel(t.Context(), id); err != nil {
@@ -348,7 +349,7 @@ func cancelIsolated(t *testing.T, b *bench, workDir, end string) {
 		!strings.Contains(*e.Traceback, "tasking_test.hold")):
 		t.Errorf("error = %+v, want the signal and the stacks", e)
 	}
-	reports, err := b.q.ProgressReports(t.Context(), id)
+	reports, err := inspect.ProgressReports(t.Context(), b.q.DB(), id)
 	if err != nil || len(reports) != 1 || reports[0].State != models.Canceled || reports[0].Done != 1 {
 		t.Errorf("reports = %+v, %v", reports, err)
 	}

@@ -19,6 +19,7 @@ import (
 
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/tasking"
+	"github.com/pulpgo/pulpcore/tasking/inspect"
 )
 
 // labEnv holds the configuration of a process of the laboratory.
@@ -204,7 +205,7 @@ func (cfg *labConfig) work(ctx context.Context, q *tasking.Queue) error {
 // dispatch dispatches until the process's worker is up, if the task is to be executed inline.
 func (cfg *labConfig) dispatch(ctx context.Context, q *tasking.Queue) error {
 	for cfg.Inline {
-		workers, err := q.Workers(ctx)
+		workers, err := inspect.Workers(ctx, q.DB())
 		if err != nil {
 			return err
 		}

@@ -9,6 +9,7 @@ import (
 	"github.com/pulpgo/pulpcore/internal/dbtest"
 	"github.com/pulpgo/pulpcore/internal/sqldialect"
 	"github.com/pulpgo/pulpcore/tasking"
+	"github.com/pulpgo/pulpcore/tasking/inspect"
 )
 
 // BenchmarkTaskLists asks what lists of tasks ask, with 500,000 tasks that have ended, 50 of them on one resource.
@@ -46,11 +47,11 @@ func benchmarkTaskLists(b *testing.B, t *bench) {
 		"count":             count(func(sel *bun.SelectQuery) *bun.SelectQuery { return sel }),
 		"count by resource": count(byResource),
 		"page": func(ctx context.Context, q *tasking.Queue) error {
-			_, err := q.List(ctx, func(sel *bun.SelectQuery) *bun.SelectQuery { return sel.Limit(100) })
+			_, err := inspect.List(ctx, q.DB(), func(sel *bun.SelectQuery) *bun.SelectQuery { return sel.Limit(100) })
 			return err
 		},
 		"page by resource": func(ctx context.Context, q *tasking.Queue) error {
-			_, err := q.List(ctx, func(sel *bun.SelectQuery) *bun.SelectQuery { return byResource(sel).Limit(100) })
+			_, err := inspect.List(ctx, q.DB(), func(sel *bun.SelectQuery) *bun.SelectQuery { return byResource(sel).Limit(100) })
 			return err
 		},
 	} {

@@ -9,6 +9,7 @@ import (
 	"github.com/pulpgo/pulpcore/internal/dbtest"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/tasking"
+	"github.com/pulpgo/pulpcore/tasking/inspect"
 )
 
 // TestOneWorkerMaintains has two workers, of which the second one takes the lease when the first one ends.
@@ -21,7 +22,7 @@ func TestOneWorkerMaintains(t *testing.T) {
 		b.run(tasking.WorkerOptions{})
 		var second uuid.UUID
 		eventually(t, "the second worker", func() bool {
-			workers, err := b.q.Workers(t.Context())
+			workers, err := inspect.Workers(t.Context(), b.q.DB())
 			if err != nil || len(workers) != 2 {
 				return false
 			}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/tasking"
+	"github.com/pulpgo/pulpcore/tasking/inspect"
 )
 
 // modelTask is a task as the reference knows it.
@@ -240,7 +241,7 @@ func (m *model) cancel() {
 func (m *model) compare() {
 	m.b.t.Helper()
 	want := granted(m.live)
-	list, err := m.b.q.List(m.b.t.Context(), func(q *bun.SelectQuery) *bun.SelectQuery {
+	list, err := inspect.List(m.b.t.Context(), m.b.q.DB(), func(q *bun.SelectQuery) *bun.SelectQuery {
 		return q.Where("t.state IN ('waiting', 'running')")
 	})
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/pulpgo/pulpcore/internal/sqldialect"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/tasking"
+	"github.com/pulpgo/pulpcore/tasking/inspect"
 )
 
 // recorder keeps the statements that a database is sent while it is on.
@@ -98,7 +99,7 @@ func TestListsOfTasksUseIndexes(t *testing.T) {
 		b.db.Conn().Bun.AddQueryHook(r) //nolint:staticcheck // the handle's other copies have to know of it
 		list := func(narrow func(*bun.SelectQuery) *bun.SelectQuery) (n int) {
 			statements := r.record(func() {
-				tasks, err := b.q.List(t.Context(), narrow)
+				tasks, err := inspect.List(t.Context(), b.q.DB(), narrow)
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -14,12 +14,13 @@ import (
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
 	"github.com/pulpgo/pulpcore/tasking"
+	"github.com/pulpgo/pulpcore/tasking/inspect"
 )
 
 // purge removes what ended before a time.
-func (b *bench) purge(before time.Time, opts *tasking.PurgeOptions) tasking.Purged {
+func (b *bench) purge(before time.Time, opts *inspect.PurgeOptions) inspect.Purged {
 	b.t.Helper()
-	done, err := b.q.Purge(b.t.Context(), before, opts)
+	done, err := inspect.Purge(b.t.Context(), b.q.DB(), before, opts)
 	if err != nil {
 		b.t.Fatalf("Purge() = %v", err)
 	}
@@ -64,12 +65,12 @@ func TestPurgeTakesWhatBelongsToTasks(t *testing.T) {
 			t.Fatal(err)
 		}
 		canceled := b.canceled()
-		if diff := cmp.Diff(tasking.Purged{}, b.purge(ago(time.Hour), nil)); diff != "" {
+		if diff := cmp.Diff(inspect.Purged{}, b.purge(ago(time.Hour), nil)); diff != "" {
 			t.Error(diff)
 		}
-		var told []tasking.Purged
-		want := tasking.Purged{Tasks: 2, ProgressReports: 2, CreatedResources: 2, Groups: 1, GroupReports: 2}
-		got := b.purge(soon(), &tasking.PurgeOptions{Done: func(p tasking.Purged) { told = append(told, p) }})
+		var told []inspect.Purged
+		want := inspect.Purged{Tasks: 2, ProgressReports: 2, CreatedResources: 2, Groups: 1, GroupReports: 2}
+		got := b.purge(soon(), &inspect.PurgeOptions{Done: func(p inspect.Purged) { told = append(told, p) }})
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Error(diff)
 		}
@@ -79,7 +80,7 @@ func TestPurgeTakesWhatBelongsToTasks(t *testing.T) {
 		if task := b.get(canceled); task.State != models.Canceled {
 			t.Errorf("state = %s", task.State)
 		}
-		if got := b.purge(soon(), &tasking.PurgeOptions{States: allFinal()}); got.Total() != 1 {
+		if got := b.purge(soon(), &inspect.PurgeOptions{States: allFinal()}); got.Total() != 1 {
 			t.Errorf("Purge(all states) = %+v, want one task", got)
 		}
 		for _, table := range []string{
@@ -106,7 +107,7 @@ func TestPurgeRefusesStatesThatAreNotFinal(t *testing.T) {
 	b := setup(t, dbtest.SQLite(t), "")
 	for _, s := range []models.TaskState{models.Waiting, models.Running, models.Canceling, "", "x"} {
 		states := []models.TaskState{models.Completed, s}
-		if _, err := b.q.Purge(t.Context(), soon(), &tasking.PurgeOptions{States: states}); !errors.Is(err, pulperr.Invalid) {
+		if _, err := inspect.Purge(t.Context(), b.q.DB(), soon(), &inspect.PurgeOptions{States: states}); !errors.Is(err, pulperr.Invalid) {
 			t.Errorf("Purge(%q) = %v, want Invalid", s, err)
 		}
 	}
@@ -129,11 +130,11 @@ func TestPurgeKeepsToTheDomain(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		want := tasking.Purged{Tasks: 1, Groups: 1}
-		if diff := cmp.Diff(want, b.purge(soon(), &tasking.PurgeOptions{States: allFinal()})); diff != "" {
+		want := inspect.Purged{Tasks: 1, Groups: 1}
+		if diff := cmp.Diff(want, b.purge(soon(), &inspect.PurgeOptions{States: allFinal()})); diff != "" {
 			t.Error(diff)
 		}
-		all := &tasking.PurgeOptions{States: allFinal(), AllDomains: true}
+		all := &inspect.PurgeOptions{States: allFinal(), AllDomains: true}
 		if diff := cmp.Diff(want, b.purge(soon(), all)); diff != "" {
 			t.Error(diff)
 		}
@@ -207,11 +208,11 @@ func TestPurgeSkipsWhatIsInUse(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := tasking.Purged{Tasks: tasks - 2, Failed: 2}
-		if diff := cmp.Diff(want, b.purge(soon(), &tasking.PurgeOptions{States: allFinal()})); diff != "" {
+		want := inspect.Purged{Tasks: tasks - 2, Failed: 2}
+		if diff := cmp.Diff(want, b.purge(soon(), &inspect.PurgeOptions{States: allFinal()})); diff != "" {
 			t.Error(diff)
 		}
-		if err := b.q.Delete(t.Context(), ids[3]); !errors.Is(err, pulperr.Conflict) {
+		if err := inspect.Delete(t.Context(), b.q.DB(), ids[3]); !errors.Is(err, pulperr.Conflict) {
 			t.Errorf("Delete() = %v, want Conflict", err)
 		}
 	})
@@ -235,7 +236,7 @@ func TestPurgeWhileTasksRun(t *testing.T) {
 				if err != nil {
 					return nil, err
 				}
-				reports, err := env.Queue.ProgressReports(ctx, env.Task.ID)
+				reports, err := inspect.ProgressReports(ctx, env.Queue.DB(), env.Task.ID)
 				if err != nil || len(reports) != 1 || reports[0].Done != 1 {
 					t.Errorf("reports of a running task = %v, %v", reports, err)
 				}
@@ -249,12 +250,12 @@ func TestPurgeWhileTasksRun(t *testing.T) {
 		b.begins("held")
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		var purged tasking.Purged
+		var purged inspect.Purged
 		var wg sync.WaitGroup
 		other := b.domain("other")
 		wg.Go(func() {
 			for ctx.Err() == nil {
-				got, err := b.q.Purge(t.Context(), soon(), &tasking.PurgeOptions{States: allFinal(), AllDomains: true})
+				got, err := inspect.Purge(t.Context(), b.q.DB(), soon(), &inspect.PurgeOptions{States: allFinal(), AllDomains: true})
 				if err != nil {
 					t.Error(err)
 				}

@@ -13,6 +13,7 @@ import (
 	"github.com/pulpgo/pulpcore/internal/dbtest"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/tasking"
+	"github.com/pulpgo/pulpcore/tasking/inspect"
 )
 
 // TestObserverThatSleptDeclaresNobodyDead has everything stand still for longer than a TTL, as when a machine is
@@ -159,7 +160,7 @@ func TestStrangersDoNotSilenceTheHeartbeat(t *testing.T) {
 func (b *bench) onlyWorker() (row *models.Worker) {
 	b.t.Helper()
 	eventually(b.t, "one worker", func() bool {
-		list, err := b.q.Workers(b.t.Context())
+		list, err := inspect.Workers(b.t.Context(), b.q.DB())
 		if err != nil || len(list) != 1 {
 			return false
 		}

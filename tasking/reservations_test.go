@@ -8,7 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pulpgo/pulpcore/models"
-	"github.com/pulpgo/pulpcore/tasking"
+	"github.com/pulpgo/pulpcore/tasking/inspect"
 )
 
 func TestBlockedSaysWhoWaitsForWhom(t *testing.T) {
@@ -26,13 +26,13 @@ func TestBlockedSaysWhoWaitsForWhom(t *testing.T) {
 		for i := range 7 {
 			dispatch(fmt.Sprint("crowd ", i), []string{"remote"}, nil)
 		}
-		list, err := b.q.Blocked(t.Context(), 5)
+		list, err := inspect.Blocked(t.Context(), b.q.DB(), 5)
 		if err != nil {
 			t.Fatal(err)
 		}
-		describe := func(list []tasking.Blocked) (lines []string) {
+		describe := func(list []inspect.BlockedTask) (lines []string) {
 			for _, blocked := range list {
-				for _, w := range blocked.Waits {
+				for _, w := range blocked.Obstacles {
 					var by []string
 					for _, h := range w.Holders {
 						by = append(by, names[h.ID.String()])
@@ -53,17 +53,17 @@ func TestBlockedSaysWhoWaitsForWhom(t *testing.T) {
 		if diff := cmp.Diff(want, describe(list)); diff != "" {
 			t.Errorf("Blocked(5) (-want +got):\n%s", diff)
 		}
-		list, err = b.q.Blocked(t.Context(), 100)
+		list, err = inspect.Blocked(t.Context(), b.q.DB(), 100)
 		if err != nil || len(list) != 9 {
 			t.Fatalf("Blocked(100) = %d, %v, want 9", len(list), err)
 		}
-		if w := list[8].Waits[0]; len(w.Holders) != 5 || !w.More {
+		if w := list[8].Obstacles[0]; len(w.Holders) != 5 || !w.More {
 			t.Errorf("the last one waits for %d, more %t, want the first 5", len(w.Holders), w.More)
 		}
-		if list, err := b.q.Blocked(t.Context(), 0); err != nil || list != nil {
+		if list, err := inspect.Blocked(t.Context(), b.q.DB(), 0); err != nil || list != nil {
 			t.Errorf("Blocked(0) = %v, %v", list, err)
 		}
-		counts, err := b.q.Unfinished(t.Context())
+		counts, err := inspect.Unfinished(t.Context(), b.q.DB())
 		if diff := cmp.Diff(map[models.TaskState]int{models.Waiting: 12}, counts); err != nil || diff != "" {
 			t.Errorf("Unfinished() = %v (-want +got):\n%s", err, diff)
 		}
@@ -82,13 +82,13 @@ func TestBlockedByManyResources(t *testing.T) {
 		for i := range 10 {
 			b.dispatch(blockArgs{Name: fmt.Sprint(i), Exclusive: many})
 		}
-		list, err := b.q.Blocked(t.Context(), 100)
+		list, err := inspect.Blocked(t.Context(), b.q.DB(), 100)
 		if err != nil || len(list) != 10 {
 			t.Fatalf("Blocked(100) = %d, %v", len(list), err)
 		}
 		for i, blocked := range list {
-			if len(blocked.Waits) != 50 || blocked.Waits[0].Resource != "r000" || blocked.Waits[0].Holders[0].ID != first {
-				t.Errorf("task %d waits for %d resources", i, len(blocked.Waits))
+			if len(blocked.Obstacles) != 50 || blocked.Obstacles[0].Resource != "r000" || blocked.Obstacles[0].Holders[0].ID != first {
+				t.Errorf("task %d waits for %d resources", i, len(blocked.Obstacles))
 			}
 		}
 	})
@@ -102,11 +102,11 @@ func TestBlockedByAnotherDomain(t *testing.T) {
 			t.Fatal(err)
 		}
 		b.dispatch(blockArgs{Name: "x", Exclusive: []string{"r"}})
-		list, err := b.q.Blocked(t.Context(), 10)
+		list, err := inspect.Blocked(t.Context(), b.q.DB(), 10)
 		if err != nil || len(list) != 1 {
 			t.Fatalf("Blocked() = %d, %v", len(list), err)
 		}
-		if h := list[0].Waits[0].Holders[0]; h.ID != ticket.TaskID || h.Name != "" {
+		if h := list[0].Obstacles[0].Holders[0]; h.ID != ticket.TaskID || h.Name != "" {
 			t.Errorf("holder = %s %q, want only its id", h.ID, h.Name)
 		}
 	})

@@ -1,8 +1,6 @@
 package tasking
 
 import (
-	"crypto/sha256"
-	"encoding/binary"
 	"fmt"
 	"slices"
 	"strings"
@@ -76,8 +74,6 @@ func (r Resources) and(more Resources) Resources {
 	return Resources{slices.Concat(r.Exclusive, more.Exclusive), slices.Concat(r.Shared, more.Shared)}
 }
 
-const sharedPrefix = "shared:"
-
 // maxResource is the longest name of a resource, in bytes.
 const maxResource = 2000
 
@@ -102,7 +98,7 @@ func (r Resources) names(reg *models.Registry, domain string) ([]string, error) 
 	}
 	for _, name := range append(shared, domain) {
 		if !seen[name] {
-			names = append(names, sharedPrefix+name)
+			names = append(names, taskdb.SharedPrefix+name)
 		}
 		seen[name] = true
 	}
@@ -119,33 +115,10 @@ func resolve(r *models.Registry, list []Resource) ([]string, error) {
 		if err != nil {
 			return nil, fmt.Errorf("tasking: resource: %w", err)
 		}
-		if strings.HasPrefix(name, sharedPrefix) || models.HasNUL(name) || len(name) > maxResource {
+		if strings.HasPrefix(name, taskdb.SharedPrefix) || models.HasNUL(name) || len(name) > maxResource {
 			return nil, pulperr.Public(pulperr.Invalid, "%q cannot be the name of a resource", name)
 		}
 		names = append(names, name)
 	}
 	return names, nil
-}
-
-// reservations returns what the database keeps of names: hashes, sorted. Two names with the same hash, which is not to
-// be expected, would make their tasks wait for each other and nothing worse.
-func reservations(names []string) []taskdb.Reservation {
-	byKey := map[int64]bool{}
-	for _, name := range names {
-		bare, shared := strings.CutPrefix(name, sharedPrefix)
-		sum := sha256.Sum256([]byte("pulpcore.resource.1\x00" + bare))
-		key := int64(binary.BigEndian.Uint64(sum[:8])) //nolint:gosec // all 64 bits are wanted
-		byKey[key] = byKey[key] || !shared
-	}
-	list := make([]taskdb.Reservation, 0, len(byKey))
-	for key, exclusive := range byKey {
-		list = append(list, taskdb.Reservation{Key: key, Exclusive: exclusive})
-	}
-	slices.SortFunc(list, func(a, b taskdb.Reservation) int {
-		if a.Key < b.Key {
-			return -1
-		}
-		return 1
-	})
-	return list
 }

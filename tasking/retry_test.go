@@ -12,6 +12,7 @@ import (
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
 	"github.com/pulpgo/pulpcore/tasking"
+	"github.com/pulpgo/pulpcore/tasking/inspect"
 )
 
 var errFlaky = errors.New("not this time")
@@ -136,7 +137,7 @@ func TestCancelWhileWaitingForARetry(t *testing.T) {
 			task := b.get(ticket.TaskID)
 			return task.State == models.Waiting && task.Attempt == 1
 		})
-		reports, err := b.q.ProgressReports(t.Context(), ticket.TaskID)
+		reports, err := inspect.ProgressReports(t.Context(), b.q.DB(), ticket.TaskID)
 		if err != nil || len(reports) != 1 || reports[0].State != models.Failed {
 			t.Errorf("reports = %+v, %v, want one that failed", reports, err)
 		}

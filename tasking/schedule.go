@@ -2,13 +2,7 @@ package tasking
 
 import (
 	"context"
-	"database/sql"
-	"errors"
-	"fmt"
 	"time"
-
-	"github.com/google/uuid"
-	"github.com/uptrace/bun"
 
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
@@ -160,52 +154,4 @@ func following(next time.Time, every time.Duration, after time.Time) *time.Time 
 		next = next.Add(missed - missed%every).Add(every)
 	}
 	return &next
-}
-
-// Schedules returns the schedules of the queue's domain by name, unless narrow orders them. narrow, which may be nil,
-// adds conditions, order and limits; the table's alias is ts.
-func (q *Queue) Schedules(
-	ctx context.Context, narrow func(*bun.SelectQuery) *bun.SelectQuery,
-) ([]*models.TaskSchedule, error) {
-	var list []*models.TaskSchedule
-	query := q.db.Bun().NewSelect().Model(&list).Where("ts.pulp_domain_id = ?", q.domainID())
-	if narrow != nil {
-		query = narrow(query)
-	}
-	return list, taskdb.Wrap(query.OrderExpr("ts.name").Scan(ctx), "list schedules")
-}
-
-// Schedule returns the schedule of a name in the queue's domain.
-//
-// Errors: NotFound.
-func (q *Queue) Schedule(ctx context.Context, name string) (*models.TaskSchedule, error) {
-	return q.findSchedule(ctx, "ts.name = ?", name)
-}
-
-// ScheduleByID is [Queue.Schedule] for a schedule known by its key.
-//
-// Errors: NotFound.
-func (q *Queue) ScheduleByID(ctx context.Context, id uuid.UUID) (*models.TaskSchedule, error) {
-	return q.findSchedule(ctx, "ts.pulp_id = ?", id)
-}
-
-func (q *Queue) findSchedule(ctx context.Context, where string, key any) (*models.TaskSchedule, error) {
-	s := new(models.TaskSchedule)
-	err := q.db.Bun().NewSelect().Model(s).Where(where, key).Where("ts.pulp_domain_id = ?", q.domainID()).Scan(ctx)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil, pulperr.Public(pulperr.NotFound, "there is no schedule %q", fmt.Sprint(key))
-	}
-	return s, taskdb.Wrap(err, "read schedule %v", key)
-}
-
-// Unschedule removes the schedule of a name from the queue's domain. Tasks that it dispatched go on.
-//
-// Errors: NotFound.
-func (q *Queue) Unschedule(ctx context.Context, name string) error {
-	n, err := taskdb.ExecTx(ctx, q.db, "DELETE FROM core_taskschedule WHERE pulp_domain_id = ? AND name = ?",
-		q.domainID(), name)
-	if err == nil && n == 0 {
-		return pulperr.Public(pulperr.NotFound, "there is no schedule %q", name)
-	}
-	return taskdb.Wrap(err, "remove schedule %q", name)
 }

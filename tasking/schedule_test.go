@@ -16,6 +16,7 @@ import (
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
 	"github.com/pulpgo/pulpcore/tasking"
+	"github.com/pulpgo/pulpcore/tasking/inspect"
 )
 
 // schedule declares a schedule of a task that blocks.
@@ -31,7 +32,7 @@ func (b *bench) schedule(a blockArgs, s tasking.Schedule) *models.TaskSchedule {
 // scheduled returns a schedule as it is stored.
 func (b *bench) scheduled(name string) *models.TaskSchedule {
 	b.t.Helper()
-	row, err := b.q.Schedule(b.t.Context(), name)
+	row, err := inspect.Schedule(b.t.Context(), b.q.DB(), name)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -142,7 +143,7 @@ func TestTwoSchedulersDispatchOnce(t *testing.T) {
 		for range schedulers {
 			total += <-counts
 		}
-		list, err := b.q.List(t.Context(), nil)
+		list, err := inspect.List(t.Context(), b.q.DB(), nil)
 		if err != nil || len(list) != schedules || total != schedules {
 			t.Errorf("%d tasks of %d dispatches of %d schedules, %v", len(list), total, schedules, err)
 		}
@@ -180,7 +181,7 @@ func TestMissedIntervalsAreMadeUpForOnce(t *testing.T) {
 		if _, err := b.q.Cancel(t.Context(), last); err != nil {
 			t.Fatal(err)
 		}
-		if err := b.q.Delete(t.Context(), last); err != nil {
+		if err := inspect.Delete(t.Context(), b.q.DB(), last); err != nil {
 			t.Fatal(err)
 		}
 		if s := b.scheduled("s"); s.LastTaskID != nil {
@@ -302,7 +303,7 @@ func TestFailingScheduleDoesNotStopOthers(t *testing.T) {
 // noTasks fails unless there are n tasks.
 func (b *bench) noTasks(n int) {
 	b.t.Helper()
-	list, err := b.q.List(b.t.Context(), nil)
+	list, err := inspect.List(b.t.Context(), b.q.DB(), nil)
 	if err != nil || len(list) != n {
 		b.t.Errorf("there are %d tasks, %v, want %d", len(list), err, n)
 	}
@@ -345,23 +346,23 @@ func TestSchedulesBelongToTheirDomain(t *testing.T) {
 		if n := b.dispatchDue(); n != 2 {
 			t.Errorf("DispatchDue() = %d, want 2", n)
 		}
-		s, err := other.Schedule(t.Context(), "s")
+		s, err := inspect.Schedule(t.Context(), other.DB(), "s")
 		if err != nil {
 			t.Fatal(err)
 		}
 		if task, err := other.Get(t.Context(), *s.LastTaskID); err != nil || task.DomainID != other.DB().Domain().ID {
 			t.Errorf("task of the other domain = %+v, %v", task, err)
 		}
-		if err := b.q.Unschedule(t.Context(), "s"); err != nil {
+		if err := inspect.Unschedule(t.Context(), b.q.DB(), "s"); err != nil {
 			t.Fatal(err)
 		}
-		if err := b.q.Unschedule(t.Context(), "s"); !errors.Is(err, pulperr.NotFound) {
+		if err := inspect.Unschedule(t.Context(), b.q.DB(), "s"); !errors.Is(err, pulperr.NotFound) {
 			t.Errorf("second Unschedule() = %v, want NotFound", err)
 		}
-		if _, err := b.q.ScheduleByID(t.Context(), s.ID); !errors.Is(err, pulperr.NotFound) {
+		if _, err := inspect.ScheduleByID(t.Context(), b.q.DB(), s.ID); !errors.Is(err, pulperr.NotFound) {
 			t.Errorf("ScheduleByID(other domain's) = %v, want NotFound", err)
 		}
-		list, err := other.Schedules(t.Context(), nil)
+		list, err := inspect.Schedules(t.Context(), other.DB(), nil)
 		if err != nil || len(list) != 1 || list[0].ID != s.ID {
 			t.Errorf("Schedules() = %v, %v", list, err)
 		}
@@ -419,7 +420,7 @@ func TestScheduleInTheCallersTransaction(t *testing.T) {
 		if !errors.Is(err, no) {
 			t.Fatal(err)
 		}
-		if _, err := b.q.Schedule(t.Context(), "s"); !errors.Is(err, pulperr.NotFound) {
+		if _, err := inspect.Schedule(t.Context(), b.q.DB(), "s"); !errors.Is(err, pulperr.NotFound) {
 			t.Errorf("Schedule(rolled back) = %v, want NotFound", err)
 		}
 	})

@@ -116,7 +116,7 @@ func (q *Queue) scheduledSpec(ctx context.Context, row *taskdb.Schedule) (*spec,
 	}
 	var resources Resources
 	for _, name := range row.ReservedResources {
-		if bare, shared := strings.CutPrefix(name, sharedPrefix); shared {
+		if bare, shared := strings.CutPrefix(name, taskdb.SharedPrefix); shared {
 			resources.Shared = append(resources.Shared, Named(bare)...)
 		} else {
 			resources.Exclusive = append(resources.Exclusive, Named(name)...)

@@ -21,6 +21,7 @@ import (
 	"github.com/pulpgo/pulpcore/internal/modelstest"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/tasking"
+	"github.com/pulpgo/pulpcore/tasking/inspect"
 )
 
 func TestMain(m *testing.M) {
@@ -247,7 +248,7 @@ func (b *bench) noReservations() {
 // noViolations fails if the database is in a state that cannot be. Every test ends with it.
 func (b *bench) noViolations() {
 	b.t.Helper()
-	found, err := b.q.Check(context.WithoutCancel(b.t.Context()))
+	found, err := inspect.Check(context.WithoutCancel(b.t.Context()), b.q.DB())
 	if err != nil && !strings.Contains(err.Error(), "database is closed") { // by a test that had to
 		b.t.Error(err)
 	}

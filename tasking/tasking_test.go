@@ -18,6 +18,7 @@ import (
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
 	"github.com/pulpgo/pulpcore/tasking"
+	"github.com/pulpgo/pulpcore/tasking/inspect"
 )
 
 func TestTaskRunsToItsEnd(t *testing.T) {
@@ -217,7 +218,7 @@ func TestDispatchOnAQueueFromOutside(t *testing.T) {
 		if !errors.Is(err, sqldialect.ErrNested) || time.Since(began) > 5*time.Second {
 			t.Errorf("Dispatch = %v after %v, want ErrNested at once", err, time.Since(began))
 		}
-		if tasks, err := b.q.List(t.Context(), nil); err != nil || len(tasks) != 0 {
+		if tasks, err := inspect.List(t.Context(), b.q.DB(), nil); err != nil || len(tasks) != 0 {
 			t.Errorf("List = %d tasks, %v, want none", len(tasks), err)
 		}
 	})
@@ -349,14 +350,14 @@ func TestRunPendingRunsWhatBecomesReady(t *testing.T) {
 		if diff := cmp.Diff([]int{1, 2, 3}, ran); diff != "" {
 			t.Error(diff)
 		}
-		list, err := b.q.List(t.Context(), nil)
+		list, err := inspect.List(t.Context(), b.q.DB(), nil)
 		if err != nil || len(list) != 3 {
 			t.Fatalf("List() = %d, %v", len(list), err)
 		}
 		if p := list[1].ParentTaskID; p == nil || *p != ticket.TaskID {
 			t.Errorf("parent = %v, want %v", p, ticket.TaskID)
 		}
-		if workers, err := b.q.Workers(t.Context()); err != nil || len(workers) != 0 {
+		if workers, err := inspect.Workers(t.Context(), b.q.DB()); err != nil || len(workers) != 0 {
 			t.Errorf("Workers() = %v, %v", workers, err)
 		}
 		b.noReservations()
@@ -372,7 +373,7 @@ func TestRunPendingShowsThatItIsAlive(t *testing.T) {
 		w := b.worker(tasking.WorkerOptions{TTL: ttl, Bindings: []tasking.Binding{long.Bind(
 			func(ctx context.Context, env *tasking.Env, _ noArgs) error {
 				for {
-					row, err := env.Queue.Worker(ctx, *env.Task.WorkerID)
+					row, err := inspect.Worker(ctx, env.Queue.DB(), *env.Task.WorkerID)
 					if err != nil || row.Beat >= 4 { // longer than the TTL
 						return err
 					}
@@ -399,16 +400,16 @@ func TestDelete(t *testing.T) {
 	t.Parallel()
 	b := setup(t, dbtest.SQLite(t), "")
 	id := b.dispatch(blockArgs{Name: "x"})
-	if err := b.q.Delete(t.Context(), id); !errors.Is(err, pulperr.Conflict) {
+	if err := inspect.Delete(t.Context(), b.q.DB(), id); !errors.Is(err, pulperr.Conflict) {
 		t.Errorf("Delete(waiting) = %v, want Conflict", err)
 	}
 	if _, err := b.q.Cancel(t.Context(), id); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.q.Delete(t.Context(), id); err != nil {
+	if err := inspect.Delete(t.Context(), b.q.DB(), id); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.q.Delete(t.Context(), id); !errors.Is(err, pulperr.NotFound) {
+	if err := inspect.Delete(t.Context(), b.q.DB(), id); !errors.Is(err, pulperr.NotFound) {
 		t.Errorf("Delete(deleted) = %v, want NotFound", err)
 	}
 }

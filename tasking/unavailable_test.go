@@ -6,6 +6,7 @@ import (
 
 	"github.com/pulpgo/pulpcore/internal/dbtest"
 	"github.com/pulpgo/pulpcore/pulperr"
+	"github.com/pulpgo/pulpcore/tasking/inspect"
 )
 
 // TestDatabaseThatDoesNotAnswerIsUnavailable cuts connections and refuses others.
@@ -26,7 +27,7 @@ func TestDatabaseThatDoesNotAnswerIsUnavailable(t *testing.T) {
 	proxy.Cut()
 	ask(pulperr.Unavailable) // by the connection that was cut, or by a new one
 	ask(pulperr.Unavailable)
-	if _, err := b.q.Workers(t.Context()); !errors.Is(err, pulperr.Unavailable) {
+	if _, err := inspect.Workers(t.Context(), b.q.DB()); !errors.Is(err, pulperr.Unavailable) {
 		t.Errorf("Workers() = %v, want Unavailable", err)
 	}
 	proxy.Accept()

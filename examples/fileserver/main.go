@@ -41,6 +41,7 @@ import (
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/settings"
 	"github.com/pulpgo/pulpcore/tasking"
+	"github.com/pulpgo/pulpcore/tasking/inspect"
 )
 
 func main() {
@@ -225,7 +226,7 @@ func newAdminPassword(ctx context.Context, out io.Writer, app *pulpcore.App) err
 }
 
 func check(ctx context.Context, out io.Writer, app *pulpcore.App) error {
-	found, err := app.Queue().Check(ctx)
+	found, err := inspect.Check(ctx, app.Queue().DB())
 	if err != nil {
 		return err
 	}

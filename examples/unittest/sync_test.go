@@ -10,6 +10,7 @@ import (
 	"github.com/pulpgo/pulpcore/examples/fileserver/file"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulptest"
+	"github.com/pulpgo/pulpcore/tasking/inspect"
 )
 
 func digest(s string) string {
@@ -39,7 +40,7 @@ func TestSyncMakesAVersion(t *testing.T) {
 
 	task := pulptest.RunTask(t, app, file.Sync, args)
 
-	created, err := app.Queue().CreatedResources(t.Context(), task.ID)
+	created, err := inspect.CreatedResources(t.Context(), app.Queue().DB(), task.ID)
 	if err != nil || len(created) != 1 {
 		t.Fatalf("CreatedResources = %v, %v, want one", created, err)
 	}

@@ -23,6 +23,7 @@ import (
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
 	"github.com/pulpgo/pulpcore/settings"
+	"github.com/pulpgo/pulpcore/tasking/inspect"
 )
 
 var chaosFor = flag.Duration("chaos", 4*time.Second, "how long TestChaos lets clients in on each database")
@@ -174,7 +175,7 @@ func (c *chaos) check() {
 	app, err := pulpcore.Open(ctx, set, file.Plugin())
 	noError(c.t, err)
 	defer app.Close()
-	violations, err := app.Queue().Check(ctx)
+	violations, err := inspect.Check(ctx, app.DB())
 	noError(c.t, err)
 	for _, v := range violations {
 		c.t.Error(v)

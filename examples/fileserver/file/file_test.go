@@ -20,6 +20,7 @@ import (
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulptest"
 	"github.com/pulpgo/pulpcore/settings"
+	"github.com/pulpgo/pulpcore/tasking/inspect"
 )
 
 func sum(body string) string {
@@ -275,7 +276,7 @@ func TestProgressOfASync(t *testing.T) {
 	each(t, func(t *testing.T, b *bench) {
 		up := serve(t, map[string]string{"a": "aaa", "b": "bb"})
 		task := pulptest.RunTask(t, b.app, file.Sync, b.args(b.remote(up.URL+"/base/PULP_MANIFEST", models.Immediate)))
-		reports, err := b.app.Queue().ProgressReports(t.Context(), task.ID)
+		reports, err := inspect.ProgressReports(t.Context(), b.app.Queue().DB(), task.ID)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/tasking"
+	"github.com/pulpgo/pulpcore/tasking/inspect"
 )
 
 // How many rows each part of the page has at most.
@@ -74,7 +75,7 @@ func (t runningTask) Reserved() []reserved {
 
 type waitingTask struct {
 	*models.Task
-	Waits []tasking.Wait
+	Waits []inspect.Obstacle
 }
 
 // Ready reports whether the task waits only for a worker.
@@ -108,12 +109,12 @@ func (p *page) overview(ctx context.Context) (*overview, error) {
 }
 
 func (p *page) readCounts(ctx context.Context, o *overview) (err error) {
-	o.Counts, err = p.q.Unfinished(ctx)
+	o.Counts, err = inspect.Unfinished(ctx, p.q.DB())
 	return err
 }
 
 func (p *page) readWorkers(ctx context.Context, o *overview) error {
-	list, err := p.q.Workers(ctx)
+	list, err := inspect.Workers(ctx, p.q.DB())
 	if err != nil {
 		return err
 	}
@@ -132,7 +133,7 @@ func (p *page) readWorkers(ctx context.Context, o *overview) error {
 
 // list returns tasks, and whether there are more of them than limit.
 func (p *page) list(ctx context.Context, limit int, order, where string) ([]*models.Task, bool, error) {
-	list, err := p.q.List(ctx, func(sel *bun.SelectQuery) *bun.SelectQuery {
+	list, err := inspect.List(ctx, p.q.DB(), func(sel *bun.SelectQuery) *bun.SelectQuery {
 		return sel.Where(where).OrderExpr(order).Limit(int64(limit) + 1)
 	})
 	list, more := first(list, limit)
@@ -155,7 +156,7 @@ func (p *page) readRunning(ctx context.Context, o *overview) error {
 	for i, t := range list {
 		ids[i] = t.ID
 	}
-	reports, err := p.q.ProgressReports(ctx, ids...)
+	reports, err := inspect.ProgressReports(ctx, p.q.DB(), ids...)
 	if err != nil {
 		return err
 	}
@@ -184,13 +185,13 @@ func (p *page) readWaiting(ctx context.Context, o *overview) error {
 	if err != nil {
 		return err
 	}
-	blocked, err := p.q.Blocked(ctx, maxWaiting)
+	blocked, err := inspect.Blocked(ctx, p.q.DB(), maxWaiting)
 	if err != nil {
 		return err
 	}
-	waits := map[uuid.UUID][]tasking.Wait{}
+	waits := map[uuid.UUID][]inspect.Obstacle{}
 	for _, b := range blocked {
-		waits[b.Task.ID] = b.Waits
+		waits[b.Task.ID] = b.Obstacles
 	}
 	for _, t := range list {
 		o.Waiting = append(o.Waiting, waitingTask{t, waits[t.ID]})

@@ -12,6 +12,7 @@ import (
 	"github.com/pulpgo/pulpcore/rest/internal/links"
 	"github.com/pulpgo/pulpcore/rest/internal/wire"
 	"github.com/pulpgo/pulpcore/tasking"
+	"github.com/pulpgo/pulpcore/tasking/inspect"
 )
 
 // MinimalTask is what an answer about a task has without further statements.
@@ -118,7 +119,7 @@ func loadTasks(ctx context.Context, q *tasking.Queue, l *links.Links, rows []*mo
 	for i, t := range rows {
 		ids[i] = t.ID
 	}
-	reports, err := q.ProgressReports(ctx, ids...)
+	reports, err := inspect.ProgressReports(ctx, q.DB(), ids...)
 	if err != nil {
 		return nil, err
 	}
@@ -126,7 +127,7 @@ func loadTasks(ctx context.Context, q *tasking.Queue, l *links.Links, rows []*mo
 		p.reports[r.TaskID] = append(p.reports[r.TaskID],
 			ProgressReport{r.Message, r.Code, r.State, r.Total, r.Done, r.Suffix})
 	}
-	created, err := q.CreatedResources(ctx, ids...)
+	created, err := inspect.CreatedResources(ctx, q.DB(), ids...)
 	if err != nil {
 		return nil, err
 	}

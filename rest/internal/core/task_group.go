@@ -11,6 +11,7 @@ import (
 	"github.com/pulpgo/pulpcore/rest/internal/links"
 	"github.com/pulpgo/pulpcore/rest/internal/wire"
 	"github.com/pulpgo/pulpcore/tasking"
+	"github.com/pulpgo/pulpcore/tasking/inspect"
 )
 
 // TaskGroup is the answer about a task group.
@@ -54,11 +55,11 @@ func TaskGroups(ctx context.Context, q *tasking.Queue, l *links.Links, rows []*m
 	for i, row := range rows {
 		ids[i] = row.ID
 	}
-	counts, err := q.GroupCounts(ctx, ids...)
+	counts, err := inspect.GroupCounts(ctx, q.DB(), ids...)
 	if err != nil {
 		return nil, err
 	}
-	reports, err := q.GroupReports(ctx, ids...)
+	reports, err := inspect.GroupReports(ctx, q.DB(), ids...)
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
 	"github.com/pulpgo/pulpcore/tasking"
+	"github.com/pulpgo/pulpcore/tasking/inspect"
 )
 
 // PurgeTasks removes tasks that have ended.
@@ -32,7 +33,7 @@ const (
 // final state. They do it once in each age, but at most once a minute. Age 0 ends that.
 func SchedulePurge(ctx context.Context, q *tasking.Queue, age time.Duration) error {
 	if age <= 0 {
-		if err := q.Unschedule(ctx, purgeSchedule); !errors.Is(err, pulperr.NotFound) {
+		if err := inspect.Unschedule(ctx, q.DB(), purgeSchedule); !errors.Is(err, pulperr.NotFound) {
 			return err
 		}
 		return nil
@@ -52,19 +53,20 @@ func runPurge(ctx context.Context, env *tasking.Env, a PurgeArgs) error {
 	if a.Age > 0 {
 		before = models.Now().Add(-a.Age)
 	}
-	var done tasking.Purged
+	var done inspect.Purged
 	const sum = "Purged task-related-objects total"
 	err := env.Progress(ctx, sum, "purge.tasks.total", func(total *tasking.Progress) error {
 		return env.Progress(ctx, purgedMessage("Task"), purgedCode("Task"), func(tasks *tasking.Progress) error {
 			return env.Progress(ctx, "Tasks failed to purge", "purge.tasks.error", func(failed *tasking.Progress) error {
-				show := func(p tasking.Purged) {
+				show := func(p inspect.Purged) {
 					setDone(total, p.Total())
 					setDone(tasks, p.Tasks)
 					setDone(failed, p.Failed)
 				}
-				show(tasking.Purged{})
+				show(inspect.Purged{})
 				var err error
-				done, err = env.Queue.Purge(ctx, before, &tasking.PurgeOptions{
+				done, err = inspect.Purge(ctx, env.Queue.DB(), before, &inspect.PurgeOptions{
+					Log:    env.Log,
 					States: a.States, AllDomains: a.AllDomains, Done: show,
 				})
 				return err

@@ -3,6 +3,8 @@ package taskdb
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"slices"
@@ -21,6 +23,32 @@ import (
 type Reservation struct {
 	Key       int64
 	Exclusive bool
+}
+
+// SharedPrefix begins the name of a resource that a task shares with others.
+const SharedPrefix = "shared:"
+
+// ReservationsOf returns what the database keeps of names: hashes, sorted. Two names with the same hash, which is not
+// to be expected, would make their tasks wait for each other and nothing worse.
+func ReservationsOf(names []string) []Reservation {
+	byKey := map[int64]bool{}
+	for _, name := range names {
+		bare, shared := strings.CutPrefix(name, SharedPrefix)
+		sum := sha256.Sum256([]byte("pulpcore.resource.1\x00" + bare))
+		key := int64(binary.BigEndian.Uint64(sum[:8])) //nolint:gosec // all 64 bits are wanted
+		byKey[key] = byKey[key] || !shared
+	}
+	list := make([]Reservation, 0, len(byKey))
+	for key, exclusive := range byKey {
+		list = append(list, Reservation{Key: key, Exclusive: exclusive})
+	}
+	slices.SortFunc(list, func(a, b Reservation) int {
+		if a.Key < b.Key {
+			return -1
+		}
+		return 1
+	})
+	return list
 }
 
 // Union returns the reservations of several tasks together, sorted by key; what one of them has exclusively is

@@ -1,9 +1,10 @@
-package tasking
+package inspect
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/google/uuid"
@@ -21,8 +22,9 @@ type PurgeOptions struct {
 	States []models.TaskState
 	// AllDomains purges the tasks of all domains instead of those of the queue's.
 	AllDomains bool
-	// Done is called after each batch with what was removed by then. Default: nobody is told.
+	// Done is called after each batch with what was removed by then. Default: no call.
 	Done func(Purged)
+	Log  *slog.Logger // of tasks that cannot be removed; default: nowhere
 }
 
 // Purged counts what a purge removed.
@@ -56,13 +58,16 @@ const purgeBatch = 1000
 // ctx interrupts stays done, and the counts returned with the error say how much that was.
 //
 // It also removes task groups that have no task left, because nothing else does and they would pile up: those that were
-// finished or canceled, see [Group.Finish], and have not changed since that time. Others may still get members.
+// finished or canceled, see tasking.Group.Finish, and have not changed since that time. Others may still get members.
 //
 // Errors: Invalid if a state is not final.
-func (q *Queue) Purge(ctx context.Context, before time.Time, opts *PurgeOptions) (Purged, error) {
-	p := &purge{q: q, before: before.UTC().Truncate(time.Microsecond)}
+func Purge(ctx context.Context, db *models.DB, before time.Time, opts *PurgeOptions) (Purged, error) {
+	p := &purge{db: db, before: before.UTC().Truncate(time.Microsecond)}
 	if opts != nil {
 		p.opts = *opts
+	}
+	if p.opts.Log == nil {
+		p.opts.Log = slog.New(slog.DiscardHandler)
 	}
 	if p.opts.States == nil {
 		p.opts.States = []models.TaskState{models.Completed}
@@ -72,7 +77,7 @@ func (q *Queue) Purge(ctx context.Context, before time.Time, opts *PurgeOptions)
 			return p.done, pulperr.Public(pulperr.Invalid, "tasks in the state %q cannot be purged", string(s))
 		}
 	}
-	if !p.opts.AllDomains && q.db.Domain() == nil {
+	if !p.opts.AllDomains && db.Domain() == nil {
 		return p.done, fmt.Errorf("tasking: purge: the queue's database handle has no domain: %w", pulperr.Invalid)
 	}
 	for _, step := range []func(context.Context) error{p.tasks, p.groups} {
@@ -85,7 +90,7 @@ func (q *Queue) Purge(ctx context.Context, before time.Time, opts *PurgeOptions)
 
 // purge is one call of Purge.
 type purge struct {
-	q      *Queue
+	db     *models.DB
 	before time.Time
 	opts   PurgeOptions
 	done   Purged
@@ -100,8 +105,8 @@ func (p *purge) report() {
 // args are those of the statements that look for rows. A purge of all domains asks for none.
 func (p *purge) args() sqldialect.Named {
 	return sqldialect.Named{
-		"before": p.before, "all": p.opts.AllDomains, "domain": p.q.domainID(), "limit": purgeBatch,
-		"lock": p.q.kind.SkipLocked(),
+		"before": p.before, "all": p.opts.AllDomains, "domain": domainID(p.db), "limit": purgeBatch,
+		"lock": taskdb.On(p.db).SkipLocked(),
 	}
 }
 
@@ -122,7 +127,7 @@ func (p *purge) tasks(ctx context.Context) error {
 		args := p.args()
 		args["states"], args["last"], args["at"] = bun.List(p.opts.States), last.ID, last.Finished
 		var page []ended
-		err := p.q.db.Bun().NewRaw(`SELECT pulp_id, finished_at FROM core_task WHERE finished_at < ?before
+		err := p.db.Bun().NewRaw(`SELECT pulp_id, finished_at FROM core_task WHERE finished_at < ?before
 			AND (finished_at, pulp_id) > (?at, ?last) AND state IN (?states) AND (?all OR pulp_domain_id = ?domain)
 			ORDER BY finished_at, pulp_id LIMIT ?limit`, args).Scan(ctx, &page)
 		if err != nil || len(page) == 0 {
@@ -147,8 +152,8 @@ func (p *purge) remove(ctx context.Context, ids []uuid.UUID) error {
 		return nil
 	}
 	var gone Purged
-	err := taskdb.Tx(ctx, p.q.db, func(ctx context.Context, tx *models.Tx) (err error) {
-		gone, err = p.q.deleteEnded(ctx, tx, ids)
+	err := taskdb.Tx(ctx, p.db, func(ctx context.Context, tx *models.Tx) (err error) {
+		gone, err = deleteEnded(ctx, tx, ids)
 		return err
 	})
 	switch {
@@ -158,7 +163,7 @@ func (p *purge) remove(ctx context.Context, ids []uuid.UUID) error {
 	case !sqldialect.IsReferenced(err):
 		return err
 	case len(ids) == 1:
-		p.q.log.WarnContext(ctx, "task cannot be purged", "task_id", ids[0], "err", err)
+		p.opts.Log.WarnContext(ctx, "task cannot be purged", "task_id", ids[0], "err", err)
 		p.done.Failed++
 		return nil
 	}
@@ -166,11 +171,11 @@ func (p *purge) remove(ctx context.Context, ids []uuid.UUID) error {
 }
 
 // deleteEnded deletes those of some tasks that have ended, with what belongs to them.
-func (q *Queue) deleteEnded(ctx context.Context, tx *models.Tx, ids []uuid.UUID) (gone Purged, err error) {
+func deleteEnded(ctx context.Context, tx *models.Tx, ids []uuid.UUID) (gone Purged, err error) {
 	var list []uuid.UUID // in one order, so that two who delete wait for each other
 	err = tx.Bun().NewRaw(`SELECT pulp_id FROM core_task WHERE pulp_id IN (?)
 		AND state IN ('skipped', 'completed', 'failed', 'canceled') ORDER BY pulp_id ?`, bun.List(ids),
-		q.kind.ForUpdate()).Scan(ctx, &list)
+		taskdb.On(tx.DB).ForUpdate()).Scan(ctx, &list)
 	if err != nil || len(list) == 0 {
 		return Purged{}, err
 	}
@@ -195,7 +200,7 @@ func (q *Queue) deleteEnded(ctx context.Context, tx *models.Tx, ids []uuid.UUID)
 func (p *purge) groups(ctx context.Context) error {
 	for {
 		var gone Purged
-		err := taskdb.Tx(ctx, p.q.db, func(ctx context.Context, tx *models.Tx) (err error) {
+		err := taskdb.Tx(ctx, p.db, func(ctx context.Context, tx *models.Tx) (err error) {
 			gone, err = p.deleteGroups(ctx, tx)
 			return err
 		})

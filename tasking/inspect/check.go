@@ -1,4 +1,4 @@
-package tasking
+package inspect
 
 import (
 	"context"
@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/tasking/internal/taskdb"
 )
 
@@ -45,7 +46,7 @@ const checkLimit = 100
 // Check looks for what must not be, in all domains, and returns at most a few hundred violations; none is what an
 // operator wants to see. It changes nothing and may be called while everything runs. It reads every unfinished task and
 // every reservation, and the tasks that have ended too.
-func (q *Queue) Check(ctx context.Context) ([]Violation, error) {
+func Check(ctx context.Context, db *models.DB) ([]Violation, error) {
 	var found []Violation
 	for _, c := range []struct {
 		rule, detail string
@@ -59,7 +60,7 @@ func (q *Queue) Check(ctx context.Context) ([]Violation, error) {
 		{RuleOwner, "it runs and no worker has it", taskdb.OwnerlessTasks},
 		{RuleAttempt, "it ran and has no attempt", taskdb.MiscountedTasks},
 	} {
-		rows, err := taskdb.FindBroken(ctx, taskdb.On(q.db), c.check, checkLimit)
+		rows, err := taskdb.FindBroken(ctx, taskdb.On(db), c.check, checkLimit)
 		if err != nil {
 			return found, taskdb.Wrap(err, "check %s", c.rule)
 		}
