@@ -173,7 +173,7 @@ func TestTasksReportToTheHostsProviders(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer app.Close()
-	if _, err := tasking.Define[struct{}]("test.task").Dispatch(ctx, app.Queue(), struct{}{}); err != nil {
+	if _, err := tasking.Define[struct{}]("test.task").Dispatch(ctx, app.Queue(), struct{}{}, nil); err != nil {
 		t.Fatal(err)
 	}
 	var all metricdata.ResourceMetrics

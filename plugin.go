@@ -15,7 +15,7 @@ import (
 type Plugin struct {
 	Name string // short and unique; the part before the dot in the names of its types
 	// Version is what the status shows, and what decides which workers may execute the plugin's tasks, see
-	// [tasking.Options]. It begins with a number, behind a "v" or not: "1.10.0", "3.81.0rc1", "v2.0-dev".
+	// [tasking.DispatchOptions]. It begins with a number, behind a "v" or not: "1.10.0", "3.81.0rc1", "v2.0-dev".
 	Version string
 
 	Models     []models.AnyType

@@ -195,7 +195,7 @@ func TestWorkersPurgeTasks(t *testing.T) {
 	t.Parallel()
 	app := pulptest.NewWith(t, []settings.Option{settings.Value("TASK_PROTECTION_TIME", "1us")}, file.Plugin())
 	nothing := tasking.Define[struct{}]("test.nothing")
-	ticket, err := nothing.Dispatch(t.Context(), app.Queue(), struct{}{})
+	ticket, err := nothing.Dispatch(t.Context(), app.Queue(), struct{}{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -99,7 +99,7 @@ func RunTask[A any](t testing.TB, app *App, task *tasking.Task[A], args A) *mode
 // TryTask is [RunTask] for a task that may fail: its failure is the error, in the words that a client sees.
 func TryTask[A any](t testing.TB, app *App, task *tasking.Task[A], args A) (*models.Task, error) {
 	t.Helper()
-	ticket, err := task.Dispatch(t.Context(), app.Queue(), args)
+	ticket, err := task.Dispatch(t.Context(), app.Queue(), args, nil)
 	if err != nil {
 		t.Fatalf("pulptest: dispatch %s: %v", task.Name(), err)
 	}

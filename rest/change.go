@@ -94,7 +94,7 @@ func (v rowWriter) createLater(ctx context.Context, q *request, row models.Row) 
 		return nil, err
 	}
 	// Two requests for overlapping base paths would both pass the check, so their tasks run one after the other.
-	o := &tasking.Options{}
+	o := &tasking.DispatchOptions{}
 	if v.master.exclusive != "" {
 		o.Exclusive = tasking.Named(q.resource(v.master.Name + "." + v.master.exclusive))
 	}
@@ -180,21 +180,21 @@ func (v rowWriter) updateLater(
 	}
 	o := v.reservations(q, row)
 	// The task is a single UPDATE, so the request may run it itself if the resources are free.
-	o.Immediate = true
+	o.Mode = tasking.PreferImmediate
 	for _, f := range changed {
 		switch {
 		case f.Column == v.master.exclusive:
 			o.Exclusive = append(o.Exclusive, tasking.Named(q.resource(v.master.Name+"."+f.Column))...)
 		case work.Retains(f.Column):
-			o.Immediate = false // the task may delete many versions, and the client would wait for it
+			o.Mode = tasking.Deferred // the task may delete many versions, and the client would wait for it
 		}
 	}
 	return q.accept(work.GeneralUpdate.Dispatch(ctx, q.tasks(), args, o))
 }
 
 // reservations returns what an update or a removal of a row reserves.
-func (v rowWriter) reservations(q *request, row models.Row) *tasking.Options {
-	o := &tasking.Options{Exclusive: tasking.On(row)}
+func (v rowWriter) reservations(q *request, row models.Row) *tasking.DispatchOptions {
+	o := &tasking.DispatchOptions{Exclusive: tasking.On(row)}
 	if v.master.shared != "" {
 		o.Shared = tasking.Named(q.resource(v.master.shared))
 	}
@@ -224,7 +224,9 @@ func (v rowWriter) removeLater(ctx context.Context, q *request) (*reply, error) 
 	}
 	o := v.reservations(q, row)
 	// Other rows own versions or content, whose removal may take long.
-	o.Immediate = v.master.removeQuickly
+	if v.master.removeQuickly {
+		o.Mode = tasking.PreferImmediate
+	}
 	args := work.RowArgs{Master: v.master.Master, Type: v.typ.Name(), ID: row.PulpID()}
 	return q.accept(work.GeneralDelete.Dispatch(ctx, q.tasks(), args, o))
 }

@@ -134,7 +134,7 @@ func (c *contentInput) dispatch(
 		return nil, err
 	}
 	args.Artifact, args.RelativePath = &a.ID, c.Path
-	o := &tasking.Options{}
+	o := &tasking.DispatchOptions{}
 	if c.repository != nil {
 		args.Repository = new(c.repository.PulpID())
 		// The task makes a new version of the repository.

@@ -298,5 +298,5 @@ func purge(ctx context.Context, r *Request[models.Task], in *purgeInput) (*Accep
 	for _, s := range in.States {
 		args.States = append(args.States, models.TaskState(s))
 	}
-	return r.request.ticket(work.PurgeTasks.Dispatch(ctx, r.Queue, args))
+	return r.request.ticket(work.PurgeTasks.Dispatch(ctx, r.Queue, args, nil))
 }

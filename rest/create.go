@@ -142,7 +142,7 @@ func Publish[T, A any](t *tasking.Task[A], args func(p *T) A) Creator[T] {
 		if err != nil {
 			return nil, err
 		}
-		return q.ticket(t.Dispatch(ctx, q.tasks(), args(p), &tasking.Options{Shared: tasking.On(repository)}))
+		return q.ticket(t.Dispatch(ctx, q.tasks(), args(p), &tasking.DispatchOptions{Shared: tasking.On(repository)}))
 	}).adjust(func(c *creation) {
 		if c.master != models.PublicationMaster {
 			c.fault("only publications are created by rest.Publish; use rest.Create")

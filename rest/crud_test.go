@@ -366,7 +366,7 @@ func TestTaskGroups(t *testing.T) {
 		g, err := tasking.NewGroup(t.Context(), b.queue, "together",
 			tasking.GroupReport{Message: "Doing", Code: "do", Total: 2})
 		must(t, err)
-		_, err = publishTask.Dispatch(t.Context(), b.queue, publishArgs{}, &tasking.Options{Group: g})
+		_, err = publishTask.Dispatch(t.Context(), b.queue, publishArgs{}, &tasking.DispatchOptions{Group: g})
 		must(t, err)
 		href := "/pulp/api/v3/task-groups/" + g.ID.String() + "/"
 		a := b.do("GET", href+"?exclude_fields=tasks,pulp_href,prn", nil).want(200)
@@ -513,7 +513,7 @@ func TestListsTakeAFixedNumberOfStatements(t *testing.T) {
 		grow := func(i int) {
 			group, err := tasking.NewGroup(t.Context(), b.queue, "g", tasking.GroupReport{Code: "c"})
 			must(t, err)
-			_, err = publishTask.Dispatch(t.Context(), b.queue, publishArgs{}, &tasking.Options{Group: group})
+			_, err = publishTask.Dispatch(t.Context(), b.queue, publishArgs{}, &tasking.DispatchOptions{Group: group})
 			must(t, err)
 			_, err = publishTask.Schedule(t.Context(), b.queue, publishArgs{}, tasking.Schedule{
 				Name: fmt.Sprint(i), Next: time.Now().Add(time.Hour),

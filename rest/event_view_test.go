@@ -118,9 +118,9 @@ func TestEventsAreFiltered(t *testing.T) {
 	must(t, err)
 	url := serveAPI(t, b) + "/pulp/api/v3/tasks/events/?task_group="
 	s := follow(t, url+models.CorePRN("taskgroup", group.ID))
-	_, err = progress.Dispatch(t.Context(), b.queue, struct{}{}) // not of the group
+	_, err = progress.Dispatch(t.Context(), b.queue, struct{}{}, nil) // not of the group
 	must(t, err)
-	_, err = progress.Dispatch(t.Context(), b.queue, struct{}{}, &tasking.Options{Group: group})
+	_, err = progress.Dispatch(t.Context(), b.queue, struct{}{}, &tasking.DispatchOptions{Group: group})
 	must(t, err)
 	must(t, w.RunPending(t.Context()))
 	var got []string
@@ -225,7 +225,7 @@ func TestFollowedEventsEndWithTheServer(t *testing.T) {
 	server.Start()
 	t.Cleanup(func() { server.CloseClientConnections(); server.Close() })
 	s := follow(t, server.URL+"/pulp/api/v3/tasks/events/")
-	_, err := tasking.Define[struct{}]("file.progress").Dispatch(t.Context(), b.queue, struct{}{})
+	_, err := tasking.Define[struct{}]("file.progress").Dispatch(t.Context(), b.queue, struct{}{}, nil)
 	must(t, err)
 	if e, ok := s.next(); !ok || e.event != "task" {
 		t.Fatalf("first event = %+v, %t", e, ok)

@@ -126,7 +126,7 @@ func TestFilterByNoReference(t *testing.T) {
 func TestFilterTasksByNames(t *testing.T) {
 	each(t, func(t *testing.T, b *bundle) {
 		prefix := "pdrn:" + b.db.Domain().ID.String() + ":"
-		_, err := publishTask.Dispatch(t.Context(), b.queue, publishArgs{}, &tasking.Options{
+		_, err := publishTask.Dispatch(t.Context(), b.queue, publishArgs{}, &tasking.DispatchOptions{
 			Exclusive: tasking.Named(prefix + "orphans"), Shared: tasking.Named(prefix + "distributions"),
 		})
 		must(t, err)

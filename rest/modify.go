@@ -48,7 +48,7 @@ func modify[T any]() Action[T] {
 		if err := faults.OrNil(); err != nil {
 			return nil, err
 		}
-		o := &tasking.Options{Exclusive: tasking.On(repository)}
+		o := &tasking.DispatchOptions{Exclusive: tasking.On(repository)}
 		return r.request.ticket(work.AddAndRemove.Dispatch(ctx, r.Queue, args, o))
 	})
 }

@@ -41,7 +41,7 @@ func Sync[Rm, Rp any](t *tasking.Task[stages.SyncArgs[Rm, Rp]],
 					return nil, err
 				}
 			}
-			return r.request.ticket(t.Dispatch(ctx, r.Queue, args))
+			return r.request.ticket(t.Dispatch(ctx, r.Queue, args, nil))
 		}).build(s)
 		if s.master == nil || s.master.Master != models.RepositoryMaster {
 			act.faults = append(act.faults, fmt.Errorf("%s: only repositories have the action sync; drop it", s.what))

@@ -18,7 +18,7 @@ func TestTaskGroupsNameTheirTasks(t *testing.T) {
 			href := "/pulp/api/v3/task-groups/" + g.ID.String() + "/"
 			want[href] = []string{}
 			for range i {
-				ticket, err := publishTask.Dispatch(t.Context(), b.queue, publishArgs{}, &tasking.Options{Group: g})
+				ticket, err := publishTask.Dispatch(t.Context(), b.queue, publishArgs{}, &tasking.DispatchOptions{Group: g})
 				must(t, err)
 				want[href] = append([]string{"/pulp/api/v3/tasks/" + ticket.TaskID.String() + "/"}, want[href]...)
 			}

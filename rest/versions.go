@@ -116,6 +116,6 @@ func (v *versionsOf) remove(ctx context.Context, q *request) (*reply, error) {
 			"currently being used to distribute content. Please update the necessary distributions first.")
 	}
 	repository := models.TypedPRN(models.RepositoryMaster, v.typ.Name(), rv.RepositoryID)
-	o := &tasking.Options{Exclusive: tasking.Named(repository)}
+	o := &tasking.DispatchOptions{Exclusive: tasking.Named(repository)}
 	return q.accept(work.DeleteVersion.Dispatch(ctx, q.tasks(), work.VersionArgs{Version: rv.ID}, o))
 }

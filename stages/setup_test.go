@@ -138,7 +138,7 @@ func (b *bench) dispatch(fn func(ctx context.Context, env *tasking.Env) error, n
 	name := fmt.Sprint("job ", b.next)
 	b.jobs[name] = fn
 	b.mu.Unlock()
-	ticket, err := job.Dispatch(b.t.Context(), b.queue, jobArgs{Job: name, Names: names})
+	ticket, err := job.Dispatch(b.t.Context(), b.queue, jobArgs{Job: name, Names: names}, nil)
 	must(b.t, err)
 	return ticket.TaskID
 }

@@ -34,7 +34,7 @@ func BenchmarkDispatchToStart(b *testing.B) {
 				s.run(tasking.WorkerOptions{Bindings: []tasking.Binding{task.Bind(
 					func(context.Context, *tasking.Env, noArgs) error { started <- time.Now(); return nil })}})
 				measure(b, started, func() error {
-					_, err := task.Dispatch(b.Context(), s.q, noArgs{}, &tasking.Options{Exclusive: tasking.Named("r")})
+					_, err := task.Dispatch(b.Context(), s.q, noArgs{}, &tasking.DispatchOptions{Exclusive: tasking.Named("r")})
 					return err
 				})
 			})
@@ -118,7 +118,7 @@ func throughput(b *testing.B, s *bench) {
 			wg.Go(func() {
 				for i := next.Add(1); i <= int64(tasks); i = next.Add(1) {
 					ahead <- struct{}{}
-					o := &tasking.Options{Exclusive: tasking.Named(fmt.Sprint("r", i))}
+					o := &tasking.DispatchOptions{Exclusive: tasking.Named(fmt.Sprint("r", i))}
 					if _, err := task.Dispatch(b.Context(), s.q, int(i), o); err != nil {
 						b.Error(err)
 					}
@@ -216,7 +216,7 @@ func BenchmarkSerialChain(b *testing.B) {
 			for range 8 { // before a worker runs, so that dispatching does not count
 				wg.Go(func() {
 					for range b.N/8 + 1 {
-						if _, err := task.Dispatch(b.Context(), s.q, 0, &tasking.Options{Exclusive: tasking.Named("r")}); err != nil {
+						if _, err := task.Dispatch(b.Context(), s.q, 0, &tasking.DispatchOptions{Exclusive: tasking.Named("r")}); err != nil {
 							b.Error(err)
 						}
 					}
@@ -261,7 +261,7 @@ func BenchmarkBacklog(b *testing.B) {
 					for d := range 8 {
 						wg.Go(func() {
 							for n := range round / 8 {
-								o := &tasking.Options{Exclusive: tasking.Named(fmt.Sprint(d, n))}
+								o := &tasking.DispatchOptions{Exclusive: tasking.Named(fmt.Sprint(d, n))}
 								if _, err := task.Dispatch(b.Context(), s.q, n, o); err != nil {
 									b.Error(err)
 								}

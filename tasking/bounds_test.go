@@ -34,7 +34,7 @@ func TestWhatATaskStoresHasBounds(t *testing.T) {
 				}
 				return nil, pulperr.Public(pulperr.Invalid, "%s", strings.Repeat("ü", 1<<20))
 			})}})
-		if _, err := large.Dispatch(t.Context(), b.q, strings.Repeat("x", limit)); !errors.Is(err, pulperr.Invalid) ||
+		if _, err := large.Dispatch(t.Context(), b.q, strings.Repeat("x", limit), nil); !errors.Is(err, pulperr.Invalid) ||
 			!strings.Contains(pulperr.Message(err), "16777218 bytes and may have 16777216") {
 			t.Errorf("Dispatch() = %v, want Invalid with both sizes", err)
 		}
@@ -53,7 +53,7 @@ func TestWhatATaskStoresHasBounds(t *testing.T) {
 			},
 		}
 		for what, ok := range check {
-			ticket, err := large.Dispatch(t.Context(), b.q, what)
+			ticket, err := large.Dispatch(t.Context(), b.q, what, nil)
 			if err != nil {
 				t.Fatal(err)
 			}

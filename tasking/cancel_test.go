@@ -61,7 +61,7 @@ func TestCancelRunningTask(t *testing.T) {
 					return context.Cause(ctx)
 				})
 			})}})
-		ticket, err := stubborn.Dispatch(t.Context(), b.q, noArgs{}, &tasking.Options{Exclusive: tasking.Named("r")})
+		ticket, err := stubborn.Dispatch(t.Context(), b.q, noArgs{}, &tasking.DispatchOptions{Exclusive: tasking.Named("r")})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -159,7 +159,7 @@ func TestCancelOfATaskThatReservedMeanwhile(t *testing.T) {
 				})
 				return errors.Join(err, tasking.Retry(errFlaky, time.Hour))
 			})}})
-		ticket, err := reserver.Dispatch(t.Context(), b.q, noArgs{}, &tasking.Options{Exclusive: tasking.Named("own")})
+		ticket, err := reserver.Dispatch(t.Context(), b.q, noArgs{}, &tasking.DispatchOptions{Exclusive: tasking.Named("own")})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -200,7 +200,7 @@ func TestGroup(t *testing.T) {
 		}
 		var ids []uuid.UUID
 		for n := range members {
-			ticket, err := member.Dispatch(t.Context(), b.q, n, &tasking.Options{Group: group})
+			ticket, err := member.Dispatch(t.Context(), b.q, n, &tasking.DispatchOptions{Group: group})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -270,7 +270,7 @@ func TestCancelGroup(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		o := &tasking.Options{Group: group}
+		o := &tasking.DispatchOptions{Group: group}
 		ids := []uuid.UUID{b.dispatch(blockArgs{Name: "0", Exclusive: []string{"r"}}, o)}
 		b.begins("0")
 		for i := range 5 {
@@ -314,8 +314,8 @@ func TestImmediateTaskRunsInTheDispatch(t *testing.T) {
 			workers, err := inspect.Workers(t.Context(), b.q.DB())
 			return err == nil && len(workers) == 1
 		})
-		o := func() *tasking.Options {
-			return &tasking.Options{Immediate: true, NotDeferred: true, Exclusive: tasking.Named("r")}
+		o := func() *tasking.DispatchOptions {
+			return &tasking.DispatchOptions{Mode: tasking.ImmediateOnly, Exclusive: tasking.Named("r")}
 		}
 		var ticket *tasking.Ticket
 		eventually(t, "an inline execution", func() bool {
@@ -342,7 +342,7 @@ func TestImmediateTaskRunsInTheDispatch(t *testing.T) {
 			t.Errorf("error = %+v", task.Error)
 		}
 		deferred := o()
-		deferred.NotDeferred = false
+		deferred.Mode = tasking.PreferImmediate
 		ticket, err = quick.Dispatch(t.Context(), b.q, "good", deferred)
 		if err != nil || ticket.State != models.Waiting {
 			t.Fatalf("deferred Dispatch = %+v, %v", ticket, err)
@@ -366,7 +366,7 @@ func TestImmediateTaskTimesOut(t *testing.T) {
 	slow := tasking.Define[noArgs]("test.slow")
 	b.run(tasking.WorkerOptions{Bindings: []tasking.Binding{slow.Bind(
 		func(ctx context.Context, _ *tasking.Env, _ noArgs) error { <-ctx.Done(); return ctx.Err() })}})
-	ticket, err := slow.Dispatch(t.Context(), b.q, noArgs{}, &tasking.Options{Immediate: true})
+	ticket, err := slow.Dispatch(t.Context(), b.q, noArgs{}, &tasking.DispatchOptions{Mode: tasking.PreferImmediate})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -212,7 +212,7 @@ func childBench(t *testing.T, dbURL, redisURL string) *bench {
 // hanging starts a child that executes the task hang, which has the resource "r" to itself.
 func (b *bench) hanging(dbURL string) (*child, uuid.UUID) {
 	b.t.Helper()
-	ticket, err := hang.Dispatch(b.t.Context(), b.q, noArgs{}, &tasking.Options{Exclusive: tasking.Named("r")})
+	ticket, err := hang.Dispatch(b.t.Context(), b.q, noArgs{}, &tasking.DispatchOptions{Exclusive: tasking.Named("r")})
 	if err != nil {
 		b.t.Fatal(err)
 	}

@@ -30,7 +30,7 @@ func TestCompletionIsToldOnce(t *testing.T) {
 			})}})
 		s := b.q.Subscribe()
 		defer s.Close()
-		ticket, err := complete.Dispatch(t.Context(), b.q, "")
+		ticket, err := complete.Dispatch(t.Context(), b.q, "", nil)
 		if err != nil {
 			t.Fatal(err)
 		}

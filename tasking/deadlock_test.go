@@ -63,7 +63,7 @@ func TestWaitRefusesCycles(t *testing.T) {
 						b.exec("DELETE FROM core_task WHERE pulp_id <> ?", env.Task.ID)
 						return nil
 					})}})
-				if _, err := parent.Dispatch(t.Context(), b.q, noArgs{}, &tasking.Options{Exclusive: tasking.Named("x")}); err != nil {
+				if _, err := parent.Dispatch(t.Context(), b.q, noArgs{}, &tasking.DispatchOptions{Exclusive: tasking.Named("x")}); err != nil {
 					t.Fatal(err)
 				}
 				ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
@@ -91,7 +91,7 @@ func TestTaskCannotWaitForItself(t *testing.T) {
 				_, waited = env.Queue.Wait(ctx, env.Task.ID)
 				return nil
 			})}})
-		ticket, err := narcissus.Dispatch(t.Context(), b.q, noArgs{})
+		ticket, err := narcissus.Dispatch(t.Context(), b.q, noArgs{}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -123,7 +123,7 @@ func TestWaitRefusesCyclesOfThoseThatWait(t *testing.T) {
 		}
 		b.run(tasking.WorkerOptions{Bindings: []tasking.Binding{
 			parent.Bind(func(ctx context.Context, env *tasking.Env, _ noArgs) error {
-				ticket, err := child.Dispatch(ctx, env.Queue, noArgs{})
+				ticket, err := child.Dispatch(ctx, env.Queue, noArgs{}, nil)
 				if err != nil {
 					return err
 				}
@@ -134,7 +134,7 @@ func TestWaitRefusesCyclesOfThoseThatWait(t *testing.T) {
 				return wait(ctx, env.Queue, b.dispatch(blockArgs{Name: "grandchild", Exclusive: []string{"x"}}))
 			}),
 		}})
-		if _, err := parent.Dispatch(t.Context(), b.q, noArgs{}, &tasking.Options{Exclusive: tasking.Named("x")}); err != nil {
+		if _, err := parent.Dispatch(t.Context(), b.q, noArgs{}, &tasking.DispatchOptions{Exclusive: tasking.Named("x")}); err != nil {
 			t.Fatal(err)
 		}
 		if err := <-refused; !errors.Is(err, pulperr.Conflict) {

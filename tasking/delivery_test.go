@@ -183,7 +183,7 @@ func TestBurstEndsWhenAllIsDone(t *testing.T) {
 	each(t, func(t *testing.T, b *bench) {
 		first := b.dispatch(blockArgs{Name: "first", Exclusive: []string{"r"}})
 		second := b.dispatch(blockArgs{Name: "second", Exclusive: []string{"r"}})
-		b.dispatch(blockArgs{Name: "other"}, &tasking.Options{Versions: map[string]string{"absent": "1"}})
+		b.dispatch(blockArgs{Name: "other"}, &tasking.DispatchOptions{Versions: map[string]string{"absent": "1"}})
 		w := b.worker(tasking.WorkerOptions{Burst: true})
 		done := make(chan error, 1)
 		go func() { done <- w.Run(t.Context()) }()
@@ -222,7 +222,7 @@ func TestManyWorkersShareTheWork(t *testing.T) {
 		for i := range total {
 			wg.Go(func() {
 				var err error
-				if tickets[i], err = count.Dispatch(t.Context(), b.q, noArgs{}); err != nil {
+				if tickets[i], err = count.Dispatch(t.Context(), b.q, noArgs{}, nil); err != nil {
 					t.Errorf("Dispatch() = %v", err)
 				}
 			})

@@ -37,11 +37,15 @@ const (
 	maxJSON = 16 << 20
 )
 
-func (q *Queue) newSpec(ctx context.Context, name string, raw []byte, resources Resources, o *Options) (*spec, error) {
+func (q *Queue) newSpec(
+	ctx context.Context, name string, raw []byte, resources Resources, o *DispatchOptions,
+) (*spec, error) {
 	domain := q.db.Domain()
 	switch {
 	case domain == nil:
 		return nil, fmt.Errorf("tasking: dispatch %s: the queue's database handle has no domain: %w", name, pulperr.Invalid)
+	case o.Mode < Deferred || o.Mode > ImmediateOnly:
+		return nil, pulperr.Public(pulperr.Invalid, "task %q: there is no mode %d", name, o.Mode)
 	case o.MaxAttempts < 0:
 		return nil, pulperr.Public(pulperr.Invalid, "task %q: the number of attempts is negative", name)
 	case len(raw) > maxJSON:
@@ -66,10 +70,10 @@ func (q *Queue) newSpec(ctx context.Context, name string, raw []byte, resources 
 	}
 	s := &spec{db: q.db, raw: raw, row: taskdb.NewTask{
 		ID: id, DomainID: domain.ID, Name: name, CID: o.CorrelationID, UserID: o.User, Args: sealed,
-		Resources: names, Reservations: taskdb.ReservationsOf(names), Immediate: o.Immediate,
-		Deferred: !o.Immediate || !o.NotDeferred, Queue: defaultQueue, MaxAttempts: o.MaxAttempts, Versions: versions,
+		Resources: names, Reservations: taskdb.ReservationsOf(names), Immediate: o.Mode != Deferred,
+		Deferred: o.Mode != ImmediateOnly, Queue: defaultQueue, MaxAttempts: o.MaxAttempts, Versions: versions,
 	}}
-	if o.Immediate {
+	if o.Mode != Deferred {
 		s.row.Queue = immediateQueue
 	}
 	if s.row.CID == "" {

@@ -50,7 +50,7 @@ func TestProgress(t *testing.T) {
 					return no
 				})
 			})}})
-		ticket, err := steps.Dispatch(t.Context(), b.q, noArgs{})
+		ticket, err := steps.Dispatch(t.Context(), b.q, noArgs{}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -96,7 +96,7 @@ func TestProgressIsThrottled(t *testing.T) {
 					return nil
 				})
 			})}})
-		ticket, err := busy.Dispatch(t.Context(), b.q, noArgs{})
+		ticket, err := busy.Dispatch(t.Context(), b.q, noArgs{}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -179,7 +179,7 @@ func TestReportsLeftOpen(t *testing.T) {
 		ends := map[string]models.TaskState{"well": models.Completed, "fail": models.Failed, "panic": models.Failed}
 		ids := map[string]*tasking.Ticket{}
 		for end := range ends {
-			ticket, err := open.Dispatch(t.Context(), b.q, end)
+			ticket, err := open.Dispatch(t.Context(), b.q, end, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -248,7 +248,7 @@ func TestFetch(t *testing.T) {
 			_, err = env.Fetch(ctx, rm, server.URL+"/file", &hashlib.Expect{Size: hashlib.Size(4)})
 			return err
 		})}})
-	ticket, err := fetch.Dispatch(t.Context(), b.q, noArgs{})
+	ticket, err := fetch.Dispatch(t.Context(), b.q, noArgs{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -284,7 +284,7 @@ func TestCreatedResources(t *testing.T) {
 		})
 		for _, fail := range []bool{false, true} {
 			discarded = nil
-			ticket, err := create.Dispatch(t.Context(), b.q, fail)
+			ticket, err := create.Dispatch(t.Context(), b.q, fail, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -320,7 +320,7 @@ func TestTasksStayInTheirDomain(t *testing.T) {
 			domain = env.DB.Domain().Name
 			return nil
 		})}})
-	ticket, err := where.Dispatch(t.Context(), b.domain("other"), noArgs{})
+	ticket, err := where.Dispatch(t.Context(), b.domain("other"), noArgs{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -350,7 +350,7 @@ func TestFence(t *testing.T) {
 				fenced = env.DB.Tx(ctx, func(ctx context.Context, tx *models.Tx) error { return env.Created(ctx, tx, "prn:test.x:1") })
 				return fenced
 			})}})
-		ticket, err := taken.Dispatch(t.Context(), b.q, noArgs{})
+		ticket, err := taken.Dispatch(t.Context(), b.q, noArgs{}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

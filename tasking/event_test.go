@@ -51,7 +51,7 @@ func TestEventsTellTheLifeOfTasks(t *testing.T) {
 		s := b.q.Subscribe()
 		defer s.Close()
 		b.run(tasking.WorkerOptions{})
-		in := &tasking.Options{Group: group}
+		in := &tasking.DispatchOptions{Group: group}
 		done := b.dispatch(blockArgs{Name: "done", Exclusive: []string{"r"}}, in)
 		b.begins("done")
 		waiting := b.dispatch(blockArgs{Name: "waiting", Exclusive: []string{"r"}}, in)
@@ -110,7 +110,7 @@ func TestEventsTellProgress(t *testing.T) {
 			})
 		})
 		w := b.worker(tasking.WorkerOptions{Bindings: []tasking.Binding{binding}})
-		ticket, err := counting.Dispatch(t.Context(), b.q, noArgs{})
+		ticket, err := counting.Dispatch(t.Context(), b.q, noArgs{}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

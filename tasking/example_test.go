@@ -101,7 +101,7 @@ func copyTwice(ctx context.Context, q *tasking.Queue) error {
 		return err
 	}
 	for _, args := range []CopyArgs{{"a", "b"}, {"b", "c"}} {
-		if _, err := Copy.Dispatch(ctx, q, args, &tasking.Options{Group: group}); err != nil {
+		if _, err := Copy.Dispatch(ctx, q, args, &tasking.DispatchOptions{Group: group}); err != nil {
 			return err
 		}
 	}
@@ -124,7 +124,7 @@ func copyTwice(ctx context.Context, q *tasking.Queue) error {
 func greetOnce(opts *tasking.QueueOptions) error {
 	return withQueue(opts, func(ctx context.Context, q *tasking.Queue) error {
 		greet := tasking.Define[string]("example.greet")
-		if _, err := greet.Dispatch(ctx, q, "world"); err != nil {
+		if _, err := greet.Dispatch(ctx, q, "world", nil); err != nil {
 			return err
 		}
 		worker, err := tasking.NewWorker(q, &tasking.WorkerOptions{Bindings: []tasking.Binding{greet.Bind(
@@ -177,7 +177,7 @@ func ExampleQueue_Subscribe() {
 	follow := func(ctx context.Context, q *tasking.Queue) error {
 		events := q.Subscribe()
 		defer events.Close()
-		ticket, err := Copy.Dispatch(ctx, q, CopyArgs{"a", "b"})
+		ticket, err := Copy.Dispatch(ctx, q, CopyArgs{"a", "b"}, nil)
 		if err != nil {
 			return err
 		}

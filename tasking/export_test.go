@@ -57,8 +57,8 @@ func (o *Observer) Look(ctx context.Context) (time.Duration, error) {
 	return o.p.reaper.poll(ctx)
 }
 
-// ClaimLate claims a task for the worker by a statement that gets no answer and is carried out after the worker has asked
-// what became of it.
+// ClaimLate claims a task for the worker by a statement that gets no answer and is carried out after the worker has
+// asked what became of it.
 func (o *Observer) ClaimLate(ctx context.Context, id uuid.UUID) error {
 	token, lost := uuid.New(), errors.New("no answer")
 	o.p.claims.batches.Write = func(_ context.Context, ids []uuid.UUID) ([]claimResult, error) {
@@ -204,7 +204,7 @@ func Pile(ctx context.Context, q *Queue, n int, resource string) error {
 	for at := 0; at <= n; at += page {
 		rows := make([]*taskdb.NewTask, 0, page)
 		for i := range min(page, n+1-at) {
-			s, err := q.newSpec(ctx, "test.piled", []byte("{}"), Resources{Exclusive: Named(resource)}, &Options{})
+			s, err := q.newSpec(ctx, "test.piled", []byte("{}"), Resources{Exclusive: Named(resource)}, &DispatchOptions{})
 			if err != nil {
 				return err
 			}

@@ -67,7 +67,7 @@ func TestFaultF69ImmediateTaskIgnoresItsEnd(t *testing.T) {
 	l.work(tasking.WorkerOptions{})
 	eventually(t, "the worker", func() bool { return len(l.workers()) == 1 })
 	ticket, err := labTask.Dispatch(t.Context(), l.q, labArgs{Dir: l.dir, Name: "x", Do: "deaf", Exclusive: []string{"r"}},
-		&tasking.Options{Immediate: true})
+		&tasking.DispatchOptions{Mode: tasking.PreferImmediate})
 	if err != nil || ticket.State != models.Running {
 		t.Fatalf("Dispatch() = %+v, %v, want a running task", ticket, err)
 	}
@@ -111,7 +111,9 @@ func TestFaultF71IncompatibleVersions(t *testing.T) {
 	}
 	l := newRedisLab(t, dbtest.SQLite(t))
 	l.work(tasking.WorkerOptions{Versions: map[string]string{"lab": "1.9"}})
-	o := func() *tasking.Options { return &tasking.Options{Versions: map[string]string{"lab": "1.10"}} }
+	o := func() *tasking.DispatchOptions {
+		return &tasking.DispatchOptions{Versions: map[string]string{"lab": "1.10"}}
+	}
 	task, canceled := l.send(labArgs{Name: "x"}, o()), l.send(labArgs{Name: "canceled"}, o())
 	eventually(t, "messages that were put back", func() bool {
 		info, err := l.inspector().GetQueueInfo(tasking.RedisName(l.q))
@@ -147,7 +149,7 @@ func TestTooOldWorkersKeepNoTasks(t *testing.T) {
 		ids := map[string]uuid.UUID{}
 		for i := range tasks {
 			name := fmt.Sprint("x", i)
-			ids[name] = l.send(labArgs{Name: name}, &tasking.Options{Versions: map[string]string{"lab": "1.10"}})
+			ids[name] = l.send(labArgs{Name: name}, &tasking.DispatchOptions{Versions: map[string]string{"lab": "1.10"}})
 		}
 		inspector := asynq.NewInspectorFromRedisClient(tasking.Redis(l.q))
 		eventually(t, "messages that were put back", func() bool {

@@ -78,7 +78,7 @@ func faultDispatchWithoutAnswer(t *testing.T, l *pgLab) {
 	dispatch := func(name, key string) error {
 		a := holding(name, "")
 		a.Dir = l.dir
-		_, err := labTask.Dispatch(t.Context(), l.q, a, &tasking.Options{CorrelationID: name, IdempotencyKey: key})
+		_, err := labTask.Dispatch(t.Context(), l.q, a, &tasking.DispatchOptions{CorrelationID: name, IdempotencyKey: key})
 		return err
 	}
 	for _, key := range []string{"", "key"} {
@@ -124,7 +124,7 @@ func faultRestart(t *testing.T, l *pgLab) {
 	l.server.Stop()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	if _, err := labTask.Dispatch(ctx, l.q, labArgs{Dir: l.dir, Name: "lost"}); err == nil {
+	if _, err := labTask.Dispatch(ctx, l.q, labArgs{Dir: l.dir, Name: "lost"}, nil); err == nil {
 		t.Error("Dispatch() = nil without a database")
 	}
 	l.let("x") // ends while there is no database
@@ -179,7 +179,7 @@ func faultStall(t *testing.T, l *pgLab) {
 	eventually(t, "the end of the body", func() bool { return l.lines("end", "ended") == 1 })
 	sent := make(chan error, 1)
 	go func() {
-		_, err := labTask.Dispatch(context.WithoutCancel(t.Context()), l.q, labArgs{Dir: l.dir, Name: "during"})
+		_, err := labTask.Dispatch(context.WithoutCancel(t.Context()), l.q, labArgs{Dir: l.dir, Name: "during"}, nil)
 		sent <- err
 	}()
 	<-time.After(3 * labTTL)
@@ -232,7 +232,7 @@ func faultReserveWithoutAnswer(t *testing.T, l *pgLab) {
 			}
 			return nil
 		})}})
-	ticket, err := reserver.Dispatch(t.Context(), l.q, noArgs{})
+	ticket, err := reserver.Dispatch(t.Context(), l.q, noArgs{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -412,7 +412,7 @@ func TestFaultF51(t *testing.T) {
 	l.begun("x")
 	sent := make(chan error, 1)
 	go func() {
-		_, err := labTask.Dispatch(context.WithoutCancel(t.Context()), l.q, labArgs{Dir: l.dir, Name: "waiter"})
+		_, err := labTask.Dispatch(context.WithoutCancel(t.Context()), l.q, labArgs{Dir: l.dir, Name: "waiter"}, nil)
 		sent <- err
 	}()
 	select {

@@ -77,7 +77,7 @@ func TestFaultF9SomebodyHoldsTheLock(t *testing.T) {
 	}
 	b := setup(t, dbtest.Postgres(t), "")
 	err := b.db.Tx(t.Context(), func(ctx context.Context, tx *models.Tx) error {
-		if _, err := b.block.DispatchTx(t.Context(), b.q, tx, blockArgs{Exclusive: []string{"held"}}); err != nil {
+		if _, err := b.block.Dispatch(t.Context(), b.q.In(tx.DB), blockArgs{Exclusive: []string{"held"}}, nil); err != nil {
 			return err
 		}
 		began := time.Now()
@@ -86,7 +86,7 @@ func TestFaultF9SomebodyHoldsTheLock(t *testing.T) {
 			t.Errorf("a dispatch on another resource took %v", took)
 		}
 		began = time.Now()
-		_, err := b.block.Dispatch(t.Context(), b.q, blockArgs{Exclusive: []string{"held", "other"}})
+		_, err := b.block.Dispatch(t.Context(), b.q, blockArgs{Exclusive: []string{"held", "other"}}, nil)
 		if took := time.Since(began); took > 9*time.Second {
 			t.Errorf("it took %v to give up, want 5 s", took)
 		}
@@ -115,7 +115,7 @@ func TestFaultF10CallersDeadlock(t *testing.T) {
 		t.Fatal(err)
 	}
 	dispatch := func(ctx context.Context, tx *models.Tx) error {
-		_, err := b.block.DispatchTx(t.Context(), b.q, tx, blockArgs{Exclusive: []string{"r"}})
+		_, err := b.block.Dispatch(t.Context(), b.q.In(tx.DB), blockArgs{Exclusive: []string{"r"}}, nil)
 		return err
 	}
 	var meet sync.WaitGroup
@@ -156,12 +156,12 @@ func TestFaultF11OneBadTaskInABatch(t *testing.T) {
 			}
 		})
 		const n = 12
-		key := &tasking.Options{IdempotencyKey: "key"}
+		key := &tasking.DispatchOptions{IdempotencyKey: "key"}
 		b.dispatch(blockArgs{}, key)
 		var wg sync.WaitGroup
 		for i := range n {
 			wg.Go(func() {
-				var o tasking.Options
+				var o tasking.DispatchOptions
 				var want error
 				switch i {
 				case 5:

@@ -118,7 +118,7 @@ func (b *bench) dispatchMany(n int, a blockArgs) []uuid.UUID {
 	for part := range 16 {
 		wg.Go(func() {
 			for i := part; i < n; i += 16 {
-				ticket, err := b.block.Dispatch(b.t.Context(), b.q, a)
+				ticket, err := b.block.Dispatch(b.t.Context(), b.q, a, nil)
 				if err != nil {
 					b.t.Errorf("Dispatch() = %v", err)
 					return
@@ -203,7 +203,7 @@ func faultExclusiveDomain(t *testing.T, b *bench) {
 }
 
 func faultOneRowEach(t *testing.T, b *bench) {
-	id := b.dispatch(blockArgs{Exclusive: []string{"x", "x"}, Shared: []string{"x", "y", "y"}}, &tasking.Options{
+	id := b.dispatch(blockArgs{Exclusive: []string{"x", "x"}, Shared: []string{"x", "y", "y"}}, &tasking.DispatchOptions{
 		Exclusive: append(tasking.Named("x"), tasking.On(nil)...), Shared: tasking.Named("y"),
 	})
 	var exclusive []bool

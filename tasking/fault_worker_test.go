@@ -55,7 +55,7 @@ func TestFaultsOfWorkers(t *testing.T) {
 }
 
 func faultKilledWithAttempts(_ *testing.T, l *lab) {
-	id := l.send(holding("x", "wait"), &tasking.Options{MaxAttempts: 3})
+	id := l.send(holding("x", "wait"), &tasking.DispatchOptions{MaxAttempts: 3})
 	p := l.start(labConfig{})
 	l.begun("x")
 	next := l.send(holding("next", ""))

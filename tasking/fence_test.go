@@ -41,7 +41,7 @@ func TestFencedAttemptDiscardsNothing(t *testing.T) {
 						return outcome(err)
 					})},
 				})
-				ticket, err := slept.Dispatch(t.Context(), b.q, noArgs{}, &tasking.Options{MaxAttempts: 3})
+				ticket, err := slept.Dispatch(t.Context(), b.q, noArgs{}, &tasking.DispatchOptions{MaxAttempts: 3})
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -14,8 +14,8 @@ import (
 	"github.com/pulpgo/pulpcore/tasking/internal/taskdb"
 )
 
-// Group collects the tasks of one larger piece of work. Dispatch into it with [Options].Group; within a member it is
-// [Env].Group.
+// Group collects the tasks of one larger piece of work. Dispatch into it with [DispatchOptions].Group; within a member
+// it is [Env].Group.
 type Group struct {
 	ID uuid.UUID
 	q  *Queue

@@ -37,7 +37,7 @@ func TestGroupIsCanceledWhileMembersArrive(t *testing.T) {
 						arrived.Done()
 					}
 					args := blockArgs{Name: fmt.Sprint(d, i), Exclusive: []string{fmt.Sprint("r", i%3)}}
-					ticket, err := b.block.Dispatch(t.Context(), b.q, args, &tasking.Options{Group: group})
+					ticket, err := b.block.Dispatch(t.Context(), b.q, args, &tasking.DispatchOptions{Group: group})
 					if err != nil {
 						t.Error(err)
 						continue
@@ -50,7 +50,7 @@ func TestGroupIsCanceledWhileMembersArrive(t *testing.T) {
 		if err := group.Cancel(t.Context()); err != nil {
 			t.Error(err)
 		}
-		late := b.dispatch(blockArgs{Name: "late"}, &tasking.Options{Group: group})
+		late := b.dispatch(blockArgs{Name: "late"}, &tasking.DispatchOptions{Group: group})
 		all.Wait()
 		close(ids)
 		for id := range ids {
@@ -93,7 +93,7 @@ func TestGroupProgressOfManyTasks(t *testing.T) {
 		}
 		var ids []uuid.UUID
 		for range tasks {
-			ticket, err := count.Dispatch(t.Context(), b.q, steps, &tasking.Options{Group: group})
+			ticket, err := count.Dispatch(t.Context(), b.q, steps, &tasking.DispatchOptions{Group: group})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -120,10 +120,10 @@ func TestGroupCancelGoesOnAfterALockedMember(t *testing.T) {
 	}
 	ids := map[string]uuid.UUID{}
 	for _, name := range []string{"first", "held", "last"} {
-		ids[name] = b.dispatch(blockArgs{Name: name, Exclusive: []string{name}}, &tasking.Options{Group: group})
+		ids[name] = b.dispatch(blockArgs{Name: name, Exclusive: []string{name}}, &tasking.DispatchOptions{Group: group})
 	}
 	err = b.db.Tx(t.Context(), func(_ context.Context, holder *models.Tx) error {
-		_, err := b.block.DispatchTx(t.Context(), b.q, holder, blockArgs{Name: "holder", Exclusive: []string{"held"}})
+		_, err := b.block.Dispatch(t.Context(), b.q.In(holder.DB), blockArgs{Name: "holder", Exclusive: []string{"held"}}, nil)
 		if err != nil {
 			return err
 		}

@@ -36,7 +36,7 @@ func TestImmediateTaskRunsInAnotherWorker(t *testing.T) {
 		})
 		stop()
 		eventually(t, "an execution in the dispatch", func() bool {
-			ticket, err := quick.Dispatch(t.Context(), b.q, noArgs{}, &tasking.Options{Immediate: true})
+			ticket, err := quick.Dispatch(t.Context(), b.q, noArgs{}, &tasking.DispatchOptions{Mode: tasking.PreferImmediate})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -49,7 +49,7 @@ func TestImmediateTaskRunsInAnotherWorker(t *testing.T) {
 func (b *bench) offersInline(task *tasking.Task[string]) {
 	b.t.Helper()
 	eventually(b.t, "an inline execution", func() bool {
-		ticket, err := task.Dispatch(b.t.Context(), b.q, "ready?", &tasking.Options{Immediate: true})
+		ticket, err := task.Dispatch(b.t.Context(), b.q, "ready?", &tasking.DispatchOptions{Mode: tasking.PreferImmediate})
 		if err != nil {
 			b.t.Fatal(err)
 		}
@@ -73,8 +73,8 @@ func (b *bench) ranInline(ticket *tasking.Ticket) bool {
 	return false
 }
 
-// TestImmediateTaskWaitsForTheCallersCommit has one dispatched by the queue of a transaction, whose rows nobody else sees
-// before the commit.
+// TestImmediateTaskWaitsForTheCallersCommit has one dispatched by the queue of a transaction, whose rows nobody else
+// sees before the commit.
 func TestImmediateTaskWaitsForTheCallersCommit(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, b *bench) {
@@ -94,7 +94,7 @@ func TestImmediateTaskWaitsForTheCallersCommit(t *testing.T) {
 			err := b.db.Tx(t.Context(), func(ctx context.Context, tx *models.Tx) (err error) {
 				before := ran.Load()
 				ticket, err = quick.Dispatch(t.Context(), b.q.In(tx.DB), "x",
-					&tasking.Options{Immediate: true, Exclusive: tasking.Named("r")})
+					&tasking.DispatchOptions{Mode: tasking.PreferImmediate, Exclusive: tasking.Named("r")})
 				if err != nil || ticket.State != models.Waiting || ran.Load() != before {
 					t.Fatalf("Dispatch() in a transaction = %+v, %v, after %d runs; want a waiting task", ticket, err, ran.Load()-before)
 				}
@@ -124,11 +124,11 @@ func TestCallersPatienceStays(t *testing.T) {
 			return err
 		}
 		q := b.q.In(tx.DB)
-		ticket, err := b.block.Dispatch(t.Context(), q, blockArgs{Exclusive: []string{"r"}})
+		ticket, err := b.block.Dispatch(t.Context(), q, blockArgs{Exclusive: []string{"r"}}, nil)
 		if err != nil {
 			return err
 		}
-		if _, err := b.block.DispatchTx(t.Context(), b.q, tx, blockArgs{Exclusive: []string{"r"}}); err != nil {
+		if _, err := b.block.Dispatch(t.Context(), b.q.In(tx.DB), blockArgs{Exclusive: []string{"r"}}, nil); err != nil {
 			return err
 		}
 		if _, err := q.Cancel(t.Context(), ticket.TaskID); err != nil {
@@ -161,8 +161,8 @@ func (h *beforeStatement) BeforeQuery(ctx context.Context, e *bun.QueryEvent) co
 
 func (h *beforeStatement) AfterQuery(context.Context, *bun.QueryEvent) {}
 
-// TestImmediateTaskIsOvertakenBetweenAttempts has the commit of a dispatch fail as a deadlock does, and somebody reserve
-// the resource until the next attempt.
+// TestImmediateTaskIsOvertakenBetweenAttempts has the commit of a dispatch fail as a deadlock does, and somebody
+// reserve the resource until the next attempt.
 func TestImmediateTaskIsOvertakenBetweenAttempts(t *testing.T) {
 	t.Parallel()
 	b := setup(t, dbtest.Postgres(t), dbtest.RedisURL(t))
@@ -200,7 +200,7 @@ func TestImmediateTaskIsOvertakenBetweenAttempts(t *testing.T) {
 		}
 	})
 	ticket, err := quick.Dispatch(t.Context(), b.q, "x",
-		&tasking.Options{Immediate: true, Exclusive: tasking.Named("r"), CorrelationID: "fails"})
+		&tasking.DispatchOptions{Mode: tasking.PreferImmediate, Exclusive: tasking.Named("r"), CorrelationID: "fails"})
 	if err != nil || blocker == uuid.Nil {
 		t.Fatalf("Dispatch() = %v; overtaken by %s", err, blocker)
 	}
@@ -220,7 +220,7 @@ func TestImmediateTaskIsOvertakenBetweenAttempts(t *testing.T) {
 func (b *bench) overtake(q *tasking.Queue) uuid.UUID {
 	b.t.Helper()
 	ticket, err := b.block.Dispatch(b.t.Context(), q, blockArgs{Name: "blocker", Exclusive: []string{"r"}},
-		&tasking.Options{Versions: map[string]string{"absent": "1"}})
+		&tasking.DispatchOptions{Versions: map[string]string{"absent": "1"}})
 	if err != nil {
 		b.t.Error(err)
 		return uuid.Nil

@@ -95,7 +95,7 @@ func oddBody(ctx context.Context, env *tasking.Env, a oddArgs) (any, error) {
 	case "flood":
 		return nil, report(`{"unknown":"`+strings.Repeat("x", 64<<10)+"\"}\n", 1100)
 	case "dispatch":
-		_, err := within.Dispatch(ctx, env.Queue, noArgs{})
+		_, err := within.Dispatch(ctx, env.Queue, noArgs{}, nil)
 		return nil, err
 	case "obey", "ignore":
 		return nil, holdLock(ctx, env, a)
@@ -196,7 +196,7 @@ func isolationBench(t *testing.T, dbURL string, opts tasking.WorkerOptions) (b *
 func (b *bench) odd(end, dir string) uuid.UUID {
 	b.t.Helper()
 	ctx := tasking.WithCorrelationID(b.t.Context(), "cid-1")
-	ticket, err := odd.Dispatch(ctx, b.q, oddArgs{End: end, Dir: dir}, &tasking.Options{Exclusive: tasking.Named("r")})
+	ticket, err := odd.Dispatch(ctx, b.q, oddArgs{End: end, Dir: dir}, &tasking.DispatchOptions{Exclusive: tasking.Named("r")})
 	if err != nil {
 		b.t.Fatal(err)
 	}

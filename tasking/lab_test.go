@@ -214,7 +214,11 @@ func (cfg *labConfig) dispatch(ctx context.Context, q *tasking.Queue) error {
 		}
 		<-time.After(10 * time.Millisecond)
 	}
-	ticket, err := labTask.Dispatch(ctx, q, *cfg.Dispatch, &tasking.Options{Immediate: cfg.Inline})
+	o := &tasking.DispatchOptions{}
+	if cfg.Inline {
+		o.Mode = tasking.PreferImmediate
+	}
+	ticket, err := labTask.Dispatch(ctx, q, *cfg.Dispatch, o)
 	if err != nil {
 		return err
 	}
@@ -250,10 +254,10 @@ func (l *lab) work(opts tasking.WorkerOptions) (stop func()) {
 	return l.bench.run(opts)
 }
 
-func (l *lab) send(a labArgs, opts ...*tasking.Options) uuid.UUID {
+func (l *lab) send(a labArgs, opts ...*tasking.DispatchOptions) uuid.UUID {
 	l.t.Helper()
 	a.Dir = l.dir
-	ticket, err := labTask.Dispatch(l.t.Context(), l.q, a, opts...)
+	ticket, err := labTask.Dispatch(l.t.Context(), l.q, a, atMostOne(opts))
 	if err != nil {
 		l.t.Fatalf("Dispatch(%s) = %v", a.Name, err)
 	}

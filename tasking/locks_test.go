@@ -24,9 +24,9 @@ func locksToHold(t *testing.T, b *bench, nothing *tasking.Task[int]) []held {
 	if err != nil {
 		t.Fatal(err)
 	}
-	key := &tasking.Options{IdempotencyKey: "held"}
-	one := &tasking.Options{Exclusive: tasking.Named("held")}
-	many := &tasking.Options{}
+	key := &tasking.DispatchOptions{IdempotencyKey: "held"}
+	one := &tasking.DispatchOptions{Exclusive: tasking.Named("held")}
+	many := &tasking.DispatchOptions{}
 	for i := range 300 {
 		many.Exclusive = append(many.Exclusive, tasking.Named(fmt.Sprint("many", i))...)
 	}
@@ -34,7 +34,7 @@ func locksToHold(t *testing.T, b *bench, nothing *tasking.Task[int]) []held {
 		{
 			"a resource",
 			func(ctx context.Context, b *bench, tx *models.Tx) error {
-				_, err := nothing.DispatchTx(ctx, b.q, tx, 0, one)
+				_, err := nothing.Dispatch(ctx, b.q.In(tx.DB), 0, one)
 				return err
 			},
 			func(ctx context.Context, b *bench) error {
@@ -45,7 +45,7 @@ func locksToHold(t *testing.T, b *bench, nothing *tasking.Task[int]) []held {
 		{
 			"an idempotency key",
 			func(ctx context.Context, b *bench, tx *models.Tx) error {
-				_, err := nothing.DispatchTx(ctx, b.q, tx, 0, key)
+				_, err := nothing.Dispatch(ctx, b.q.In(tx.DB), 0, key)
 				return errors.Join(err, errUndo)
 			},
 			func(ctx context.Context, b *bench) error {
@@ -60,7 +60,7 @@ func locksToHold(t *testing.T, b *bench, nothing *tasking.Task[int]) []held {
 				return err
 			},
 			func(ctx context.Context, b *bench) error {
-				_, err := nothing.Dispatch(ctx, b.q, 0, &tasking.Options{Group: group})
+				_, err := nothing.Dispatch(ctx, b.q, 0, &tasking.DispatchOptions{Group: group})
 				return err
 			},
 		},
@@ -75,7 +75,7 @@ func locksToHold(t *testing.T, b *bench, nothing *tasking.Task[int]) []held {
 		{
 			"one of very many resources",
 			func(ctx context.Context, b *bench, tx *models.Tx) error {
-				_, err := nothing.DispatchTx(ctx, b.q, tx, 0, &tasking.Options{Exclusive: many.Exclusive[:1]})
+				_, err := nothing.Dispatch(ctx, b.q.In(tx.DB), 0, &tasking.DispatchOptions{Exclusive: many.Exclusive[:1]})
 				return err
 			},
 			func(ctx context.Context, b *bench) error {
@@ -93,7 +93,7 @@ func heldEnd(b *bench, nothing *tasking.Task[int]) held {
 	return held{
 		"the resource of a task that ends",
 		func(ctx context.Context, b *bench, tx *models.Tx) error {
-			_, err := nothing.DispatchTx(ctx, b.q, tx, 0, &tasking.Options{Exclusive: tasking.Named("end")})
+			_, err := nothing.Dispatch(ctx, b.q.In(tx.DB), 0, &tasking.DispatchOptions{Exclusive: tasking.Named("end")})
 			return err
 		},
 		func(ctx context.Context, b *bench) error {

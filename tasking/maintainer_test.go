@@ -49,7 +49,8 @@ func TestLeaseOfADeadWorkerEnds(t *testing.T) {
 	})
 }
 
-// TestMaintainerWithoutRedisGivesTheLeaseBack has a holder that does not reach Redis and a task that no message announces.
+// TestMaintainerWithoutRedisGivesTheLeaseBack has a holder that does not reach Redis and a task that no message
+// announces.
 func TestMaintainerWithoutRedisGivesTheLeaseBack(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, url string) {

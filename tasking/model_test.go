@@ -106,7 +106,7 @@ func (m *model) dispatchTogether() {
 		task, a := m.invent()
 		fresh[i] = task
 		wg.Go(func() {
-			ticket, err := m.b.block.Dispatch(m.b.t.Context(), m.b.q, a)
+			ticket, err := m.b.block.Dispatch(m.b.t.Context(), m.b.q, a, nil)
 			if err != nil {
 				m.b.t.Errorf("Dispatch() = %v", err)
 				return
@@ -334,7 +334,7 @@ func (s *stress) dispatch(work *tasking.Task[blockArgs], r *rand.Rand, d, n int)
 		s.mu.Lock()
 		s.spans[a.Name] = &span{uses: uses}
 		s.mu.Unlock()
-		ticket, err := work.Dispatch(ctx, s.b.q, a)
+		ticket, err := work.Dispatch(ctx, s.b.q, a, nil)
 		if err != nil {
 			s.b.t.Errorf("Dispatch() = %v", err)
 			return

@@ -8,25 +8,15 @@ import (
 	"github.com/pulpgo/pulpcore/models"
 )
 
-// Options refine one dispatch. The zero value of each field is its default.
-type Options struct {
+// DispatchOptions refine one dispatch. The zero value of each field is its default.
+type DispatchOptions struct {
 	Group *Group // the task becomes a member; a task of a canceled group is stored as canceled
 
 	Exclusive []Resource // reserved besides those of the arguments' Resources method
 	Shared    []Resource
 
-	// Immediate asks for execution within the dispatching process, in at most 5 s, before Dispatch returns. The task waits
-	// for a worker instead if
-	//   - an earlier task has or waits for one of its resources;
-	//   - the dispatch is part of a caller's transaction;
-	//   - no [Worker] of kind KindWorker or KindAPI runs in the process: not yet, not any more, or without heartbeats;
-	//   - 4 others are being executed in this way in the process;
-	//   - [QueueOptions].PreferDefer is set, the setting TASK_PREFER_DEFER, and NotDeferred is not.
-	// It is never executed a second time, whatever MaxAttempts and [Retry] say.
-	Immediate bool
-	// NotDeferred, with Immediate, stores the task as canceled if an earlier one is in the way. For the other reasons it
-	// waits for a worker all the same.
-	NotDeferred bool
+	// Mode says who executes the task. Default: Deferred.
+	Mode Mode
 
 	// MaxAttempts is how often the task is started at most: if it fails, by an error, a panic or a timeout, or its worker
 	// dies, it runs again, in its place in the order and with its reservations, after a pause that grows from a second to
@@ -49,11 +39,29 @@ type Options struct {
 	CorrelationID string // correlation id; default: from ctx, see [WithCorrelationID]
 }
 
+// Mode says who executes a task.
+type Mode int
+
+// The modes. An immediate task is executed within the dispatching process, in at most 5 s, before Dispatch returns, and
+// never a second time, whatever MaxAttempts and [Retry] say. It waits for a worker instead if
+//   - an earlier task has or waits for one of its resources;
+//   - the dispatch is part of a caller's transaction;
+//   - no [Worker] of kind KindWorker or KindAPI runs in the process: not yet, not any more, or without heartbeats;
+//   - 4 others are being executed in this way in the process;
+//   - [QueueOptions].PreferDefer is set, the setting TASK_PREFER_DEFER, and the mode is PreferImmediate.
+const (
+	Deferred        Mode = iota // by a worker
+	PreferImmediate             // in the dispatch if that is possible, else by a worker
+	// ImmediateOnly stores the task as canceled if an earlier task has or waits for one of its resources. For the other
+	// reasons it waits for a worker all the same.
+	ImmediateOnly
+)
+
 // Ticket tells what became of a dispatch.
 type Ticket struct {
 	TaskID uuid.UUID
 	// State is Waiting, or Canceled if the task's group was canceled. That of an immediate task may also be the one in
-	// which it ended, Canceled by [Options].NotDeferred, or Running if its function ignores the end of its 5 s.
+	// which it ended, Canceled in the mode ImmediateOnly, or Running if its function ignores the end of its 5 s.
 	State models.TaskState
 }
 

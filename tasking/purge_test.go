@@ -57,7 +57,7 @@ func TestPurgeTakesWhatBelongsToTasks(t *testing.T) {
 			t.Fatal(err)
 		}
 		for range 2 {
-			if _, err := report.Dispatch(t.Context(), b.q, noArgs{}, &tasking.Options{Group: group}); err != nil {
+			if _, err := report.Dispatch(t.Context(), b.q, noArgs{}, &tasking.DispatchOptions{Group: group}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -118,7 +118,7 @@ func TestPurgeKeepsToTheDomain(t *testing.T) {
 	onEach(t, func(t *testing.T, b *bench) {
 		other := b.domain("other")
 		for _, q := range []*tasking.Queue{b.q, other} {
-			ticket, err := b.block.Dispatch(t.Context(), q, blockArgs{})
+			ticket, err := b.block.Dispatch(t.Context(), q, blockArgs{}, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -152,7 +152,7 @@ func TestPurgeKeepsGroupsThatMayGetMembers(t *testing.T) {
 			}
 			groups = append(groups, g)
 		}
-		b.dispatch(blockArgs{}, &tasking.Options{Group: groups[1]}) // waits
+		b.dispatch(blockArgs{}, &tasking.DispatchOptions{Group: groups[1]}) // waits
 		err := errors.Join(groups[1].Finish(t.Context()), groups[2].Finish(t.Context()), groups[3].Cancel(t.Context()))
 		if err != nil {
 			t.Fatal(err)
@@ -186,7 +186,7 @@ func TestPurgeSkipsWhatIsInUse(t *testing.T) {
 		for first := range 4 {
 			wg.Go(func() {
 				for i := first; i < tasks; i += 4 {
-					ticket, err := b.block.Dispatch(t.Context(), b.q, blockArgs{}, &tasking.Options{Group: group})
+					ticket, err := b.block.Dispatch(t.Context(), b.q, blockArgs{}, &tasking.DispatchOptions{Group: group})
 					if err != nil {
 						t.Error(err)
 						return
@@ -264,7 +264,7 @@ func TestPurgeWhileTasksRun(t *testing.T) {
 			}
 		})
 		for n := range tasks {
-			if _, err := step.Dispatch(t.Context(), other, n); err != nil {
+			if _, err := step.Dispatch(t.Context(), other, n, nil); err != nil {
 				t.Fatal(err)
 			}
 		}

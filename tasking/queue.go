@@ -61,7 +61,7 @@ type QueueOptions struct {
 	Prefix string
 	Log    *slog.Logger // default: nowhere
 	// Versions are those of the plugins of this process, by name. A task that is dispatched here runs on workers that
-	// have its plugin in the same version or a later one; see [Options] for what is later. Default: on any.
+	// have its plugin in the same version or a later one; see [DispatchOptions] for what is later. Default: on any.
 	Versions map[string]string
 	// PreferDefer leaves immediate tasks to the workers, unless they are not deferred.
 	PreferDefer bool

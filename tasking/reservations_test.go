@@ -97,7 +97,7 @@ func TestBlockedByManyResources(t *testing.T) {
 func TestBlockedByAnotherDomain(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, b *bench) {
-		ticket, err := block.Dispatch(t.Context(), b.domain("other"), blockArgs{Name: "secret", Exclusive: []string{"r"}})
+		ticket, err := block.Dispatch(t.Context(), b.domain("other"), blockArgs{Name: "secret", Exclusive: []string{"r"}}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

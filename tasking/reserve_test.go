@@ -52,7 +52,7 @@ func TestReserveWhileRunning(t *testing.T) {
 				}
 				return nil
 			})}})
-		ticket, err := reserver.Dispatch(t.Context(), b.q, noArgs{}, &tasking.Options{Exclusive: tasking.Named("own")})
+		ticket, err := reserver.Dispatch(t.Context(), b.q, noArgs{}, &tasking.DispatchOptions{Exclusive: tasking.Named("own")})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -29,8 +29,8 @@ func (e *retryError) Unwrap() error { return e.err }
 
 // Retry returns an error that makes the task which returns it run again after a pause, which is cut to a minute, in its
 // place in the order and with its reservations, whatever the kind of err. It fails with err if it has been started
-// [Options].MaxAttempts times, which is ten for a dispatch that did not say, and if it is immediate. Its progress
-// reports of this attempt stay, as failed.
+// [DispatchOptions].MaxAttempts times, which is ten for a dispatch that did not say, and if it is immediate. Its
+// progress reports of this attempt stay, as failed.
 func Retry(err error, pause time.Duration) error { return &retryError{err, pause} }
 
 // retryPause returns how long a task that failed with err waits for its next attempt, or nil if it has none.

@@ -21,14 +21,14 @@ func TestRetries(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name     string
-		options  tasking.Options
+		options  tasking.DispatchOptions
 		fail     func(attempt int) error
 		want     models.TaskState
 		attempts int
 	}{
 		{
 			"the function asks",
-			tasking.Options{},
+			tasking.DispatchOptions{},
 			func(n int) error {
 				if n < 3 {
 					return tasking.Retry(errFlaky, 0)
@@ -39,20 +39,20 @@ func TestRetries(t *testing.T) {
 		},
 		{
 			"the function asks too often",
-			tasking.Options{MaxAttempts: 2},
+			tasking.DispatchOptions{MaxAttempts: 2},
 			func(int) error { return fmt.Errorf("wrapped: %w", tasking.Retry(errFlaky, 0)) },
 			models.Failed, 2,
 		},
-		{"nobody asks", tasking.Options{}, func(int) error { return errFlaky }, models.Failed, 1},
+		{"nobody asks", tasking.DispatchOptions{}, func(int) error { return errFlaky }, models.Failed, 1},
 		{
 			"an error that stays",
-			tasking.Options{MaxAttempts: 5},
+			tasking.DispatchOptions{MaxAttempts: 5},
 			func(int) error { return pulperr.Public(pulperr.Invalid, "wrong for ever") },
 			models.Failed, 1,
 		},
 		{
 			"a panic",
-			tasking.Options{MaxAttempts: 2},
+			tasking.DispatchOptions{MaxAttempts: 2},
 			func(n int) error {
 				if n == 1 {
 					panic("once")
@@ -63,7 +63,7 @@ func TestRetries(t *testing.T) {
 		},
 		{
 			"immediate tasks run once",
-			tasking.Options{Immediate: true, MaxAttempts: 3},
+			tasking.DispatchOptions{Mode: tasking.PreferImmediate, MaxAttempts: 3},
 			func(int) error { return tasking.Retry(errFlaky, 0) },
 			models.Failed, 1,
 		},
@@ -105,7 +105,7 @@ func TestRetryKeepsItsPlace(t *testing.T) {
 				}
 				return nil
 			})}})
-		ticket, err := flaky.Dispatch(t.Context(), b.q, noArgs{}, &tasking.Options{Exclusive: tasking.Named("r")})
+		ticket, err := flaky.Dispatch(t.Context(), b.q, noArgs{}, &tasking.DispatchOptions{Exclusive: tasking.Named("r")})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -129,7 +129,7 @@ func TestCancelWhileWaitingForARetry(t *testing.T) {
 					return tasking.Retry(errFlaky, time.Hour)
 				})
 			})}})
-		ticket, err := flaky.Dispatch(t.Context(), b.q, noArgs{}, &tasking.Options{Exclusive: tasking.Named("r")})
+		ticket, err := flaky.Dispatch(t.Context(), b.q, noArgs{}, &tasking.DispatchOptions{Exclusive: tasking.Named("r")})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -160,7 +160,7 @@ func TestTimeout(t *testing.T) {
 				cause = context.Cause(ctx)
 				return ctx.Err()
 			}, &tasking.BindingOptions{Timeout: 20 * time.Millisecond})}})
-		ticket, err := slow.Dispatch(t.Context(), b.q, noArgs{})
+		ticket, err := slow.Dispatch(t.Context(), b.q, noArgs{}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -201,7 +201,7 @@ func TestShutdownPutsBackWhatMayRunAgain(t *testing.T) {
 						<-ctx.Done()
 						return tt.err
 					})}})
-				ticket, err := flaky.Dispatch(t.Context(), b.q, noArgs{}, &tasking.Options{
+				ticket, err := flaky.Dispatch(t.Context(), b.q, noArgs{}, &tasking.DispatchOptions{
 					MaxAttempts: 2, Exclusive: tasking.Named("r"),
 				})
 				if err != nil {
@@ -222,7 +222,7 @@ func TestVersionGates(t *testing.T) {
 	both(t, func(t *testing.T, dbURL, redisURL string) {
 		b := setup(t, dbURL, redisURL)
 		stop := b.run(tasking.WorkerOptions{Versions: map[string]string{"test": "1.9"}})
-		id := b.dispatch(blockArgs{Name: "gated"}, &tasking.Options{Versions: map[string]string{"test": "1.10"}})
+		id := b.dispatch(blockArgs{Name: "gated"}, &tasking.DispatchOptions{Versions: map[string]string{"test": "1.10"}})
 		for gen := range 3 { // messages that do not say what the task needs
 			if err := tasking.Announce(t.Context(), b.q, id, 10+gen); err != nil {
 				t.Fatal(err)
@@ -253,7 +253,7 @@ func TestGatedTaskCanBeCanceled(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, b *bench) {
 		b.run(tasking.WorkerOptions{})
-		id := b.dispatch(blockArgs{Name: "gated"}, &tasking.Options{Versions: map[string]string{"absent": "1"}})
+		id := b.dispatch(blockArgs{Name: "gated"}, &tasking.DispatchOptions{Versions: map[string]string{"absent": "1"}})
 		if _, err := b.q.Cancel(t.Context(), id); err != nil {
 			t.Fatal(err)
 		}
@@ -268,16 +268,16 @@ func TestDispatchRequiresThePluginsOwnVersion(t *testing.T) {
 	tests := []struct {
 		name string
 		task string
-		opts tasking.Options
+		opts tasking.DispatchOptions
 		want string
 	}{
-		{"its own", "test.x", tasking.Options{}, `{"test":"2.0"}`},
-		{"core's tasks have Python's names", "pulpcore.app.x", tasking.Options{}, `{"core":"3.81.0"}`},
-		{"the name that it has in Pulp", "pulp_test.app.tasks.x", tasking.Options{}, `{"test":"2.0"}`},
-		{"a plugin that is not here, by its name in Pulp", "pulp_other.app.x", tasking.Options{}, ""},
-		{"a plugin that is not here", "other.x", tasking.Options{}, ""},
-		{"asked for", "test.x", tasking.Options{Versions: map[string]string{"a": "1"}}, `{"a":"1"}`},
-		{"none", "test.x", tasking.Options{Versions: map[string]string{}}, ""},
+		{"its own", "test.x", tasking.DispatchOptions{}, `{"test":"2.0"}`},
+		{"core's tasks have Python's names", "pulpcore.app.x", tasking.DispatchOptions{}, `{"core":"3.81.0"}`},
+		{"the name that it has in Pulp", "pulp_test.app.tasks.x", tasking.DispatchOptions{}, `{"test":"2.0"}`},
+		{"a plugin that is not here, by its name in Pulp", "pulp_other.app.x", tasking.DispatchOptions{}, ""},
+		{"a plugin that is not here", "other.x", tasking.DispatchOptions{}, ""},
+		{"asked for", "test.x", tasking.DispatchOptions{Versions: map[string]string{"a": "1"}}, `{"a":"1"}`},
+		{"none", "test.x", tasking.DispatchOptions{Versions: map[string]string{}}, ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -344,7 +344,7 @@ func TestCompleteTx(t *testing.T) {
 				<-release
 				return errors.New("too late to matter")
 			})}})
-		ticket, err := complete.Dispatch(t.Context(), b.q, "it", &tasking.Options{Exclusive: tasking.Named("r")})
+		ticket, err := complete.Dispatch(t.Context(), b.q, "it", &tasking.DispatchOptions{Exclusive: tasking.Named("r")})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -361,7 +361,7 @@ func TestCompleteTx(t *testing.T) {
 		if late == nil {
 			t.Error("a transaction after the end was committed")
 		}
-		back, err := complete.Dispatch(t.Context(), b.q, "rolled back")
+		back, err := complete.Dispatch(t.Context(), b.q, "rolled back", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -385,7 +385,7 @@ func TestSlotGoesOnWithItsFollower(t *testing.T) {
 		var last *tasking.Ticket
 		for i := range links {
 			var err error
-			if last, err = link.Dispatch(t.Context(), b.q, i, &tasking.Options{Exclusive: tasking.Named("r")}); err != nil {
+			if last, err = link.Dispatch(t.Context(), b.q, i, &tasking.DispatchOptions{Exclusive: tasking.Named("r")}); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -10,8 +10,8 @@ import (
 )
 
 // Schedule says when a task is dispatched, see [Task.Schedule]. The zero value of each field but Name is its default.
-// Of [Options] there are no more than these: scheduled tasks have no MaxAttempts, though [Retry] works, no Group, no
-// Versions but the default ones, and are not immediate.
+// Of [DispatchOptions] there are no more than these: scheduled tasks have no MaxAttempts, though [Retry] works, no
+// Group, no Versions but the default ones, and are not immediate.
 type Schedule struct {
 	Name string // unique within the domain; at most 255 bytes
 
@@ -45,8 +45,8 @@ func (t *Task[A]) Schedule(ctx context.Context, q *Queue, args A, s Schedule) (*
 	if err := s.validate(); err != nil {
 		return nil, err
 	}
-	o := &Options{Exclusive: s.Exclusive, Shared: s.Shared, User: s.User}
-	sp, err := t.spec(ctx, q, args, []*Options{o})
+	o := &DispatchOptions{Exclusive: s.Exclusive, Shared: s.Shared, User: s.User}
+	sp, err := t.spec(ctx, q, args, o)
 	if err != nil {
 		return nil, err
 	}

@@ -122,7 +122,7 @@ func (q *Queue) scheduledSpec(ctx context.Context, row *taskdb.Schedule) (*spec,
 			resources.Exclusive = append(resources.Exclusive, Named(name)...)
 		}
 	}
-	s, err := q.newSpec(ctx, row.TaskName, raw, resources, &Options{User: row.UserID, CorrelationID: newCID()})
+	s, err := q.newSpec(ctx, row.TaskName, raw, resources, &DispatchOptions{User: row.UserID, CorrelationID: newCID()})
 	if err != nil {
 		return nil, err
 	}

@@ -36,8 +36,8 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// leaveTimeForStress raises the time limit of go test above what -stress asks for: with -stress 10m nobody shall have to
-// know that the limit is 10 minutes. The go command itself waits a minute longer.
+// leaveTimeForStress raises the time limit of go test above what -stress asks for: with -stress 10m nobody shall have
+// to know that the limit is 10 minutes. The go command itself waits a minute longer.
 func leaveTimeForStress() error {
 	limit := flag.Lookup("test.timeout").Value
 	need := *stressFor + 55*time.Second
@@ -201,9 +201,9 @@ func (b *bench) begins(name string) {
 
 func (b *bench) end(name string, err error) { b.releaseOf(name) <- err }
 
-func (b *bench) dispatch(a blockArgs, opts ...*tasking.Options) uuid.UUID {
+func (b *bench) dispatch(a blockArgs, opts ...*tasking.DispatchOptions) uuid.UUID {
 	b.t.Helper()
-	ticket, err := b.block.Dispatch(b.t.Context(), b.q, a, opts...)
+	ticket, err := b.block.Dispatch(b.t.Context(), b.q, a, atMostOne(opts))
 	if err != nil {
 		b.t.Fatalf("Dispatch(%s) = %v", a.Name, err)
 	}
@@ -320,4 +320,12 @@ func (b *bench) redisClient() redis.UniversalClient {
 		b.t.Fatal(err)
 	}
 	return redis.NewClient(opts)
+}
+
+// atMostOne returns the options of a call, or nil.
+func atMostOne(opts []*tasking.DispatchOptions) *tasking.DispatchOptions {
+	if len(opts) == 0 {
+		return nil
+	}
+	return opts[0]
 }

@@ -44,7 +44,7 @@ func TestSilentRedisHoldsUpNobody(t *testing.T) {
 	for name, prepare := range map[string]func(b *bench) (call func() error){
 		"dispatch": func(b *bench) func() error {
 			return func() error {
-				_, err := b.block.Dispatch(b.t.Context(), b.q, blockArgs{Name: "a"})
+				_, err := b.block.Dispatch(b.t.Context(), b.q, blockArgs{Name: "a"}, nil)
 				return err
 			}
 		},

@@ -182,9 +182,11 @@ func (s *stressRun) dispatch(ctx context.Context, r *rand.Rand) {
 		if r.IntN(200) == 0 {
 			a.Exclusive = append(a.Exclusive, models.CorePRN("domain", s.db.Domain().ID))
 		}
-		ticket, err := stressTask.Dispatch(s.t.Context(), s.q, a, &tasking.Options{
-			Immediate: r.IntN(20) == 0, NotDeferred: r.IntN(2) == 0,
-		})
+		o := &tasking.DispatchOptions{}
+		if r.IntN(20) == 0 {
+			o.Mode = []tasking.Mode{tasking.PreferImmediate, tasking.ImmediateOnly}[r.IntN(2)]
+		}
+		ticket, err := stressTask.Dispatch(s.t.Context(), s.q, a, o)
 		switch {
 		case err == nil:
 			s.recentMu.Lock()

@@ -50,7 +50,7 @@ func TestStuckTaskIsReported(t *testing.T) {
 			Log:         slog.New(slog.NewTextHandler(&log, nil)),
 		})
 		t.Cleanup(end) // before the worker is waited for
-		ticket, err := deaf.Dispatch(t.Context(), b.q, noArgs{}, &tasking.Options{Exclusive: tasking.Named("r")})
+		ticket, err := deaf.Dispatch(t.Context(), b.q, noArgs{}, &tasking.DispatchOptions{Exclusive: tasking.Named("r")})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -111,7 +111,7 @@ func TestStacksAreForTheLog(t *testing.T) {
 			OnStuck:     func(_ *models.Task, dump string) { reports <- dump },
 		})
 		t.Cleanup(end) // before the worker is waited for
-		ticket, err := deaf.Dispatch(t.Context(), b.q, noArgs{})
+		ticket, err := deaf.Dispatch(t.Context(), b.q, noArgs{}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -154,7 +154,7 @@ func TestStuckAfterGrace(t *testing.T) {
 						return context.Cause(ctx)
 					})},
 				})
-				ticket, err := deaf.Dispatch(t.Context(), b.q, noArgs{})
+				ticket, err := deaf.Dispatch(t.Context(), b.q, noArgs{}, nil)
 				if err != nil {
 					t.Fatal(err)
 				}

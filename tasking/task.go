@@ -8,7 +8,6 @@ import (
 	"reflect"
 	"time"
 
-	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
 )
 
@@ -66,16 +65,22 @@ func (t *Task[A]) BindResult(
 	return b
 }
 
-// Dispatch stores the task and returns; a worker executes it as soon as nothing that was dispatched earlier holds or
-// waits for one of its resources. At most one [Options] may be given, nil is allowed.
+// Dispatch stores the task and returns; a worker executes it as soon as no task that was dispatched earlier holds or
+// waits for one of its resources. A nil opts is the default.
 //
-// Correlation id, user and parent task are taken from ctx, see [WithCorrelationID] and [WithUser]. With
-// [Options].Immediate the task may have ended when Dispatch returns. With a queue that belongs to a transaction, see
-// [Queue.In], it does what [Task.DispatchTx] does.
+// Correlation id, user and parent task are taken from ctx, see [WithCorrelationID] and [WithUser]. With a [Mode] other
+// than Deferred the task may have ended when Dispatch returns.
+//
+// With a queue that belongs to a transaction, see [Queue.In], the task exists if and when the transaction commits:
+//
+//	ticket, err := Sync.Dispatch(ctx, q.In(tx.DB), args, nil)
+//
+// Make that the last thing in the transaction, because it locks the task's resources against other dispatches until the
+// commit. The task is never executed at once then; after an error the transaction must be rolled back.
 //
 // Errors: Invalid for arguments or resources that cannot be stored, such as arguments of more than 16 MiB; Exists if an
 // unfinished task has the same idempotency key; Locked if the resources' rows stayed locked for 5 s; Unavailable.
-func (t *Task[A]) Dispatch(ctx context.Context, q *Queue, args A, opts ...*Options) (*Ticket, error) {
+func (t *Task[A]) Dispatch(ctx context.Context, q *Queue, args A, opts *DispatchOptions) (*Ticket, error) {
 	s, err := t.spec(ctx, q, args, opts)
 	if err != nil {
 		return nil, err
@@ -83,38 +88,21 @@ func (t *Task[A]) Dispatch(ctx context.Context, q *Queue, args A, opts ...*Optio
 	return q.tel.dispatch(ctx, s, func(ctx context.Context) (*Ticket, error) { return q.dispatch(ctx, s) })
 }
 
-// DispatchTx is [Task.Dispatch] within the caller's transaction: the task exists if and when tx commits, in tx's
-// domain. Make it the last thing in the transaction, because it locks the task's resources against other dispatches
-// until the commit. It never executes the task at once; with Immediate it is only delivered sooner.
-//
-// Errors: as [Task.Dispatch]. After an error the transaction must be rolled back.
-func (t *Task[A]) DispatchTx(ctx context.Context, q *Queue, tx *models.Tx, args A, opts ...*Options) (*Ticket, error) {
-	s, err := t.spec(ctx, q.In(tx.DB), args, opts)
-	if err != nil {
-		return nil, err
+func (t *Task[A]) spec(ctx context.Context, q *Queue, args A, opts *DispatchOptions) (*spec, error) {
+	if opts == nil {
+		opts = &DispatchOptions{}
 	}
-	return q.dispatchTx(ctx, tx, s)
-}
-
-func (t *Task[A]) spec(ctx context.Context, q *Queue, args A, opts []*Options) (*spec, error) {
-	var o Options
-	switch {
-	case len(opts) > 1:
-		return nil, fmt.Errorf("tasking: dispatch %s: more than one Options: %w", t.name, pulperr.Invalid)
-	case len(opts) == 1 && opts[0] != nil:
-		o = *opts[0]
-	}
-	resources := Resources{Exclusive: o.Exclusive, Shared: o.Shared}
-	if l, ok := any(args).(ResourceUser); ok {
-		resources = resources.and(l.Resources())
-	} else if l, ok := any(&args).(ResourceUser); ok {
-		resources = resources.and(l.Resources())
+	resources := Resources{Exclusive: opts.Exclusive, Shared: opts.Shared}
+	if u, ok := any(args).(ResourceUser); ok {
+		resources = resources.and(u.Resources())
+	} else if u, ok := any(&args).(ResourceUser); ok {
+		resources = resources.and(u.Resources())
 	}
 	raw, err := json.Marshal(args)
 	if err != nil {
 		return nil, fmt.Errorf("tasking: arguments of %s: %w: %w", t.name, pulperr.Invalid, err)
 	}
-	return q.newSpec(ctx, t.name, raw, resources, &o)
+	return q.newSpec(ctx, t.name, raw, resources, opts)
 }
 
 // Binding is a task together with its function, for [WorkerOptions].

@@ -12,16 +12,17 @@
 // ends the last task in its way. A worker claims a ready task by compare-and-set, so that a message delivered twice
 // runs once. Redis, by way of asynq, carries nothing but the hint that a task is ready: losing all of it costs seconds.
 //
-// A worker that dies is noticed by its heartbeat, and its tasks are failed, or run again if [Options].MaxAttempts
-// allows it. Should it only have slept, nothing it writes with its task's [Env].DB commits any more.
+// A worker that dies is noticed by its heartbeat, and its tasks are failed, or run again if
+// [DispatchOptions].MaxAttempts allows it. Should it only have slept, nothing it writes with its task's [Env].DB
+// commits any more.
 //
 // A function that does not return keeps its task's reservations, because it may still write. It is reported with its
 // stacks, see [WorkerOptions]; a task that shall be killed instead, and may crash, gets a process of its own with
 // [BindingOptions].
 //
-// States: waiting → running → completed or failed; from running back to waiting if it runs again, see [Options] and
-// [Retry]. A canceled task goes from waiting to canceled, and from running by way of canceling, which lasts until its
-// function has returned.
+// States: waiting → running → completed or failed; from running back to waiting if it runs again, see [DispatchOptions]
+// and [Retry]. A canceled task goes from waiting to canceled, and from running by way of canceling, which lasts until
+// its function has returned.
 //
 // # Errors
 //

@@ -36,7 +36,7 @@ func TestTaskRunsToItsEnd(t *testing.T) {
 				return map[string]int{"sum": n}, nil
 			})}})
 		ctx := tasking.WithUser(tasking.WithCorrelationID(t.Context(), "cid-1"), 7)
-		ticket, err := sum.Dispatch(ctx, b.q, []int{1, 2, 3}, &tasking.Options{Exclusive: tasking.Named("x"), Shared: tasking.Named("y", "x")})
+		ticket, err := sum.Dispatch(ctx, b.q, []int{1, 2, 3}, &tasking.DispatchOptions{Exclusive: tasking.Named("x"), Shared: tasking.Named("y", "x")})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -78,7 +78,7 @@ func TestFailuresAreExplainedToClients(t *testing.T) {
 		b.run(tasking.WorkerOptions{Bindings: []tasking.Binding{fail.Bind(
 			func(_ context.Context, _ *tasking.Env, name string) error { return tests[name].body() })}})
 		for name, tt := range tests {
-			ticket, err := fail.Dispatch(t.Context(), b.q, name)
+			ticket, err := fail.Dispatch(t.Context(), b.q, name, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -88,7 +88,7 @@ func TestFailuresAreExplainedToClients(t *testing.T) {
 			}
 		}
 		unknown := tasking.Define[noArgs]("test.unknown")
-		ticket, err := unknown.Dispatch(t.Context(), b.q, noArgs{})
+		ticket, err := unknown.Dispatch(t.Context(), b.q, noArgs{}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -106,7 +106,7 @@ func TestResultThatPostgresCannotStoreFailsTheTask(t *testing.T) {
 	b := setup(t, dbtest.Postgres(t), "")
 	b.run(tasking.WorkerOptions{Bindings: []tasking.Binding{nul.BindResult(
 		func(context.Context, *tasking.Env, noArgs) (any, error) { return "\x00", nil })}})
-	ticket, err := nul.Dispatch(t.Context(), b.q, noArgs{})
+	ticket, err := nul.Dispatch(t.Context(), b.q, noArgs{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -180,7 +180,7 @@ func TestDispatchInTheCallersTransaction(t *testing.T) {
 		no := errors.New("no")
 		var lost, kept *tasking.Ticket
 		err := b.db.Tx(t.Context(), func(ctx context.Context, tx *models.Tx) (err error) {
-			if lost, err = b.block.DispatchTx(t.Context(), b.q, tx, blockArgs{Name: "lost", Exclusive: []string{"r"}}); err != nil {
+			if lost, err = b.block.Dispatch(t.Context(), b.q.In(tx.DB), blockArgs{Name: "lost", Exclusive: []string{"r"}}, nil); err != nil {
 				return err
 			}
 			return no
@@ -193,7 +193,7 @@ func TestDispatchInTheCallersTransaction(t *testing.T) {
 		}
 		b.noReservations()
 		err = b.db.Tx(t.Context(), func(ctx context.Context, tx *models.Tx) (err error) {
-			kept, err = b.block.DispatchTx(t.Context(), b.q, tx, blockArgs{Name: "kept", Exclusive: []string{"r"}})
+			kept, err = b.block.Dispatch(t.Context(), b.q.In(tx.DB), blockArgs{Name: "kept", Exclusive: []string{"r"}}, nil)
 			return err
 		})
 		if err != nil {
@@ -228,7 +228,7 @@ func TestDispatchRefusesBadInput(t *testing.T) {
 	t.Parallel()
 	b := setup(t, dbtest.SQLite(t), "")
 	type row struct{ models.Repository }
-	tests := map[string]*tasking.Options{
+	tests := map[string]*tasking.DispatchOptions{
 		"prefix":       {Exclusive: tasking.Named("shared:x")},
 		"nul":          {Shared: tasking.Named("a\x00")},
 		"long":         {Shared: tasking.Named(strings.Repeat("x", 3000))},
@@ -241,7 +241,7 @@ func TestDispatchRefusesBadInput(t *testing.T) {
 			t.Errorf("%s: Dispatch() = nil, want an error", name)
 		}
 	}
-	if _, err := b.block.Dispatch(t.Context(), b.q, blockArgs{}, &tasking.Options{
+	if _, err := b.block.Dispatch(t.Context(), b.q, blockArgs{}, &tasking.DispatchOptions{
 		Exclusive: tasking.On(nil), Shared: tasking.OnRef(models.Ref[row]{}),
 	}); err != nil {
 		t.Errorf("Dispatch(nil rows) = %v", err)
@@ -252,7 +252,7 @@ func TestIdempotencyKey(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, b *bench) {
 		b.run(tasking.WorkerOptions{})
-		o := &tasking.Options{IdempotencyKey: "k"}
+		o := &tasking.DispatchOptions{IdempotencyKey: "k"}
 		first := b.dispatch(blockArgs{Name: "first"}, o)
 		if _, err := b.block.Dispatch(t.Context(), b.q, blockArgs{Name: "again"}, o); !errors.Is(err, pulperr.Exists) {
 			t.Errorf("second Dispatch() = %v, want Exists", err)
@@ -313,7 +313,7 @@ func TestWorkDirIsCleanAndRemoved(t *testing.T) {
 			t.Cleanup(func() { _ = open.Close() }) // long after the task's end
 			return errors.Join(dir.Chmod("a/b", 0o500), dir.Chmod("a", 0o500))
 		})}})
-	ticket, err := dirty.Dispatch(t.Context(), b.q, noArgs{})
+	ticket, err := dirty.Dispatch(t.Context(), b.q, noArgs{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -337,10 +337,10 @@ func TestRunPendingRunsWhatBecomesReady(t *testing.T) {
 				if n == 3 {
 					return nil
 				}
-				_, err := chain.Dispatch(ctx, env.Queue, n+1, &tasking.Options{Exclusive: tasking.Named("r")})
+				_, err := chain.Dispatch(ctx, env.Queue, n+1, &tasking.DispatchOptions{Exclusive: tasking.Named("r")})
 				return err
 			})}})
-		ticket, err := chain.Dispatch(t.Context(), b.q, 1, &tasking.Options{Exclusive: tasking.Named("r")})
+		ticket, err := chain.Dispatch(t.Context(), b.q, 1, &tasking.DispatchOptions{Exclusive: tasking.Named("r")})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -384,7 +384,7 @@ func TestRunPendingShowsThatItIsAlive(t *testing.T) {
 					}
 				}
 			})}})
-		ticket, err := long.Dispatch(t.Context(), b.q, noArgs{})
+		ticket, err := long.Dispatch(t.Context(), b.q, noArgs{}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

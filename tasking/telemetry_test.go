@@ -146,7 +146,7 @@ func TestOneTraceAcrossProcesses(t *testing.T) {
 		w := b.worker(tasking.WorkerOptions{Bindings: []tasking.Binding{
 			outer.Bind(func(ctx context.Context, env *tasking.Env, _ string) error {
 				seen = trace.SpanContextFromContext(ctx)
-				_, err := inner.Dispatch(ctx, env.Queue, noArgs{})
+				_, err := inner.Dispatch(ctx, env.Queue, noArgs{}, nil)
 				return errors.Join(err, pulperr.Public(pulperr.NotFound, "no such thing"))
 			}),
 			inner.Bind(func(context.Context, *tasking.Env, noArgs) error { return nil }),
@@ -157,7 +157,7 @@ func TestOneTraceAcrossProcesses(t *testing.T) {
 			t.Fatal(err)
 		}
 		ctx = trace.ContextWithSpanContext(ctx, request.SpanContext().WithTraceState(state))
-		ticket, err := outer.Dispatch(ctx, apiQueue, "secret")
+		ticket, err := outer.Dispatch(ctx, apiQueue, "secret", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -214,7 +214,7 @@ func TestTraceIsPassedOnWithoutProvider(t *testing.T) {
 		})}})
 	ctx, span := o.tracer.Tracer("test").Start(t.Context(), "request")
 	err := b.db.Tx(ctx, func(ctx context.Context, tx *models.Tx) error {
-		_, err := look.DispatchTx(ctx, b.q, tx, noArgs{})
+		_, err := look.Dispatch(ctx, b.q.In(tx.DB), noArgs{}, nil)
 		return err
 	})
 	if err != nil {
@@ -270,12 +270,12 @@ func TestMetricsTellWhatBecomesOfTasks(t *testing.T) {
 			t.Fatal(err)
 		}
 		b.wait(running, models.Canceled)
-		ticket, err := flaky.Dispatch(t.Context(), b.q, noArgs{})
+		ticket, err := flaky.Dispatch(t.Context(), b.q, noArgs{}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		b.wait(ticket.TaskID, models.Completed)
-		refused := &tasking.Options{Group: &tasking.Group{ID: uuid.New()}} // there is no such group
+		refused := &tasking.DispatchOptions{Group: &tasking.Group{ID: uuid.New()}} // there is no such group
 		if _, err := b.block.Dispatch(t.Context(), b.q, blockArgs{}, refused); !errors.Is(err, pulperr.NotFound) {
 			t.Fatalf("Dispatch() = %v, want NotFound", err)
 		}
@@ -451,7 +451,7 @@ func TestLogSaysWhichTask(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctx := tasking.WithCorrelationID(t.Context(), "cid-1")
-	ticket, err := say.Dispatch(ctx, b.q, noArgs{}, &tasking.Options{Group: group})
+	ticket, err := say.Dispatch(ctx, b.q, noArgs{}, &tasking.DispatchOptions{Group: group})
 	if err != nil {
 		t.Fatal(err)
 	}

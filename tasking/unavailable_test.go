@@ -17,7 +17,7 @@ func TestDatabaseThatDoesNotAnswerIsUnavailable(t *testing.T) {
 	b := setup(t, proxy.URL(server), "")
 	ask := func(want error) {
 		t.Helper()
-		_, err := b.block.Dispatch(t.Context(), b.q, blockArgs{})
+		_, err := b.block.Dispatch(t.Context(), b.q, blockArgs{}, nil)
 		if !errors.Is(err, want) {
 			t.Errorf("Dispatch() = %v, want %v", err, want)
 		}

@@ -24,7 +24,7 @@ var scratch = tasking.Define[noArgs]("test.scratch")
 // runScratch executes the task scratch.
 func (b *bench) runScratch(w *tasking.Worker, want models.TaskState) *models.Task {
 	b.t.Helper()
-	ticket, err := scratch.Dispatch(b.t.Context(), b.q, noArgs{})
+	ticket, err := scratch.Dispatch(b.t.Context(), b.q, noArgs{}, nil)
 	if err != nil {
 		b.t.Fatal(err)
 	}

@@ -20,7 +20,7 @@ var nothing = tasking.Define[struct{}]("test.nothing")
 func TestHandlerShowsTheQueue(t *testing.T) {
 	t.Parallel()
 	q := queue(t, dbtest.RedisURL(t))
-	ticket, err := nothing.Dispatch(t.Context(), q, struct{}{})
+	ticket, err := nothing.Dispatch(t.Context(), q, struct{}{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

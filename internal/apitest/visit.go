@@ -182,7 +182,7 @@ func (w *walk) visitGroups(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := nothing.Dispatch(ctx, w.Queue, struct{}{}, &tasking.Options{Group: group}); err != nil {
+	if _, err := nothing.Dispatch(ctx, w.Queue, struct{}{}, &tasking.DispatchOptions{Group: group}); err != nil {
 		t.Fatal(err)
 	}
 	later := tasking.Schedule{Name: "later", Next: time.Now().Add(time.Hour)}

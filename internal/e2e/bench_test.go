@@ -100,7 +100,7 @@ func benchSync(b *testing.B, policy models.Policy) {
 				}
 				b.StartTimer()
 				args := file.SyncArgs{Remote: models.RefOf(remote), Repository: models.RefOf(repo)}
-				ticket, err := file.Sync.Dispatch(b.Context(), app.Queue(), args)
+				ticket, err := file.Sync.Dispatch(b.Context(), app.Queue(), args, nil)
 				if err != nil {
 					b.Fatal(err)
 				}

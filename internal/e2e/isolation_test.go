@@ -70,7 +70,7 @@ func TestTaskInAProcessOfItsOwn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ticket, err := whoami.Dispatch(t.Context(), app.Queue(), "")
+	ticket, err := whoami.Dispatch(t.Context(), app.Queue(), "", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -84,7 +84,7 @@ func killRows(ctx context.Context, app *pulpcore.App) (*file.Remote, *file.Repos
 
 func killCycle(ctx context.Context, app *pulpcore.App, remote *file.Remote, repo *file.Repository) error {
 	args := file.SyncArgs{Remote: models.RefOf(remote), Repository: models.RefOf(repo), Mirror: true}
-	ticket, err := file.Sync.Dispatch(ctx, app.Queue(), args)
+	ticket, err := file.Sync.Dispatch(ctx, app.Queue(), args, nil)
 	if err != nil {
 		return err
 	}
@@ -99,7 +99,7 @@ func killCycle(ctx context.Context, app *pulpcore.App, remote *file.Remote, repo
 	if err != nil {
 		return err
 	}
-	if ticket, err = file.Publish.Dispatch(ctx, app.Queue(), publish); err != nil {
+	if ticket, err = file.Publish.Dispatch(ctx, app.Queue(), publish, nil); err != nil {
 		return err
 	}
 	_, err = app.Queue().Wait(ctx, ticket.TaskID)

@@ -40,7 +40,7 @@ func (s *server) prepare() scene {
 	group, err := tasking.NewGroup(s.t.Context(), s.app.Queue(), "Import of exports-2026-11.tar",
 		tasking.GroupReport{Message: "Importing repositories", Code: "import", Total: 6, Suffix: "repositories"})
 	must(s.t, err)
-	in := &tasking.Options{Group: group}
+	in := &tasking.DispatchOptions{Group: group}
 	s.wait(s.dispatch(publishing, stepArgs{Name: "ends"}))
 	s.wait(s.dispatch(syncing, stepArgs{Name: "fails"}))
 	for range 2 {

@@ -157,9 +157,9 @@ func (s *server) report(name string, done int64) {
 	}
 }
 
-func (s *server) dispatch(task *tasking.Task[stepArgs], a stepArgs, opts ...*tasking.Options) uuid.UUID {
+func (s *server) dispatch(task *tasking.Task[stepArgs], a stepArgs, opts ...*tasking.DispatchOptions) uuid.UUID {
 	s.t.Helper()
-	ticket, err := task.Dispatch(s.t.Context(), s.app.Queue(), a, opts...)
+	ticket, err := task.Dispatch(s.t.Context(), s.app.Queue(), a, atMostOne(opts))
 	must(s.t, err)
 	return ticket.TaskID
 }
@@ -175,4 +175,12 @@ func must(t *testing.T, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// atMostOne returns the options of a call, or nil.
+func atMostOne(opts []*tasking.DispatchOptions) *tasking.DispatchOptions {
+	if len(opts) == 0 {
+		return nil
+	}
+	return opts[0]
 }

@@ -77,7 +77,7 @@ func (w testWriter) Write(p []byte) (int, error) {
 
 func (b *bench) dispatch(exclusive string, group *tasking.Group) uuid.UUID {
 	b.t.Helper()
-	ticket, err := work.Dispatch(b.t.Context(), b.q, workArgs{[]string{exclusive}}, &tasking.Options{Group: group})
+	ticket, err := work.Dispatch(b.t.Context(), b.q, workArgs{[]string{exclusive}}, &tasking.DispatchOptions{Group: group})
 	if err != nil {
 		b.t.Fatal(err)
 	}
