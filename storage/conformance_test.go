@@ -70,9 +70,9 @@ func TestRealS3(t *testing.T) {
 	storagetest.Run(t, func(t *testing.T, opts *storage.Options) *storage.Store {
 		o := withS3(opts)
 		o.Prefix = "test-" + uuid.NewString()
-		s := open(t, rawURL, o)
-		t.Cleanup(func() { empty(t, s) })
-		return s
+		cleaner := open(t, rawURL, withS3(&storage.Options{Prefix: o.Prefix})) // a test may close the other one
+		t.Cleanup(func() { empty(t, cleaner) })
+		return open(t, rawURL, o)
 	})
 }
 
