@@ -8,7 +8,7 @@ import (
 )
 
 const (
-	// sandbox is the policy for all that is served: whatever the bytes are, and whoever made them, a browser shows them
+	// sandbox is the policy for all that is served: whatever the bytes and their author are, a browser shows them
 	// in an origin of their own, without scripts and forms. Links work, and lead to downloads.
 	sandbox = "sandbox allow-downloads"
 	// ownPages is the policy for listings and errors, which load nothing.

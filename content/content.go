@@ -64,7 +64,7 @@ type Options struct {
 	// it may carry bytes of a file that turns out to be wrong; a range up to the end of the file never completes in
 	// that case. Default DefaultMaxHeldRange; less than 0 is for no file.
 	MaxHeldRange int64
-	MaxFetchSize int64 // bytes of a fetched file whose size nobody told in advance; default DefaultMaxFetchSize
+	MaxFetchSize int64 // bytes of a fetched file of unknown size; default DefaultMaxFetchSize
 	// WorkDir is a directory for the bytes of fetches that are under way. Default: none; requests for files that have to
 	// be fetched are answered with 503 then.
 	WorkDir            string

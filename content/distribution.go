@@ -58,7 +58,7 @@ func (s *site) permit(r *http.Request, match *lookup.Match) error {
 	case err == nil && row == nil:
 		return nil
 	case errors.Is(err, pulperr.NotFound):
-		// The guard was just deleted, or its plugin is gone; as long as the distribution names it nobody passes.
+		// The guard was just deleted, or its plugin is gone; as long as the distribution names it no request passes.
 		s.log.ErrorContext(r.Context(), "content guard cannot be asked",
 			"distribution", match.Distribution.AsDistribution().Name, "err", err)
 		return pulperr.Public(pulperr.Forbidden, "The content guard of this path cannot be asked.")

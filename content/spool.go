@@ -11,8 +11,8 @@ import (
 	"github.com/pulpgo/pulpcore/pulperr"
 )
 
-// holdback is how many bytes at the end of a download nobody sees before the whole was found right. Who has read the
-// rest then knows that it is not all.
+// holdback is how many bytes at the end of a download no client gets before the whole was found right. A client that has
+// the other bytes knows that they are not all.
 const holdback = 64 << 10
 
 var (
@@ -27,7 +27,7 @@ type spool struct {
 
 	mu       sync.Mutex
 	file     *os.File      // nil before the first byte
-	changed  chan struct{} // closed at every change; nil if nobody waits
+	changed  chan struct{} // closed at every change; nil without waiters
 	written  int64
 	visible  int64  // what readers may see
 	size     int64  // of the whole as the source said; -1 if unknown
@@ -36,7 +36,7 @@ type spool struct {
 	begun    bool   // the source answered
 	done     bool   // all is visible, or err says why not
 	err      error
-	pinned   bool // somebody reads: there is no starting over
+	pinned   bool // a client reads: the fetch cannot start over
 	refs     int
 	unlinked bool
 }
@@ -87,7 +87,7 @@ func (s *spool) create() error {
 	return nil
 }
 
-// Reset forgets all bytes. It refuses once somebody reads them.
+// Reset forgets all bytes. It refuses once a client reads them.
 func (s *spool) Reset() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -40,7 +40,7 @@ type Event struct {
 	Name     string           `json:"name,omitempty"`   // of the task
 	State    models.TaskState `json:"state,omitempty"`  // of the task
 
-	// Progress is nil unless the kind is ProgressChanged. Nobody may change it.
+	// Progress is nil unless the kind is ProgressChanged. It is shared by all readers and must not be changed.
 	Progress *ProgressEvent `json:"progress,omitempty"`
 }
 

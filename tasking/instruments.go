@@ -77,7 +77,7 @@ type backlogGauges struct {
 	until  time.Time                     // counts hold
 }
 
-// register makes the gauges and has them read the database whenever somebody collects.
+// register makes the gauges and has them read the database at each collection.
 func (b *backlogGauges) register(m metric.Meter) (metric.Registration, error) {
 	var faults []error
 	var all []metric.Observable

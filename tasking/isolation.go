@@ -16,7 +16,7 @@ import (
 )
 
 // A task in a process of its own: the worker keeps the claim, the heartbeat, the reservations and the end; the process
-// runs the function, under the same claim, and says on a pipe what became of it.
+// runs the function, under the same claim, and reports its outcome on a pipe.
 
 // reportFD is the file descriptor on which the process reports.
 const reportFD = 3
@@ -35,11 +35,11 @@ type order struct {
 	Stop string `json:"stop"` // see orderOf
 }
 
-// message is what the process says.
+// message is one report of the process.
 type message struct {
 	Stuck   string        `json:"stuck,omitempty"` // stacks of a task that does not stop
 	Outcome *childOutcome `json:"outcome,omitempty"`
-	fault   string        // why nothing more can be read, in words for clients; of the reader, not the process
+	fault   string        // why the report cannot be read on, in words for clients; set by the reader
 }
 
 // childOutcome is what the function returned.

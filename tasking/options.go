@@ -57,7 +57,7 @@ const (
 	ImmediateOnly
 )
 
-// Ticket tells what became of a dispatch.
+// Ticket is the result of a dispatch.
 type Ticket struct {
 	TaskID uuid.UUID
 	// State is Waiting, or Canceled if the task's group was canceled. That of an immediate task may also be the one in

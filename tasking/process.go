@@ -104,8 +104,8 @@ func (p *process) send(what any) {
 	}
 }
 
-// readReport passes on what the process says about its task. Where it says what nobody can use, the last message tells
-// why. Nobody reads on, so the pipe is closed: the process would wait for ever to get rid of the rest.
+// readReport passes the reports of the process on. After a malformed or oversized one it sends a last message with the
+// fault and closes the pipe, so that the process does not block on a full pipe.
 func (p *process) readReport() {
 	defer close(p.messages)
 	defer p.report.Close()
@@ -197,7 +197,7 @@ func (p *process) wait(ctx context.Context, grace time.Duration) *processEnd {
 
 // stopGrace is how long a process has to stop.
 func stopGrace(cause error, grace time.Duration) time.Duration {
-	if errors.Is(cause, ErrShutdown) { // after lastGrace nobody would write down how it ended
+	if errors.Is(cause, ErrShutdown) { // after lastGrace the worker stores no end of the task
 		return min(grace+killDelay, lastGrace/2)
 	}
 	return grace + killDelay
@@ -213,13 +213,13 @@ func (p *process) stop(cause error) {
 
 // close kills what the process left behind, which then holds no pipe open, and ends the readers in any case.
 func (p *process) close() {
-	_ = killGroup(p.cmd.Process) // mostly nobody is left
+	_ = killGroup(p.cmd.Process) // the group is empty mostly
 	deadline := time.Now().Add(lastOutput)
 	_ = p.report.SetReadDeadline(deadline) // pipes have deadlines
 	_ = p.output.SetReadDeadline(deadline)
 }
 
-// judge says what became of the task.
+// judge sets the outcome of the task.
 func (p *process) judge(ctx context.Context, end *processEnd, said *childOutcome, err error) {
 	state := p.cmd.ProcessState
 	signal := deathSignal(state)

@@ -23,7 +23,7 @@ func ownGroup(cmd *osexec.Cmd) {
 	cmd.SysProcAttr.Setpgid = true
 }
 
-// killGroup kills a leader and everything in its group. With nobody left it returns os.ErrProcessDone.
+// killGroup kills a leader and everything in its group. It returns os.ErrProcessDone if the group is empty.
 func killGroup(leader *os.Process) error {
 	err := syscall.Kill(-leader.Pid, syscall.SIGKILL)
 	if errors.Is(err, syscall.ESRCH) {
@@ -48,12 +48,12 @@ func deathSignal(state *os.ProcessState) int {
 	return 0
 }
 
-// inherited returns the two files that a worker gives to the process of a task: where it says what to do, and where it
-// hears what became of it. The caller closes them.
+// inherited returns the two files that a worker gives to the process of a task: its orders, and the report that it
+// reads. The caller closes them.
 func inherited() (orders, report *os.File, err error) {
 	foreign := pulperr.Public(pulperr.Invalid, "this process was not started by a worker")
 	for _, fd := range []int{0, reportFD} {
-		var st syscall.Stat_t // in a process that somebody started by hand, the number may be a database's
+		var st syscall.Stat_t // in a process that was started by hand, the number may be that of a database connection
 		if err := syscall.Fstat(fd, &st); err != nil || st.Mode&syscall.S_IFMT != syscall.S_IFIFO {
 			return nil, nil, errors.Join(foreign, fs.ErrInvalid)
 		}

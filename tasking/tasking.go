@@ -10,11 +10,11 @@
 // The database is the truth. A task and its reservations are rows of one transaction. A task is ready when no earlier
 // task that has not ended conflicts with it; that is decided in the transaction that dispatches it or in the one that
 // ends the last task in its way. A worker claims a ready task by compare-and-set, so that a message delivered twice
-// runs once. Redis, by way of asynq, carries nothing but the hint that a task is ready: losing all of it costs seconds.
+// runs once. Redis, by way of asynq, carries only the message that a task is ready: to lose all of it costs seconds.
 //
 // A worker that dies is noticed by its heartbeat, and its tasks are failed, or run again if
-// [DispatchOptions].MaxAttempts allows it. Should it only have slept, nothing it writes with its task's [Env].DB
-// commits any more.
+// [DispatchOptions].MaxAttempts allows it. A worker that was only suspended cannot commit
+// with its task's [Env].DB any more.
 //
 // A function that does not return keeps its task's reservations, because it may still write. It is reported with its
 // stacks, see [WorkerOptions]; a task that shall be killed instead, and may crash, gets a process of its own with
@@ -27,7 +27,7 @@
 // # Errors
 //
 // "Errors: NotFound" in a comment means that errors.Is(err, pulperr.NotFound) holds for what is returned then. Where a
-// function asks the database and that does not answer, its error is Unavailable; where another transaction was in the
-// way until patience ended, Locked. Any other error has no kind and is one of the database or of this package; the end
+// function asks the database and that does not answer, its error is Unavailable; where another transaction held a lock
+// until the timeout, Locked. Any other error has no kind and is one of the database or of this package; the end
 // of ctx gives what ctx says.
 package tasking

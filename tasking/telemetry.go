@@ -49,7 +49,7 @@ const (
 // Why a task is delivered again.
 const (
 	relayMissing  = "missing"  // Redis had no message about it
-	relayReplaced = "replaced" // the message that Redis had would have reached nobody
+	relayReplaced = "replaced" // no worker would have got the message that Redis had
 )
 
 // What the sweep repairs.

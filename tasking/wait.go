@@ -15,7 +15,7 @@ const (
 )
 
 // Wait returns the task once its state is final. A task that waits for another one keeps its slot meanwhile: when all
-// slots are taken by tasks that wait for tasks which have not begun, nothing goes on, and nobody notices. Such tasks
+// slots are taken by tasks that wait for tasks which have not begun, no task goes on, and no error says so. Such tasks
 // need workers with more slots than there are of them, or dispatch what comes afterwards as a task of its own.
 //
 // Errors: NotFound; Conflict if it is called by a task that the other one waits for itself, because of what the first

@@ -10,7 +10,7 @@ import (
 
 // Analyze renews what the planner knows about tables that grew a lot at once. Postgres would do it within minutes;
 // until then it takes every column's values for rare and reads whole tables. SQLite's planner has been told by the
-// migrations. Tables that somebody else analyses, or may not be analysed by this role, are passed over.
+// migrations. Tables that another session analyses, or that this role may not analyse, are skipped.
 func (k Kind) Analyze(ctx context.Context, db bun.IDB, tables ...string) error {
 	if k == SQLite {
 		return nil

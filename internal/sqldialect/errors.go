@@ -75,8 +75,8 @@ func IsRetryable(err error) bool {
 	return false
 }
 
-// IsLockTimeout reports whether err says that a lock was not granted within the patience of the transaction, for which
-// the caller has waited long enough already. SQLite has no such patience.
+// IsLockTimeout reports whether err says that a lock was not granted within the timeout of the transaction, for which
+// the caller has waited long enough already. SQLite has no such timeout.
 func IsLockTimeout(err error) bool {
 	e, ok := errors.AsType[*pgconn.PgError](err)
 	return ok && e.Code == "55P03"

@@ -17,9 +17,9 @@ func (k Kind) Clock(ctx context.Context, idb bun.IDB) (time.Time, error) {
 	return now.UTC(), err
 }
 
-// LockPatience bounds how long each of the transaction's further statements waits for a lock; waiting longer is an
+// LockTimeout bounds how long each of the transaction's further statements waits for a lock; waiting longer is an
 // error that [IsRetryable]. SQLite's transactions wait for nothing once they have begun.
-func (k Kind) LockPatience(ctx context.Context, tx bun.IDB, d time.Duration) error {
+func (k Kind) LockTimeout(ctx context.Context, tx bun.IDB, d time.Duration) error {
 	if k == SQLite {
 		return nil
 	}

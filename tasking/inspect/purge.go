@@ -212,7 +212,7 @@ func (p *purge) groups(ctx context.Context) error {
 	}
 }
 
-// deleteGroups deletes a batch of groups. One into which somebody dispatches at this moment is locked and left out. A
+// deleteGroups deletes a batch of groups. A group into which a task is being dispatched is locked and left out. A
 // member may have come between the look and the lock, so the statement that deletes looks again.
 func (p *purge) deleteGroups(ctx context.Context, tx *models.Tx) (gone Purged, err error) {
 	const empty = "NOT EXISTS (SELECT 1 FROM core_task t WHERE t.task_group_id = core_taskgroup.pulp_id)"

@@ -9,8 +9,8 @@ import (
 
 // Observer is what a process has seen of the heartbeats of others. Expiry is measured by observation on the process's
 // own clock, and not by timestamps: one pause between two polls counts for a quarter of the limit at most. A process
-// that slept, a suspended machine or a stalled database therefore expires nobody who had no chance to write. Its zero
-// value is ready for use by one goroutine.
+// that slept, a suspended machine or a stalled database therefore expires no worker that had no chance to write. Its
+// zero value is ready for use by one goroutine.
 type Observer struct {
 	seen  map[uuid.UUID]observation
 	polls int

@@ -34,18 +34,18 @@ const lockResourcesPostgres = `SELECT CASE WHEN x THEN pg_advisory_xact_lock(k):
 
 // LockResources orders this transaction with all others that add or remove reservations of the same resources; the
 // list must be sorted by key. It comes before any row is locked and before the statement that looks at reservations,
-// which needs a snapshot taken after the locks. If patience is not zero, waiting longer is an error that
+// which needs a snapshot taken after the locks. If the timeout is not zero, waiting longer is an error that
 // [sqldialect.IsRetryable]. On SQLite the transaction itself, begun IMMEDIATE, is that lock.
-func LockResources(ctx context.Context, c Conn, list []Reservation, patience time.Duration) error {
+func LockResources(ctx context.Context, c Conn, list []Reservation, timeout time.Duration) error {
 	if c.Kind == sqldialect.SQLite {
 		return nil
 	}
 	args := sqldialect.Named{}
 	addReservations(c.Kind, lockList(list), args)
 	statement := lockResourcesPostgres
-	if patience > 0 {
-		args["patience"] = patience.Milliseconds()
-		statement = "SET LOCAL lock_timeout = ?patience; " + statement
+	if timeout > 0 {
+		args["timeout"] = timeout.Milliseconds()
+		statement = "SET LOCAL lock_timeout = ?timeout; " + statement
 	}
 	_, err := c.NewRaw(statement, args).Exec(ctx)
 	return err
@@ -54,21 +54,21 @@ func LockResources(ctx context.Context, c Conn, list []Reservation, patience tim
 // LocksAll reports whether a transaction with so many reservations locks everything instead of its own resources.
 func LocksAll(list []Reservation) bool { return len(list) > ManyLocks }
 
-const tryLockResourcesPostgres = `SELECT k FROM (SELECT set_config('lock_timeout', ?patience, TRUE)) s
+const tryLockResourcesPostgres = `SELECT k FROM (SELECT set_config('lock_timeout', ?timeout, TRUE)) s
 	CROSS JOIN LATERAL (SELECT k, CASE WHEN x THEN pg_try_advisory_xact_lock(k)
 		ELSE pg_try_advisory_xact_lock_shared(k) END AS got FROM unnest(?rkeys::bigint[], ?rexcl::bool[]) r(k, x)) l
 	WHERE NOT got`
 
-// TryLockResources is [LockResources] without waiting: it returns the keys of the resources that somebody else has
-// locked, all of them if one lock that stands for all is taken. The other resources are locked. Patience bounds how
-// long each further statement waits for a lock on a row, as [sqldialect.Kind.LockPatience] does.
+// TryLockResources is [LockResources] without waiting: it returns the keys of the resources that other transactions
+// have locked, all of them if one lock that stands for all is taken. The other resources are locked. The timeout bounds
+// how long each further statement waits for a lock on a row, as [sqldialect.Kind.LockTimeout] does.
 func TryLockResources(
-	ctx context.Context, c Conn, list []Reservation, patience time.Duration,
+	ctx context.Context, c Conn, list []Reservation, timeout time.Duration,
 ) (map[int64]bool, error) {
 	if c.Kind == sqldialect.SQLite {
 		return nil, nil
 	}
-	args := sqldialect.Named{"patience": strconv.FormatInt(patience.Milliseconds(), 10)}
+	args := sqldialect.Named{"timeout": strconv.FormatInt(timeout.Milliseconds(), 10)}
 	addReservations(c.Kind, lockList(list), args)
 	var keys []int64
 	if err := c.NewRaw(tryLockResourcesPostgres, args).Scan(ctx, &keys); err != nil || len(keys) == 0 {
@@ -110,7 +110,7 @@ type NewTask struct {
 	CancelReason   string // JSON of its error if it is inserted as canceled
 }
 
-// InsertedTask is what became of a [NewTask].
+// InsertedTask is the result for a [NewTask].
 type InsertedTask struct {
 	Seq   int64
 	State string

@@ -26,7 +26,7 @@ type Held struct {
 	Reservations []Reservation
 }
 
-// releasePostgres removes reservations and returns of each resource for which somebody might have waited the task that
+// releasePostgres removes reservations and returns of each resource for which a task might have waited the task that
 // has the first exclusive row, even if it is not at the head yet, because a concurrent finisher may be removing what is
 // before it; and, where an exclusive row was removed, whether shared rows follow before that one.
 const releasePostgres = `WITH

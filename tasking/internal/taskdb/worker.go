@@ -193,5 +193,5 @@ func AnalyzeTasks(ctx context.Context, c Conn) error {
 
 // LockTimeout bounds how long each further statement of a transaction waits for a lock.
 func LockTimeout(ctx context.Context, c Conn, d time.Duration) error {
-	return c.LockPatience(ctx, c.IDB, d)
+	return c.LockTimeout(ctx, c.IDB, d)
 }

@@ -12,7 +12,7 @@ type waker struct {
 	conn *connection
 	log  *slog.Logger
 
-	calls atomic.Int64 // of wakeAll that nobody has published yet
+	calls atomic.Int64 // of wakeAll that are not published yet
 
 	mu    sync.Mutex
 	polls map[*longPoll]struct{} // of this process's consumers
