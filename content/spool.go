@@ -11,8 +11,8 @@ import (
 	"github.com/pulpgo/pulpcore/pulperr"
 )
 
-// holdback is how many bytes at the end of a download no client gets before the whole was found right. A client that has
-// the other bytes knows that they are not all.
+// holdback is how many bytes at the end of a download no client gets before the whole was found right. A client that
+// has the other bytes knows that they are not all.
 const holdback = 64 << 10
 
 var (
