@@ -54,7 +54,8 @@ func Handler(q *tasking.Queue, root string) (http.Handler, error) {
 
 // withoutRedis explains why there is nothing to see.
 func withoutRedis(w http.ResponseWriter, _ *http.Request) {
-	http.Error(w, "This installation runs without Redis: its workers read ready tasks from the database, and there are no "+
+	http.Error(w, "This installation runs without Redis: its workers read ready tasks from the database, "+
+		"and there are no "+
 		"messages to show. Set REDIS_URL to announce tasks in a Redis.", http.StatusNotFound)
 }
 
