@@ -164,8 +164,8 @@ func (n doomedNotes) add(ctx context.Context, sha256s []string) error {
 	return rowError(err, "doomed artifact", "insert")
 }
 
-// revive deletes the notes of artifacts that were just saved in this transaction, and checks that the bytes are there
-// for those that had one.
+// revive deletes the notes of artifacts that were just saved in this transaction, and checks that the bytes of each
+// artifact with a note are in the store.
 //
 // Errors: [BytesGoneError].
 func (n doomedNotes) revive(ctx context.Context, store *storage.Store, rows []*Artifact) error {

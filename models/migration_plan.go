@@ -93,7 +93,7 @@ func (p migrationPlan) derive(s PluginModels) ([]migration, []error) {
 	return []migration{m}, nil
 }
 
-// changed returns the error of a migration whose text is not that which was applied.
+// changed returns the error of a migration whose text differs from the text that was applied.
 func (p migrationPlan) changed(m migration) error {
 	derived := slices.ContainsFunc(p.registry.sets, func(s PluginModels) bool {
 		return s.Plugin == m.plugin && s.Migrations == nil

@@ -15,9 +15,8 @@ import (
 	"github.com/pulpgo/pulpcore/storage"
 )
 
-// SaveArtifacts inserts artifacts whose bytes are in the store, and for those that exist takes over the identity of the
-// existing row and updates its timestamp of interest. Afterwards every artifact given has its key. The order of the
-// slice stays.
+// SaveArtifacts inserts artifacts whose bytes are in the store. An artifact that has a row already gets the key of that
+// row, whose timestamp of interest is renewed. Afterwards every artifact of the slice has its key; the order stays.
 //
 // Errors: Unsupported (PLP0020) if an artifact has a digest that is not allowed, Invalid (PLP0019) if it lacks one
 // that is, Invalid if a digest is not lowercase hex of the right length; [BytesGoneError] if bytes were removed from

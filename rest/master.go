@@ -126,7 +126,7 @@ func (m *master) visible() []models.Cond {
 }
 
 func repositoryParams(refs query.References) []*query.Param {
-	// held narrows repositories to those that hold, or ever held, a unit.
+	// held matches the repositories with a version, present or past, that has a unit.
 	const held = `m.pulp_id IN (SELECT rc.repository_id FROM core_repositorycontent AS rc WHERE rc.content_id IN (?)`
 	content := string(models.ContentMaster)
 	list := []*query.Param{

@@ -3,6 +3,7 @@ package schema
 import (
 	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -145,9 +146,9 @@ func (o *Operation) describe(c *Components) *openapi3.Operation {
 	return op
 }
 
-// query returns the parameters of the query, the operation's own and those that it shares with others.
+// query returns the query parameters of an operation: its own, and those for pages, order and fields where it has them.
 func (o *Operation) query() []Parameter {
-	list := o.Params
+	list := slices.Clone(o.Params) // operations may share the slice
 	words := openapi3.NewArraySchema().WithItems(openapi3.NewStringSchema())
 	if o.Paged {
 		list = append(list,
