@@ -17,7 +17,7 @@ import (
 func FillVersion(t testing.TB, db *models.DB, repositoryID uuid.UUID, n int) *models.RepositoryVersion {
 	t.Helper()
 	ctx := t.Context()
-	if err := db.Conn().Kind.Analyze(ctx, db.Bun(), "core_content", "test_note_content", "core_contentartifact",
+	if err := sqldialect.Analyze(ctx, db.Conn().Kind, db.Bun(), "core_content", "test_note_content", "core_contentartifact",
 		"core_repositorycontent", "core_artifact"); err != nil {
 		t.Fatal(err)
 	}

@@ -91,7 +91,7 @@ func (s *Dispatcher) dispatch(ctx context.Context, look *taskdb.Schedule) (done 
 	}
 	err = db.Tx(ctx, func(ctx context.Context, tx *models.Tx) error {
 		c := taskdb.On(tx.DB)
-		now, err := c.Clock(ctx, c.IDB)
+		now, err := taskdb.Clock(ctx, c)
 		if err != nil {
 			return err
 		}

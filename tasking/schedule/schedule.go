@@ -81,7 +81,7 @@ func store(ctx context.Context, db *models.DB, spec *engine.Spec, o *Options) (*
 	var row *taskdb.Schedule
 	err := taskdb.Tx(ctx, db, func(ctx context.Context, tx *models.Tx) error {
 		c := taskdb.On(tx.DB)
-		now, err := c.Clock(ctx, c.IDB)
+		now, err := taskdb.Clock(ctx, c)
 		if err != nil {
 			return err
 		}

@@ -40,7 +40,7 @@ func benchmarkTaskLists(b *testing.B, t *bench) {
 		}
 	}
 	byResource := func(sel *bun.SelectQuery) *bun.SelectQuery {
-		expr, args := t.db.Conn().Kind.Reserves("prn:test.repository:7", "shared:prn:test.repository:7")
+		expr, args := inspect.Reserves(t.db, "prn:test.repository:7", "shared:prn:test.repository:7")
 		return sel.Where(expr, args...)
 	}
 	for name, ask := range map[string]func(context.Context, *tasking.Queue) error{

@@ -119,7 +119,7 @@ func TestListsOfTasksUseIndexes(t *testing.T) {
 		if b.db.Conn().Kind == sqldialect.SQLite { // which reads the texts of all tasks
 			return
 		}
-		expr, args := b.db.Conn().Kind.Reserves("prn:test.repository:7", "shared:prn:test.repository:7")
+		expr, args := inspect.Reserves(b.db, "prn:test.repository:7", "shared:prn:test.repository:7")
 		if n := list(func(sel *bun.SelectQuery) *bun.SelectQuery { return sel.Where(expr, args...) }); n != 20 {
 			t.Errorf("%d tasks are on the resource, want 20", n)
 		}

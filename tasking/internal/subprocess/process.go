@@ -51,7 +51,7 @@ type End struct {
 // Start starts a command as the process of a task and hands it the request.
 func Start(log *slog.Logger, cmd *osexec.Cmd, req Request) (*Process, error) {
 	if cmd == nil {
-		return nil, errors.New("WorkerOptions.Command returned nil")
+		return nil, errors.New("worker.Options.Command returned nil")
 	}
 	p := &Process{cmd: cmd, log: log, messages: make(chan Message, 1)}
 	theirs, err := p.connect()

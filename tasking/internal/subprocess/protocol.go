@@ -24,7 +24,7 @@ type Request struct {
 	Task        uuid.UUID     `json:"task"`
 	Claim       uuid.UUID     `json:"claim"`
 	WorkDir     string        `json:"work_dir"`
-	CancelGrace time.Duration `json:"cancel_grace"`    // see WorkerOptions; then the process sends the task's stacks
+	CancelGrace time.Duration `json:"cancel_grace"`    // see worker.Options; then the process sends the task's stacks
 	Trace       *string       `json:"trace,omitempty"` // of the attempt, in which the process goes on
 }
 

@@ -1,21 +1,14 @@
-package sqldialect
+package inspect
 
 import (
 	"strconv"
 	"strings"
 
-	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/dialect/pgdialect"
-)
 
-// ByteOrder returns what makes a text column compare and sort byte by byte, to be written behind its name. SQLite's
-// text always does; Postgres needs it where the database has a language's order.
-func (k Kind) ByteOrder() bun.Safe {
-	if k == Postgres {
-		return ` COLLATE "C"`
-	}
-	return ""
-}
+	"github.com/pulpgo/pulpcore/internal/sqldialect"
+	"github.com/pulpgo/pulpcore/models"
+)
 
 // The index on what tasks have reserved is one of ended tasks.
 const reservesPostgres = `t.pulp_id IN (SELECT x.pulp_id FROM core_task AS x
@@ -25,8 +18,8 @@ const reservesPostgres = `t.pulp_id IN (SELECT x.pulp_id FROM core_task AS x
 
 // Reserves returns a condition on tasks, whose alias is t, that holds for those that reserve or reserved one of some
 // resources, by their names in the column reserved_resources: PRNs, with "shared:" before them for shared ones.
-func (k Kind) Reserves(names ...string) (expr string, args []any) {
-	if k == SQLite { // the names as they stand in the column's JSON; to parse it for every task takes far longer
+func Reserves(db *models.DB, names ...string) (expr string, args []any) {
+	if db.Conn().Kind == sqldialect.SQLite { // the names as they stand in the column's JSON; to parse it for every task takes far longer
 		parts := make([]string, len(names))
 		for i, name := range names {
 			parts[i] = "instr(t.reserved_resources, ?) > 0"
