@@ -81,6 +81,7 @@ func value[T any](p *T) T {
 // seconds returns the duration, or the longest one if it is longer.
 func seconds(s *float64) time.Duration {
 	d := value(s) * float64(time.Second)
+	// A conversion out of the range of int64 may give any value, also a negative one.
 	if d >= math.MaxInt64 {
 		return math.MaxInt64
 	}
