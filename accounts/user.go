@@ -1,4 +1,4 @@
-// Package accounts keeps the users of an installation: who may log in to the API, and with which password.
+// Package accounts keeps the users of an installation: the names and passwords with which clients log in to the API.
 package accounts
 
 import (
@@ -63,7 +63,8 @@ func usernameRune(r rune) bool {
 // Errors: NotFound.
 func ByName(ctx context.Context, db *models.DB, name string) (*User, error) {
 	if models.HasNUL(name) {
-		return nil, notFound(name) // Postgres would refuse the query
+		// Postgres refuses text with a NUL byte, so the query would fail instead of finding no account.
+		return nil, notFound(name)
 	}
 	u := new(User)
 	err := db.Bun().NewSelect().Model(u).Where("username = ?", name).Scan(ctx)
@@ -83,6 +84,8 @@ func rowError(err error, name string) error {
 //
 // Errors: NotFound.
 func SetPassword(ctx context.Context, db *models.DB, name, clear string) error {
+	// The password is hashed before the transaction: that takes tens of milliseconds, for which all other writers of
+	// SQLite would wait.
 	hash := password.Hash(clear)
 	return db.Tx(ctx, func(ctx context.Context, tx *models.Tx) error {
 		res, err := tx.Bun().NewUpdate().Model((*User)(nil)).Set("password = ?", hash).Where("username = ?", name).Exec(ctx)
@@ -106,7 +109,9 @@ func Authenticate(ctx context.Context, db *models.DB, name, clear string) (*User
 	if err != nil && pulperr.KindOf(err) != pulperr.NotFound {
 		return nil, err
 	}
-	hash := "" // verified all the same: the time of the answer must not reveal which names exist
+	// Without an account the password is compared with an empty hash, which takes as long as a real one. The time of the
+	// answer must not reveal which names exist.
+	hash := ""
 	if err == nil {
 		hash = u.Password
 	}
@@ -114,6 +119,7 @@ func Authenticate(ctx context.Context, db *models.DB, name, clear string) (*User
 		return nil, pulperr.Public(pulperr.Unauthorized, "Invalid username/password.")
 	}
 	if password.Outdated(hash) {
+		// The password is right, so a failure to renew its hash does not end the log-in.
 		if err := renewHash(ctx, db, u, clear); err != nil {
 			db.Log().WarnContext(ctx, "an outdated password hash is renewed later", "user", name, "err", err)
 		}

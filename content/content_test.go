@@ -2,6 +2,7 @@ package content_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -227,6 +228,15 @@ func TestHooks(t *testing.T) {
 		got = s.get("/pulp/content/own/a.txt")
 		if got.body != "A" || got.Header.Get("Content-Type") != "text/x-a.txt" || got.Header.Get("X-Own") != "yes" {
 			t.Errorf("headers: %q %v", got.body, got.Header)
+		}
+		for kind, want := range map[pulperr.Kind]int{
+			pulperr.Internal: 500, pulperr.Invalid: 400, pulperr.NotFound: 404, pulperr.Exists: 500, pulperr.Conflict: 500,
+			pulperr.Locked: 503, pulperr.Unauthorized: 401, pulperr.Forbidden: 403, pulperr.Unsupported: 500,
+			pulperr.TooLarge: 500, pulperr.Unavailable: 503, pulperr.Canceled: 500, pulperr.TooMany: 500,
+		} {
+			if got := s.get(fmt.Sprint("/pulp/content/own/fails/", uint8(kind))); got.StatusCode != want {
+				t.Errorf("error of kind %q: %d, want %d", kind, got.StatusCode, want)
+			}
 		}
 		names := links(s.get("/pulp/content/own/").body)
 		if diff := cmp.Diff([]string{"../", "a.txt", "by-id/", "hello"}, names); diff != "" {

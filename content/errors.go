@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strconv"
 
+	"github.com/pulpgo/pulpcore/internal/httpstatus"
 	"github.com/pulpgo/pulpcore/pulperr"
 )
 
@@ -51,20 +52,13 @@ func statusOf(err error) int {
 	if up, ok := errors.AsType[*upstreamError](err); ok {
 		return up.status
 	}
-	switch pulperr.KindOf(err) {
-	case pulperr.NotFound:
-		return http.StatusNotFound
-	case pulperr.Forbidden:
-		return http.StatusForbidden
-	case pulperr.Unauthorized:
-		return http.StatusUnauthorized
-	case pulperr.Invalid:
-		return http.StatusBadRequest
-	case pulperr.Unavailable, pulperr.Locked:
-		return http.StatusServiceUnavailable
-	default:
+	kind := pulperr.KindOf(err)
+	switch kind {
+	case pulperr.Exists, pulperr.Conflict, pulperr.Unsupported, pulperr.TooLarge, pulperr.TooMany, pulperr.Canceled:
+		// A request for a file does not cause such an error: it comes from the server's own work or from a plugin.
 		return http.StatusInternalServerError
 	}
+	return httpstatus.Of(kind)
 }
 
 // writeStatus writes "404: Not Found" or the text in place of the standard one.

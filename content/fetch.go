@@ -226,7 +226,7 @@ func (f *flight) try(ctx context.Context, s *lookup.RemoteSource, last bool) err
 		return err
 	}
 	remote := row.AsRemote()
-	client, err := fe.client(remote)
+	client, err := remote.DownloadClient(fe.downloads, fe.db.Checksums(), fe.opts.AllowedImportPaths, fe.log)
 	if err != nil {
 		return err
 	}
@@ -328,18 +328,4 @@ func expectation(f *lookup.File, s *lookup.RemoteSource) *hashlib.Expect {
 		e.Digests.SHA256, e.Size = f.SHA256, f.Expect().Size
 	}
 	return e
-}
-
-// client returns the client of a remote, which it shares with the tasks of this process.
-func (fe *fetcher) client(r *models.Remote) (*download.Client, error) {
-	version := r.Updated.UTC().Format(time.RFC3339Nano)
-	c, err := fe.downloads.Client(r.ID.String(), version, func() (*download.Config, error) {
-		cfg := r.DownloadConfig(fe.db.Checksums(), fe.opts.AllowedImportPaths)
-		cfg.Log = fe.log
-		return cfg, nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("content: remote %q: %w", r.Name, err)
-	}
-	return c, nil
 }

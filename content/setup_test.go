@@ -5,10 +5,12 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -73,6 +75,10 @@ func (o *Own) ContentHandler(_ context.Context, a *content.App, path string) (ht
 			return nil, pulperr.Public(pulperr.NotFound, "There is no file %s.", id)
 		}
 		return a.ServeFile(key, "named.txt", http.Header{"Content-Type": {"text/x-own"}}), nil
+	}
+	if number, ok := strings.CutPrefix(path, "fails/"); ok {
+		kind, err := strconv.ParseUint(number, 10, 8)
+		return nil, errors.Join(err, pulperr.Kind(kind))
 	}
 	if path != "hello" {
 		return nil, nil

@@ -37,6 +37,7 @@ func Default() *Checksums {
 func Allow(names ...string) (*Checksums, error) {
 	var faults []string
 	var allowed []Algorithm
+	// The set has the order of Known, whatever the order of names, because List returns the strongest first.
 	for _, a := range Known() {
 		if slices.Contains(names, string(a)) {
 			allowed = append(allowed, a)
@@ -44,7 +45,8 @@ func Allow(names ...string) (*Checksums, error) {
 	}
 	for _, n := range names {
 		if !slices.Contains(Known(), Algorithm(n)) {
-			faults = append(faults, fmt.Sprintf("%q is not a known checksum", n))
+			faults = append(faults, fmt.Sprintf("%q is not a known checksum; known are "+
+				"md5, sha1, sha224, sha256, sha384 and sha512", n))
 		}
 	}
 	if !slices.Contains(names, string(SHA256)) {
@@ -77,6 +79,7 @@ func (c *Checksums) New(a Algorithm) (hash.Hash, error) {
 func (c *Checksums) Filter(d Digests) Digests {
 	for _, a := range Known() {
 		if !c.Allowed(a) {
+			// d is a copy, so the digests of the caller stay.
 			d.Set(a, "")
 		}
 	}
@@ -95,7 +98,7 @@ func (c *Checksums) FilterMap(byName map[string]string) map[string]string {
 	return out
 }
 
-// UnsupportedError says that an algorithm is not allowed in this installation. It is of kind Unsupported and has
+// UnsupportedError reports that an algorithm is not allowed in this installation. It is of kind Unsupported and has
 // Pulp's code PLP0020.
 type UnsupportedError struct {
 	Algorithm Algorithm
@@ -128,6 +131,7 @@ func newHash(a Algorithm) hash.Hash {
 	case SHA384:
 		return sha512.New384()
 	default:
+		// Allow and New let only known algorithms pass.
 		return sha512.New()
 	}
 }

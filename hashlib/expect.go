@@ -7,7 +7,7 @@ import (
 	"github.com/pulpgo/pulpcore/pulperr"
 )
 
-// Expect is what bytes were promised to be. The zero value, like nil, promises nothing.
+// Expect holds the digests and the size that bytes must have. The zero value, like nil, accepts any bytes.
 type Expect struct {
 	Digests Digests
 	Size    *int64 // bytes; nil means unknown, and 0 really means empty
@@ -31,9 +31,11 @@ func (e *Expect) Validate(c *Checksums) error {
 	var weakest Algorithm
 	usable := false
 	for a, h := range e.Digests.All() {
+		// Check compares texts, and computed digests are in lower case.
 		if len(h) != a.HexLen() || strings.Trim(h, "0123456789abcdef") != "" {
 			return pulperr.Field(string(a), "%q is not a digest of %d hex characters", h, a.HexLen())
 		}
+		// All yields the strongest first, so the last one is the weakest.
 		weakest = a
 		usable = usable || c.Allowed(a)
 	}
@@ -43,8 +45,8 @@ func (e *Expect) Validate(c *Checksums) error {
 	return nil
 }
 
-// Check compares bytes that were read completely with the promise: the size first, then each digest that both sides
-// know. Digests that were not computed because they are not allowed are passed over. A nil e accepts everything.
+// Check compares bytes that were read completely with the expected ones: the size first, then each digest that both
+// sides know. Digests that were not computed because they are not allowed are passed over. A nil e accepts everything.
 //
 // Errors: [SizeMismatchError] or [DigestMismatchError].
 func (e *Expect) Check(got Digests, size int64) error {
@@ -55,6 +57,7 @@ func (e *Expect) Check(got Digests, size int64) error {
 		return &SizeMismatchError{Want: *e.Size, Got: size}
 	}
 	for a, want := range e.Digests.All() {
+		// A digest that is not allowed was not computed.
 		if have := got.Get(a); have != "" && have != want {
 			return &DigestMismatchError{Algorithm: a, Want: want, Got: have}
 		}
@@ -62,7 +65,7 @@ func (e *Expect) Check(got Digests, size int64) error {
 	return nil
 }
 
-// DigestMismatchError says that bytes do not have the digest that was promised. It is of kind Invalid and has Pulp's
+// DigestMismatchError reports that bytes do not have the expected digest. It is of kind Invalid and has Pulp's
 // code PLP0003.
 type DigestMismatchError struct {
 	Algorithm Algorithm
@@ -83,7 +86,7 @@ func (e *DigestMismatchError) PublicText() string { return e.Error() }
 // ErrorCode returns "PLP0003".
 func (e *DigestMismatchError) ErrorCode() string { return "PLP0003" }
 
-// SizeMismatchError says that there are more or fewer bytes than promised. It is of kind Invalid and has Pulp's code
+// SizeMismatchError reports that there are more or fewer bytes than expected. It is of kind Invalid and has Pulp's code
 // PLP0004.
 type SizeMismatchError struct {
 	Want, Got int64 // bytes; Got is a lower bound if reading stopped at the first byte too many

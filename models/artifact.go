@@ -64,6 +64,7 @@ func (a *Artifact) Delete(ctx context.Context, db *DB, store *storage.Store, bef
 // deleteIn removes an artifact's row and, once that is committed, its bytes.
 func (a *Artifact) deleteIn(ctx context.Context, tx *Tx, store *storage.Store, before time.Time) error {
 	var gone []string
+	// The conditions are in the statement: a sync could find the artifact between a SELECT and the deletion.
 	_, err := tx.q.NewDelete().Model((*Artifact)(nil)).Where("pulp_id = ?", a.ID).
 		Where("pulp_domain_id = ?", tx.domain.ID).Where("timestamp_of_interest < ?", before).
 		Returning("sha256").Exec(ctx, &gone)
@@ -73,11 +74,14 @@ func (a *Artifact) deleteIn(ctx context.Context, tx *Tx, store *storage.Store, b
 	if len(gone) == 0 {
 		return a.notDeleted(ctx, tx, before)
 	}
+	// The note is written in the same transaction: if the process dies after the commit, the next sweep finds the bytes by
+	// it.
 	if err := (doomedNotes{tx.DB}).add(ctx, gone); err != nil {
 		return err
 	}
 	r := newByteRemover(tx.DB, store)
 	tx.AfterCommit(func() {
+		// The row is gone. The end of the request must not leave the bytes to the sweep.
 		if _, err := r.removeDoomed(context.WithoutCancel(ctx), gone); err != nil {
 			r.db.Log().WarnContext(ctx, "the bytes of a deleted artifact are removed later",
 				slog.String("sha256", gone[0]), slog.Any("err", err))

@@ -27,6 +27,7 @@ type basePaths struct{ db *DB }
 func (b basePaths) overlapping(ctx context.Context, d *Distribution) (string, error) {
 	var names []string
 	below := d.BasePath + "/"
+	// SUBSTR and not LIKE: paths may contain % and _, and LIKE of SQLite ignores the case of letters.
 	err := b.db.Bun().NewSelect().TableExpr("core_distribution").Column("name").
 		Where("pulp_domain_id = ?", b.db.Domain().ID).Where("pulp_id <> ?", d.ID).
 		Where("(base_path IN (?) OR SUBSTR(base_path, 1, LENGTH(?)) = ?)", bun.List(folders(d.BasePath)), below, below).

@@ -33,6 +33,7 @@ func Eq(column string, value any) Cond {
 func In[V any](column string, values []V) Cond {
 	apply := func(q *bun.SelectQuery, col func(string) bun.Safe) *bun.SelectQuery {
 		if len(values) == 0 {
+			// IN () is a syntax error on Postgres.
 			return q.Where("FALSE")
 		}
 		return q.Where("? IN (?)", col(column), bun.List(values))

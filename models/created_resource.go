@@ -11,6 +11,7 @@ func (c createdResources) record(ctx context.Context, prn string, incomplete boo
 		return nil
 	}
 	task := c.db.Task().TaskID
+	// The UPDATE goes first, because a version or publication was recorded already when it was begun.
 	n, err := affected(c.db.Bun().NewUpdate().Model((*CreatedResource)(nil)).Set("incomplete = ?", incomplete).
 		Where("task_id = ?", task).Where("prn = ?", prn).Exec(ctx))
 	if err != nil || n > 0 {

@@ -62,6 +62,7 @@ func OpenDB(ctx context.Context, url string, opts *DBOptions) (*DB, error) {
 	}
 	sh := &shared{registry: opts.Registry, keys: opts.Keys, checksums: opts.Checksums, log: opts.Log}
 	if sh.registry == nil {
+		// Without sets there are no faults.
 		sh.registry, _ = NewRegistry()
 	}
 	if sh.checksums == nil {

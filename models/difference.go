@@ -44,7 +44,8 @@ func (d *difference) newTable(s *schema) {
 			d.step("create_"+s.own, stmt, "DROP TABLE "+s.own)
 			continue
 		}
-		d.up = append(d.up, stmt) // goes with the table
+		// No statement undoes it by itself, because DROP TABLE removes rows and indexes too.
+		d.up = append(d.up, stmt)
 	}
 }
 
@@ -62,12 +63,14 @@ func (d *difference) strayTable(t sqldialect.Table) {
 		"%[2]s there and write DROP TABLE %[1]s", t.Name, masters[at].Table())
 }
 
-// table compares a table with its type. Indexes go before the columns they are on, and come after them.
+// table compares a table with its type.
 func (d *difference) table(s *schema, t sqldialect.Table) {
 	wanted := ownTable{s}.indexes()
 	if hasKey(t, s.natural.columns()) && s.natural != nil {
+		// An existing unique key of the same columns is enough, whatever its name: a migration by hand may have made it.
 		wanted = slices.DeleteFunc(wanted, func(i index) bool { return i.unique && !sameIndex(t, i) })
 	}
+	// Indexes are dropped before columns: SQLite refuses to drop a column that an index holds.
 	for _, old := range t.Indexes {
 		switch {
 		case slices.ContainsFunc(wanted, func(i index) bool { return equalIndex(old, i) }):
@@ -82,6 +85,7 @@ func (d *difference) table(s *schema, t sqldialect.Table) {
 		}
 	}
 	d.columns(s, t)
+	// New indexes come last, because they may hold new columns.
 	for _, i := range wanted {
 		if !sameIndex(t, i) {
 			d.step("", i.create(s.own), "DROP INDEX "+i.name)
@@ -133,12 +137,14 @@ func (d *difference) columns(s *schema, t sqldialect.Table) {
 		d.sameColumn(t, old, wanted[at])
 		wanted = slices.Delete(wanted, at, at+1)
 	}
+	// After the loop, when only new columns are left in wanted: one of them may be the renamed column.
 	for _, old := range gone {
 		d.goneColumn(t, old, wanted)
 	}
 	for _, c := range wanted {
 		text := c.sql()
 		if c.notNull {
+			// A column that is NOT NULL needs a value for the rows that exist.
 			text += " DEFAULT " + c.zero()
 		}
 		d.step("add_"+c.name, fmt.Sprintf("ALTER TABLE %s ADD COLUMN %s", t.Name, text),
@@ -180,6 +186,7 @@ func (d *difference) goneColumn(t sqldialect.Table, old sqldialect.Column, added
 		return
 	}
 	d.dropped[name] = true
+	// Only indexes with derived names are dropped. SQLite refuses to drop the column while another index holds it.
 	for _, i := range t.Indexes {
 		if slices.Contains(i.Columns, old.Name) && !derivedName(t.Name, i) {
 			d.fault("column %s is part of the index or key %s, which was written by hand; drop both in a migration by "+

@@ -11,8 +11,8 @@ import (
 	"github.com/pulpgo/pulpcore/pulperr"
 )
 
-// DiscardIncomplete removes what a task left unfinished, a repository version or a publication, given its PRN. What is
-// complete, gone, or of another kind stays as it is.
+// DiscardIncomplete removes the incomplete repository version or publication that a task has left, given its PRN. A row
+// that is complete or of another kind stays as it is, and a row that is gone is no error.
 //
 // Errors: Invalid if prn is no PRN; Locked if a running task, other than the handle's own, works on it.
 func DiscardIncomplete(ctx context.Context, db *DB, prn string) error {
@@ -36,6 +36,7 @@ func discardVersion(ctx context.Context, db *DB, id uuid.UUID) error {
 		err := db.q.NewSelect().Model(row).Where("rv.pulp_id = ?", id).Where("NOT rv.complete").Scan(ctx)
 		return rowError(err, "incomplete repository version", id.String())
 	}
+	// Read without a lock at first, to learn which repository to lock.
 	if err := find(ctx, db); err != nil {
 		return ignoreNotFound(err)
 	}
@@ -58,6 +59,7 @@ func discardVersion(ctx context.Context, db *DB, id uuid.UUID) error {
 			return err
 		}
 		var err error
+		// One version only: another incomplete version of the repository may belong to a running task.
 		v.lease, err = locked.takeOne(ctx, id)
 		return err
 	})
@@ -70,7 +72,7 @@ func discardVersion(ctx context.Context, db *DB, id uuid.UUID) error {
 	return nil
 }
 
-// ignoreNotFound returns nil for an error of kind NotFound: what is gone need not be discarded.
+// ignoreNotFound returns nil for an error of kind NotFound: a row that is gone need not be discarded.
 func ignoreNotFound(err error) error {
 	if errors.Is(err, pulperr.NotFound) {
 		return nil

@@ -63,6 +63,8 @@ type byteRemover struct {
 
 // newByteRemover returns a remover on the pool, whatever transaction db belongs to.
 func newByteRemover(db *DB, store *storage.Store) *byteRemover {
+	// Each step of the removal commits by itself. A handle that deleteIn passes belongs to a transaction that has ended by
+	// then.
 	h := *db
 	h.q, h.tx = db.conn.Bun, nil
 	return &byteRemover{db: &h, store: store}
@@ -76,6 +78,7 @@ func (r *byteRemover) removeStray(ctx context.Context, sha256s []string) (int, e
 		if err != nil {
 			return err
 		}
+		// Emptied, because the closure runs again after a deadlock.
 		stray = nil
 		for _, s := range sha256s {
 			if !wanted[s] {
@@ -95,6 +98,7 @@ func (r *byteRemover) removeStray(ctx context.Context, sha256s []string) (int, e
 
 // removeDoomed removes bytes that were noted in a committed transaction. After a failure the sweep removes the rest.
 func (r *byteRemover) removeDoomed(ctx context.Context, sha256s []string) (int, error) {
+	// A saver that began before the note was committed has not seen it. When it has ended, remove can see its row.
 	if err := r.settle(ctx); err != nil {
 		return 0, err
 	}
@@ -112,6 +116,7 @@ func (r *byteRemover) removeDoomed(ctx context.Context, sha256s []string) (int, 
 }
 
 func (r *byteRemover) settle(ctx context.Context) error {
+	// The transaction has no other statement, because the lock of Barrier stops all writers of the table until it ends.
 	err := r.db.Tx(ctx, func(ctx context.Context, tx *Tx) error {
 		return sqldialect.Barrier(ctx, tx.conn.Kind, tx.q, "core_doomedartifact")
 	})
@@ -125,11 +130,13 @@ func (r *byteRemover) settle(ctx context.Context) error {
 func (r *byteRemover) remove(ctx context.Context, sha256 string) (removed bool, err error) {
 	err = r.db.RetryTx(ctx, func(ctx context.Context, tx *Tx) error {
 		removed = false
+		// The UPDATE locks the note. A saver of the same artifact has to delete the note and waits until the bytes are gone.
 		res, err := tx.q.NewUpdate().Model((*doomedArtifact)(nil)).Set("removed_at = ?", Now()).
 			Where("sha256 = ?", sha256).Where("removed_at IS NULL").Exec(ctx)
 		if err != nil {
 			return rowError(err, "doomed artifact", sha256)
 		}
+		// A saver has deleted the note, or another process has removed the bytes.
 		if n, err := res.RowsAffected(); err != nil || n == 0 {
 			return err
 		}
@@ -160,6 +167,7 @@ func (n doomedNotes) add(ctx context.Context, sha256s []string) error {
 	for i, s := range slices.Sorted(slices.Values(sha256s)) {
 		rows[i] = &doomedArtifact{SHA256: s, DoomedAt: now}
 	}
+	// A note of an earlier removal may be left. It becomes open again.
 	_, err := n.db.Bun().NewInsert().Model(&rows).On("CONFLICT (sha256) DO UPDATE").
 		Set("doomed_at = EXCLUDED.doomed_at").Set("removed_at = NULL").Exec(ctx)
 	return rowError(err, "doomed artifact", "insert")
@@ -171,6 +179,8 @@ func (n doomedNotes) add(ctx context.Context, sha256s []string) error {
 // Errors: [BytesGoneError].
 func (n doomedNotes) revive(ctx context.Context, store *storage.Store, rows []*Artifact) error {
 	var noted []string
+	// The deletion waits for a remover that holds a note, so the store is asked afterwards. Artifacts without a note cost
+	// no request to the store.
 	_, err := n.db.Bun().NewDelete().Model((*doomedArtifact)(nil)).Where("sha256 IN (?)", bun.List(sha256s(rows))).
 		Returning("sha256").Exec(ctx, &noted)
 	if err != nil {
@@ -196,6 +206,7 @@ func (n doomedNotes) revive(ctx context.Context, store *storage.Store, rows []*A
 // withRow returns which artifacts have a row in any domain: domains share the store.
 func (n doomedNotes) withRow(ctx context.Context, sha256s []string) (map[string]bool, error) {
 	var found []string
+	// The index on sha256 begins with the domain, so all domains are named.
 	err := n.db.Bun().NewSelect().TableExpr("core_artifact").Column("sha256").
 		Where("pulp_domain_id IN (SELECT pulp_id FROM core_domain)").Where("sha256 IN (?)", bun.List(sha256s)).
 		Scan(ctx, &found)

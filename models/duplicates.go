@@ -14,7 +14,7 @@ import (
 )
 
 // RemoveDuplicates removes older units whose places the units that v adds take: a place is the values of all fields
-// tagged pulp:"repo". [CreateVersion] does it at the end, behind a type's FinalizeNewVersion. With a base, the older
+// tagged pulp:"repo". [CreateVersion] does it at the end, after a type's FinalizeNewVersion. With a base, the older
 // units are the base's.
 //
 // Errors: Invalid with code PLP0022 if two of the added units claim the same place.
@@ -78,14 +78,18 @@ func (p placeResolver) resolve(ctx context.Context) error {
 	if err := p.walk(ctx, &fresh, true); err != nil {
 		return err
 	}
+	// The old units come from a version of this repository, in which no two claim the same place.
 	if p.base == nil || p.base.RepositoryID == p.row.RepositoryID {
 		return nil
 	}
-	return p.walk(ctx, &old, false) // another repository's version may follow other rules
+	// Versions of another repository may follow other rules, so two units of the base may claim the same place.
+	return p.walk(ctx, &old, false)
 }
 
 // walk walks over the current members n for which a condition holds. They are all new, or all old.
 func (p placeResolver) walk(ctx context.Context, which *fragment, fresh bool) error {
+	// The new units are read in pages, and each page is compared once. A join of all of them took time that grew with the
+	// square of their number, because it ran again after each batch of removals.
 	var last uuid.UUID
 	for {
 		var q fragment
@@ -131,6 +135,7 @@ func (p placeResolver) clear(ctx context.Context, page []uuid.UUID, fresh bool) 
 		if err != nil || len(rivals) < memberBatch {
 			return err
 		}
+		// Without this check the loop would not end: the same rivals would be found again.
 		if n == 0 {
 			return fmt.Errorf("models: %d displaced units cannot be removed: %w", len(displaced), pulperr.Internal)
 		}
@@ -140,12 +145,15 @@ func (p placeResolver) clear(ctx context.Context, page []uuid.UUID, fresh bool) 
 
 // rivals returns members in the places of the units of a page, at most memberBatch, new ones first.
 func (p placeResolver) rivals(ctx context.Context, page []uuid.UUID) ([]rival, error) {
+	// The domain is the first column of the index of places.
 	same := "od.pulp_domain_id = nd.pulp_domain_id AND od.pulp_id <> nd.pulp_id"
 	texts := make([]string, len(p.s.repo))
 	for i, f := range p.s.repo {
 		o, n := `od."`+f.Column+`"`, `nd."`+f.Column+`"`
+		// A NULL would make the whole text NULL.
 		texts[i] = "COALESCE(CAST(" + n + " AS TEXT), '')"
 		if f.Go.Kind() == reflect.Pointer {
+			// In SQL NULL does not equal NULL, but two units without a value claim the same place.
 			same += " AND (" + o + " = " + n + " OR (" + o + " IS NULL AND " + n + " IS NULL))"
 		} else {
 			same += " AND " + o + " = " + n
@@ -160,6 +168,7 @@ func (p placeResolver) rivals(ctx context.Context, page []uuid.UUID) ([]rival, e
 	q.add(kind.JoinEach(detail, "od", same) + " ")
 	q.add(kind.JoinEach("core_repositorycontent", "o",
 		"o.repository_id = ? AND o.content_id = od.pulp_id AND o.version_removed IS NULL"), p.row.RepositoryID)
+	// New rivals come first: they are an error, and the limit must not cut them off after many old ones.
 	q.add(" WHERE nd.pulp_id IN (?) ORDER BY old, o.content_id LIMIT ?", bun.List(page), memberBatch)
 	var list []rival
 	err := p.db.Bun().NewRaw(q.sql, q.args...).Scan(ctx, &list)

@@ -86,10 +86,12 @@ func (f contentFinder) findIDs(ctx context.Context, units []AnyContent) ([]uuid.
 	// One subquery per unit: a planner that is asked for all units at once may read the whole table.
 	q.WriteString("SELECT COALESCE((SELECT d.pulp_id FROM ? AS d WHERE d.pulp_domain_id = ?")
 	for i, field := range f.natural {
+		// Postgres cannot infer the types of VALUES from placeholders.
 		types[i] = columnOf(field).in(words)
 		fmt.Fprintf(&q, " AND d.? = k.column%d", i+1)
 		args = append(args, bun.Ident(field.Column))
 	}
+	// A unit that does not exist would give NULL, which a UUID cannot hold.
 	q.WriteString("), ?) FROM (" + f.db.Conn().Kind.Values(len(units), types...) + ") AS k")
 	args = append(args, uuid.Nil)
 	for _, u := range units {
@@ -108,6 +110,8 @@ func (f contentFinder) touch(ctx context.Context, ids []uuid.UUID) error {
 	if ids == nil {
 		return nil
 	}
+	// The keys are sorted, so that two syncs of the same units tend to wait for each other. After a deadlock RetryTx runs
+	// the transaction again.
 	slices.SortFunc(ids, func(a, b uuid.UUID) int { return strings.Compare(a.String(), b.String()) })
 	return f.db.RetryTx(ctx, func(ctx context.Context, tx *Tx) error {
 		_, err := tx.q.NewUpdate().TableExpr("core_content").Set("timestamp_of_interest = ?", Now()).

@@ -33,6 +33,7 @@ func (o *leftover) statements() []string {
 		return []string{
 			`DELETE FROM core_publishedartifact WHERE pulp_id IN (
 			SELECT pa.pulp_id FROM core_publishedartifact AS pa WHERE pa.publication_id = ? LIMIT ?)`,
+			// The row of core_publishedmetadata goes with that of core_content, by a cascade.
 			`DELETE FROM core_content WHERE pulp_id IN (
 			SELECT pm.pulp_id FROM core_publishedmetadata AS pm WHERE pm.publication_id = ? LIMIT ?)`,
 		}
@@ -49,6 +50,7 @@ func RemoveLeftovers(ctx context.Context, db *DB) error {
 	}
 	var errs []error
 	for _, o := range list {
+		// A failure does not stop the others, because the next run would fail at the same row.
 		errs = append(errs, o.remove(ctx, db))
 	}
 	return errors.Join(errs...)
@@ -66,6 +68,7 @@ func (o *leftover) remove(ctx context.Context, db *DB) error {
 			}
 		}
 	}
+	// The note goes last: after a crash, RemoveLeftovers finds the other rows by it.
 	return db.RetryTx(ctx, func(ctx context.Context, tx *Tx) error {
 		_, err := tx.q.NewDelete().Model(o).WherePK().Exec(ctx)
 		return rowError(err, "leftover of "+string(o.Master), o.ID.String())
@@ -90,6 +93,8 @@ func (r ownerRemover) removeRow(ctx context.Context, tx *Tx) error {
 	if err := r.in(tx).deleteRow(ctx, r.id); err != nil {
 		return err
 	}
+	// The note is written in the transaction of the deletion: after a crash, it is the only trace of the rows that are
+	// left.
 	_, err := tx.q.NewInsert().Model(r.leftover()).Exec(ctx)
 	return rowError(err, "leftover of "+string(r.master), r.id.String())
 }
@@ -97,10 +102,11 @@ func (r ownerRemover) removeRow(ctx context.Context, tx *Tx) error {
 func (r ownerRemover) leftover() *leftover { return &leftover{ID: r.id, Master: r.master} }
 
 // followUp deletes the rows that belonged to the deleted one. If that fails, the deletion has succeeded all the same:
-// what is left is invisible, and the next [RemoveLeftovers] deletes it.
+// the rows that are left are invisible, and the next [RemoveLeftovers] deletes them.
 func (r ownerRemover) followUp(ctx context.Context) error {
 	err := r.leftover().remove(ctx, r.db)
-	if err == nil || r.db.tx != nil { // a transaction in which a statement failed cannot go on
+	// Within the caller's transaction the error is returned: a transaction in which a statement failed cannot go on.
+	if err == nil || r.db.tx != nil {
 		return err
 	}
 	r.db.Log().WarnContext(ctx, "what belonged to a deleted row is removed later", "master", string(r.master),

@@ -37,6 +37,7 @@ func (w *memberWriter) add(ctx context.Context, tx *Tx, ids []uuid.UUID) (int64,
 	if err != nil {
 		return 0, err
 	}
+	// unindexed: without statistics the planner takes the domain for selective, and reads all of its units for each batch.
 	fresh, err := affected(tx.q.NewRaw(`INSERT INTO core_repositorycontent (repository_id, content_id, version_added)
 		SELECT ?0, c.pulp_id, ?1 FROM core_content AS c
 		WHERE c.pulp_id IN (?2) AND `+unindexed("c.pulp_domain_id")+` = ?3
@@ -64,7 +65,7 @@ func checkContentExists(ctx context.Context, tx *Tx, ids []uuid.UUID) error {
 		return err
 	}
 	if missing := without(ids, found); len(missing) > 0 {
-		return pulperr.Public(pulperr.Invalid, "there is no content unit %s (%d units are missing)",
+		return pulperr.Public(pulperr.Invalid, "the domain has no content unit %s (%d of the given units are missing)",
 			missing[0], len(missing))
 	}
 	return nil
@@ -73,6 +74,8 @@ func checkContentExists(ctx context.Context, tx *Tx, ids []uuid.UUID) error {
 // takeOut takes units out and returns how many were members.
 func (w *memberWriter) takeOut(ctx context.Context, tx *Tx, ids []uuid.UUID) (int64, error) {
 	// The membership of a unit that was added in this version disappears; that of an older one ends.
+	// The DELETE goes before the UPDATE, which would end new memberships in the version in which they begin. A CHECK of
+	// the table refuses that.
 	fresh, err := affected(tx.q.NewRaw(`DELETE FROM core_repositorycontent
 		WHERE repository_id = ? AND `+unindexed("version_added")+` = ? AND content_id IN (?)`,
 		w.row.RepositoryID, w.row.Number, bun.List(ids)).Exec(ctx))
@@ -95,7 +98,8 @@ func (w *memberWriter) markSeen(ctx context.Context, tx *Tx, ids []uuid.UUID) (i
 	for i, id := range ids {
 		rows[i] = seen{w.row.ID, id}
 	}
-	w.seen.Store(true) // before the rows are committed, so that they are removed even if the outcome is not known
+	// Set before the commit: if its answer is lost, the rows may be there and have to be removed.
+	w.seen.Store(true)
 	return affected(tx.q.NewInsert().Model(&rows).ModelTableExpr("core_versionseen").
 		On("CONFLICT DO NOTHING").Exec(ctx))
 }
@@ -104,6 +108,7 @@ func (w *memberWriter) markSeen(ctx context.Context, tx *Tx, ids []uuid.UUID) (i
 func (w *memberWriter) inBatches(ctx context.Context, ids []uuid.UUID,
 	fn func(ctx context.Context, tx *Tx, ids []uuid.UUID) (int64, error),
 ) (total int64, err error) {
+	// The slice is the caller's, and sorting would change it.
 	ids = slices.Clone(ids)
 	slices.SortFunc(ids, func(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) })
 	for batch := range slices.Chunk(slices.Compact(ids), memberBatch) {
@@ -123,6 +128,8 @@ func (w *memberWriter) inBatches(ctx context.Context, ids []uuid.UUID,
 func (w *memberWriter) batch(ctx context.Context, fn func(ctx context.Context, tx *Tx) (int64, error)) (
 	n int64, err error,
 ) {
+	// The lock is held until the commit, so that end waits for the batch. Otherwise complete could count members while
+	// they change.
 	w.life.RLock()
 	defer w.life.RUnlock()
 	if w.ended {
@@ -145,6 +152,8 @@ func (w *memberWriter) end() {
 
 // analyze updates the planner's statistics whenever the version has become ten times as large.
 func (w *memberWriter) analyze(ctx context.Context, written int64) error {
+	// Postgres renews statistics minutes after a bulk write. Until then it takes a repository for selective and reads
+	// whole tables for each batch. At steps of ten, even a large version needs a few analyses only.
 	n := w.writes.Add(written)
 	for limit := int64(10 * memberBatch); limit <= n; limit *= 10 {
 		if n-written < limit {

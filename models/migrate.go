@@ -45,11 +45,14 @@ func Migrate(ctx context.Context, db *DB) error {
 		if err := sqldialect.LockMigrations(ctx, db.conn.Kind, tx.q); err != nil {
 			return fmt.Errorf("models: lock migrations: %w", err)
 		}
+		// The table is made under the lock: on Postgres, CREATE TABLE IF NOT EXISTS may fail if two sessions execute it at
+		// once.
 		create := fmt.Sprintf(createMigrationTable, db.conn.Kind.TemplateData()["time"])
 		if _, err := tx.q.ExecContext(ctx, create); err != nil {
 			return fmt.Errorf("models: migrate: %w", err)
 		}
 		m := newMigrator(tx.DB)
+		// This is read under the lock, because another process may have migrated while this one waited.
 		missing, err := m.missing(ctx, plan)
 		if err != nil {
 			return err
@@ -106,6 +109,7 @@ func Empty(ctx context.Context, db *DB) (bool, error) {
 	if sqldialect.IsUndefinedTable(err) {
 		return true, nil
 	}
+	// The table is there and has no rows after a Rollback of all migrations.
 	return err == nil && len(done) == 0, err
 }
 

@@ -46,6 +46,7 @@ type migrationPlan struct {
 // all returns every step in the order of application: the core's, then each plugin's, by number.
 func (p migrationPlan) all() ([]migration, error) {
 	var plan []migration
+	// The core comes first: the tables of plugins refer to those of its masters.
 	for _, s := range append([]PluginModels{{Plugin: "core", Migrations: coreMigrations}}, p.registry.sets...) {
 		steps, faults := p.steps(s)
 		if err := errors.Join(faults...); err != nil {
@@ -116,7 +117,8 @@ func (p migrationPlan) changed(m migration) error {
 // migrationFiles returns the folder that holds a plugin's migrations, and the names of the files.
 func migrationFiles(fsys fs.FS) (folder fs.FS, names []string) {
 	const pattern, below = "*.sql", "migrations"
-	names, _ = fs.Glob(fsys, pattern) // which fails for a bad pattern only
+	// Glob fails for a malformed pattern only, and this one is constant.
+	names, _ = fs.Glob(fsys, pattern)
 	if len(names) > 0 {
 		return fsys, names
 	}
@@ -153,11 +155,13 @@ func readMigrations(fsys fs.FS, words map[string]any) ([]migration, []error) {
 		}
 		text, err := fs.ReadFile(fsys, name)
 		if err == nil {
+			// The separator of statements is found by LF, and a checkout on Windows may have CRLF.
 			*script, err = render(strings.ReplaceAll(string(text), "\r\n", "\n"), words)
 		}
 		if err != nil {
 			faults = append(faults, fmt.Errorf("migration %q: %w; mend the file", name, err))
-			*script = " " // it is there
+			// Not empty, or the file would also be reported as missing.
+			*script = " "
 		}
 	}
 	plan := make([]migration, 0, len(byID))
@@ -177,6 +181,7 @@ func readMigrations(fsys fs.FS, words map[string]any) ([]migration, []error) {
 }
 
 func render(text string, words map[string]any) (string, error) {
+	// Without the option a misspelt word would become "<no value>" within a statement.
 	t, err := template.New("migration").Option("missingkey=error").Parse(text)
 	if err != nil {
 		return "", err

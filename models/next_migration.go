@@ -38,6 +38,7 @@ func (m *NewMigration) Write(dir string) error {
 		return fmt.Errorf("models: write migration: %w", err)
 	}
 	for suffix, text := range map[string]string{".up.sql": m.Up, ".down.sql": m.Down} {
+		// O_EXCL, because a migration that was released, and perhaps applied, must not be overwritten.
 		f, err := os.OpenFile(filepath.Join(dir, m.ID+suffix), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 		if errors.Is(err, fs.ErrExist) {
 			return fmt.Errorf("models: write migration: %w: %w", pulperr.Exists, err)
@@ -117,6 +118,8 @@ type migrationWriter struct {
 
 // history returns the statements that make the schema so far, and the number of the plugin's last migration.
 func (w migrationWriter) history(needs []PluginModels) (statementsSoFar []string, last int, err error) {
+	// SQLite has TEXT for several words of a template. In DryData each word has a type of its own, by which the column of
+	// the schema shows the word.
 	plan := migrationPlan{w.registry, sqldialect.DryData()}
 	all := append([]PluginModels{{Plugin: "core", Migrations: coreMigrations}}, needs...)
 	if w.set.Migrations != nil {

@@ -41,8 +41,8 @@ func normalForm(stmt string) string {
 	return strings.TrimSuffix(strings.Join(out, " "), " ;")
 }
 
-// tokenLen returns the length of the word, quoted text, comment, blanks or sign that a text begins with. What is not
-// closed lasts to the end.
+// tokenLen returns the length of the word, quoted text, comment, blanks or sign that a text begins with. A quote or
+// comment that is not closed lasts to the end.
 func tokenLen(s string) int {
 	until := func(from int, end string) int {
 		if i := strings.Index(s[from:], end); i >= 0 {
@@ -58,11 +58,13 @@ func tokenLen(s string) int {
 	case s[0] == '\'' || s[0] == '"': // a doubled quote begins another text, which makes no difference
 		return until(1, s[:1])
 	case s[0] == '$':
+		// The body of a function on Postgres: its blanks and letter case have a meaning.
 		if i := strings.Index(s[1:], "$"); i >= 0 && (i == 0 || plainName(strings.ToLower(s[1:i+1]))) {
 			return until(i+2, s[:i+2])
 		}
 	}
 	inWord := func(r rune) bool { return r == '_' || unicode.IsLetter(r) || unicode.IsDigit(r) }
+	// A rune has at most four bytes. To convert all of the text for each token would take quadratic time.
 	first := []rune(s[:min(len(s), 4)])[0]
 	for i, r := range s {
 		blank := unicode.IsSpace(first) && unicode.IsSpace(r)

@@ -33,6 +33,7 @@ type ownTable struct{ *schema }
 // column of its own before get the zero values.
 func (t ownTable) create() []string {
 	var b strings.Builder
+	// The foreign key is deferred, because a bulk save inserts the row of this table before that of the master.
 	fmt.Fprintf(&b, "CREATE TABLE %s (\n"+
 		"  pulp_id {{.uuid}} PRIMARY KEY REFERENCES %s ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED,\n"+
 		"  pulp_domain_id {{.uuid}} NOT NULL", t.own, t.master.Table())
@@ -41,6 +42,7 @@ func (t ownTable) create() []string {
 	}
 	b.WriteString("\n)")
 	statements := []string{b.String()}
+	// A content type has had a table from the start, because it needs a natural key.
 	if t.master != ContentMaster {
 		statements = append(statements, t.fill())
 	}
@@ -83,6 +85,7 @@ func columnOf(f Field) column {
 	}
 	switch t {
 	case reflect.TypeFor[secrets.EncryptedText](), reflect.TypeFor[[]byte]():
+		// A zero EncryptedText and nil bytes are stored as NULL.
 		c.word, c.notNull = "{{.bytes}}", false
 		return c
 	case reflect.TypeFor[uuid.UUID]():
@@ -145,6 +148,7 @@ func (c column) zero() string {
 func (t ownTable) indexes() []index {
 	var list []index
 	if t.natural != nil {
+		// A unique index and no constraint, because SQLite cannot remove a constraint from a table.
 		list = append(list, index{t.own + "_key", t.natural.columns(), true})
 	}
 	if place := t.placeIndex(); place != nil {
@@ -170,6 +174,7 @@ func (t ownTable) placeIndex() []string {
 		columns = append(columns, f.Column)
 		covered = covered && f.Column == t.natural[i].Column
 	}
+	// The index of the natural key begins with the same columns.
 	if covered {
 		return nil
 	}

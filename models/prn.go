@@ -25,11 +25,11 @@ var prnForm = regexp.MustCompile(`^prn:([a-z][a-z0-9_-]*)\.([a-z][a-z0-9_]*):([0
 func ParsePRN(s string) (PRN, error) {
 	m := prnForm.FindStringSubmatch(s)
 	if m == nil {
-		return PRN{}, pulperr.Public(pulperr.Invalid, "%q is not a PRN", s)
+		return PRN{}, pulperr.Public(pulperr.Invalid, "%q is not a PRN; write it as prn:<plugin>.<model>:<uuid>", s)
 	}
 	id, err := uuid.Parse(m[3])
 	if err != nil {
-		return PRN{}, pulperr.Public(pulperr.Invalid, "%q is not a PRN", s)
+		return PRN{}, pulperr.Public(pulperr.Invalid, "%q is not a PRN; write it as prn:<plugin>.<model>:<uuid>", s)
 	}
 	return PRN{Plugin: m[1], Model: m[2], ID: id}, nil
 }

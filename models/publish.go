@@ -42,13 +42,15 @@ func Publish(ctx context.Context, db *DB, store *storage.Store, row AnyPublicati
 		if err := Create(ctx, tx.DB, row); err != nil {
 			return err
 		}
+		// Recorded as incomplete, so that the publication is discarded if its task does not complete.
 		return createdResources{tx.DB}.record(ctx, PRNOf(row), true)
 	})
 	if err != nil {
 		return err
 	}
 	p := &NewPublication{db: db, store: store, row: row}
-	defer p.discard(ctx) // unless it is complete; also on panic
+	// Deferred, so that a panic of fn does not leave the incomplete publication either.
+	defer p.discard(ctx)
 	if err := fn(p); err != nil {
 		return err
 	}
@@ -77,6 +79,7 @@ func (p *NewPublication) complete(ctx context.Context) error {
 		return err
 	}
 	err = p.db.Tx(ctx, func(ctx context.Context, tx *Tx) error {
+		// The version is locked before its publication, as when a version is deleted. The other order could deadlock.
 		if err := (rowHolder{tx}).version(ctx, version.ID); err != nil {
 			return fmt.Errorf("models: publish: %w", err)
 		}
@@ -90,6 +93,7 @@ func (p *NewPublication) complete(ctx context.Context) error {
 		return createdResources{tx.DB}.record(ctx, PRNOf(p.row), false)
 	})
 	p.done = err == nil
+	// The closure has set it to true, but its transaction may have failed.
 	pub.Complete = p.done
 	if err != nil || !pub.Checkpoint {
 		return err
@@ -106,6 +110,7 @@ func (p *NewPublication) discard(ctx context.Context) {
 	if p.done {
 		return
 	}
+	// The end of the context may be why the publication is incomplete. The removal must not end with it.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), discardTimeout)
 	defer cancel()
 	if err := DiscardPublication(ctx, p.db, p.row.PulpID()); err != nil {
@@ -116,9 +121,11 @@ func (p *NewPublication) discard(ctx context.Context) {
 // checkPaths fails if a client could not get all files of the publication, because two have the same path, or one has
 // the path of a folder in which another one is. The same bytes twice under one path are one file.
 func (p *NewPublication) checkPaths(ctx context.Context, v *RepositoryVersion) error {
+	// A file without an artifact, which is still at the remote, is compared by its own key.
 	const published = `SELECT pa.relative_path AS path, COALESCE(ca.artifact_id, ca.pulp_id) AS file
 		FROM core_publishedartifact AS pa JOIN core_contentartifact AS ca ON ca.pulp_id = pa.content_artifact_id
 		WHERE pa.publication_id = ?0`
+	// UNION, not UNION ALL: one artifact twice under one path is one file.
 	const passed = ` UNION SELECT ca.relative_path AS path, COALESCE(ca.artifact_id, ca.pulp_id) AS file
 		FROM core_repositorycontent AS rc JOIN core_contentartifact AS ca ON ca.content_id = rc.content_id
 		WHERE rc.repository_id = ?1 AND rc.version_added <= ?2 AND (rc.version_removed IS NULL OR rc.version_removed > ?2)`
@@ -165,6 +172,8 @@ func (p *NewPublication) Add(ctx context.Context, files ...*PublishedArtifact) e
 	}
 	for chunk := range slices.Chunk(files, batchSize) {
 		err := p.db.Tx(ctx, func(ctx context.Context, tx *Tx) error {
+			// The rows have no foreign key to the publication. Without the lock, rows that are inserted after its deletion would
+			// stay.
 			if err := (rowHolder{tx}).publication(ctx, p.row.PulpID()); err != nil {
 				return err
 			}
@@ -183,6 +192,7 @@ func (p *NewPublication) Add(ctx context.Context, files ...*PublishedArtifact) e
 //
 // Errors: Invalid for a path that is not canonical, Exists for a path used before; Unavailable from the store.
 func (p *NewPublication) Metadata(ctx context.Context, relativePath string, r io.Reader) error {
+	// The bytes are stored before the transaction, because all other writers of SQLite would wait for a slow store.
 	artifact, err := NewArtifact(ctx, p.db, p.store, r, nil)
 	if err != nil {
 		return err
@@ -204,12 +214,13 @@ func (p *NewPublication) Metadata(ctx context.Context, relativePath string, r io
 	})
 }
 
-// DiscardPublication removes a publication that was not completed, with its metadata. One that is complete, or gone,
-// stays as it is.
+// DiscardPublication removes a publication that was not completed, with its metadata. A complete publication stays as
+// it is, and a publication that is gone is no error.
 func DiscardPublication(ctx context.Context, db *DB, id uuid.UUID) error {
 	owner := ownerRemover{id: id}
 	err := db.RetryTx(ctx, func(ctx context.Context, tx *Tx) error {
-		if err := (rowHolder{tx}).publication(ctx, id); err != nil { // or it could become complete before it is gone
+		// The lock keeps its builder from completing it before the row is deleted.
+		if err := (rowHolder{tx}).publication(ctx, id); err != nil {
 			return err
 		}
 		var pulpType string
@@ -222,6 +233,7 @@ func DiscardPublication(ctx context.Context, db *DB, id uuid.UUID) error {
 		if s == nil {
 			return fmt.Errorf("models: publication type %q belongs to no plugin of this App: %w", pulpType, pulperr.Unsupported)
 		}
+		// db and not tx.DB, because followUp runs after the transaction.
 		owner.table = table{s, db}
 		return owner.removeRow(ctx, tx)
 	})
@@ -248,6 +260,7 @@ func LatestPublication(ctx context.Context, db *DB, repositoryID uuid.UUID, numb
 		ID   uuid.UUID `bun:"pulp_id"`
 		Type string    `bun:"pulp_type"`
 	}
+	// With these conditions and this order the database can read the index core_publication_newest.
 	q := db.q.NewSelect().TableExpr("core_publication AS p").ColumnExpr("p.pulp_id, p.pulp_type").
 		Where("p.repository_id = ?", repositoryID).Where("p.complete").Where("NOT p.checkpoint").
 		Where("p.pulp_domain_id = ?", db.domain.ID)

@@ -33,6 +33,7 @@ func newQuery(t table, where []Cond) (*query, error) {
 			}
 		}
 		switch {
+		// A second version becomes a filter, because the pages follow the members of one version.
 		case c.members != nil && q.members == nil:
 			q.members = c.members
 		case c.after != uuid.Nil:
@@ -59,6 +60,8 @@ func (q *query) byKeys() bool {
 // rows returns the query for all columns of a page.
 func (q *query) rows(dest any) *bun.SelectQuery {
 	sel := q.t.selectRows(dest)
+	// An index of the plugin's table finds the few rows. A planner without statistics would begin with all rows of the
+	// type.
 	if q.exactOwn() {
 		sel = q.t.allColumns(q.t.selectOwnFirst(dest))
 	}
@@ -180,11 +183,14 @@ func (q *query) aboutOwn(conds []Cond) bool {
 		needs = needs || strings.HasPrefix(string(c), "d.")
 		return c
 	}
-	var ignored bun.SelectQuery // the conditions are only asked for their columns
+	// The conditions are applied only to learn which columns they name. The query itself is not used.
+	var ignored bun.SelectQuery
 	for _, c := range conds {
 		if c.expr == "" {
 			c.apply(&ignored, column)
 		}
+		// The text may also match within another word. That costs a needless join, but a missed reference would make the
+		// query fail.
 		needs = needs || strings.Contains(c.expr, "d.")
 	}
 	return needs

@@ -81,6 +81,7 @@ func Check(sets ...PluginModels) (*Registry, []error) {
 		}
 		c.checkMigrations(s)
 	}
+	// References are checked after all sets, because a type may refer to types of a plugin that is given later.
 	c.checkReferences()
 	return r, c.faults
 }

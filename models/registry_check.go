@@ -54,6 +54,7 @@ func (c *checker) add(t AnyType, plugin string) {
 func (c *checker) checkClashes(s *schema, plugin string) {
 	for other, o := range c.r.byDef {
 		switch {
+		// add has reported these.
 		case s.name == other.name || s.goType == other.goType:
 		case s.own != "" && s.own == o.own:
 			c.fault(plugin, "type %q: its table %s is that of type %q; rename one of the types", s.name, s.own, o.name)
@@ -92,12 +93,13 @@ func (c *checker) checkReferences() {
 	}
 }
 
-// checkMigrations reads the migrations for both databases, since a template may be wrong for one of them only.
+// checkMigrations reads the migrations for both databases.
 func (c *checker) checkMigrations(s PluginModels) {
 	if s.Migrations == nil {
 		return
 	}
 	seen := map[string]bool{}
+	// A template may be wrong for one of the two only.
 	for _, kind := range []sqldialect.Kind{sqldialect.SQLite, sqldialect.Postgres} {
 		_, faults := readMigrations(s.Migrations, kind.TemplateData())
 		for _, err := range faults {

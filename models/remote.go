@@ -1,6 +1,8 @@
 package models
 
 import (
+	"fmt"
+	"log/slog"
 	"math"
 	"net/http"
 	"time"
@@ -70,6 +72,27 @@ func (r *Remote) DownloadConfig(checksums *hashlib.Checksums, importPaths []stri
 	return c
 }
 
+// DownloadClient returns the pool's client for the remote, which all callers of the process share as long as the row
+// is not changed, so that the remote's connection and rate limits hold for all of them together. checksums and
+// importPaths are those of [Remote.DownloadConfig]; log may be nil. They have an effect only if the client is made by
+// this call. The caller does not close it.
+//
+// Errors: Invalid if the remote's settings are.
+func (r *Remote) DownloadClient(pool *download.Pool, checksums *hashlib.Checksums, importPaths []string,
+	log *slog.Logger,
+) (*download.Client, error) {
+	load := func() (*download.Config, error) {
+		config := r.DownloadConfig(checksums, importPaths)
+		config.Log = log
+		return config, nil
+	}
+	client, err := pool.Client(r.ID.String(), r.Updated.UTC().Format(time.RFC3339Nano), load)
+	if err != nil {
+		return nil, fmt.Errorf("models: client of remote %q: %w", r.Name, err)
+	}
+	return client, nil
+}
+
 func value[T any](p *T) T {
 	if p == nil {
 		var zero T
@@ -81,6 +104,7 @@ func value[T any](p *T) T {
 // seconds returns the duration, or the longest one if it is longer.
 func seconds(s *float64) time.Duration {
 	d := value(s) * float64(time.Second)
+	// A conversion out of the range of int64 may give any value, also a negative one.
 	if d >= math.MaxInt64 {
 		return math.MaxInt64
 	}

@@ -130,10 +130,13 @@ func buildVersion(ctx context.Context, db *DB, repo AnyRepository, opts *Version
 	if err != nil {
 		return nil, err
 	}
-	defer b.discard(ctx) // unless it is complete; also on panic
+	// Deferred, so that a panic of the closure does not leave the incomplete version either.
+	defer b.discard(ctx)
 	if err := b.build(ctx, fn); err != nil {
 		return nil, err
 	}
+	// Goroutines of the closure that it did not wait for may still write. The batches that follow here read the final
+	// members.
 	b.members.end()
 	if changed, err := b.changed(ctx); err != nil || !changed {
 		return nil, err

@@ -21,7 +21,9 @@ func (r repositoryRemover) remove(ctx context.Context) error {
 		return err
 	}
 	defer release()
-	if _, err := r.get(ctx, r.id); err != nil { // NotFound, before anything is gone
+	// Unlike get, hide does not compare the type. A repository of another type would lose its versions, and only then
+	// would deleteRow return NotFound.
+	if _, err := r.get(ctx, r.id); err != nil {
 		return err
 	}
 	l, versions, err := r.hide(ctx)
@@ -38,6 +40,7 @@ func (r repositoryRemover) remove(ctx context.Context) error {
 // version is deleted at once.
 func (r repositoryRemover) hide(ctx context.Context) (l lease, versions []*RepositoryVersion, err error) {
 	err = changeRepository(ctx, r.db, r.id, func(ctx context.Context, locked lockedVersions, _ lockedRepository) error {
+		// The closure runs again after a deadlock. The list must not keep rows of the run before.
 		versions = nil
 		err := locked.tx.Bun().NewSelect().Model(&versions).Where("repository_id = ?", r.id).OrderExpr("number").Scan(ctx)
 		if err != nil {

@@ -35,7 +35,8 @@ const rotateBatch = 500
 // they are, and the error names the first of them.
 func RotateKey(ctx context.Context, db *DB) (rotated int, err error) {
 	if db.keys == nil {
-		return 0, pulperr.Public(pulperr.Unavailable, "there is no encryption key to protect secrets with")
+		return 0, pulperr.Public(pulperr.Unavailable, "there is no encryption key to protect secrets with; "+
+			"name a key file in the setting DB_ENCRYPTION_KEY")
 	}
 	r := rotator{db}
 	var unreadable []error
@@ -66,6 +67,7 @@ type rotator struct{ db *DB }
 func (r rotator) batch(ctx context.Context, c secretColumn, last uuid.UUID,
 ) (rotated int, faults []error, next uuid.UUID, more bool, err error) {
 	err = r.db.RetryTx(ctx, func(ctx context.Context, tx *Tx) error {
+		// Set again, because the closure runs again after a deadlock and must not count a row twice.
 		rotated, faults, next = 0, nil, last
 		var rows []struct {
 			ID     uuid.UUID `bun:"pulp_id"`
@@ -83,6 +85,7 @@ func (r rotator) batch(ctx context.Context, c secretColumn, last uuid.UUID,
 			fresh, err := r.db.Keys().Reseal(row.Sealed, secrets.Place{Table: c.table, Column: c.column, Row: row.ID})
 			switch {
 			case errors.Is(err, pulperr.Unavailable):
+				// One secret whose key is lost must not prevent the others from getting the new key.
 				faults = append(faults, err)
 				continue
 			case err != nil:
@@ -108,6 +111,7 @@ func (r rotator) columns() []secretColumn {
 	columns := coreSecrets()
 	for _, s := range r.db.Registry().byDef {
 		for _, f := range s.secrets {
+			// Types of one master share its columns.
 			if c := (secretColumn{s.tableOf(f), f.Column}); !slices.Contains(columns, c) {
 				columns = append(columns, c)
 			}

@@ -66,6 +66,7 @@ func Update(ctx context.Context, db *DB, row Row, columns ...string) error {
 	}
 	row.base().Updated = Now()
 	return db.Tx(ctx, func(ctx context.Context, tx *Tx) error {
+		// Other updates do not need the lock on the domain, which claim takes.
 		if d, ok := row.(AnyDistribution); ok && slices.Contains(master, "base_path") {
 			if err := (basePaths{tx.DB}).claim(ctx, d.AsDistribution()); err != nil {
 				return err
@@ -100,6 +101,7 @@ func deleteWhole(ctx context.Context, t table, id uuid.UUID) error {
 	case RemoteMaster, PublicationMaster:
 		return ownerRemover{t, id}.remove(ctx)
 	default:
+		// Few rows belong to a row of another master, so the cascades of the database can delete them in one transaction.
 		return t.db.Tx(ctx, func(ctx context.Context, tx *Tx) error { return t.in(tx).deleteRow(ctx, id) })
 	}
 }

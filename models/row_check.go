@@ -53,6 +53,7 @@ func (r *Remote) check() error {
 	default:
 		return pulperr.Field("policy", "%q is not a valid choice.", string(r.Policy))
 	}
+	// The URL is not encrypted and is shown to all readers of the remote.
 	if hasUserinfo(r.URL) {
 		return pulperr.Field("url", "The remote url contains username or password. Use the username and password fields.")
 	}
@@ -93,6 +94,7 @@ func (s *schema) checkTexts(row Row) error {
 			continue
 		}
 		text := fv.String()
+		// Postgres refuses NUL and invalid UTF-8 with an error that does not name the field.
 		switch {
 		case HasNUL(text):
 			return pulperr.Field(f.JSON, "Null characters are not allowed.")
@@ -131,6 +133,7 @@ func (s *schema) checkKeys(v reflect.Value) error {
 			if names = append(names, f.JSON); fv.Kind() == reflect.String {
 				sum += fv.Len()
 			} else {
+				// A UUID is the longest of the other types of a key.
 				sum += 16
 			}
 		}

@@ -20,6 +20,7 @@ func (h rowHolder) remotes(ctx context.Context, ids []uuid.UUID) error {
 	q := h.tx.Bun().NewSelect().TableExpr("core_remote").Column("pulp_id").Where("pulp_id IN (?)", bun.List(ids)).
 		Where("pulp_domain_id = ?", h.tx.Domain().ID)
 	if h.tx.Conn().Kind == sqldialect.Postgres {
+		// KEY SHARE stops deletions and lets updates of the remotes pass.
 		q = q.OrderExpr("pulp_id").For("KEY SHARE") // SQLite needs no lock: it has one writer
 	}
 	if err := q.Scan(ctx, &found); err != nil {
@@ -37,6 +38,7 @@ func (h rowHolder) remotes(ctx context.Context, ids []uuid.UUID) error {
 func (h rowHolder) version(ctx context.Context, id uuid.UUID) error {
 	q := completeVersions(h.tx.DB, (*RepositoryVersion)(nil)).Where("rv.pulp_id = ?", id)
 	if h.tx.Conn().Kind == sqldialect.Postgres {
+		// SHARE, because KEY SHARE would let the update pass that makes the version incomplete.
 		q = q.For("SHARE OF rv")
 	}
 	var number int
@@ -49,6 +51,7 @@ var errPublicationGone = fmt.Errorf("models: %w",
 
 // publication makes sure that an incomplete publication stays until the transaction ends.
 func (h rowHolder) publication(ctx context.Context, id uuid.UUID) error {
+	// An UPDATE locks the row on both databases, and evaluates its conditions again after a wait.
 	n, err := affected(h.tx.Bun().NewUpdate().TableExpr("core_publication").Set("pulp_last_updated = ?", Now()).
 		Where("pulp_id = ?", id).Where("NOT complete").Exec(ctx))
 	if err == nil && n == 0 {

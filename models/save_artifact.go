@@ -33,6 +33,7 @@ func SaveArtifacts(ctx context.Context, db *DB, store *storage.Store, artifacts 
 		}
 	}
 	u := &upsert[Artifact]{
+		// conflict stays nil: Postgres may report any of the unique digests, and all of them follow from the bytes.
 		what: "artifact",
 		key:  func(a *Artifact) string { return a.SHA256 },
 		base: func(a *Artifact) *Base { return &a.Base },
@@ -45,6 +46,7 @@ func SaveArtifacts(ctx context.Context, db *DB, store *storage.Store, artifacts 
 		if err := u.run(ctx, tx.DB, artifacts[from:to]); err != nil {
 			return err
 		}
+		// Deletions compare the timestamp, so from here on they spare the artifacts.
 		kept, err := touchArtifacts(ctx, tx.DB, artifacts[from:to], now)
 		if err != nil {
 			return err
@@ -68,6 +70,7 @@ func FindArtifacts(ctx context.Context, db *DB, alg hashlib.Algorithm, digests [
 		if err != nil {
 			return nil, rowError(err, "artifact", "by "+string(alg))
 		}
+		// An artifact that was deleted since it was read is left out, because its bytes may be gone.
 		rows, err = touchArtifacts(ctx, db, rows, Now())
 		if err != nil {
 			return nil, err
@@ -138,8 +141,8 @@ func checkDigests(c *hashlib.Checksums, d hashlib.Digests) error {
 }
 
 // AttachArtifact saves an artifact whose bytes are in the store and gives it to a content artifact that has none. If
-// the artifact exists it is used; a content artifact that has one in the meantime keeps that, and one that is gone
-// stays gone.
+// the artifact exists it is used. A content artifact that has got another one in the meantime keeps that, and a
+// content artifact that was deleted is no error.
 //
 // Errors: those of [SaveArtifacts].
 func AttachArtifact(ctx context.Context, db *DB, store *storage.Store, contentArtifactID uuid.UUID, a *Artifact) error {

@@ -46,6 +46,7 @@ func SaveContents(ctx context.Context, db *DB, units []*ContentWithFiles) error 
 			return err
 		}
 		for _, f := range u.Files {
+			// All paths are checked before the first batch: a bad path of a later unit must not leave the earlier units saved.
 			if !ValidPath(f.RelativePath) {
 				return invalidPath(f.RelativePath)
 			}
@@ -91,8 +92,7 @@ func NaturalKey(db *DB, c AnyContent) ([]any, error) {
 // contentSaver saves units of one type and their files, within a transaction.
 type contentSaver struct{ table }
 
-// save is insert-or-get for at most batchSize units. The row of the own table goes first, because it has the natural
-// key. Only new units get a row in the master's table: the foreign key between the two is checked at commit.
+// save is insert-or-get for at most batchSize units. Only new units get a row in the master's table.
 func (s contentSaver) save(ctx context.Context, units []AnyContent) error {
 	if len(units) == 0 {
 		return nil
@@ -114,9 +114,12 @@ func (s contentSaver) save(ctx context.Context, units []AnyContent) error {
 		unique = append(unique, first[k])
 	}
 	var inserted []uuid.UUID
+	// The own table goes first: it has the natural key, so RETURNING names the units that are new. The foreign key to the
+	// master's row is checked at commit.
 	_, err := s.db.Bun().NewInsert().Model(s.slice(unique)).ModelTableExpr("?", bun.Ident(s.own)).Column(s.ownCols...).
 		On(onConflict(s.natural.columns())).Returning("pulp_id").Exec(ctx, &inserted)
-	if sqldialect.IsUniqueViolation(err) { // of another key: ON CONFLICT names the natural one
+	// ON CONFLICT names the natural key, so this is another unique key of the plugin's table.
+	if sqldialect.IsUniqueViolation(err) {
 		return &otherKeyError{table: s.own, cause: err}
 	}
 	if err != nil {
@@ -161,6 +164,7 @@ func (s contentSaver) adoptExisting(ctx context.Context, old []AnyContent) error
 	}
 	for _, u := range old {
 		f := found[s.natural.text(u)]
+		// The row was deleted after the insert had found it. The transaction runs again and then inserts it.
 		if f == nil {
 			return errVanished
 		}
@@ -198,6 +202,7 @@ func (s contentSaver) saveFiles(ctx context.Context, units []*ContentWithFiles) 
 			*mine = *existing
 			switch {
 			case want == nil || existing.ArtifactID != nil && *existing.ArtifactID == *want:
+			// Publications hold the checksum of the saved bytes. A source that uses a name again must not replace them.
 			case existing.ArtifactID != nil && !s.replace:
 				differ = append(differ, fileChange{mine, *existing.ArtifactID, *want})
 			default:
@@ -246,6 +251,8 @@ func filesOf(units []*ContentWithFiles) (rows []*ContentArtifact, exists map[uui
 // giveArtifacts writes the artifacts of content artifacts that exist. Unless the type is replaceable it fails with
 // errVanished if one has an artifact by now.
 func (s contentSaver) giveArtifacts(ctx context.Context, rows []*ContentArtifact) error {
+	// VALUES has the order of the keys, so that two transactions with the same rows tend to wait for each other. After a
+	// deadlock the transaction runs again.
 	slices.SortFunc(rows, func(a, b *ContentArtifact) int { return bytes.Compare(a.ID[:], b.ID[:]) })
 	kind := s.db.Conn().Kind
 	id := uuidType(kind)
@@ -254,12 +261,14 @@ func (s contentSaver) giveArtifacts(ctx context.Context, rows []*ContentArtifact
 		for _, ca := range chunk {
 			args = append(args, ca.ID, *ca.ArtifactID)
 		}
+		// artifact_id is compared again: another transaction may have set it since the row was read.
 		res, err := s.db.Bun().NewRaw(`UPDATE core_contentartifact SET artifact_id = v.column2, pulp_last_updated = ?
 			FROM (`+kind.Values(len(chunk), id, id)+`) AS v WHERE pulp_id = v.column1
 			AND (artifact_id IS NULL OR ?)`, append(args, s.replace)...).Exec(ctx)
 		if err != nil {
 			return rowError(err, "content artifact", "bulk update")
 		}
+		// distinct, because a row that is given twice is updated and counted once.
 		if n, err := res.RowsAffected(); !s.replace && (err != nil || n < int64(len(distinct(chunk)))) {
 			return errors.Join(err, errVanished)
 		}

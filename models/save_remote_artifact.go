@@ -22,6 +22,7 @@ import (
 func SaveRemoteArtifacts(ctx context.Context, db *DB, rows []*RemoteArtifact) error {
 	for _, ra := range rows {
 		allowed := db.checksums.Filter(ra.Digests)
+		// If none of the digests may be computed, bytes that are downloaded could not be verified.
 		if allowed.IsZero() && !ra.IsZero() {
 			return fmt.Errorf("models: remote artifact %q: %w", ra.SHA256, weakest(ra.Digests))
 		}
@@ -40,6 +41,7 @@ func SaveRemoteArtifacts(ctx context.Context, db *DB, rows []*RemoteArtifact) er
 			for i, r := range rows {
 				ids[i] = r.ContentArtifactID
 			}
+			// No index on the remote: a planner without statistics takes it for selective and reads all rows of the remote.
 			return q.Where("content_artifact_id IN (?)", bun.List(slices.Compact(ids))).
 				Where(unindexedIf("remote_id IN (?)"), bun.List(remotesOf(rows)))
 		},
@@ -54,7 +56,9 @@ func SaveRemoteArtifacts(ctx context.Context, db *DB, rows []*RemoteArtifact) er
 		},
 	}
 	return eachBatch(ctx, db, len(rows), func(ctx context.Context, tx *Tx, from, to int) error {
+		// A run that was rolled back may have left rows here.
 		changed = nil
+		// The rows have no foreign key to the remote. Without the lock, rows that are inserted after its deletion would stay.
 		if err := (rowHolder{tx}).remotes(ctx, remotesOf(rows[from:to])); err != nil {
 			return err
 		}
@@ -79,6 +83,7 @@ func updateRemoteArtifacts(ctx context.Context, tx *Tx, rows []*RemoteArtifact) 
 	if len(rows) == 0 {
 		return nil
 	}
+	// If VALUES held a row twice, the UPDATE would use either of the two.
 	last := make(map[uuid.UUID]*RemoteArtifact, len(rows))
 	for _, ra := range rows {
 		last[ra.ID] = ra
@@ -86,6 +91,8 @@ func updateRemoteArtifacts(ctx context.Context, tx *Tx, rows []*RemoteArtifact) 
 	id := uuidType(tx.conn.Kind)
 	now := Now()
 	args := []any{now}
+	// VALUES has the order of the keys, so that two transactions with the same rows tend to wait for each other. After a
+	// deadlock the transaction runs again.
 	for _, key := range slices.SortedFunc(maps.Keys(last), func(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) }) {
 		ra := last[key]
 		ra.Updated = now

@@ -69,7 +69,9 @@ func newSchema(d *definition) (*schema, []error) {
 
 // tablesOf returns the columns of a type and those of its master.
 func tablesOf(d *definition) (table, inherited *bunschema.Table, err error) {
-	defer func() { // bun panics on tags it cannot read
+	// bun panics on tags that it cannot read. The panic becomes a fault, so that the faults of other types are reported
+	// too.
+	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("bad tags: %v; mend the bun tag", p)
 		}
@@ -179,6 +181,7 @@ func (r schemaReader) wrongHooks() []error {
 func walkFields(t reflect.Type, at []int, fn func(sf reflect.StructField, index []int)) {
 	for i := range t.NumField() {
 		sf := t.Field(i)
+		// The capacity is cut, so that append copies: fields of one struct would otherwise share an array.
 		index := append(at[:len(at):len(at)], i)
 		_, inline := strings.CutPrefix(sf.Tag.Get("bun"), "embed:")
 		if inner := sf.Type; (sf.Anonymous || inline) && inner.Kind() == reflect.Struct {
@@ -204,7 +207,7 @@ func firstTag(sf reflect.StructField) string {
 	return ""
 }
 
-// detailTable names the table of a type's own columns: file_file_content for the content type "file.file".
+// ownTableName names the table of a type's own columns: file_file_content for the content type "file.file".
 func ownTableName(d *definition) string {
 	if d.name == "core.publishedmetadata" {
 		return "core_publishedmetadata"

@@ -14,8 +14,8 @@ import (
 	"github.com/pulpgo/pulpcore/storage"
 )
 
-// StraySweep finds and removes objects of the store that no row of the database points to: what a process left that
-// died, or failed, between storing bytes and saving their row. It is safe while others store and save.
+// StraySweep finds and removes objects of the store that no row of the database points to. A process that died, or
+// failed, between storing bytes and saving their row has left them. It is safe while other processes store and save.
 //
 // The store must belong to one database alone: objects of another one's rows have no row here. Two databases share a
 // bucket with a prefix each ([storage.Options]).
@@ -51,6 +51,7 @@ func (s StraySweep) Run(ctx context.Context) (int, error) {
 	for i := s.Part * artifactFolders / s.Of; i < (s.Part+1)*artifactFolders/s.Of && err == nil; i++ {
 		err = w.walk(ctx, fmt.Sprintf("artifact/%02x", i), w.artifacts)
 	}
+	// tmp is one flat folder, which cannot be divided like artifacts.
 	if s.Part == 0 && err == nil {
 		err = w.walk(ctx, "tmp", w.temporary)
 	}
@@ -61,7 +62,7 @@ func (s StraySweep) Run(ctx context.Context) (int, error) {
 // removed: for a program that stored bytes and then failed. Another program that is about to save the same artifacts
 // gets a [BytesGoneError].
 //
-// Errors: Unavailable; what was not removed is left to [StraySweep].
+// Errors: Unavailable; [StraySweep] removes the bytes that are left.
 func RemoveStray(ctx context.Context, db *DB, store *storage.Store, sha256s []string) (int, error) {
 	r, n := newByteRemover(db, store), 0
 	for chunk := range slices.Chunk(sha256s, batchSize) {
@@ -74,12 +75,13 @@ func RemoveStray(ctx context.Context, db *DB, store *storage.Store, sha256s []st
 	return n, nil
 }
 
-// made returns when the database was made. A store that is older holds what other databases stored.
+// made returns when the database was made, less a minute. A store that is older holds what other databases stored.
 func (s StraySweep) made(ctx context.Context) (time.Time, error) {
 	var made time.Time
 	err := s.DB.q.NewSelect().Model((*Domain)(nil)).Column("pulp_created").OrderExpr("pulp_created").Limit(1).
 		Scan(ctx, &made)
-	return made.Add(-time.Minute), rowError(err, "domain", "oldest") // clocks differ
+	// The times of objects come from the store's clock, that of the domain from this library's host. They may differ.
+	return made.Add(-time.Minute), rowError(err, "domain", "oldest")
 }
 
 // finish removes the bytes that dead processes noted and did not remove, and deletes tombstones older than
@@ -93,6 +95,7 @@ func (r *byteRemover) finish(ctx context.Context) (int, error) {
 	n, last := 0, ""
 	for {
 		var noted []string
+		// Each page starts after the last key: a note that another process works on would otherwise be listed without end.
 		err := r.db.Bun().NewSelect().Model((*doomedArtifact)(nil)).Column("sha256").Where("removed_at IS NULL").
 			Where("sha256 > ?", last).OrderExpr("sha256").Limit(batchSize).Scan(ctx, &noted)
 		if err != nil || len(noted) == 0 {
@@ -122,6 +125,7 @@ func (w *strayWalk) walk(ctx context.Context, dir string, look func(ctx context.
 		if err != nil {
 			return fmt.Errorf("models: sweep: %w", err)
 		}
+		// The row of a young object may be saved later. An object that is older than the database belongs to another one.
 		if !a.ModTime.Before(w.Before) || a.ModTime.Before(w.made) {
 			continue
 		}
@@ -142,7 +146,8 @@ func (w *strayWalk) artifacts(ctx context.Context, keys []string) error {
 	var list []string
 	for _, k := range keys {
 		sha256 := strings.ReplaceAll(strings.TrimPrefix(k, "artifact/"), "/", "")
-		if storage.ArtifactKey(sha256) == k { // others were not put there by this library
+		// Objects with other names were not put there by this library.
+		if storage.ArtifactKey(sha256) == k {
 			list = append(list, sha256)
 		}
 	}
@@ -158,6 +163,7 @@ func (w *strayWalk) temporary(ctx context.Context, keys []string) error {
 	byKey := map[string]uuid.UUID{}
 	for _, k := range keys {
 		id, err := uuid.Parse(strings.TrimPrefix(k, "tmp/"))
+		// Parse accepts several forms of a UUID, and the store has only keys of one.
 		if err == nil && storage.TempKey(id) == k {
 			byKey[k] = id
 		}
@@ -170,6 +176,7 @@ func (w *strayWalk) temporary(ctx context.Context, keys []string) error {
 		ids = append(ids, id)
 	}
 	var known []uuid.UUID
+	// The domain is no condition, because all domains share the store.
 	err := w.DB.q.NewSelect().Model((*TemporaryFile)(nil)).Column("pulp_id").Where("pulp_id IN (?)", bun.List(ids)).
 		Scan(ctx, &known)
 	if err != nil {

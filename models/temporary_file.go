@@ -14,13 +14,15 @@ import (
 )
 
 // NewTemporaryFile stores the bytes of r and the row that owns them. With expect the bytes are verified first; on any
-// error nothing is left behind. Mirrors PulpTemporaryFile(file).save() and PulpTemporaryFile.init_and_validate.
+// error neither bytes nor a row are left. Mirrors PulpTemporaryFile(file).save() and
+// PulpTemporaryFile.init_and_validate.
 //
 // Errors: hashlib's DigestMismatchError, SizeMismatchError and UnsupportedError; Unavailable from the store.
 func NewTemporaryFile(ctx context.Context, db *DB, store *storage.Store, r io.Reader, expect *hashlib.Expect,
 ) (*TemporaryFile, error) {
 	tf := &TemporaryFile{DomainID: db.domain.ID}
 	tf.stamp(Now())
+	// Bytes before the row: after a crash, the sweep removes bytes without a row, but a row without bytes would stay.
 	obj, err := store.PutTemp(ctx, tf.ID, r, expect)
 	if err != nil {
 		return nil, fmt.Errorf("models: temporary file: %w", err)
@@ -66,6 +68,7 @@ func SweepTemporaryFiles(ctx context.Context, db *DB, store *storage.Store, befo
 	n := 0
 	for {
 		var rows []*TemporaryFile
+		// Always the first page, because the rows of the page before are deleted.
 		err := db.q.NewSelect().Model(&rows).Where("pulp_created < ?", before).OrderExpr("pulp_id").Limit(batchSize).Scan(ctx)
 		if err != nil || len(rows) == 0 {
 			return n, rowError(err, "temporary file", "sweep")
@@ -103,7 +106,8 @@ func NewArtifact(ctx context.Context, db *DB, store *storage.Store, r io.Reader,
 	if again {
 		var err error
 		if start, err = seeker.Seek(0, io.SeekCurrent); err != nil {
-			again = false // a pipe, for instance
+			// An *os.File has the method, and fails if it is a pipe.
+			again = false
 		}
 	}
 	for i := 1; ; i++ {
@@ -114,6 +118,7 @@ func NewArtifact(ctx context.Context, db *DB, store *storage.Store, r io.Reader,
 		if err = SaveArtifacts(ctx, db, store, []*Artifact{a}); err == nil {
 			return a, nil
 		}
+		// Another process has removed the bytes between the two calls. They are stored again if r can be read again.
 		if !again || i == storeAttempts || !bytesGone(err) {
 			return nil, err
 		}
@@ -137,6 +142,7 @@ func bytesGone(err error) bool {
 func ArtifactFromTemporaryFile(ctx context.Context, db *DB, store *storage.Store, tf *TemporaryFile,
 ) (*Artifact, error) {
 	for i := 1; ; i++ {
+		// Promote keeps the temporary file, so a transaction that is rolled back loses no bytes.
 		obj, err := store.Promote(ctx, storage.Object{Key: tf.Key(), Size: tf.Size, Digests: tf.Digests})
 		if err != nil {
 			return nil, fmt.Errorf("models: artifact from temporary file %s: %w", tf.ID, err)
@@ -162,6 +168,7 @@ func ArtifactFromTemporaryFile(ctx context.Context, db *DB, store *storage.Store
 func deleteBytes(ctx context.Context, tx *Tx, store *storage.Store, key string) {
 	log := tx.log
 	tx.AfterCommit(func() {
+		// The row is gone. The end of the request must not leave the bytes to the sweep.
 		if err := store.Delete(context.WithoutCancel(ctx), key); err != nil {
 			log.WarnContext(ctx, "bytes without a row could not be deleted", "key", key, "err", err)
 		}

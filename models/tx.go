@@ -26,8 +26,8 @@ func (tx *Tx) AfterCommit(fn func()) { tx.afterCommit = append(tx.afterCommit, f
 // writerTimeout is how long a transaction of SQLite waits for the one writer that there may be.
 const writerTimeout = time.Minute
 
-var errWriterBusy = pulperr.Public(pulperr.Locked, "the database has been busy with other transactions for %v",
-	writerTimeout)
+var errWriterBusy = pulperr.Public(pulperr.Locked,
+	"the database has been busy with other transactions for %v; try again", writerTimeout)
 
 // Tx runs fn in a transaction and commits if it returns nil. Inside fn use its ctx and tx.DB; on a handle that is
 // already in a transaction, Tx makes a savepoint. fn must not keep tx.
@@ -43,6 +43,7 @@ func (db *DB) Tx(ctx context.Context, fn func(ctx context.Context, tx *Tx) error
 		return err
 	}
 	if db.tx != nil {
+		// The end of a savepoint is no commit, so its hooks wait for the outermost transaction.
 		db.tx.afterCommit = append(db.tx.afterCommit, tx.afterCommit...)
 		return nil
 	}
@@ -108,6 +109,8 @@ func (db *DB) RetryTx(ctx context.Context, fn func(ctx context.Context, tx *Tx) 
 	for attempt := 1; ; attempt++ {
 		err := db.Tx(ctx, fn)
 		again := sqldialect.IsRetryable(err) || errors.Is(err, errVanished)
+		// Within another transaction it is not run again: that transaction keeps its earlier locks, which may be part of the
+		// deadlock, and must start again as a whole.
 		if err == nil || db.tx != nil || attempt == txAttempts || !again || ctx.Err() != nil {
 			return err
 		}

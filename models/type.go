@@ -78,6 +78,7 @@ func readRows[T any](ctx context.Context, q *query) ([]*T, error) {
 	if err := q.keys().Scan(ctx, &keys); err != nil && !isNoRows(err) {
 		return nil, err
 	}
+	// Values needs at least one row.
 	if len(keys) == 0 {
 		return nil, nil
 	}
@@ -123,7 +124,7 @@ func (t *Type[T]) pagesByKey(ctx context.Context, db *DB, where []Cond) iter.Seq
 			if !yield(rows, err) || err != nil {
 				return
 			}
-			// From the last key on, not by offset: an offset reads all rows before it, and skips rows if others were deleted.
+			// Each page starts after the last key. An offset reads all rows before it, and skips rows if others were deleted.
 			if more = len(rows) == pageSize; more {
 				last = any(rows[len(rows)-1]).(Row).PulpID()
 			}
@@ -140,6 +141,7 @@ func (t *Type[T]) pagesInOrder(ctx context.Context, db *DB, where []Cond) iter.S
 			yield(nil, err)
 			return
 		}
+		// All keys at once: with an offset for each page, the time would grow with the square of the number of rows.
 		var keys []uuid.UUID
 		if err := q.keys().Scan(ctx, &keys); err != nil && !isNoRows(err) {
 			yield(nil, rowError(err, q.t.name, string(q.t.master)))

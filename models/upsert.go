@@ -11,8 +11,7 @@ import (
 
 // upsert is insert-or-get, the one way to write rows that several writers may write at the same time: rows that do not
 // exist are inserted, and existing rows are read. A conflict with another unique key than the one named is an error of
-// kind Exists. Rows are inserted in the order of their keys, so that two writers with overlapping rows wait for each
-// other instead of deadlocking.
+// kind Exists.
 type upsert[T any] struct {
 	what     string
 	conflict []string        // columns of the unique key; nil: any, for a table whose keys all follow from one
@@ -56,6 +55,8 @@ func (u *upsert[T]) run(ctx context.Context, db *DB, rows []*T) error {
 			doubles = append(doubles, k)
 		}
 	}
+	// Rows are inserted in the order of their keys, so that two writers with overlapping rows wait for each other instead
+	// of deadlocking.
 	slices.SortFunc(unique, func(a, b keyed[T]) int { return strings.Compare(a.key, b.key) })
 	missing, err := u.lookFirst(ctx, db, unique)
 	if err != nil {
@@ -136,6 +137,7 @@ func (u *upsert[T]) read(ctx context.Context, db *DB, asked []keyed[T]) (map[str
 	found := make(map[string]bool, len(existing))
 	for _, e := range existing {
 		k := u.key(e)
+		// where may compare a part of the key only, and then finds rows that were not asked for.
 		if mine := byKey[k]; mine != nil {
 			u.adopt(mine, e)
 			found[k] = true

@@ -25,7 +25,9 @@ func startVersion(ctx context.Context, db *DB, repo AnyRepository, opts *Version
 		return nil, err
 	}
 	if opts.Base != nil {
-		if _, err := VersionByID(ctx, db, opts.Base.ID); err != nil { // complete, and of the domain
+		// VersionByID finds only complete versions of the handle's domain: a base must neither disappear while it is read
+		// nor show content of another domain.
+		if _, err := VersionByID(ctx, db, opts.Base.ID); err != nil {
 			return nil, fmt.Errorf("models: base version: %w", err)
 		}
 	}
@@ -41,6 +43,8 @@ func startVersion(ctx context.Context, db *DB, repo AnyRepository, opts *Version
 		if _, err := locked.tx.Bun().NewInsert().Model(row).Exec(ctx); err != nil {
 			return rowError(err, "version of repository", id.String())
 		}
+		// The lease is taken in the transaction that inserts the row. Another process that found the version without a lease
+		// would remove it, as if a dead process had left it.
 		l, err := locked.take(ctx)
 		if err != nil {
 			return err
@@ -50,6 +54,7 @@ func startVersion(ctx context.Context, db *DB, repo AnyRepository, opts *Version
 			db: db, repo: repo, schema: s, base: opts.Base, row: row,
 			members: &memberWriter{leasedVersion: leasedVersion{db, l, row}},
 		}
+		// Recorded as incomplete, so that the version is discarded if its task does not complete.
 		return b.record(ctx, locked.tx, true)
 	})
 	if err != nil {
@@ -81,7 +86,9 @@ func (b *versionBuilder) build(ctx context.Context, fn func(v *NewVersion) error
 	if err := fn(b.NewVersion); err != nil {
 		return err
 	}
-	if ctx.Err() != nil { // a closure that ignored the end of its context has not done all of its work
+	// A closure may ignore the end of its context and return nil. Its work is not done then, and the version must not
+	// become complete.
+	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
 	if h, ok := b.repo.(VersionFinalizer); ok {
@@ -89,7 +96,7 @@ func (b *versionBuilder) build(ctx context.Context, fn func(v *NewVersion) error
 			return err
 		}
 	}
-	// Behind the finalizer, so that one that was written for another purpose cannot disable it.
+	// After the finalizer: a type that has a finalizer for another purpose must not lose the removal of duplicates.
 	return RemoveDuplicates(ctx, b.NewVersion)
 }
 
@@ -128,6 +135,8 @@ func inVersionSQL(alias string) string {
 // changed reports whether the version differs from its predecessor.
 func (b *versionBuilder) changed(ctx context.Context) (bool, error) {
 	var yes bool
+	// The two EXISTS end at the first row of an index that begins with the version's number. A count would read all
+	// changes.
 	err := b.db.Bun().NewRaw(`SELECT EXISTS (SELECT 1 FROM core_repositorycontent AS rc
 			WHERE rc.repository_id = ?0 AND rc.version_added = ?1 AND `+useAddedIndex("rc")+`)
 		OR EXISTS (SELECT 1 FROM core_repositorycontent WHERE repository_id = ?0 AND version_removed = ?1)`,
@@ -137,13 +146,15 @@ func (b *versionBuilder) changed(ctx context.Context) (bool, error) {
 
 // complete checks the version and makes it visible, together with its counts and the repository's next number.
 func (b *versionBuilder) complete(ctx context.Context) error {
-	if b.members.seen.Load() { // first, so that no complete version has such notes, even if the process dies
+	// The notes are removed before the version is complete. If the process dies in between, they are removed together
+	// with the incomplete version; those of a complete version would stay as long as that.
+	if b.members.seen.Load() {
 		if err := b.members.forgetSeen(ctx); err != nil {
 			return err
 		}
 	}
 	// The checks read all that changed, which takes long. They come before the transaction, because on SQLite that blocks
-	// all other writers. Nothing changes in between: the version has ended, and its lease must still hold at the end.
+	// all other writers. The members stay the same in between, because the version has ended.
 	if err := b.checkTypes(ctx); err != nil {
 		return err
 	}
@@ -157,9 +168,11 @@ func (b *versionBuilder) complete(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		// The next number moves only when a version becomes complete. Another process has taken over and used this number.
 		if r.Next != b.row.Number {
 			return errTakenOver
 		}
+		// The counts were read without a lock. They are right if no other process has taken over since.
 		if err := b.members.lease.hold(ctx, tx, b.row.ID); err != nil {
 			return err
 		}
@@ -171,6 +184,7 @@ func (b *versionBuilder) complete(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("models: complete version %d of repository %s: %w", b.row.Number, b.row.RepositoryID, err)
 	}
+	// After the commit, which may fail: discard removes the version unless it is complete.
 	b.row.Complete = true
 	b.repo.AsRepository().NextVersion = b.row.Number + 1
 	return nil
@@ -196,6 +210,7 @@ func (b *versionBuilder) publish(ctx context.Context, tx *Tx) error {
 // checkTypes fails if a unit was added whose type the repository does not accept.
 func (b *versionBuilder) checkTypes(ctx context.Context) error {
 	var types []string
+	// Only added units are read: the others were checked when an earlier version added them.
 	err := b.db.Bun().NewRaw(`SELECT DISTINCT c.pulp_type FROM core_repositorycontent AS rc
 		JOIN core_content AS c ON c.pulp_id = rc.content_id
 		WHERE rc.repository_id = ? AND rc.version_added = ? AND `+useAddedIndex("rc"),
@@ -209,6 +224,7 @@ func (b *versionBuilder) checkTypes(ctx context.Context) error {
 	if len(bad) == 0 {
 		return nil
 	}
+	// DISTINCT has no order, and the same fault should always have the same text.
 	slices.Sort(bad)
 	return pulperr.Public(pulperr.Invalid, "a repository of type %s cannot hold content of type %s",
 		b.schema.name, strings.Join(bad, ", "))
@@ -219,7 +235,8 @@ const discardTimeout = time.Minute
 
 // discard removes a version that did not become complete. If that fails, the next change of the repository does it.
 func (b *versionBuilder) discard(ctx context.Context) {
-	b.members.end() // goroutines of the closure may still write after a panic
+	// After a panic of the closure its goroutines may still write. Their rows would stay after the removal.
+	b.members.end()
 	if b.row.Complete {
 		return
 	}

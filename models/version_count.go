@@ -32,6 +32,7 @@ type versionCount struct {
 // Counts returns the counts of a complete version by content type. Types without units and changes are left out.
 func (v *RepositoryVersion) Counts(ctx context.Context, db *DB) (map[string]TypeCount, error) {
 	var rows []versionCount
+	// uncount leaves rows of which all counts are 0.
 	err := db.q.NewSelect().Model(&rows).Where("version_id = ?", v.ID).
 		Where("added <> 0 OR removed <> 0 OR present <> 0").Scan(ctx)
 	if err != nil {
@@ -120,6 +121,7 @@ func (c versionCounter) countByType(ctx context.Context, repositoryID uuid.UUID,
 
 // write replaces the counts of a version.
 func (c versionCounter) write(ctx context.Context, versionID uuid.UUID, counts map[string]TypeCount) error {
+	// All rows are replaced: an update would leave the rows of types that have no counts any more.
 	_, err := c.db.Bun().NewDelete().Model((*versionCount)(nil)).Where("version_id = ?", versionID).Exec(ctx)
 	if err != nil {
 		return rowError(err, "counts of version", versionID.String())

@@ -68,6 +68,7 @@ func (d versionDeleter) begin(ctx context.Context) (l lease, err error) {
 
 // check fails unless the version is still complete, not the only one, and not being distributed.
 func (d versionDeleter) check(ctx context.Context, tx *Tx) error {
+	// The caller has read the version without a lock. Another process may have hidden or deleted it since.
 	if _, err := VersionByID(ctx, tx.DB, d.v.ID); err != nil {
 		return err
 	}
@@ -102,7 +103,7 @@ type gap struct {
 	nextID        uuid.UUID
 }
 
-// newGap returns the gap of an incomplete version that is not the latest.
+// newGap returns the gap that the deletion of a version leaves. The version is not the latest.
 //
 // Errors: NotFound if it is the latest.
 func newGap(ctx context.Context, db *DB, v *RepositoryVersion) (*gap, error) {
@@ -121,6 +122,7 @@ func newGap(ctx context.Context, db *DB, v *RepositoryVersion) (*gap, error) {
 // merge finds units that left in the gap and came back in the next version: neither of that is a change between the
 // neighbours. The older membership goes on until the newer one ended.
 func (g *gap) merge(ctx context.Context, tx *Tx) (int64, error) {
+	// LIMIT needs neither an order nor an offset: merged units do not match any more, so the next batch finds others.
 	units, err := gapUnits(ctx, tx, `SELECT c.pulp_id, c.pulp_type FROM core_repositorycontent AS old
 		JOIN core_repositorycontent AS young ON young.repository_id = old.repository_id
 			AND young.content_id = old.content_id AND young.version_added > ?2 AND young.version_added <= ?3
@@ -138,9 +140,11 @@ func (g *gap) merge(ctx context.Context, tx *Tx) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
+	// One UPDATE for each end instead of each unit. 0 stands for an open end, because version 0 is empty and removes no
+	// unit.
 	byEnd := map[int][]uuid.UUID{}
 	for _, y := range young {
-		end := 0 // goes on
+		end := 0
 		if y.Removed != nil {
 			end = *y.Removed
 		}
@@ -154,6 +158,7 @@ func (g *gap) merge(ctx context.Context, tx *Tx) (int64, error) {
 			return 0, err
 		}
 	}
+	// begin has added the counts of the version to those of next, where both changes of these units are still counted.
 	return int64(len(units)), versionCounter{tx.DB}.uncount(ctx, g.nextID, units)
 }
 

@@ -12,8 +12,9 @@ import (
 )
 
 var (
-	errBeingChanged = pulperr.Public(pulperr.Locked, "the repository is being changed by another task or process")
-	errTakenOver    = pulperr.Public(pulperr.Locked,
+	errBeingChanged = pulperr.Public(pulperr.Locked,
+		"the repository is being changed by another task or process; try again when that has ended")
+	errTakenOver = pulperr.Public(pulperr.Locked,
 		"another process took over the repository while it was being changed; try again")
 )
 
@@ -30,6 +31,7 @@ type repositoryLocks struct {
 func (b *repositoryLocks) claim(id uuid.UUID) (release func(), err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	// The caller gets an error and does not wait: a closure that changes its own repository again would wait for itself.
 	if b.repos[id] {
 		return nil, fmt.Errorf("models: repository %s: %w", id, errBeingChanged)
 	}
@@ -55,6 +57,8 @@ type lease struct {
 //
 // Errors: Locked if the lease was taken over.
 func (l lease) hold(ctx context.Context, tx *Tx, versionID uuid.UUID) error {
+	// An UPDATE locks the row on both databases, and its conditions are evaluated again after the wait for another
+	// transaction. A SELECT could return the lease from before a takeover.
 	n, err := affected(tx.q.NewUpdate().TableExpr("core_repositoryversion").Set("pulp_last_updated = ?", Now()).
 		Where("pulp_id = ?", versionID).Where("lease = ?", l.id).Where("NOT complete").Exec(ctx))
 	if err == nil && n == 0 {
@@ -117,9 +121,12 @@ func (v lockedVersions) takeWhere(ctx context.Context, cond string, id uuid.UUID
 //
 // Errors: Locked.
 func (v lockedVersions) checkNotLeased(ctx context.Context, left []*RepositoryVersion) error {
+	// The inner join leaves out leases of no task. Whether their process is alive cannot be known, so they can be taken
+	// over; the old holder then fails at its next write.
 	q := v.tx.Bun().NewSelect().TableExpr("core_repositoryversion AS rv").
 		Join("JOIN core_task AS t ON t.pulp_id = rv.lease_task_id").
 		Where("rv.pulp_id IN (?)", bun.List(versionIDs(left))).Where("t.state IN (?, ?)", Running, Canceling)
+	// A task that runs again after a crash finds the version that its earlier attempt has left.
 	if v.tx.task != nil {
 		q = q.Where("t.pulp_id <> ?", v.tx.Task().TaskID)
 	}
@@ -138,6 +145,8 @@ func (v lockedVersions) hide(ctx context.Context, list ...*RepositoryVersion) er
 	if err != nil {
 		return rowError(err, "versions of repository", v.repositoryID.String())
 	}
+	// The publications are hidden in the same transaction: the content app must not serve one while the members of its
+	// version are removed.
 	_, err = v.tx.Bun().NewUpdate().TableExpr("core_publication").Set("complete = FALSE").
 		Where("repository_version_id IN (?)", ids).Exec(ctx)
 	return rowError(err, "publications of repository", v.repositoryID.String())
@@ -173,19 +182,24 @@ func changeRepository(ctx context.Context, db *DB, id uuid.UUID,
 			case err != nil:
 				return err
 			case len(left) == 0:
+				// fn runs in the transaction that found no incomplete version. Between two, another process could begin one.
 				return fn(ctx, v, r)
-			case repaired: // another process began a version between the two transactions
+			case repaired:
+				// Another process has begun a version since the repair, and most likely still works on it.
 				return errBeingChanged
 			}
 			if err := v.checkNotLeased(ctx, left); err != nil {
 				return err
 			}
+			// If the process that began the version is slow and not dead, the new lease makes its next write fail.
 			l, err = v.take(ctx)
 			return err
 		})
 		if err != nil || len(left) == 0 {
 			return err
 		}
+		// The versions are removed after the transaction and in batches: they may have millions of memberships, and all other
+		// writers of SQLite wait while a transaction is open.
 		for _, row := range left {
 			if err := (leasedVersion{db, l, row}).remove(ctx); err != nil {
 				return fmt.Errorf("models: repair version %d of repository %s: %w", row.Number, id, err)
@@ -194,8 +208,8 @@ func changeRepository(ctx context.Context, db *DB, id uuid.UUID,
 	}
 }
 
-// RepairVersions removes the incomplete versions that a dead process left of a repository: one that was being built is
-// undone, one that was being deleted is deleted. Every change of the repository does the same first.
+// RepairVersions removes the incomplete versions that a dead process left of a repository: a version that was being
+// built is undone, and a version that was being deleted is deleted. Every change of the repository does the same first.
 //
 // Errors: Locked if a version is still being worked on; NotFound.
 func RepairVersions(ctx context.Context, db *DB, repositoryID uuid.UUID) error {

@@ -114,6 +114,7 @@ func (v *NewVersion) removePages(ctx context.Context, goes func(uuid.UUID) bool,
 ) {
 	var last uuid.UUID
 	for {
+		// Each page starts after the last key. An offset would skip members, because Remove takes rows of earlier pages away.
 		var page []uuid.UUID
 		err := v.db.Bun().NewSelect().TableExpr("core_repositorycontent AS rc").Column("rc.content_id").
 			Where("rc.repository_id = ?", v.row.RepositoryID).Where("rc.version_removed IS NULL").
@@ -122,6 +123,7 @@ func (v *NewVersion) removePages(ctx context.Context, goes func(uuid.UUID) bool,
 		if err != nil {
 			return removed, rowError(err, "content of repository", v.row.RepositoryID.String())
 		}
+		// Before DeleteFunc shortens the page: a full page of which few units go is not the last one.
 		full := len(page) == memberBatch
 		if full {
 			last = page[len(page)-1]

@@ -76,6 +76,8 @@ func completeVersions(db *DB, dest any) *bun.SelectQuery {
 // uuid.Nil; the last page is shorter than limit.
 func (v *RepositoryVersion) ContentIDs(ctx context.Context, db *DB, after uuid.UUID, limit int) ([]uuid.UUID, error) {
 	var list []uuid.UUID
+	// The page is read in the order of the primary key, so it needs no sorting. It starts after a key, because an offset
+	// would read all pages before it.
 	err := db.q.NewSelect().TableExpr("core_repositorycontent").Column("content_id").
 		Where("repository_id = ?", v.RepositoryID).Where("content_id > ?", after).Where("version_added <= ?", v.Number).
 		Where("version_removed IS NULL OR version_removed > ?", v.Number).

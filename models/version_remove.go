@@ -25,6 +25,7 @@ const undoBatch = 5000
 // remove removes the version for good. One above the latest complete version was being built, or was the latest and
 // being deleted: it is undone. One below was being deleted, and that is finished.
 func (v leasedVersion) remove(ctx context.Context) error {
+	// Read without a lock: as long as this version is incomplete no other begins, and after a takeover the lease fails.
 	latest := -1
 	err := v.db.Bun().NewRaw(`SELECT COALESCE(MAX(number), -1) FROM core_repositoryversion
 		WHERE repository_id = ? AND complete`, v.row.RepositoryID).Scan(ctx, &latest)
@@ -39,6 +40,9 @@ func (v leasedVersion) remove(ctx context.Context) error {
 
 // undo takes back every change above the latest complete version and removes the version.
 func (v leasedVersion) undo(ctx context.Context, latest int) error {
+	// Postgres has no DELETE and no UPDATE with LIMIT, so an inner SELECT limits them. The outer condition repeats the
+	// number, because a unit may have older memberships, which stay. Added rows go first: a unit that was removed and
+	// added again would otherwise have two open memberships for a while.
 	for _, stmt := range []string{
 		`DELETE FROM core_repositorycontent WHERE repository_id = ?0 AND version_added > ?1 AND content_id IN (
 			SELECT rc.content_id FROM core_repositorycontent AS rc
@@ -75,6 +79,8 @@ func (v leasedVersion) squash(ctx context.Context) error {
 // tx runs fn in a transaction that holds the lease.
 func (v leasedVersion) tx(ctx context.Context, fn func(ctx context.Context, tx *Tx) error) error {
 	return v.db.RetryTx(ctx, func(ctx context.Context, tx *Tx) error {
+		// The lease is held in the transaction of the change. If it was checked before, another process could take over in
+		// between.
 		if err := v.lease.hold(ctx, tx, v.row.ID); err != nil {
 			return err
 		}
@@ -87,6 +93,7 @@ func (v leasedVersion) batches(ctx context.Context, limit int64,
 	fn func(ctx context.Context, tx *Tx) (int64, error),
 ) error {
 	for n := limit; n >= limit; {
+		// Each batch is a transaction of its own, because all other writers of SQLite wait while one is open.
 		err := v.tx(ctx, func(ctx context.Context, tx *Tx) (err error) {
 			n, err = fn(ctx, tx)
 			return err
@@ -101,9 +108,11 @@ func (v leasedVersion) batches(ctx context.Context, limit int64,
 // removeRow removes the row of a version without memberships, and its publications. The transaction that removes the
 // row also runs then, if that is not nil.
 func (v leasedVersion) removeRow(ctx context.Context, then func(ctx context.Context, tx *Tx) error) error {
+	// The notes go before the row and in batches: ON DELETE CASCADE would delete all of them in one transaction.
 	if err := v.forgetSeen(ctx); err != nil {
 		return err
 	}
+	// The publications go before the row too, because their foreign key refuses its deletion (RESTRICT).
 	if err := v.removePublications(ctx); err != nil {
 		return err
 	}
@@ -137,8 +146,10 @@ func (v leasedVersion) removePublications(ctx context.Context) error {
 			return fmt.Errorf("models: publication type %q belongs to no plugin of this App: %w", p.Type, pulperr.Unsupported)
 		}
 		owner := ownerRemover{table{s, v.db}, p.ID}
+		// The row is deleted under the lease. The files that belong to it are invisible then, and need no lease.
 		err := v.tx(ctx, owner.removeRow)
-		if errors.Is(err, pulperr.NotFound) { // its builder discarded it meanwhile
+		// Not found: its builder could not complete it, because the version is gone, and has discarded it meanwhile.
+		if errors.Is(err, pulperr.NotFound) {
 			continue
 		}
 		if err == nil {

@@ -88,7 +88,8 @@ func (r retention) versions(ctx context.Context, keep int) error {
 		return rowError(err, "versions of repository", r.repositoryID.String())
 	}
 	for _, v := range slices.Backward(beyond) {
-		// Invalid: a distribution has begun to serve the version since it was listed.
+		// Invalid: a distribution has begun to serve the version since it was listed. NotFound: another process has
+		// deleted it since.
 		err := versionDeleter{r.db, v}.delete(ctx)
 		if err != nil && !errors.Is(err, pulperr.Invalid) && !errors.Is(err, pulperr.NotFound) {
 			return err
@@ -106,6 +107,7 @@ func (r retention) checkpoints(ctx context.Context) error {
 		return rowError(err, "repository", r.repositoryID.String())
 	}
 	return r.db.RetryTx(ctx, func(ctx context.Context, tx *Tx) error {
+		// With these conditions and this order the database can read the index core_publication_checkpoint.
 		_, err := tx.q.NewRaw(`UPDATE core_publication SET checkpoint = FALSE, pulp_last_updated = ?0 WHERE pulp_id IN (
 			SELECT p.pulp_id FROM core_publication AS p WHERE p.repository_id = ?1 AND p.complete AND p.checkpoint
 			ORDER BY p.pulp_created DESC, p.pulp_id DESC LIMIT ?2 OFFSET ?3)`,

@@ -42,7 +42,7 @@ type Publisher interface {
 	PublicText() string
 }
 
-// ValidationError says that one field of the input is wrong. It is of kind Invalid.
+// ValidationError reports that one field of the input is wrong. It is of kind Invalid.
 type ValidationError struct {
 	Field  string // name on the wire, for example "relative_path"; empty for the input as a whole
 	Reason string // for the client
@@ -67,12 +67,13 @@ func Field(name, format string, args ...any) error {
 	return &ValidationError{Field: name, Reason: fmt.Sprintf(format, args...)}
 }
 
-// Message returns what a client may be told about err: the text of the outermost [Publisher] in its tree, else the
-// words of its kind. It never returns err.Error() of anything else. A nil error gives "".
+// Message returns the words about err that a client may see: the text of the outermost [Publisher] in its tree, else
+// the words of its kind. It never returns err.Error() of anything else. A nil error gives "".
 func Message(err error) string {
 	if err == nil {
 		return ""
 	}
+	// Not err.Error(): a wrapped cause may hold a URL with a password or a path of the server.
 	if p, ok := errors.AsType[Publisher](err); ok {
 		return p.PublicText()
 	}

@@ -10,8 +10,8 @@ import (
 // EncryptedText is a column whose text is encrypted in the database and never printed. Rows that were read through a
 // models.Type are ready to [EncryptedText.Reveal]. The zero value is NULL. Mirrors Pulp's EncryptedTextField.
 //
-// What is stored is bound to its table, column and row: bytes that were copied to another place cannot be decrypted
-// there.
+// The stored bytes are bound to their table, column and row: bytes that were copied to another place cannot be
+// decrypted there.
 type EncryptedText struct {
 	plain  string
 	sealed []byte
@@ -61,7 +61,7 @@ func (e EncryptedText) Value() (driver.Value, error) {
 	case e.state == secretNull:
 		return nil, nil
 	case e.sealed == nil:
-		return nil, fmt.Errorf("secrets: an EncryptedText must be saved through its models.Type")
+		return nil, fmt.Errorf("secrets: an EncryptedText is not encrypted yet; save its row through its models.Type")
 	}
 	return e.sealed, nil
 }
@@ -72,6 +72,7 @@ func (e *EncryptedText) Scan(src any) error {
 	case nil:
 		*e = EncryptedText{}
 	case []byte:
+		// The bytes belong to the driver, which may use them again after Scan.
 		*e = EncryptedText{sealed: append([]byte(nil), v...), state: secretSealed}
 	case string:
 		*e = EncryptedText{sealed: []byte(v), state: secretSealed}
@@ -86,6 +87,7 @@ func (e *EncryptedText) Scan(src any) error {
 //
 // Errors: Unavailable, see [Keyring].
 func (e *EncryptedText) Seal(k *Keyring, place Place) error {
+	// A row that was scanned by bun holds no plain text. Without Open, saving it would encrypt the empty text.
 	if err := e.Open(k, place); err != nil || e.state == secretNull {
 		return err
 	}

@@ -1,4 +1,5 @@
-// Package secrets encrypts what the database must not hold in the clear: columns of rows, and the arguments of tasks.
+// Package secrets encrypts values that the database must not hold in the clear: columns of rows, and the arguments of
+// tasks.
 //
 // A [Keyring] holds the keys. [EncryptedText] is the type of a field of a plugin's model. Both depend on no database,
 // so that a host can load its keys before it opens one.
@@ -46,12 +47,14 @@ func (p Place) String() string { return p.Table + "." + p.Column + ":" + p.Row.S
 // Errors: Invalid if there is no key or one has another length.
 func NewKeyring(keys ...[]byte) (*Keyring, error) {
 	if len(keys) == 0 {
-		return nil, pulperr.Public(pulperr.Invalid, "encryption: there is no key")
+		return nil, pulperr.Public(pulperr.Invalid, "encryption: there is no key; a key file needs a line with 32 bytes as "+
+			"URL-safe base64")
 	}
 	k := &Keyring{}
 	for i, raw := range keys {
 		if len(raw) != keySize {
-			return nil, pulperr.Public(pulperr.Invalid, "encryption: key %d has %d bytes, not %d", i+1, len(raw), keySize)
+			return nil, pulperr.Public(pulperr.Invalid, "encryption: key %d has %d bytes and must have %d; "+
+				"check that its line in the key file is whole", i+1, len(raw), keySize)
 		}
 		block, err := aes.NewCipher(raw)
 		if err != nil {
@@ -74,6 +77,7 @@ func NewKeyring(keys ...[]byte) (*Keyring, error) {
 func LoadKeyring(path string, create bool) (*Keyring, error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) && create {
+		// The file is read even if this process has made one: another process may have been first with another key.
 		if err = writeKeyFile(path); err == nil {
 			f, err = os.Open(path)
 		}
@@ -94,7 +98,8 @@ func LoadKeyring(path string, create bool) (*Keyring, error) {
 		}
 		raw, err := base64.URLEncoding.DecodeString(line)
 		if err != nil {
-			return nil, pulperr.Public(pulperr.Invalid, "encryption key file %q: line %d is not URL-safe base64", path, n)
+			return nil, pulperr.Public(pulperr.Invalid, "encryption key file %q: line %d is not URL-safe base64; "+
+				"correct it, or begin it with # if it is no key", path, n)
 		}
 		keys = append(keys, raw)
 	}
@@ -104,14 +109,15 @@ func LoadKeyring(path string, create bool) (*Keyring, error) {
 	return NewKeyring(keys...)
 }
 
-// writeKeyFile makes a key file that only its owner can read. Of two processes that start at once, both use the file of
-// the one that links it first.
+// writeKeyFile makes a key file that only its owner can read. Two processes that start at once both use the file that
+// is linked first.
 func writeKeyFile(path string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
 	key := make([]byte, keySize)
 	_, _ = rand.Read(key) // never fails
+	// CreateTemp makes the file with mode 0600, so at no moment can another user read the key.
 	tmp, err := os.CreateTemp(filepath.Dir(path), ".key-*")
 	if err != nil {
 		return err
@@ -119,6 +125,7 @@ func writeKeyFile(path string) error {
 	defer os.Remove(tmp.Name())
 	_, err = tmp.WriteString(base64.URLEncoding.EncodeToString(key) + "\n")
 	if err == nil {
+		// The bytes are synced before the link: after a power cut, a key file must not be there without its key.
 		err = tmp.Sync()
 	}
 	if err = errors.Join(err, tmp.Close()); err != nil {
@@ -141,6 +148,7 @@ func syncDir(path string) error {
 		return err
 	}
 	defer d.Close()
+	// Some file systems refuse to sync a folder, with EINVAL or as unsupported.
 	if err := d.Sync(); err != nil && !errors.Is(err, errors.ErrUnsupported) && !errors.Is(err, syscall.EINVAL) {
 		return err
 	}
@@ -152,12 +160,13 @@ func syncDir(path string) error {
 // Errors: Unavailable without a keyring.
 func (k *Keyring) Seal(plain []byte, place Place) ([]byte, error) {
 	if k == nil {
-		return nil, pulperr.Public(pulperr.Unavailable, "there is no encryption key to protect a secret with")
+		return nil, pulperr.Public(pulperr.Unavailable, "there is no encryption key to protect a secret with; "+
+			"name a key file in the setting DB_ENCRYPTION_KEY")
 	}
 	return k.keys[0].Seal(nil, nil, plain, []byte(place.String())), nil
 }
 
-// Open decrypts what was sealed for place.
+// Open decrypts bytes that were sealed for place.
 //
 // Errors: Unavailable if no key of the ring fits, or if the bytes were changed or sealed for another place.
 func (k *Keyring) Open(sealed []byte, place Place) ([]byte, error) {
@@ -165,8 +174,7 @@ func (k *Keyring) Open(sealed []byte, place Place) ([]byte, error) {
 	return plain, err
 }
 
-// Reseal encrypts with the first key what another key of the ring encrypted. It returns nil if the first key did
-// already.
+// Reseal encrypts a secret again with the first key. It returns nil if the first key has encrypted it already.
 //
 // Errors: Unavailable as for [Keyring.Open].
 func (k *Keyring) Reseal(sealed []byte, place Place) ([]byte, error) {
@@ -181,6 +189,7 @@ func (k *Keyring) Reseal(sealed []byte, place Place) ([]byte, error) {
 func (k *Keyring) open(sealed []byte, place Place) (plain []byte, current bool, err error) {
 	if k != nil {
 		for i, key := range k.keys {
+			// The bytes do not name their key. A wrong key is noticed, because GCM authenticates.
 			if plain, err := key.Open(nil, nil, sealed, []byte(place.String())); err == nil {
 				return plain, i == 0, nil
 			}

@@ -15,8 +15,8 @@ import (
 
 // QueryExistingArtifacts replaces declared artifacts by saved ones with the same digest. A file without a reliable
 // digest (sha256, sha384, sha512) is looked for in the saved unit, if that exists and has the file: a unit keeps the
-// bytes that it has, so there is nothing to download. An artifact that shall be downloaded must not carry a digest that
-// is not allowed.
+// bytes that it has, so no download is needed. An artifact that shall be downloaded must not carry a digest that is not
+// allowed.
 type QueryExistingArtifacts struct {
 	DB *models.DB
 }
@@ -43,6 +43,7 @@ func (s *QueryExistingArtifacts) query(ctx context.Context, batch []*Declarative
 			continue
 		}
 		for a, digest := range da.Artifact.All() {
+			// A digest that must not be computed cannot be compared with the bytes.
 			if !da.Deferred && !s.DB.Checksums().Allowed(a) {
 				return fmt.Errorf("stages: artifact %s at %q: %w", digest, da.RelativePath,
 					&hashlib.UnsupportedError{Algorithm: a})
@@ -65,7 +66,8 @@ func (s *QueryExistingArtifacts) query(ctx context.Context, batch []*Declarative
 			return err
 		}
 		for _, da := range list {
-			// One that is not what else was declared is no match; then the download says what is wrong.
+			// An artifact with another size or another second digest is no match. The file is downloaded then, and the error
+			// of the download names the difference.
 			saved := found[da.Artifact.Get(a)]
 			if saved != nil && da.Artifact.Expect().Check(saved.Digests, saved.Size) == nil {
 				da.Artifact = saved
@@ -87,6 +89,7 @@ func (s *QueryExistingArtifacts) queryUnits(ctx context.Context, batch []*Declar
 	if units == nil {
 		return nil
 	}
+	// Without this look-up, each sync would download the files again, although their units keep the bytes that they have.
 	exists, err := models.FindContents(ctx, s.DB, contents)
 	if err != nil {
 		return err
@@ -124,21 +127,21 @@ func unidentified(da *DeclarativeArtifact) bool {
 // requests a remote gets at a time is the remote's own setting.
 const DefaultConcurrentContent = 200
 
-// ArtifactDownloader downloads what is neither saved nor deferred, straight into the store, and verifies it on the
-// way. Units leave in the order in which they are complete. Files with the same reliable digest are downloaded once,
-// however many units declare them.
+// ArtifactDownloader downloads files that are neither saved nor deferred, straight into the store, and verifies them on
+// the way. Units leave in the order in which they are complete. Files with the same reliable digest are downloaded
+// once, however many units declare them.
 type ArtifactDownloader struct {
 	Env           *tasking.Env
 	MaxConcurrent int // units, and files of all of them, at a time; 0 means DefaultConcurrentContent
 
-	// OnError decides what becomes of a unit that cannot be downloaded: nil leaves it out, an error ends the sync.
-	// A mirror removes what was left out, if the repository had it. It may be called concurrently. Default: err.
+	// OnError decides about a unit that cannot be downloaded: nil leaves it out, an error ends the sync.
+	// A mirror removes a unit that was left out, if the repository had it. It may be called concurrently. Default: err.
 	OnError func(ctx context.Context, dc *DeclarativeContent, err error) error
 
 	landing landing
 }
 
-// cleanUp removes what was downloaded and got no row: the run failed, or the unit was left out.
+// cleanUp removes the downloaded bytes that got no row: the run failed, or the unit was left out.
 func (s *ArtifactDownloader) cleanUp(ctx context.Context) { s.landing.clear(ctx, s.Env) }
 
 // Run implements [Stage].
@@ -151,6 +154,7 @@ func (s *ArtifactDownloader) Run(ctx context.Context, in *In, out *Out) error {
 	f.landing = &s.landing
 	return s.Env.Progress(ctx, "Downloading Artifacts", "sync.downloading.artifacts", func(p *tasking.Progress) error {
 		group, gctx := errgroup.WithContext(ctx)
+		// At the limit Go blocks, so no more units are read. The units in flight bound the memory of a sync.
 		group.SetLimit(limit)
 		err := func() error {
 			for dc, err := range in.Items(gctx) {
@@ -180,6 +184,7 @@ func (s *ArtifactDownloader) handle(
 	ctx context.Context, f *fetcher, dc *DeclarativeContent, out *Out, p *tasking.Progress,
 ) error {
 	n, err := f.unit(ctx, dc)
+	// When the run ends, all downloads fail. OnError is only asked about faults of the unit itself.
 	if err != nil && s.OnError != nil && ctx.Err() == nil {
 		reason := err
 		if err = s.OnError(ctx, dc, reason); err == nil {
@@ -204,7 +209,7 @@ func needsDownload(dc *DeclarativeContent) bool {
 	return false
 }
 
-// ArtifactSaver saves the rows of what was downloaded, in bulk.
+// ArtifactSaver saves the rows of downloaded artifacts, in bulk.
 type ArtifactSaver struct {
 	Env *tasking.Env
 }
@@ -214,8 +219,8 @@ func (s *ArtifactSaver) Run(ctx context.Context, in *In, out *Out) error {
 	return forBatches(ctx, in, out, s.save)
 }
 
-// RemoteArtifactSaver records where files can be fetched from, for those that are deferred and for those that may have
-// to be fetched again.
+// RemoteArtifactSaver records where files can be fetched from: files that are deferred, and files that may have to be
+// fetched again.
 type RemoteArtifactSaver struct {
 	DB *models.DB
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/pulpgo/pulpcore/tasking"
 )
 
-// QueryExistingContents gives declared units that exist the identity of the existing ones. It asks the database per
-// batch and keeps nothing in memory.
+// QueryExistingContents gives declared units that exist the identity of the saved units. It asks the database for each
+// batch and keeps no unit of an earlier batch in memory.
 type QueryExistingContents struct {
 	DB *models.DB
 }
@@ -45,7 +45,7 @@ type ContentSaver struct {
 	// the units. It may run again if the transaction has to.
 	After func(ctx context.Context, tx *models.Tx, batch []*DeclarativeContent) error
 
-	// OnError decides what becomes of a unit that exists with other bytes: nil leaves it out, an error ends the sync.
+	// OnError decides about a unit that exists with other bytes: nil leaves it out, an error ends the sync.
 	// err is a [models.FileConflictError]. Default: err.
 	OnError func(ctx context.Context, dc *DeclarativeContent, err error) error
 }
@@ -90,9 +90,11 @@ func (s *ContentSaver) saveFitting(ctx context.Context, batch []*DeclarativeCont
 			}
 			dc.Skip(conflict)
 		}
+		// The error names no unit of the batch. Saving the same batch again would fail without end.
 		if len(fitting) == len(batch) {
 			return nil, conflict
 		}
+		// The conflict has rolled back the whole batch, so the other units are saved again.
 		batch = fitting
 	}
 }
@@ -126,6 +128,7 @@ func (s *ContentSaver) write(ctx context.Context, units []*models.ContentWithFil
 	if s.After == nil {
 		return models.SaveContents(ctx, s.DB, units)
 	}
+	// The hook runs in the same transaction, so that a batch is not saved if the hook fails.
 	return s.DB.RetryTx(ctx, func(ctx context.Context, tx *models.Tx) error {
 		if err := models.SaveContents(ctx, tx.DB, units); err != nil {
 			return err
@@ -134,7 +137,7 @@ func (s *ContentSaver) write(ctx context.Context, units []*models.ContentWithFil
 	})
 }
 
-// ResolveContentFutures wakes those who wait for the resolution of a unit.
+// ResolveContentFutures ends the calls of [DeclarativeContent.Resolution] that wait for a unit.
 type ResolveContentFutures struct{}
 
 // Run implements [Stage].
@@ -151,8 +154,8 @@ func (ResolveContentFutures) Run(ctx context.Context, in *In, out *Out) error {
 	return nil
 }
 
-// ContentAssociation adds the units to the version. With Mirror it removes at the end, and only at a real end, what
-// was not declared.
+// ContentAssociation adds the units to the version. With Mirror it removes the units that were not declared, at the end
+// of its input and only if no stage has failed.
 type ContentAssociation struct {
 	Env     *tasking.Env
 	Version *models.NewVersion
@@ -180,6 +183,7 @@ func (s *ContentAssociation) Run(ctx context.Context, in *In, out *Out) error {
 			return nil
 		})
 	})
+	// After a failed run, RemoveUnseen would remove units only because their declaration did not arrive.
 	if err != nil || !s.Mirror {
 		return err
 	}

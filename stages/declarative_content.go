@@ -29,8 +29,8 @@ type DeclarativeContent struct {
 
 // DeclarativeArtifact is one file of a declared unit.
 type DeclarativeArtifact struct {
-	// Artifact says what is known of the file: any digests, and the size if it is not 0. Required; an empty one means
-	// that nothing is known. A saved artifact is used as it is and needs neither URLs nor Remote.
+	// Artifact holds the known digests of the file, and its size if that is not 0. Required; it is empty if neither is
+	// known. A saved artifact is used as it is and needs neither URLs nor Remote.
 	Artifact *models.Artifact
 
 	// URLs are where the file can be downloaded, the first choice first.
@@ -60,11 +60,13 @@ type DeclarativeArtifact struct {
 //
 // Errors: the reason why the unit was left out; what made a stage fail; the cause of ctx.
 func (dc *DeclarativeContent) Resolution(ctx context.Context) (models.AnyContent, error) {
+	// The mark is set before the flush is requested, because a stage that wakes reads it.
 	dc.awaited.Store(true)
 	l := dc.pipeline.Load()
 	if l != nil {
 		l.requestFlush()
 	} else {
+		// A unit that was not put belongs to no run. Only its resolution and ctx end the wait.
 		l = &pipeline{err: func() error { return nil }}
 	}
 	select {
@@ -72,6 +74,8 @@ func (dc *DeclarativeContent) Resolution(ctx context.Context) (models.AnyContent
 	case <-ctx.Done():
 	case <-l.done:
 	}
+	// If several channels are ready, the first select chooses one at random. A unit that is resolved is returned even if
+	// the run has ended since.
 	select {
 	case <-dc.done():
 		if dc.reason != nil {
@@ -83,8 +87,8 @@ func (dc *DeclarativeContent) Resolution(ctx context.Context) (models.AnyContent
 	}
 }
 
-// Skip ends all waiting calls of Resolution with reason, because a stage leaves the unit out. It
-// does nothing to a unit that is resolved. It is safe for concurrent use.
+// Skip ends all waiting calls of Resolution with reason, because a stage leaves the unit out. A unit that is resolved
+// stays resolved. It is safe for concurrent use.
 func (dc *DeclarativeContent) Skip(reason error) {
 	if reason == nil {
 		reason = errUnsaved
@@ -98,6 +102,7 @@ func (dc *DeclarativeContent) resolve() { dc.end(nil) }
 func (dc *DeclarativeContent) end(reason error) {
 	dc.settle.Do(func() {
 		dc.reason = reason
+		// The channel is made at its first use, which may be this one.
 		dc.done()
 		close(dc.settled)
 	})

@@ -22,12 +22,12 @@ type DeclarativeVersion struct {
 	// OnError is for every [ArtifactDownloader] and [ContentSaver] of the pipeline that has none of its own.
 	OnError func(ctx context.Context, dc *DeclarativeContent, err error) error
 
-	// Pipeline replaces the stock stages behind First. Default StockStages.
+	// Pipeline replaces the stock stages after First. Default StockStages.
 	Pipeline func(env *tasking.Env, v *models.NewVersion, mirror bool) []Stage
 }
 
-// Create runs the pipeline and returns the repository's latest version, and whether that is a new one: if nothing
-// changed, no version is made. If anything fails, the repository stays as it was.
+// Create runs the pipeline and returns the repository's latest version, and whether that is a new one: if the content
+// stays the same, no version is made. If the pipeline fails, the repository stays as it was.
 //
 // Mirrors pulpcore.plugin.stages.DeclarativeVersion.create.
 func (d DeclarativeVersion) Create(ctx context.Context, env *tasking.Env,

@@ -35,9 +35,10 @@ func (f *fetcher) unit(ctx context.Context, dc *DeclarativeContent) (n int64, er
 			continue
 		}
 		n++
-		// Before the goroutine: a unit may have any number of files.
+		// A slot is taken before the goroutine starts, because a unit may have any number of files.
 		select {
 		case f.slots <- struct{}{}:
+		// The loop goes on without the other files, and Wait returns the error that has canceled gctx.
 		case <-gctx.Done():
 			continue
 		}
@@ -49,6 +50,7 @@ func (f *fetcher) unit(ctx context.Context, dc *DeclarativeContent) (n int64, er
 	if err := group.Wait(); err != nil {
 		return n, err
 	}
+	// If ctx has ended, files were passed over without an error in the group.
 	return n, context.Cause(ctx)
 }
 
@@ -65,7 +67,7 @@ func (f *fetcher) fetch(ctx context.Context, da *DeclarativeArtifact) error {
 	return nil
 }
 
-// share brings one file into the store. The artifact becomes what was downloaded, with all digests. A file that another
+// share brings one file into the store. The artifact gets the size and all digests of the bytes. A file that another
 // unit, or another sync of this process from the same remote, is fetching now or has just brought is not fetched again.
 func (f *fetcher) share(ctx context.Context, da *DeclarativeArtifact) error {
 	client, err := f.env.Client(da.Remote)
@@ -73,6 +75,7 @@ func (f *fetcher) share(ctx context.Context, da *DeclarativeArtifact) error {
 		return err
 	}
 	key := identity(da.Artifact.Digests)
+	// A URL does not identify bytes, so files without a reliable digest share no download.
 	if key == "" {
 		return f.download(ctx, client, da)
 	}
@@ -91,8 +94,10 @@ func (f *fetcher) share(ctx context.Context, da *DeclarativeArtifact) error {
 		return err
 	}
 	obj := v.(storage.Object)
+	// The digest of this declaration fits and its size or another digest does not. A download of its own fails with an
+	// error that names the difference.
 	if da.Artifact.Expect().Check(obj.Digests, obj.Size) != nil {
-		return f.download(ctx, client, da) // it says what is wrong with the declaration
+		return f.download(ctx, client, da)
 	}
 	f.fetched.put(key, obj) // it may come from another sync
 	da.Artifact = &models.Artifact{Size: obj.Size, Digests: obj.Digests}
@@ -147,7 +152,7 @@ type lateWriter struct {
 }
 
 func (l *lateWriter) fetch(ctx context.Context, client *download.Client, url string) (storage.Object, error) {
-	defer l.abort() //nolint:errcheck // after Commit it does nothing, after a failure that one is reported
+	defer l.abort() //nolint:errcheck // no effect after Commit; a failure before it has its own error
 	if _, err := client.Stream(ctx, &download.Request{URL: url, Expect: l.expect}, l); err != nil {
 		return storage.Object{}, err
 	}
@@ -179,7 +184,8 @@ func (l *lateWriter) Reset() error {
 	return err
 }
 
-// Digests returns those of the bytes so far. Without a writer there are none, and open has said why.
+// Digests returns the digests of the bytes so far. It returns none if the store has refused a writer; Write and fetch
+// return that error.
 func (l *lateWriter) Digests() hashlib.Digests {
 	if l.open() != nil {
 		return hashlib.Digests{}
@@ -195,10 +201,10 @@ func (l *lateWriter) abort() error {
 }
 
 // maxFetchedFiles is more than the units that a line of stock stages holds between the look for saved artifacts and the
-// saving of new ones. A unit behind them finds the saved artifact.
+// saving of new ones. A unit after them finds the saved artifact.
 const maxFetchedFiles = 4096
 
-// fetchedFiles remembers what was fetched last, by identity, until the rows of the artifacts are saved.
+// fetchedFiles remembers the files that were fetched last, by identity, until the rows of their artifacts are saved.
 type fetchedFiles struct {
 	limit int
 

@@ -57,6 +57,7 @@ func (l *landing) clear(ctx context.Context, env *tasking.Env) {
 	if left == nil {
 		return
 	}
+	// The run may have failed because its context ended, and the removal must not end with it.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), landingTime)
 	defer cancel()
 	n, err := models.RemoveStray(ctx, env.DB, env.Store, left)
@@ -111,7 +112,8 @@ func (s *ArtifactSaver) again(ctx context.Context, list []*DeclarativeArtifact, 
 			continue
 		}
 		if da.refetch == nil {
-			return gone // a stage of the plugin stored it
+			// A stage of the plugin has stored the bytes, and only that stage can fetch them again.
+			return gone
 		}
 		if err := da.refetch(ctx); err != nil {
 			return err
@@ -120,7 +122,7 @@ func (s *ArtifactSaver) again(ctx context.Context, list []*DeclarativeArtifact, 
 	return nil
 }
 
-// noteSaved says that the bytes have a row now.
+// noteSaved records that the bytes have a row now.
 func (da *DeclarativeArtifact) noteSaved() {
 	if da.landing != nil {
 		da.landing.saved(da.Artifact.SHA256)

@@ -30,21 +30,22 @@ func (in *In) Items(ctx context.Context) iter.Seq2[*DeclarativeContent, error] {
 	}
 }
 
-// next waits for a unit; ok is false at the end. The contexts are looked at after the receive: a queue that was closed
-// by a failure is not an end.
+// next waits for a unit; ok is false at the end.
 func (in *In) next(ctx context.Context) (dc *DeclarativeContent, ok bool, err error) {
 	select {
 	case dc, ok = <-in.ch:
 	case <-ctx.Done():
 	case <-in.pipeline.done:
 	}
+	// The contexts are checked after the receive: a stage that fails cancels the run before it closes its queue, so a
+	// closed queue alone is no end.
 	if err := in.pipeline.ended(ctx); err != nil {
 		return nil, false, err
 	}
 	return dc, ok, nil
 }
 
-// drain reads what is left, until the end or the failure of the run.
+// drain reads the units that are left, until the end or the failure of the run.
 func (in *In) drain() {
 	for {
 		select {
@@ -52,6 +53,7 @@ func (in *In) drain() {
 			if !ok {
 				return
 			}
+			// Without it, a call of Resolution would wait until the end of the run.
 			dc.Skip(errUnsaved)
 		case <-in.pipeline.done:
 			return
@@ -86,7 +88,8 @@ func (in *In) Batches(ctx context.Context, minSize int) iter.Seq2[[]*Declarative
 }
 
 func (in *In) batch(ctx context.Context, minSize int) (batch []*DeclarativeContent, end bool, err error) {
-	requested := in.pipeline.flushRequested() // before any unit is looked at, so that no call in between is lost
+	// The channel is read before any unit is looked at, so that no call of Resolution in between is lost.
+	requested := in.pipeline.flushRequested()
 	flush := false
 	for len(batch) < minSize && !flush {
 		var dc *DeclarativeContent
@@ -94,6 +97,7 @@ func (in *In) batch(ctx context.Context, minSize int) (batch []*DeclarativeConte
 		select {
 		case dc, ok = <-in.ch:
 		case <-requested:
+			// Each request replaces the channel. The new one is read before the units are looked at, as above.
 			requested = in.pipeline.flushRequested()
 			for _, dc := range batch {
 				flush = flush || dc.isAwaited()
@@ -109,6 +113,7 @@ func (in *In) batch(ctx context.Context, minSize int) (batch []*DeclarativeConte
 			return batch, true, nil
 		case dc != nil:
 			batch = append(batch, dc)
+			// The call of Resolution may have requested its flush before the unit came here.
 			flush = flush || dc.isAwaited()
 		}
 	}
@@ -154,7 +159,7 @@ func (o *Out) end() {
 }
 
 // Put hands a unit to the next stage, waiting while the queue is full. It is safe for concurrent use within Run. The
-// unit belongs to the stages behind until its [DeclarativeContent.Resolution].
+// unit belongs to the next stages until its [DeclarativeContent.Resolution].
 //
 // Errors: Invalid if a required field of the unit is missing; Internal if Run has returned, which is a fault of the
 // stage; what made another stage fail; the cause of ctx.
@@ -162,6 +167,7 @@ func (o *Out) Put(ctx context.Context, dc *DeclarativeContent) error {
 	if err := dc.check(); err != nil {
 		return err
 	}
+	// The lock is held until the unit is sent: end closes the channel, and a send on a closed channel panics.
 	o.mu.RLock()
 	defer o.mu.RUnlock()
 	if o.ended {

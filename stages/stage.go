@@ -1,15 +1,15 @@
 // Package stages turns what a plugin declares about upstream content into a new repository version.
 //
 // A sync is a pipeline of stages. The plugin writes the first one: it reads the remote's metadata and puts one
-// [DeclarativeContent] per unit. The stock stages behind it find out what exists already, download what is missing,
-// save artifacts and units in bulk, and associate them with the version. [DeclarativeVersion] puts the pipeline
-// together:
+// [DeclarativeContent] per unit. The stock stages after it find out which units and files exist already, download
+// missing files, save artifacts and units in bulk, and associate them with the version. [DeclarativeVersion] puts the
+// pipeline together:
 //
 //	version := stages.DeclarativeVersion{Repository: repo, First: &manifest{…}, Mirror: args.Mirror}
 //	latest, changed, err := version.Create(ctx, env)
 //
-// A stream that was cut is never taken for one that ended: when a stage fails, every stage behind it sees the failure
-// instead of the end, so a mirror never removes content because a download broke off.
+// A stream that was cut never counts as complete: when a stage fails, every stage after it gets the failure instead of
+// the end, so a mirror never removes content because a download broke off.
 package stages
 
 import (
@@ -56,6 +56,7 @@ func Run(ctx context.Context, depth int, stages ...Stage) error {
 		depth = DefaultDepth
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
+	// Calls of Resolution that still wait at the end return this cause.
 	defer cancel(errUnsaved)
 	l := newPipeline(ctx)
 	in := &In{ch: make(chan *DeclarativeContent), pipeline: l}
@@ -66,10 +67,12 @@ func Run(ctx context.Context, depth int, stages ...Stage) error {
 		wg.Go(func() { runStage(ctx, cancel, s, from, out) })
 		in = &In{ch: out.ch, pipeline: l}
 	}
+	// No stage reads the units of the last stage, which would block when its queue is full.
 	for dc := range in.ch {
 		dc.Skip(errUnsaved)
 	}
 	wg.Wait()
+	// The removal waits for all stages: one of them may still save the rows of these bytes.
 	for _, s := range stages {
 		if c, ok := s.(cleaner); ok {
 			c.cleanUp(ctx)
@@ -107,7 +110,9 @@ var (
 
 // runStage runs one stage and reads what it left in its queue, so that the stage before it never blocks.
 func runStage(ctx context.Context, cancel context.CancelCauseFunc, s Stage, in *In, out *Out) {
-	err := errGoexit // unless Run returns
+	// The error if Run does not return: runtime.Goexit runs the deferred calls without a panic, and must not count as the
+	// end of the units.
+	err := errGoexit
 	// Deferred calls run in reverse order: the cause is set before the queue is closed, so a stage that reads the closed
 	// queue finds the failure as well.
 	defer out.end()
@@ -119,6 +124,7 @@ func runStage(ctx context.Context, cancel context.CancelCauseFunc, s Stage, in *
 			cancel(err)
 		}
 	}()
+	// After an error the run is canceled, and no stage waits for its queue any more.
 	if err = s.Run(ctx, in, out); err == nil {
 		in.drain()
 	}
@@ -157,6 +163,8 @@ func newPipeline(ctx context.Context) *pipeline {
 
 // ended returns why the run, or the stage's own ctx, has ended, or nil.
 func (l *pipeline) ended(ctx context.Context) error {
+	// The run is asked too: a stage may read with a context that is not derived from its own, and must not take a failure
+	// for the end.
 	if err := l.err(); err != nil {
 		return err
 	}

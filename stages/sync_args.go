@@ -29,7 +29,7 @@ type PublishArgs[P any] struct {
 	Publication       P         `json:"publication"` // not saved; what the client asked for
 }
 
-// NewPublishArgs returns the arguments to publish a version. What pub says apart from the version is for the task.
+// NewPublishArgs returns the arguments to publish a version. The task reads all fields of pub apart from the version.
 func NewPublishArgs[P any](ctx context.Context, db *models.DB, version *models.RepositoryVersion, pub P,
 ) (PublishArgs[P], error) {
 	repo, err := models.Cast(ctx, db, models.RepositoryMaster, version.RepositoryID)

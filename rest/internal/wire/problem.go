@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/pulpgo/pulpcore/internal/httpstatus"
 	"github.com/pulpgo/pulpcore/internal/login"
 	"github.com/pulpgo/pulpcore/pulperr"
 )
@@ -81,15 +82,16 @@ func AsProblem(err error) *Problem {
 	}
 	// An error of another kind was not written for clients; they get the words of its kind.
 	kind := pulperr.KindOf(err)
+	status := httpstatus.Of(kind)
 	switch kind {
 	case pulperr.Invalid, pulperr.Unsupported:
-		return &Problem{http.StatusBadRequest, []string{pulperr.Message(err)}}
+		return &Problem{status, []string{pulperr.Message(err)}}
 	case pulperr.Exists:
-		return &Problem{http.StatusBadRequest, FieldErrors{NonField: {pulperr.Message(err)}}}
+		return &Problem{status, FieldErrors{NonField: {pulperr.Message(err)}}}
 	case pulperr.NotFound:
-		return &Problem{http.StatusNotFound, Detail{"Not found."}}
+		return &Problem{status, Detail{"Not found."}}
 	}
-	return &Problem{statusOf(kind), Detail{sentence(pulperr.Message(err))}}
+	return &Problem{status, Detail{sentence(pulperr.Message(err))}}
 }
 
 // limited returns the answer within the limits of field_errors.go.
@@ -127,24 +129,6 @@ func ValidationFaults(err error) FieldErrors {
 		return ValidationFaults(e.Unwrap())
 	}
 	return faults
-}
-
-func statusOf(kind pulperr.Kind) int {
-	switch kind {
-	case pulperr.Conflict:
-		return http.StatusConflict
-	case pulperr.Unauthorized:
-		return http.StatusUnauthorized
-	case pulperr.Forbidden:
-		return http.StatusForbidden
-	case pulperr.TooLarge:
-		return http.StatusRequestEntityTooLarge
-	case pulperr.TooMany:
-		return http.StatusTooManyRequests
-	case pulperr.Locked, pulperr.Unavailable, pulperr.Canceled:
-		return http.StatusServiceUnavailable
-	}
-	return http.StatusInternalServerError
 }
 
 // sentence gives the words of a kind the form of the other details.

@@ -124,17 +124,7 @@ func (e *Environment) logOf(t *taskdb.Claimed) *slog.Logger {
 //
 // Errors: Invalid if the remote's settings are.
 func (e *Environment) Client(db *models.DB, remote models.AnyRemote) (*download.Client, error) {
-	r := remote.AsRemote()
-	load := func() (*download.Config, error) {
-		cfg := r.DownloadConfig(db.Checksums(), e.ImportPaths)
-		cfg.Log = e.Logger
-		return cfg, nil
-	}
-	c, err := e.Downloads.Client(r.ID.String(), r.Updated.UTC().Format(time.RFC3339Nano), load)
-	if err != nil {
-		return nil, fmt.Errorf("tasking: client of remote %q: %w", r.Name, err)
-	}
-	return c, nil
+	return remote.AsRemote().DownloadClient(e.Downloads, db.Checksums(), e.ImportPaths, e.Logger)
 }
 
 // Context is what the context of an attempt begins with.
