@@ -21,6 +21,7 @@ func RunAll(ctx context.Context, fns ...func(ctx context.Context) error) error {
 	var group errgroup.Group
 	for _, fn := range fns {
 		group.Go(func() error {
+			// errgroup cancels the others only after an error; a server that has ended without one must end them, too.
 			defer cancel()
 			return fn(ctx)
 		})
