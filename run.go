@@ -71,7 +71,8 @@ func (a *App) Heartbeat(ctx context.Context, kinds ...string) error {
 	}
 	for _, kind := range kinds {
 		if kind != tasking.KindAPI && kind != tasking.KindContent {
-			return pulperr.Public(pulperr.Invalid, "there are no servers of the kind %q", kind)
+			return pulperr.Public(pulperr.Invalid, "a heartbeat of the kind %q is not possible; name %q or %q",
+				kind, tasking.KindAPI, tasking.KindContent)
 		}
 	}
 	o := a.workerOptions(kinds...)
