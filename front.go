@@ -40,6 +40,7 @@ func newFront(core settings.Core) (f *front, faults []error) {
 
 // ownHosts returns the hosts that LISTEN and CONTENT_ORIGIN name. They are allowed without being listed.
 func ownHosts(listen, origin string) (hosts []string) {
+	// 0.0.0.0 and :: stand for all addresses of the machine and are the name of none.
 	if host, _, err := net.SplitHostPort(listen); err == nil && host != "" && !net.ParseIP(host).IsUnspecified() {
 		hosts = append(hosts, host)
 	}
@@ -48,6 +49,7 @@ func ownHosts(listen, origin string) (hosts []string) {
 	}
 	for i, host := range hosts {
 		if ip := net.ParseIP(host); ip != nil && ip.To4() == nil {
+			// A Host header has brackets around an IPv6 address.
 			hosts[i] = "[" + host + "]"
 		}
 	}
@@ -82,7 +84,9 @@ func (p *plan) route(api, served http.Handler) http.Handler {
 		routes.Handle(r.Pattern, served) // it cannot panic: content.New has refused patterns that clash
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// The mux is only asked for the pattern: the content app has the handlers, and puts its headers around them.
 		_, pattern := routes.Handler(r)
+		// The slash at the end of the path makes the prefix match without its own slash, too: /pulp/content.
 		if strings.HasPrefix(r.URL.Path+"/", prefix) || pattern != "" {
 			served.ServeHTTP(w, r)
 			return

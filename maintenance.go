@@ -37,6 +37,7 @@ func (m *maintenance) run(ctx context.Context) error {
 	tick := time.NewTicker(maintenanceInterval)
 	defer tick.Stop()
 	for {
+		// In each round, because the database may not have answered in the one before.
 		if err := rest.SchedulePurge(ctx, m.queue, m.core.TaskProtectionTime); err != nil && ctx.Err() == nil {
 			m.log.WarnContext(ctx, "the purge of tasks could not be scheduled; it is tried again in an hour", "err", err)
 		}
@@ -56,6 +57,7 @@ func (m *maintenance) round(ctx context.Context) {
 	spooled, err := m.store.Sweep(ctx, spoolProtection)
 	m.warn(ctx, "spooled files", err)
 	temporary := 0
+	// An age of 0 turns the clean-up off; it does not remove files of any age.
 	if age := m.core.TmpfileProtection; age > 0 {
 		temporary, err = models.SweepTemporaryFiles(ctx, m.db, m.store, models.Now().Add(-age))
 		m.warn(ctx, "temporary files", err)

@@ -37,6 +37,8 @@ func WriteMigration(ctx context.Context, dir string, p *Plugin, opts *models.Mig
 // Errors: as [WriteMigration].
 func NextMigration(ctx context.Context, dir string, p *Plugin, opts *models.MigrationOptions, needs ...*Plugin,
 ) (*models.NewMigration, error) {
+	// A missing folder has no migrations yet, and Write makes it. A file in its place must not be taken for an empty
+	// folder.
 	if info, err := os.Stat(dir); err == nil && !info.IsDir() {
 		return nil, pulperr.Public(pulperr.Invalid, "%q is not a folder for migrations", dir)
 	} else if err != nil && !errors.Is(err, os.ErrNotExist) {

@@ -61,6 +61,7 @@ func OpenWith(ctx context.Context, set *settings.Set, opts *Options, plugins ...
 // has opened.
 func (p *plan) open(ctx context.Context, opts *Options, log *slog.Logger, opened *closers) (*App, error) {
 	core := p.set.Core()
+	// The database is opened first, so that it is closed after the queue and the content app, which use it.
 	db, err := p.openDatabase(ctx, log, opened)
 	if err != nil {
 		return nil, err
@@ -73,7 +74,9 @@ func (p *plan) open(ctx context.Context, opts *Options, log *slog.Logger, opened
 		}
 		opened.add(store.Close)
 	}
+	// Hooks of models, such as OnNewVersion, write files through the handle that they are given.
 	db = db.WithStore(store)
+	// The folder is made here, so that a wrong WORKING_DIRECTORY fails at the start and not in the first task.
 	if err := os.MkdirAll(core.WorkingDirectory, 0o700); err != nil {
 		return nil, fmt.Errorf("pulpcore: WORKING_DIRECTORY: %w: %w", pulperr.Unavailable, err)
 	}
@@ -88,6 +91,7 @@ func (p *plan) open(ctx context.Context, opts *Options, log *slog.Logger, opened
 	if err != nil {
 		return nil, err
 	}
+	// Close waits for fetches from remotes, which write to store and database, so it is called before these are closed.
 	opened.add(served.Close)
 	auth := rest.BasicAuth(db, &rest.BasicAuthOptions{Log: log})
 	api, err := rest.New(db, queue, store, p.restOptions(opts, log, auth, queue))
@@ -122,6 +126,7 @@ func (p *plan) openDatabase(ctx context.Context, log *slog.Logger, opened *close
 	if err != nil {
 		return nil, err
 	}
+	// A program that embeds the App must start without a second command. Only Migrate upgrades a database with data.
 	if empty {
 		if err := models.Migrate(ctx, db); err != nil {
 			return nil, err

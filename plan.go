@@ -59,6 +59,7 @@ func compile(set *settings.Set, opts *Options, plugins []*Plugin) (*plan, error)
 	}
 	enabled, err := enabledPlugins(set, c.plugins)
 	if err != nil {
+		// All plugins are checked then, so that the same error reports their faults, too.
 		c.add(err)
 	} else {
 		c.plugins = enabled
@@ -112,6 +113,7 @@ func (c *compiler) sections() []settings.Plugin {
 
 // checkPlugins checks versions, tasks and checksums of the plugins.
 func (c *compiler) checkPlugins(set *settings.Set) {
+	// The work directory is of no plugin. It is checked once, and not with the tasks of each plugin.
 	c.add(worker.CheckBindings(&worker.Options{WorkDir: set.Core().WorkingDirectory})...)
 	owner := map[string]string{}
 	for _, t := range rest.Tasks() {
@@ -171,6 +173,7 @@ func flatten(faults []error) []error {
 		var list interface{ Unwrap() []error }
 		switch {
 		case err == nil:
+		// Only a plain list is split. An error that puts its own text around others would lose that text.
 		case errors.As(err, &list) && errors.Join(list.Unwrap()...).Error() == strings.TrimPrefix(err.Error(), "settings: "):
 			for _, e := range list.Unwrap() {
 				walk(e)
@@ -182,6 +185,7 @@ func flatten(faults []error) []error {
 	for _, err := range faults {
 		walk(err)
 	}
+	// Each package returns the faults of all plugins. A fault begins with the name of its plugin, so sorting groups them.
 	slices.SortStableFunc(all, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 	return slices.CompactFunc(all, func(a, b error) bool { return a.Error() == b.Error() })
 }

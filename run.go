@@ -21,6 +21,7 @@ func RunAll(ctx context.Context, fns ...func(ctx context.Context) error) error {
 	var group errgroup.Group
 	for _, fn := range fns {
 		group.Go(func() error {
+			// errgroup cancels the others only after an error; a server that has ended without one must end them, too.
 			defer cancel()
 			return fn(ctx)
 		})
@@ -70,7 +71,8 @@ func (a *App) Heartbeat(ctx context.Context, kinds ...string) error {
 	}
 	for _, kind := range kinds {
 		if kind != worker.KindAPI && kind != worker.KindContent {
-			return pulperr.Public(pulperr.Invalid, "there are no servers of the kind %q", kind)
+			return pulperr.Public(pulperr.Invalid, "a heartbeat of the kind %q is not possible; name %q or %q",
+				kind, worker.KindAPI, worker.KindContent)
 		}
 	}
 	o := a.workerOptions(kinds...)

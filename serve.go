@@ -52,7 +52,8 @@ const shutdownTimeout = 30 * time.Second
 
 func serveOn(ctx context.Context, limits *webserver.Limits, l net.Listener, h http.Handler) error {
 	srv := limits.Server(h)
-	// Streams of events have no end of their own: they end with ctx, or Shutdown would wait for them.
+	// Streams of events have no end of their own: they end with ctx, or Shutdown would wait for them. Other requests must
+	// not be canceled with ctx, so their context comes from Background.
 	srv.BaseContext = func(net.Listener) context.Context {
 		return rest.WithShutdown(context.Background(), ctx)
 	}
@@ -63,10 +64,12 @@ func serveOn(ctx context.Context, limits *webserver.Limits, l net.Listener, h ht
 		return fmt.Errorf("pulpcore: serve: %w", err)
 	case <-ctx.Done():
 	}
+	// ctx is done already; with it Shutdown would return before the requests in flight have ended.
 	shutdown, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
 	defer cancel()
 	err := srv.Shutdown(shutdown)
 	if errors.Is(err, context.DeadlineExceeded) {
+		// Shutdown leaves connections open that are still in use at its deadline.
 		err = srv.Close()
 	}
 	<-ended //nolint:errcheck // it is http.ErrServerClosed

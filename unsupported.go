@@ -22,6 +22,7 @@ func withoutEffect(set *settings.Set) []string {
 		"VULN_REPORT_TASK_LIMITER",
 	} {
 		for _, step := range set.Explain(key).Steps {
+			// Each setting has a default, and some follow from others: neither was configured by the operator.
 			if step.Layer != "defaults" && !strings.HasPrefix(step.Layer, "derived from ") {
 				given = append(given, key)
 				break
@@ -33,6 +34,7 @@ func withoutEffect(set *settings.Set) []string {
 
 // checkUnsupported refuses settings that the library does not implement and that must not be ignored.
 func checkUnsupported(set *settings.Set) error {
+	// A warning is not enough: without domains the tenants would share one, and read and change the content of others.
 	if set.Core().DomainEnabled {
 		return pulperr.Public(pulperr.Invalid, "DOMAIN_ENABLED: domains beside the default one are not served yet; "+
 			"set it to false")

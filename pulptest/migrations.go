@@ -19,14 +19,14 @@ const (
 )
 
 // Migrations fails the test if the plugin's types need a migration that is not in dir, or if the plugin does not embed
-// what is there. Dir is the folder migrations of the plugin's package, as a path relative to it.
+// the files of dir. Dir is the folder migrations of the plugin's package, as a path relative to it.
 //
 //	func TestMigrations(t *testing.T) {
 //		pulptest.Migrations(t, "migrations", file.Plugin())
 //	}
 //
 // With PULP_WRITE_MIGRATION=1 in the environment it writes the migration instead; see [pulpcore.WriteMigration] for
-// what can be derived, and for needs.
+// the changes that can be derived, and for needs.
 //
 //	PULP_WRITE_MIGRATION=add_colour go test -run TestMigrations ./file
 func Migrations(t testing.TB, dir string, p *pulpcore.Plugin, needs ...*pulpcore.Plugin) {
@@ -74,6 +74,7 @@ func checkMigrations(t testing.TB, dir string, p *pulpcore.Plugin, o *models.Mig
 		t.Fatalf("pulptest: %v", err)
 	}
 	for _, name := range files {
+		// A file that lies in the folder only is missing in the program that is released.
 		if p.Migrations == nil || !embeds(p.Migrations, dir, name) {
 			t.Errorf("pulptest: plugin %q does not bring %s/%s; embed it by //go:embed migrations/*.sql and set "+
 				"Plugin.Migrations",
@@ -88,6 +89,7 @@ func embeds(fsys fs.FS, dir, name string) bool {
 	if err != nil {
 		return false
 	}
+	// go:embed keeps the folder in the names, unless the plugin has taken it off with fs.Sub.
 	for _, at := range []string{name, "migrations/" + name} {
 		if got, err := fs.ReadFile(fsys, at); err == nil {
 			return string(got) == string(want)

@@ -1,5 +1,5 @@
 // Package pulptest is a whole App for a unit test: SQLite in the test's own folder, artifacts in memory, tasks that run
-// when the test runs them, and servers that stand for the upstream.
+// when the test calls for them, and servers that play the upstream.
 //
 //	func TestSync(t *testing.T) {
 //		app := pulptest.New(t, file.Plugin())
@@ -64,6 +64,7 @@ func NewWith(t testing.TB, opts []settings.Option, plugins ...*pulpcore.Plugin) 
 		t.Fatalf("pulptest: %v", err)
 	}
 	log := slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	// In this process, because the test binary is no program that could execute one task.
 	app, err := pulpcore.OpenWith(t.Context(), set, &pulpcore.Options{Log: log, IgnoreSubprocess: true}, plugins...)
 	if err != nil {
 		t.Fatalf("pulptest: %v", err)
@@ -71,6 +72,7 @@ func NewWith(t testing.TB, opts []settings.Option, plugins ...*pulpcore.Plugin) 
 	a := &App{App: app}
 	t.Cleanup(func() {
 		if a.server != nil {
+			// Before the App, because requests in flight use it.
 			a.server.Close()
 		}
 		if err := app.Close(); err != nil {
@@ -197,6 +199,7 @@ type testWriter struct{ t testing.TB }
 
 func (w testWriter) Write(p []byte) (int, error) {
 	w.t.Helper()
+	// Log ends the line itself.
 	w.t.Log(strings.TrimRight(string(p), "\n"))
 	return len(p), nil
 }

@@ -39,6 +39,7 @@ func (c *Core) settle(set *Set) []error {
 	}
 	c.Checksums = sums
 	c.ContentOrigin = strings.TrimSuffix(c.ContentOrigin, "/")
+	// MAX_CONCURRENT_CONTENT is the older name of this limit: a file that has only that keeps its value.
 	if c.SyncMaxInFlightItems == 0 {
 		c.SyncMaxInFlightItems = c.MaxConcurrentContent
 	}
@@ -55,23 +56,30 @@ func (c *Core) checkWeb(ck *checker) {
 	for _, p := range []struct{ key, path string }{
 		{"API_ROOT", c.APIRoot}, {"CONTENT_PATH_PREFIX", c.ContentPathPrefix},
 	} {
+		// Both paths are compared as prefixes: without the slash at the end, /pulp/content would match /pulp/contents, too.
 		slashes := strings.HasPrefix(p.path, "/") && strings.HasSuffix(p.path, "/")
 		ck.want(slashes, p.key, "does not begin and end with a slash")
+		// No request could reach such a path: ? and # end a path, % is decoded, and servers clean // and .. away. Braces
+		// would declare a parameter of the route.
 		plain := !strings.ContainsAny(p.path, "?#%{} ") && !strings.Contains(p.path, "//") &&
 			!slices.Contains(strings.Split(p.path, "/"), "..")
 		ck.want(!slashes || plain, p.key, "is not a plain path")
 	}
+	// The content app gets every path below its prefix, so the API would get no request.
 	ck.want(c.APIRoot != c.ContentPathPrefix, "CONTENT_PATH_PREFIX", "equals API_ROOT")
 	ck.want(isToken(c.APIRootRewriteHeader), "API_ROOT_REWRITE_HEADER", "is not the name of a header")
 	if c.ContentOrigin != "" {
 		u, err := url.Parse(c.ContentOrigin)
 		ok := err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""
 		ck.want(ok, "CONTENT_ORIGIN", "is not http:// or https:// and a host")
+		// CONTENT_ORIGIN begins every base_url, which the API shows to clients: a password would be published.
 		ck.want(!ok || u.User == nil && u.RawQuery == "" && u.Fragment == "", "CONTENT_ORIGIN",
 			"has more than scheme, host and path")
+		// The same-origin policy of browsers ignores paths, so a path cannot separate served files from the API.
 		ck.want(!ok || !c.ContentHasOwnOrigin || u.Path == "", "CONTENT_ORIGIN",
 			"has a path; with CONTENT_HAS_OWN_ORIGIN it must be scheme and host only")
 	}
+	// Without the origin the API could not recognize, and refuse, requests that come to it.
 	ck.want(!c.ContentHasOwnOrigin || c.ContentOrigin != "", "CONTENT_HAS_OWN_ORIGIN",
 		"needs CONTENT_ORIGIN, which is empty")
 	_, err := webserver.TrustOrigins(c.CSRFTrustedOrigins...)
@@ -94,6 +102,8 @@ func (c *Core) checkBackends(ck *checker) {
 }
 
 func (c *Core) checkNumbers(ck *checker) {
+	// With a TTL of 0 each process would count as dead at once. For webserver.Limits a timeout of 0 is its default, and
+	// not "no timeout", which an operator may mean by it.
 	for _, d := range []struct {
 		key   string
 		value time.Duration
@@ -109,6 +119,7 @@ func (c *Core) checkNumbers(ck *checker) {
 	} {
 		ck.want(d.value > 0, d.key, "is not more than 0")
 	}
+	// Here 0 has a meaning: it turns the clean-up, the cooldown or the grace off.
 	for _, d := range []struct {
 		key   string
 		value time.Duration
@@ -131,9 +142,11 @@ func (c *Core) checkNumbers(ck *checker) {
 	ck.want(c.ImportWorkersPercent >= 1 && c.ImportWorkersPercent <= 100, "IMPORT_WORKERS_PERCENT",
 		"is not between 1 and 100")
 	b := c.OtelAPIHistogramBuckets
+	// Compact changes the slice that it is given, and this one is the value of the setting.
 	ck.want(slices.IsSorted(b) && len(slices.Compact(slices.Clone(b))) == len(b), "OTEL_PULP_API_HISTOGRAM_BUCKETS",
 		"is not ascending")
-	ck.want(c.EnabledPlugins == nil || len(c.EnabledPlugins) > 0, "ENABLED_PLUGINS", "is empty; leave it out for all")
+	ck.want(c.EnabledPlugins == nil || len(c.EnabledPlugins) > 0, "ENABLED_PLUGINS",
+		"is an empty list; name a plugin, or leave it out to use all")
 }
 
 func (c *Core) checkAuth(ck *checker) {
@@ -142,7 +155,8 @@ func (c *Core) checkAuth(ck *checker) {
 		"does not begin with HTTP_")
 	ck.want(filter == "" || strings.HasPrefix(filter, "."), "AUTHENTICATION_JSON_HEADER_JQ_FILTER",
 		"does not begin with a dot")
-	ck.want((header == "") == (filter == ""), "AUTHENTICATION_JSON_HEADER", "and its jq filter need each other")
+	ck.want((header == "") == (filter == ""), "AUTHENTICATION_JSON_HEADER",
+		"and AUTHENTICATION_JSON_HEADER_JQ_FILTER must both be set, or neither")
 	rest := strings.NewReplacer("{pid}", "", "{hostname}", "", "{fqdn}", "").Replace(c.WorkerNameTemplate)
 	ck.want(!strings.ContainsAny(rest, "{}"), "WORKER_NAME_TEMPLATE",
 		"has a placeholder other than {pid}, {hostname}, {fqdn}")
@@ -154,12 +168,15 @@ func (c *Core) checkFiles(ck *checker) {
 		"ALLOWED_IMPORT_PATHS": c.AllowedImportPaths, "ALLOWED_EXPORT_PATHS": c.AllowedExportPaths,
 	} {
 		for _, p := range paths {
-			ck.want(filepath.IsAbs(p), key, "has a path that is not absolute")
+			ck.want(filepath.IsAbs(p), key, fmt.Sprintf("has the path %q, which is not absolute", p))
 		}
 	}
+	// It is a prefix of names in the store: with .. these names would lie outside of it.
 	ck.want(c.ChunkedUploadDir != "" && filepath.IsLocal(c.ChunkedUploadDir), "CHUNKED_UPLOAD_DIR",
 		"is not a relative path")
 	key := []string{"DB_ENCRYPTION_KEY"}
+	// Open makes the key file at its default place. One that the operator names must exist: a missing file more likely
+	// means that its volume is not mounted, and a new key would make the stored secrets unreadable.
 	derived := strings.HasPrefix(ck.set.source(key), "derived from DEPLOY_ROOT")
 	if err := checkKeyFile(c.DBEncryptionKey, derived); err != nil && c.DBEncryptionKey != "" {
 		ck.want(false, key[0], err.Error())
@@ -181,7 +198,7 @@ func checkKeyFile(path string, absentOK bool) error {
 		return nil
 	}
 	if err != nil {
-		return errors.New("names a file that cannot be read: " + path)
+		return errors.New("names a file that cannot be read: " + err.Error())
 	}
 	keys := 0
 	for n, line := range strings.Split(string(raw), "\n") {
@@ -191,6 +208,7 @@ func checkKeyFile(path string, absentOK bool) error {
 		}
 		key, err := base64.URLEncoding.DecodeString(line)
 		if err != nil || len(key) != 32 {
+			// The error has the number of the line and not its text, which may be a key with a typing error.
 			return fmt.Errorf("names a file whose line %d is not a key: %s", n+1, path)
 		}
 		keys++

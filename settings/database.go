@@ -26,10 +26,12 @@ type pulpDatabase struct {
 // fromDatabases derives DATABASE_URL, if it is not set, from DATABASES, or else takes the embedded database.
 func fromDatabases(core Core, pulp pulpKeys) ([]derivation, error) {
 	if given := core.DatabaseURL; !given.IsZero() {
+		// A relative path counts from the directory of Load, even if the program changes its directory later.
 		path, isFile := strings.CutPrefix(given.Reveal(), "sqlite:")
 		if !isFile || path == "" || filepath.IsAbs(path) {
 			return nil, nil
 		}
+		// The query has options of the driver, such as _pragma, and is no part of the file name.
 		path, query, hasQuery := strings.Cut(path, "?")
 		u, err := sqliteURL("DATABASE_URL", path)
 		if hasQuery {
@@ -39,6 +41,7 @@ func fromDatabases(core Core, pulp pulpKeys) ([]derivation, error) {
 	}
 	db, ok := pulp.Databases["default"]
 	if !ok {
+		// Otherwise the server would start on a new SQLite file while the data is in the database that DATABASES names.
 		if len(pulp.Databases) > 0 {
 			return nil, wrongKey("DATABASES", "has no entry \"default\"")
 		}
@@ -63,10 +66,11 @@ func (db pulpDatabase) url() (URL, error) {
 	}
 }
 
-// sqliteURL names the database in a file; key is what gave the path. The path is not escaped within the URL.
+// sqliteURL names the database in a file; key is the setting that gave the path.
 func sqliteURL(key, path string) (URL, error) {
 	path = strings.TrimPrefix(path, "//")
 	abs, err := filepath.Abs(path)
+	// The path is not escaped within the URL: the driver would read what follows a ? as its options.
 	if err != nil || path == "" || strings.Contains(abs, "?") {
 		return URL{}, wrongKey(key, "is not a path for a SQLite database")
 	}
@@ -89,6 +93,7 @@ func (db pulpDatabase) postgres() (URL, error) {
 	q := url.Values{}
 	switch port, err := strconv.ParseUint(db.Port, 10, 16); {
 	case strings.HasPrefix(db.Host, "/"): // the folder of a Unix socket
+		// The host of a URL cannot be a folder; Postgres drivers read that from the query.
 		q.Set("host", db.Host)
 		if db.Port != "" {
 			q.Set("port", db.Port)
@@ -100,6 +105,7 @@ func (db pulpDatabase) postgres() (URL, error) {
 	default:
 		u.Host = hostPort(db.Host, db.Port)
 	}
+	// Sorted, so that each process makes the same URL and lists faults in the same order.
 	for _, k := range sortedKeys(db.Options) {
 		v, ok := asText(db.Options[k])
 		if !ok {
@@ -121,6 +127,7 @@ func hostPort(host, port string) string {
 		return net.JoinHostPort(host, port)
 	}
 	if strings.Contains(host, ":") && !strings.HasPrefix(host, "[") {
+		// A URL needs brackets around an IPv6 address, or its last group would be read as the port.
 		return "[" + host + "]"
 	}
 	return host

@@ -33,6 +33,7 @@ func (d *decoder) fields(m map[string]any, dst reflect.Value, s schema, path []s
 			d.into(v, dst.Field(f.index), f.unit, append(slices.Clone(path), f.key))
 		}
 	}
+	// Sections share the top level: a key that this one does not know may be of another, see Set.unknown.
 	if !strict {
 		return
 	}
@@ -45,6 +46,7 @@ func (d *decoder) fields(m map[string]any, dst reflect.Value, s schema, path []s
 
 // into decodes v into dst, or reports a fault and leaves dst alone. A nil v is the zero value.
 func (d *decoder) into(v any, dst reflect.Value, unit int64, path []string) {
+	// @none in the environment and null in a file clear the value of lower layers.
 	if v == nil {
 		dst.SetZero()
 		return
@@ -103,6 +105,7 @@ func (d *decoder) intoNamed(v any, dst reflect.Value, unit int64, path []string)
 	if !ok || !isText {
 		return false
 	}
+	// The error of UnmarshalText is left out: it may quote the value, which may be a secret.
 	if err := u.UnmarshalText([]byte(s)); err != nil {
 		d.fault(path, "is not a %s", strings.ToLower(dst.Type().Name()))
 	}
@@ -169,15 +172,16 @@ func (d *decoder) intoScalar(v any, dst reflect.Value, unit int64, path []string
 		dst.SetBool(b)
 	case dst.CanInt():
 		n, ok := asInt(v)
+		// The product is checked: a number of MiB may fit into the field while the bytes do not.
 		if hi, scaled := mul(n, max(unit, 1)); !ok || !scaled || dst.OverflowInt(hi) {
-			d.fault(path, "is not a whole number that fits")
+			d.fault(path, "is not a whole number, or is too large")
 		} else {
 			dst.SetInt(hi)
 		}
 	case dst.CanUint():
 		n, ok := asInt(v)
 		if hi, scaled := mul(n, max(unit, 1)); !ok || !scaled || n < 0 || dst.OverflowUint(uint64(hi)) {
-			d.fault(path, "is not a whole number that fits, 0 or more")
+			d.fault(path, "is not a whole number of 0 or more, or is too large")
 		} else {
 			dst.SetUint(uint64(hi))
 		}
@@ -193,13 +197,14 @@ func (d *decoder) intoScalar(v any, dst reflect.Value, unit int64, path []string
 	}
 }
 
-// asText accepts texts, and whole numbers as YAML has them for a password of digits.
+// asText accepts texts and whole numbers.
 func asText(v any) (string, bool) {
 	switch x := v.(type) {
 	case string:
 		return x, true
 	case untyped:
 		return string(x), true
+	// YAML and TOML read a password of digits without quotes as a number.
 	case int64:
 		return strconv.FormatInt(x, 10), true
 	case Secret:
@@ -215,6 +220,7 @@ func asInt(v any) (int64, bool) {
 	case int64:
 		return x, true
 	case float64:
+		// From 2^53 on a float64 skips whole numbers: the value may differ from the number in the file.
 		return int64(x), x == math.Trunc(x) && math.Abs(x) < 1<<53
 	case string, untyped:
 		n, err := strconv.ParseInt(strings.TrimSpace(text(x)), 10, 64)
@@ -228,6 +234,7 @@ func asFloat(v any) (float64, bool) {
 	case int64:
 		return float64(x), true
 	case float64:
+		// YAML and TOML can express NaN and infinity; no setting has a meaning for either.
 		return x, !math.IsNaN(x) && !math.IsInf(x, 0)
 	case string, untyped:
 		f, err := strconv.ParseFloat(strings.TrimSpace(text(x)), 64)
@@ -238,17 +245,20 @@ func asFloat(v any) (float64, bool) {
 
 // asDuration reads "1m30s", or a number of units.
 func asDuration(v any, unit time.Duration) (time.Duration, error) {
+	// Defaults and options of the host are durations already; the unit is for bare numbers only.
 	if t, ok := v.(time.Duration); ok {
 		return t, nil
 	}
+	// Elements of lists and maps have no tag that could give a unit. Seconds are the unit of most settings of Pulp.
 	if unit == 0 {
 		unit = time.Second
 	}
 	if f, ok := asFloat(v); ok {
+		// Go does not define the conversion of a larger float64 to an integer.
 		if t := f * float64(unit); math.Abs(t) < math.MaxInt64 {
 			return time.Duration(t), nil
 		}
-		return 0, fmt.Errorf("is too long")
+		return 0, fmt.Errorf("is a longer duration than 292 years")
 	}
 	t, err := time.ParseDuration(strings.TrimSpace(text(v)))
 	if err != nil {

@@ -80,6 +80,7 @@ func (s *Set) locate(err error) {
 
 func (s *Set) apply(ds []derivation) {
 	for _, d := range ds {
+		// A layer for each derivation lets Explain and faults name the setting that the value comes from.
 		l := &layer{rank: rankDerived, name: "derived from " + d.from}
 		a := Assignment{path: splitKey(d.key), value: d.value}
 		l.sets = []Assignment{a}
@@ -94,6 +95,7 @@ func (s *Set) paths() ([]derivation, error) {
 	known := map[string]string{}
 	var faults []error
 	for _, p := range []struct{ key, parent, name string }{
+		// A parent comes before the paths that are derived from it, for these need its absolute path.
 		{"DEPLOY_ROOT", "", ""},
 		{"MEDIA_ROOT", "DEPLOY_ROOT", "media"},
 		{"WORKING_DIRECTORY", "DEPLOY_ROOT", "tmp"},
@@ -109,6 +111,7 @@ func (s *Set) paths() ([]derivation, error) {
 		if path == "" {
 			path, from = filepath.Join(known[p.parent], p.name), p.parent
 		}
+		// The operating system refuses a path with NUL, but not before its first use.
 		if path == "" || strings.ContainsRune(path, 0) {
 			faults = append(faults, &Fault{Key: p.key, Layer: s.source([]string{p.key}), Reason: "is not a path"})
 			continue
@@ -117,6 +120,7 @@ func (s *Set) paths() ([]derivation, error) {
 		if err != nil {
 			faults = append(faults, &Fault{Key: p.key, Reason: "cannot be made absolute: " + err.Error()})
 		}
+		// A path that was given as absolute has no derivation, so that Explain names its source.
 		if known[p.key] = abs; abs != given {
 			ds = append(ds, derivation{p.key, from, abs})
 		}
@@ -126,6 +130,7 @@ func (s *Set) paths() ([]derivation, error) {
 
 // pageSize derives PAGE_SIZE, if it is not set, from REST_FRAMEWORK.
 func (s *Set) pageSize(pulp pulpKeys) []derivation {
+	// The default of PAGE_SIZE gives way to REST_FRAMEWORK, a value from any other layer does not.
 	given := slices.ContainsFunc(s.all, func(a applied) bool {
 		return a.layer.rank > rankCore && touches(a.path, []string{"PAGE_SIZE"})
 	})

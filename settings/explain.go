@@ -26,6 +26,7 @@ type Step struct {
 func (s *Set) Explain(key string) Explanation {
 	path := splitKey(key)
 	e := Explanation{Key: strings.Join(path, separator)}
+	// The merged tree has the outcome only, so the layers are applied again, one after the other.
 	var t any = map[string]any{}
 	secrets := s.secretKeys()
 	for _, a := range s.all {
@@ -93,6 +94,7 @@ func touches(a, b []string) bool {
 // word reports whether the assignment affects path, also by leaving it out of a map that it replaces, and whether it
 // adds to the value of lower layers.
 func (a applied) word(path []string) (speaks, merges bool) {
+	// An assignment to a part leaves the other parts as they were, so it extends the whole.
 	if len(a.path) > len(path) {
 		return true, true
 	}
@@ -104,6 +106,7 @@ func (a applied) word(path []string) (speaks, merges bool) {
 		}
 		body, marked := unmarkedMap(m)
 		if v, ok = body[spelled(body, p)]; !ok {
+			// A map that replaces the old one removes the parts that it leaves out; a merged map does not touch them.
 			return !merge && !marked, false
 		}
 		_, deeper := v.(map[string]any)
@@ -132,6 +135,7 @@ func sameSort(a, b any) bool {
 // secretKeys returns the top-level keys that are secrets by type: "SECRET_KEY".
 func (s *Set) secretKeys() map[string]reflect.Type {
 	keys := map[string]reflect.Type{}
+	// Load and With have reported the faults already.
 	sections, _ := s.allSections()
 	for _, sec := range append(sections, AnySection(pulpSection)) {
 		sec.secrets(keys)
@@ -191,6 +195,7 @@ func conceal(path []string, v any, secrets map[string]reflect.Type) any {
 		return v
 	}
 	for n := range path {
+		// A map or list of secrets is known by its own key, so the beginnings of the path are looked up, too.
 		switch secrets[strings.Join(path[:n+1], separator)] {
 		case secretType:
 			return NewSecret(s)
@@ -198,9 +203,11 @@ func conceal(path []string, v any, secrets map[string]reflect.Type) any {
 			return NewURL(s)
 		}
 	}
+	// Maps without a type, such as the OPTIONS of a storage, have only the names of their entries to go by.
 	if secretName.MatchString(path[len(path)-1]) {
 		return NewSecret(s)
 	}
+	// Any text may be an address with a password, such as the upstream of a plugin.
 	if u, err := url.Parse(s); err == nil && u.User != nil {
 		return NewURL(s)
 	}

@@ -29,6 +29,7 @@ func (f *Fault) Unwrap() error { return pulperr.Invalid }
 
 // didYouMean returns `; did you mean "X"?` with the nearest of the known names, or "" if none is near.
 func didYouMean(name string, known []string) string {
+	// A short name with two letters changed is another word, so the number of edits grows with the length.
 	best, dist := "", min(1+len(name)/4, 3)
 	for _, k := range known {
 		if d := distance(strings.ToUpper(name), strings.ToUpper(k), dist); d <= dist && (best == "" || d < dist) {
@@ -60,6 +61,7 @@ func distance(a, b string, limit int) int {
 			}
 			row[j+1] = min(prev[j]+cost, prev[j+1]+1, row[j]+1)
 		}
+		// The minimum of a row never decreases from row to row, so the result would be above limit, too.
 		if slices.Min(row) > limit {
 			return limit + 1
 		}

@@ -67,12 +67,12 @@ func assign(key string, value any, merge bool) Assignment {
 
 func splitKey(key string) []string {
 	path := strings.Split(key, separator)
+	// As in dynaconf, the case of the first part does not count. The keys of maps keep theirs.
 	path[0] = strings.ToUpper(path[0])
 	return path
 }
 
-// assignments turns the top level of a settings map into assignments. A key comes before the keys of its parts, so
-// that A and A__B of one source both count.
+// assignments turns the top level of a settings map into assignments. A key comes before the keys of its parts.
 func assignments(m map[string]any) ([]Assignment, []error) {
 	var sets []Assignment
 	var faults []error
@@ -86,6 +86,7 @@ func assignments(m map[string]any) ([]Assignment, []error) {
 	}
 	// The order of a map is random; with a sorted one, faults and Explain are the same in each process.
 	slices.SortFunc(sets, func(a, b Assignment) int {
+		// A before A__B, so that both count: applied later, A would replace the map that has B.
 		if n := len(a.path) - len(b.path); n != 0 {
 			return n
 		}
@@ -143,6 +144,7 @@ func put(old any, path []string, v any, merge bool) any {
 		return combine(old, v, merge)
 	}
 	om, _ := old.(map[string]any)
+	// A copy, because trees share their parts and a Set is immutable.
 	out := make(map[string]any, len(om)+1)
 	for k, e := range om {
 		out[k] = e
@@ -152,12 +154,12 @@ func put(old any, path []string, v any, merge bool) any {
 	return out
 }
 
-// spelled returns the key of m that equals name but for case, if there is no exact one. An environment may be able to
-// hold uppercase names only.
+// spelled returns the key of m that equals name but for case, if there is no exact one.
 func spelled(m map[string]any, name string) string {
 	if _, ok := m[name]; ok {
 		return name
 	}
+	// Some environments hold uppercase names only. Sorted, so that of several such keys it is always the same one.
 	for _, k := range sortedKeys(m) {
 		if strings.EqualFold(k, name) {
 			return k
@@ -186,8 +188,7 @@ const (
 	uniqueMarker = "dynaconf_merge_unique"
 )
 
-// combine returns v over old: v itself, unless merging was asked for by the caller or by a marker in v. Maps merge
-// deeply; a list within a merged map replaces unless it has its own marker.
+// combine returns v over old: v itself, unless the caller or a marker in v asks for merging.
 func combine(old, v any, merge bool) any {
 	switch n := v.(type) {
 	case map[string]any:
@@ -201,6 +202,7 @@ func combine(old, v any, merge bool) any {
 		}
 		for k, e := range body {
 			_, deeper := e.(map[string]any)
+			// As in dynaconf, only maps merge deeply: a list within a merged map replaces, unless it has its own marker.
 			out[k] = combine(om[k], e, (merge || marked) && deeper)
 		}
 		return out
@@ -212,6 +214,7 @@ func combine(old, v any, merge bool) any {
 			out = slices.Clone(ol)
 		}
 		for _, e := range body {
+			// An element may be a map with a marker; combine removes the marker and copies the map.
 			if e = combine(nil, e, false); !unique || !contains(out, e) {
 				out = append(out, e)
 			}
@@ -259,6 +262,7 @@ func unmarkedList(l []any) (body []any, marked, unique bool) {
 
 func contains(l []any, v any) bool {
 	return slices.ContainsFunc(l, func(e any) bool {
+		// A text from the environment is untyped and equals the same text from a file.
 		return reflect.DeepEqual(e, v) || text(v) != "" && text(e) == text(v)
 	})
 }

@@ -71,6 +71,7 @@ const LoggerKey = "logger"
 
 // logger returns a logger that writes to w.
 func (l *Logging) logger(w io.Writer) *slog.Logger {
+	// The levels of LOGGING decide in front of this handler, so its own level must let every record pass.
 	opts := &slog.HandlerOptions{Level: slog.Level(math.MinInt32), ReplaceAttr: scrubAttr}
 	var h slog.Handler = slog.NewTextHandler(w, opts)
 	if l.Format == "json" {
@@ -88,6 +89,7 @@ func (l *Logging) handler(next slog.Handler) slog.Handler {
 	for name, logger := range l.Loggers {
 		switch {
 		case logger.Level == nil || *logger.Level == levelInherit:
+		// Python's logging knows the root logger by both names.
 		case name == "" || name == "root":
 			lv.root = slog.Level(*logger.Level)
 		default:
@@ -127,8 +129,10 @@ type handler struct {
 	groups int    // an attribute within a group does not name a logger
 }
 
-// Enabled may let through a record of an unnamed logger that Handle drops when it sees the record's attributes.
+// Enabled reports whether a record of the level may be written; Handle decides.
 func (h *handler) Enabled(ctx context.Context, level slog.Level) bool {
+	// The attribute that names the logger may be in the record, which only Handle sees. Until then the lowest level of all
+	// loggers counts.
 	lowest := h.levels.lowest
 	if h.name != "" {
 		lowest = h.levels.of(h.name)
@@ -164,6 +168,7 @@ func (h *handler) WithAttrs(attrs []slog.Attr) slog.Handler {
 func (h *handler) WithGroup(name string) slog.Handler {
 	n := *h
 	n.next = h.next.WithGroup(name)
+	// slog ignores a group without a name: attributes after it are still at the top level.
 	if name != "" {
 		n.groups++
 	}
@@ -188,6 +193,7 @@ func scrubAttr(_ []string, a slog.Attr) slog.Attr {
 		switch x := a.Value.Any().(type) {
 		case error:
 			a.Value = slog.StringValue(scrub(x.Error()))
+		// A Stringer is printed after this function, and String of a *url.URL has its password.
 		case fmt.Stringer:
 			if s := x.String(); strings.Contains(s, "://") {
 				a.Value = slog.StringValue(scrub(s))

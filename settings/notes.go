@@ -21,7 +21,7 @@ func meaningless(key string) string {
 	case "ENABLE_V4_API", "OAS_VERSION":
 		return "the API is version 3"
 	case "ANALYTICS":
-		return "nothing is ever reported to anyone"
+		return "the library sends no usage data"
 	case "KAFKA_BOOTSTRAP_SERVERS", "KAFKA_TASKS_STATUS_TOPIC", "KAFKA_TASKS_STATUS_PRODUCER_SYNC_ENABLED",
 		"KAFKA_PRODUCER_POLL_TIMEOUT", "KAFKA_SECURITY_PROTOCOL", "KAFKA_SSL_CA_PEM", "KAFKA_SASL_MECHANISM",
 		"KAFKA_SASL_USERNAME", "KAFKA_SASL_PASSWORD":

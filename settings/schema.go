@@ -52,6 +52,7 @@ func schemaOf(t reflect.Type, prefix string) (s schema, faults []error) {
 			continue
 		}
 		if name == "-" || !sf.IsExported() {
+			// reflect cannot set an unexported field: without this fault its setting would silently have no effect.
 			if !sf.IsExported() && tag != "" && name != "-" {
 				faults = append(faults, fmt.Errorf("field %s has a setting tag and is not exported; "+
 					"begin its name with a capital", sf.Name))
@@ -91,6 +92,7 @@ func unitOf(sf reflect.StructField, opts string) (int64, error) {
 func (f field) normalize(r reflect.Value) (any, error) {
 	v, err := normalize(r.Field(f.index).Interface())
 	if n, ok := v.(int64); ok && f.unit != 0 && err == nil {
+		// The decoder multiplies a bare number by the unit again.
 		return n / f.unit, nil
 	}
 	return v, err
@@ -109,6 +111,7 @@ func screamingSnake(name string) string {
 	for i, r := range rs {
 		if i > 0 && unicode.IsUpper(r) {
 			afterLower := !unicode.IsUpper(rs[i-1]) && rs[i-1] != '_'
+			// The last capital of a run begins the next word: API and Root in APIRoot.
 			beforeLower := i+1 < len(rs) && unicode.IsLower(rs[i+1]) && unicode.IsUpper(rs[i-1])
 			if afterLower || beforeLower {
 				b.WriteByte('_')

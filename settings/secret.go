@@ -25,6 +25,7 @@ type Secret struct {
 // NewSecret returns a Secret that holds text.
 func NewSecret(text string) Secret {
 	if text == "" {
+		// The handle of the empty text is not the zero handle, and == would tell an empty Secret from the zero one.
 		return Secret{}
 	}
 	return Secret{h: unique.Make(text)}
@@ -109,16 +110,20 @@ func (u URL) Scheme() string {
 // address that cannot be parsed gives "[redacted]".
 func (u URL) String() string {
 	raw := u.Reveal()
+	// Without user part and query there is no password, and the address stays as it was written: String of a parsed URL
+	// would escape it.
 	if !strings.ContainsAny(raw, "@?") {
 		return raw
 	}
 	p, err := url.Parse(raw)
+	// Without // after the scheme, as in redis:u:pw@h, the whole address is opaque, where Redacted finds no password.
 	if err != nil || p.Opaque != "" {
 		return redacted
 	}
 	if p.RawQuery != "" {
 		q, err := url.ParseQuery(p.RawQuery)
 		if err != nil {
+			// A secret may be anywhere in a query that cannot be read.
 			return redacted
 		}
 		for k := range q {

@@ -63,14 +63,17 @@ func (s *Section[T]) schema() (schema, error) {
 	}
 	prefix := ""
 	if s.plugin != "" {
+		// A hyphen is not allowed in the name of a shell variable.
 		prefix = strings.ToUpper(strings.ReplaceAll(s.plugin, "-", "_")) + "_"
 	}
 	sc, faults := schemaOf(t, prefix)
 	for _, f := range sc.fields {
+		// splitKey makes the first part of a key uppercase and splits at "__", so no layer could set such a key.
 		if f.key != strings.ToUpper(f.key) || strings.Contains(f.key, separator) {
 			faults = append(faults, fmt.Errorf("key %q is not uppercase or has %q; name another by the tag", f.key, separator))
 		}
 	}
+	// A Validate with another signature compiles and would never be called.
 	faults = append(faults, hook.Faults(reflect.PointerTo(t), reflect.TypeFor[Validator]())...)
 	for i, err := range faults {
 		faults[i] = s.fault(err)
@@ -112,6 +115,7 @@ func (s *Section[T]) decode(d *decoder, t tree) any {
 	if len(d.faults) > before {
 		return v // a half-read value would only earn misleading words from Validate
 	}
+	// The method set of *T includes that of T, so this finds the Validator of either.
 	if val, ok := any(&v).(Validator); ok {
 		if err := val.Validate(); err != nil {
 			d.faults = append(d.faults, s.fault(err))

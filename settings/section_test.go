@@ -151,10 +151,10 @@ P_UPSTREAM: {a: 1}
 	for _, want := range []string{
 		"P_TEXT is not a text (file " + file + ")",
 		"P_ON is not true or false",
-		"P_INT is not a whole number that fits",
-		"P_UINT is not a whole number that fits, 0 or more",
+		"P_INT is not a whole number, or is too large",
+		"P_UINT is not a whole number of 0 or more, or is too large",
 		"P_FLOAT is not a number",
-		"P_MB is not a whole number that fits",
+		"P_MB is not a whole number, or is too large",
 		"P_LIST is not a list",
 		"P_TIMES__1 is neither a number (of hours) nor a duration",
 		"P_MAP__a is not a whole number",

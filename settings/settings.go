@@ -57,6 +57,7 @@ func Load(opts ...Option) (*Set, error) {
 			layers = append(layers, l)
 		}
 	}
+	// The sources without faults are still checked, so that one start reports all faults.
 	set, errs := build(layers, nil)
 	return finish(set, append(faults, errs...))
 }
@@ -68,7 +69,7 @@ func Load(opts ...Option) (*Set, error) {
 func (s *Set) With(plugins ...Plugin) (*Set, error) {
 	set, faults := build(s.layers, append(slices.Clone(s.plugins), plugins...))
 	faults = append(faults, set.unknown()...)
-	// Validators of plugins see only settings without faults: they could not tell a wrong value from a default.
+	// A field with a fault keeps its default, so a validator of a plugin could not tell that from a configured value.
 	if len(faults) == 0 {
 		for _, p := range set.plugins {
 			if p.Validate == nil {
@@ -118,6 +119,7 @@ func (s *Set) Handler(next slog.Handler) slog.Handler { return s.core.Logging.ha
 func build(layers []*layer, plugins []Plugin) (*Set, []error) {
 	set := &Set{layers: layers, plugins: plugins, sections: map[AnySection]any{}}
 	sections, faults := set.allSections()
+	// A copy, because each call of With appends to the layers of the same Load.
 	stackable := slices.Clone(layers)
 	for _, sec := range sections {
 		l, errs := sec.layer()
@@ -131,6 +133,7 @@ func build(layers []*layer, plugins []Plugin) (*Set, []error) {
 	}
 	set.all = stack(stackable)
 	set.tree = merged(set.all)
+	// Before sections are decoded, because Core has the derived paths and URLs in its fields.
 	faults = append(faults, set.derive()...)
 
 	d := &decoder{source: set.source}
@@ -153,6 +156,7 @@ func (s *Set) allSections() ([]AnySection, []error) {
 	sections := []AnySection{coreSection}
 	owner := map[string]string{}
 	claim(coreSection, "pulpcore", owner)
+	// Core has no fields for DATABASES and the like, but a plugin must not take these keys either.
 	claim(pulpSection, "pulpcore", owner)
 	var faults []error
 	for _, p := range s.plugins {

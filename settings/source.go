@@ -79,13 +79,15 @@ func (f file) read() (*layer, []error) {
 	return newLayer(rankFile, "file "+f.path, m)
 }
 
-// readBounded reads at most one byte more than a settings file may have.
+// readBounded reads a file up to one byte beyond maxFile.
 func readBounded(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
+	// The path may be a device or a pipe, whose size is not known before. The extra byte tells a file of the maximum size
+	// from a larger one.
 	return io.ReadAll(io.LimitReader(f, maxFile+1))
 }
 
@@ -96,9 +98,10 @@ func formatOf(path string) (func([]byte) (map[string]any, error), error) {
 		return toml.Parser().Unmarshal, nil
 	case ".yaml", ".yml":
 		return yaml.Parser().Unmarshal, nil
+	// koanf's own parser makes every number a float64, which loses digits.
 	case ".json":
 		return func(raw []byte) (m map[string]any, err error) {
-			err = unmarshalJSON(raw, &m) // koanf's would make every number a float
+			err = unmarshalJSON(raw, &m)
 			return m, err
 		}, nil
 	default:
@@ -124,6 +127,7 @@ func (e environment) read() (*layer, []error) {
 	merging := map[string]bool{}
 	for name, v := range m {
 		key := strings.TrimPrefix(name, e.prefix)
+		// Kubernetes sets PULP_REDIS_PORT=tcp://10.0.0.1:6379 for a service pulp-redis, which is no value of REDIS_PORT.
 		if key == "" || isServiceLink(key, v.(string)) {
 			continue
 		}
@@ -137,14 +141,14 @@ func (e environment) read() (*layer, []error) {
 	}
 	l, more := newLayer(rankEnv, "environment", values)
 	l.variables = e.prefix
+	// newLayer sorts the assignments, so each finds its flag by its key.
 	for i := range l.sets {
 		l.sets[i].merge = merging[l.sets[i].Key()]
 	}
 	return l, append(faults, more...)
 }
 
-// isServiceLink recognizes the variables that Kubernetes sets for a service: PULP_REDIS_PORT=tcp://10.0.0.1:6379 for
-// one called pulp-redis is no setting.
+// isServiceLink recognizes the variables that Kubernetes sets for a service.
 func isServiceLink(key, value string) bool {
 	address := strings.HasPrefix(value, "tcp://") || strings.HasPrefix(value, "udp://")
 	return serviceLink.MatchString(key) || address && (key == "PORT" || strings.HasSuffix(key, "_PORT"))
@@ -161,6 +165,7 @@ type foreign struct {
 func (f foreign) read() (*layer, []error) {
 	var m map[string]any
 	k := koanf.New(separator)
+	// koanf's own merge would lose merge markers and the layer of a value, so its merge function only takes the map out.
 	err := k.Load(f.provider, f.parser, koanf.WithMergeFunc(func(src, _ map[string]any) error {
 		m = src
 		return nil

@@ -49,6 +49,7 @@ func fromStorages(core Core, pulp pulpKeys) ([]derivation, error) {
 	if err != nil {
 		return nil, err
 	}
+	// A bucket URL of gocloud has no credentials; the host hands them to the driver.
 	ds := []derivation{{"STORAGE_URL", "STORAGES", u}}
 	for _, c := range []struct {
 		key   string
@@ -67,6 +68,7 @@ func fromStorages(core Core, pulp pulpKeys) ([]derivation, error) {
 }
 
 func (st pulpStorage) url(mediaRoot string) (URL, error) {
+	// Only the class counts: the modules before it differ between Django and the versions of django-storages.
 	switch name := st.Backend[strings.LastIndexByte(st.Backend, '.')+1:]; name {
 	case "", "FileSystem", "FileSystemStorage":
 		if st.Options.Location == "" {
@@ -131,6 +133,7 @@ func (o storageOptions) azure() (URL, error) {
 
 func bucketURL(scheme, bucket, prefix string, q url.Values) URL {
 	if prefix = strings.Trim(prefix, "/"); prefix != "" {
+		// gocloud puts the prefix in front of a key as it is: without the slash it would run into the first folder.
 		q.Set("prefix", prefix+"/")
 	}
 	u := url.URL{Scheme: scheme, Host: bucket, RawQuery: q.Encode()}

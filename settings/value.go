@@ -36,6 +36,7 @@ func (u untyped) plain() any {
 	case "null":
 		return nil
 	}
+	// ParseFloat also reads inf, nan and hexadecimal numbers; in a variable these are texts.
 	if f, err := strconv.ParseFloat(s, 64); err == nil && json.Valid([]byte(s)) {
 		return f
 	}
@@ -57,6 +58,7 @@ func typed(raw string) (v any, merge bool, err error) {
 		return rest, false, nil
 	case "@none":
 		return nil, false, nil
+	// The type of the field decides, so that a wrong number is reported with its key.
 	case "@int", "@float", "@bool":
 		return untyped(rest), false, nil
 	}
@@ -64,6 +66,7 @@ func typed(raw string) (v any, merge bool, err error) {
 	case strings.HasPrefix(s, "{"), strings.HasPrefix(s, "["):
 		v, err = container(s)
 		return v, false, err
+	// A text may begin with a quotation mark and be no JSON: it is then the value as it is.
 	case strings.HasPrefix(s, `"`):
 		if v, err = fromJSON(s); err == nil {
 			return v, false, nil
@@ -90,16 +93,18 @@ func container(s string) (any, error) {
 		return v, nil
 	}
 	var doc map[string]any
+	// TOML has no value without a key. A second key means that the variable went on after a line break.
 	if err := toml.Unmarshal([]byte("v = "+s), &doc); err == nil && len(doc) == 1 {
 		return normalize(doc["v"])
 	}
 	return nil, errors.New("is neither JSON nor TOML; write \"@str \" before a text that starts like this")
 }
 
-// fromJSON reads the value of a variable. Its error does not quote the value.
+// fromJSON reads the value of a variable.
 func fromJSON(s string) (any, error) {
 	var v any
 	if err := unmarshalJSON([]byte(s), &v); err != nil {
+		// The error of the parser is left out: it quotes a part of the value, which may be a secret.
 		return nil, errors.New("is not valid JSON")
 	}
 	return normalize(v)
@@ -108,10 +113,12 @@ func fromJSON(s string) (any, error) {
 // unmarshalJSON keeps numbers as they are written.
 func unmarshalJSON(raw []byte, v any) error {
 	dec := json.NewDecoder(bytes.NewReader(raw))
+	// A float64 would lose digits of a long number, such as a password of digits.
 	dec.UseNumber()
 	if err := dec.Decode(v); err != nil {
 		return err
 	}
+	// Decode stops after one value: 1 2 would be read as 1.
 	if _, err := dec.Token(); err != io.EOF {
 		return errors.New("more than one JSON value")
 	}

@@ -1,15 +1,15 @@
-// Package asynqmon shows what is in the Redis of a task queue, with the web interface of the same name. What it calls
-// tasks are the messages that announce ready tasks to workers; the tasks themselves are in the database, so it is a
-// tool for looking at the delivery and not at the work. Mount it behind your own authentication:
+// Package asynqmon shows the messages in the Redis of a task queue, with the web interface of the same name. The tasks
+// on its pages are the messages that announce ready tasks to workers. The tasks themselves are in the database: the
+// interface shows their delivery and not their state. Mount it behind your own authentication:
 //
 //	h, err := asynqmon.Handler(app.Queue(), "/asynqmon")
 //	mux.Handle("/asynqmon/", onlyAdmins(h))
 //
-// A queue that was opened without a Redis has no messages; the page then says so.
+// A queue that was opened without a Redis has no messages; the page then explains that.
 //
-// It is a module of its own, for only few need it. As long as it has no release of its own, its go.mod names a version
-// of pulpcore that does not exist and replaces it by the folder it lies in. Replacements of others do not count for a
-// program that imports it, so clone the repository and let the program's go.mod replace both:
+// It is a module of its own, because few programs need it. As long as it has no release of its own, its go.mod names a
+// version of pulpcore that does not exist and replaces it by the folder it lies in. Go ignores the replacements of an
+// imported module, so clone the repository and let the go.mod of your program replace both:
 //
 //	replace github.com/pulpgo/pulpcore => ../pulpcore
 //	replace github.com/pulpgo/pulpcore/contrib/asynqmon => ../pulpcore/contrib/asynqmon
@@ -31,9 +31,9 @@ import (
 	"github.com/pulpgo/pulpcore/tasking/inspect"
 )
 
-// Handler returns the interface for the paths below root, which begins with a slash, such as "/asynqmon". It lets
-// nobody change anything, and asks nobody who they are: that is the host's to do. It uses the queue's own connection
-// and must not be used once the queue is closed. For a queue without a Redis it answers every request with an
+// Handler returns the interface for the paths below root, which begins with a slash, such as "/asynqmon". It is
+// read-only and does not authenticate: the host puts its own authentication in front. It uses the queue's connection,
+// so it must not be used once the queue is closed. For a queue without a Redis it answers every request with an
 // explanation.
 //
 // Errors: Invalid for a root without a slash in front; Unavailable if the queue is closed.
@@ -53,7 +53,7 @@ func Handler(q *tasking.Queue, root string) (http.Handler, error) {
 	}), nil
 }
 
-// withoutRedis explains why there is nothing to see.
+// withoutRedis answers that there are no messages, and why.
 func withoutRedis(w http.ResponseWriter, _ *http.Request) {
 	http.Error(w, "This installation runs without Redis: its workers read ready tasks from the database, "+
 		"and there are no "+

@@ -35,6 +35,7 @@ func run(ctx context.Context, addr string) error {
 	if err != nil {
 		return err
 	}
+	// Handlers and workers use the App until RunAll returns, so it is closed after that.
 	defer app.Close()
 	return pulpcore.RunAll(ctx,
 		func(ctx context.Context) error { return app.Serve(ctx, addr, newMux(app)) },
@@ -45,6 +46,8 @@ func run(ctx context.Context, addr string) error {
 // newMux mounts the App's handlers next to the host's own.
 func newMux(app *pulpcore.App) http.Handler {
 	mux := http.NewServeMux()
+	// The paths follow from API_ROOT and CONTENT_PATH_PREFIX, here their defaults. There is no http.StripPrefix around the
+	// handlers, because they match whole paths.
 	mux.Handle("/pulp/api/v3/", app.API())
 	mux.Handle("/pulp/content/", app.Content())
 	mux.HandleFunc("/{$}", func(w http.ResponseWriter, _ *http.Request) {

@@ -59,6 +59,7 @@ func (b *bar) set(done, total int64) {
 // done completes the bar where it stands.
 func (b *bar) done() {
 	if b.line != nil {
+		// mpb takes the present value for a negative total, so the bar ends where it stands.
 		b.line.SetTotal(-1, true)
 	}
 }

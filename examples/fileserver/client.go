@@ -49,6 +49,7 @@ func (c *client) call(ctx context.Context, method, path string, body any) (objec
 		return nil, err
 	}
 	defer res.Body.Close()
+	// The bound keeps a wrong server from filling the memory.
 	raw, err := io.ReadAll(io.LimitReader(res.Body, 10<<20))
 	if err != nil {
 		return nil, err
@@ -72,6 +73,7 @@ func (c *client) run(ctx context.Context, method, path string, body any, show fu
 	if err != nil {
 		return nil, err
 	}
+	// Polling is what clients of any Pulp can do. This API also has a stream of events at tasks/events/.
 	tick := time.NewTicker(pollInterval)
 	defer tick.Stop()
 	for {

@@ -88,6 +88,8 @@ func demoApp(ctx context.Context) (app *pulpcore.App, password string, remove fu
 			_ = os.RemoveAll(data)
 		}
 	}()
+	// Neither file nor environment: the demo must not touch an installation of this machine. Lines of the log would break
+	// the progress bars, so only warnings are logged.
 	set, err := settings.Load(settings.Value("DEPLOY_ROOT", data), settings.Value("LOGGING", map[string]any{
 		"root": map[string]any{"level": "WARNING"},
 	}))
@@ -102,6 +104,7 @@ func demoApp(ctx context.Context) (app *pulpcore.App, password string, remove fu
 		_ = app.Close()
 		return nil, "", nil, err
 	}
+	// Closed before the folder is removed, because SQLite writes to its files until then.
 	return app, password, func() { _ = app.Close(); _ = os.RemoveAll(data) }, nil
 }
 
@@ -126,6 +129,7 @@ func withServers(ctx context.Context, app *pulpcore.App, up http.Handler,
 	group.Go(func() error { return app.Work(gctx, runtime.GOMAXPROCS(0)) })
 	err = fn(gctx, "http://"+upListener.Addr().String(), "http://"+appListener.Addr().String())
 	cancel(nil)
+	// If a server has failed, that is the reason for the error of fn.
 	if werr := group.Wait(); werr != nil {
 		return werr
 	}
@@ -206,6 +210,7 @@ const downloads = 16
 
 func downloadAll(ctx context.Context, base string, up *upstream, b *bars) error {
 	bar := b.add("downloading", int64(len(up.entries)))
+	// By default only two idle connections of a host are kept; the others would be opened again for each file.
 	hc := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: downloads}}
 	defer hc.CloseIdleConnections()
 	group, ctx := errgroup.WithContext(ctx)

@@ -1,5 +1,5 @@
-// Command fileserver is a complete server for plain files in one binary: REST API, content app and workers, with
-// nothing else to install. See the package documentation of its plugin in ./file.
+// Command fileserver is a complete server for plain files in one binary: REST API, content app and workers. It needs no
+// other software. See the package documentation of its plugin in ./file.
 //
 //	fileserver                  everything in one process
 //	fileserver demo [FOLDER]    show the whole job on real files and exit
@@ -61,6 +61,7 @@ func run(ctx context.Context, out io.Writer, args []string) (err error) {
 	if len(args) > 0 {
 		command, args = args[0], args[1:]
 	}
+	// Before the settings are read: the demo has its own.
 	if command == "demo" {
 		return runDemo(ctx, out, args)
 	}
@@ -72,6 +73,7 @@ func run(ctx context.Context, out io.Writer, args []string) (err error) {
 		return err
 	}
 	slog.SetDefault(set.Logger(os.Stderr)) // for deprecation warnings, which have no other logger
+	// Before the App is opened, because Open refuses a database with an older schema.
 	if command == "migrate" {
 		return pulpcore.Migrate(ctx, set, file.Plugin())
 	}
@@ -153,6 +155,7 @@ func roles() map[string]role {
 
 func serveRole(ctx context.Context, app *pulpcore.App, kind string, h http.Handler) error {
 	return pulpcore.RunAll(ctx,
+		// The status lists a server, and other processes count it as alive, only while its heartbeat comes.
 		func(ctx context.Context) error { return app.Heartbeat(ctx, kind) },
 		func(ctx context.Context) error { return app.Serve(ctx, app.Settings().Core().Listen, h) },
 	)
@@ -201,6 +204,7 @@ func runDemo(ctx context.Context, out io.Writer, args []string) error {
 
 func load() (*settings.Set, error) {
 	configured := settings.OptionalFile("/etc/pulp/settings.toml")
+	// A file that the operator names must exist; the file at the default place need not.
 	if path := os.Getenv("PULP_SETTINGS"); path != "" {
 		configured = settings.File(path)
 	}
@@ -246,7 +250,7 @@ func tell(out io.Writer, password string) error {
 	return err
 }
 
-// goEnv asks the go command, and where there is none the runtime's own idea.
+// goEnv returns a variable of the go command.
 func goEnv(ctx context.Context, name string) (string, error) {
 	raw, err := exec.CommandContext(ctx, "go", "env", name).Output()
 	if err != nil {

@@ -23,9 +23,10 @@ func openStore(ctx context.Context, set *settings.Set) (*storage.Store, error) {
 	})
 }
 
-// exportCredentials puts STORAGE_CREDENTIALS where the S3 driver looks for them: into the environment, which in this
-// program belongs to this one alone.
+// exportCredentials puts STORAGE_CREDENTIALS where the S3 driver looks for them: into the environment.
 func exportCredentials(c settings.StorageCredentials) error {
+	// The environment belongs to the whole process, which this program has for itself. A host inside a larger program must
+	// not do this.
 	for name, secret := range map[string]settings.Secret{
 		"AWS_ACCESS_KEY_ID": c.AccessKey, "AWS_SECRET_ACCESS_KEY": c.SecretKey, "AWS_SESSION_TOKEN": c.SessionToken,
 	} {

@@ -28,6 +28,7 @@ type upstream struct {
 
 // openUpstream lists and hashes all regular files below dir. The caller closes it.
 func openUpstream(ctx context.Context, dir string, b *bars) (*upstream, error) {
+	// A root does not follow a symbolic link out of the folder, and so serves no file from outside.
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return nil, err
@@ -42,6 +43,7 @@ func openUpstream(ctx context.Context, dir string, b *bars) (*upstream, error) {
 	group.SetLimit(2 * runtime.GOMAXPROCS(0))
 	for i := range u.entries {
 		group.Go(func() error {
+			// After a failure the other files need no hash. The goroutines that wait for a slot are still started.
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
@@ -66,6 +68,7 @@ func openUpstream(ctx context.Context, dir string, b *bars) (*upstream, error) {
 
 func (u *upstream) list() error {
 	return fs.WalkDir(u.root.FS(), ".", func(path string, d fs.DirEntry, err error) error {
+		// A manifest cannot express other paths, such as one with a line break.
 		if err == nil && d.Type().IsRegular() && models.ValidPath(path) {
 			u.entries = append(u.entries, file.Entry{Path: path})
 		}

@@ -1,3 +1,3 @@
 // Package unittest shows how a plugin is tested: see its test file. A whole App costs a test a few milliseconds, so
-// there is nothing to mock.
+// the test needs no mocks.
 package unittest

@@ -66,9 +66,11 @@ func (w *walk) send(t *testing.T, a ask) *got {
 	o := w.ops[a.op]
 	path := o.path
 	if o.hasKey() {
+		// The path of the document has a placeholder for the href, and the operation behind it.
 		path = a.at + path[strings.LastIndex(path, "}/")+len("}/"):]
 	}
 	body, typ := w.encode(t, o, a)
+	// A stream of events has no end: cancel ends it when send returns.
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, o.method, w.URL+path+a.query, body)

@@ -62,6 +62,7 @@ func (o *operation) finish(t *testing.T) {
 		return
 	}
 	for status := range o.Responses.Map() {
+		// No request of a walk can make a server fail.
 		if status != "5XX" && !o.statuses[status] {
 			t.Errorf("%s: no answer was %s", o.OperationID, status)
 		}
@@ -108,6 +109,7 @@ func (o *operation) check(status int, header http.Header, body []byte, sparse bo
 	schema := media.Schema.Value
 	err := schema.VisitJSON(value, openapi3.VisitAsResponse(), openapi3.MultiErrors(), openapi3.EnableFormatValidation())
 	for _, fault := range flat(err) {
+		// A client that asks for some fields gets no others, though the schema requires them.
 		if se, ok := errors.AsType[*openapi3.SchemaError](fault); !ok || !sparse || se.SchemaField != "required" {
 			faults = append(faults, firstLine(fault))
 		}
@@ -137,10 +139,11 @@ func firstLine(err error) string {
 }
 
 // members returns the members of objects that the schema does not declare and, unless sparse, the declared ones that
-// are missing. A JSON schema without additionalProperties and required lets both pass.
+// are missing.
 func members(s *openapi3.Schema, value any, at string, sparse bool) (faults []string) {
 	switch v := value.(type) {
 	case map[string]any:
+		// A schema without additionalProperties and required lets both pass a validator.
 		free, anything := s.AdditionalProperties.Schema, s.AdditionalProperties.Has
 		open := s.OneOf != nil || s.Type == nil || anything != nil && *anything
 		for _, name := range slices.Sorted(maps.Keys(v)) {

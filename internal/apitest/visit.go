@@ -155,10 +155,11 @@ func (w *walk) visitVersions(t *testing.T, repo string) {
 	w.task(t, w.do(t, ask{op: prefix + "_delete", at: repo + "versions/1/", want: http.StatusAccepted}))
 }
 
-// visitTasks has a task that stays, for the worker would ask the remote, and others that have ended.
+// visitTasks cancels a sync that waits, and purges tasks that have ended.
 func (w *walk) visitTasks(t *testing.T, repo, remote string) {
 	t.Helper()
 	const sync = "repositories_" + file + "_sync"
+	// It is canceled before Run is called, because a worker would ask the remote, whose address does not exist.
 	waiting := w.do(t, ask{op: sync, at: repo, want: http.StatusAccepted, body: map[string]any{
 		"remote": remote, "mirror": true, "optimize": false,
 	}}).str("task")
@@ -177,7 +178,7 @@ func (w *walk) visitTasks(t *testing.T, repo, remote string) {
 
 var nothing = tasking.Define[struct{}]("apitest.nothing")
 
-// visitGroups makes what no request makes: a group of tasks, a schedule, and a worker.
+// visitGroups makes the rows that no request can make: a group of tasks, a schedule, and a worker.
 func (w *walk) visitGroups(t *testing.T) {
 	t.Helper()
 	ctx := t.Context()

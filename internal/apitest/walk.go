@@ -52,19 +52,21 @@ func (w *walk) load(t *testing.T) {
 			}
 		}
 	}
+	// Members that answers have, and one that no schema has, must be refused in bodies, too.
 	w.words = append(slices.Sorted(maps.Keys(words)), "pulp_href", "prn", "pulp_created", "surprise")
 }
 
 func (w *walk) has(op string) bool { return w.ops[op] != nil }
 
-// do makes a request that must be answered as it wants, and compares the answer with the document. The first of an
-// operation is followed by requests that must be refused.
+// do makes a request that must get the wanted status, and compares the answer with the document. Before the first
+// request of an operation it makes those that must be refused.
 func (w *walk) do(t *testing.T, a ask) *got {
 	t.Helper()
 	o := w.ops[a.op]
 	if o == nil {
 		t.Fatalf("the document has no operation %s", a.op)
 	}
+	// Refused requests come first: one that has an effect all the same makes the good request fail.
 	if !w.tried[a.op] {
 		w.tried[a.op] = true
 		w.refusals(t, a)
@@ -109,6 +111,7 @@ func (w *walk) refusals(t *testing.T, good ask) {
 	w.compare(t, bad)
 	bad.from, bad.want = user, http.StatusForbidden
 	w.compare(t, bad)
+	// A request that is refused anyway may be refused before its row is looked up.
 	if o.hasKey() && good.want < http.StatusBadRequest {
 		bad = good
 		bad.at = nowhere(good.at)

@@ -39,7 +39,7 @@ type Database struct {
 }
 
 // URLs returns a new, empty database of each kind that there is; they go when the test ends. SQLite is always among
-// them. If Postgres is left out, the test's log and, once per process, standard error say so.
+// them. If Postgres is left out, there is a notice in the test's log and, once per process, on standard error.
 func URLs(tb testing.TB) []Database {
 	tb.Helper()
 	found := []Database{{Name: "sqlite", URL: SQLite(tb)}}
@@ -82,6 +82,7 @@ func Postgres(tb testing.TB) string {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() {
+		// The context of a test is canceled before its cleanups. FORCE ends connections that the test has left open.
 		if err := execute(context.Background(), server, "DROP DATABASE "+name+" WITH (FORCE)"); err != nil {
 			tb.Error(err)
 		}
@@ -93,13 +94,13 @@ const postgresNotice = "LEFT OUT: Postgres (" + PostgresEnv + " is not set; see 
 
 var postgresLeftOut = loudly(postgresNotice)
 
-// loudly returns a function that says once on standard error what is not tested.
+// loudly returns a function that prints a notice on standard error once.
 func loudly(notice string) func() {
 	return sync.OnceFunc(func() { fmt.Fprintln(os.Stderr, "!!!! "+notice) })
 }
 
-// leaveOut says what is not tested: aloud, with the function that loudly returned, and with tell, Skip or Log of tb.
-// With StrictEnv the test fails instead.
+// leaveOut reports what is not tested by aloud, which loudly has made, and by tell, which is Skip or Log of tb. With
+// StrictEnv the test fails instead.
 func leaveOut(tb testing.TB, notice string, aloud func(), tell func(...any)) {
 	tb.Helper()
 	if os.Getenv(StrictEnv) == "1" {

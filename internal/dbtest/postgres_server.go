@@ -18,8 +18,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// PostgresServer is a Postgres server of one test, which may stop, kill and restart it without disturbing others. It
-// forgets nothing when it is killed, though a power cut would hurt it: it does not wait for the disk.
+// PostgresServer is a Postgres server of one test, which may stop, kill and restart it without disturbing others. Its
+// data survives a kill, but not a power cut, because it does not wait for the disk.
 type PostgresServer struct {
 	tb   testing.TB
 	bin  string // directory of the programs
@@ -44,6 +44,7 @@ func StartPostgres(tb testing.TB) *PostgresServer {
 	if err := files.unpack(s.data); err != nil {
 		tb.Fatal(err)
 	}
+	// Kill and not Stop, because a checkpoint of data that is removed next is wasted time.
 	tb.Cleanup(s.Kill)
 	for range 5 { // another process may take the port between its choice and its use
 		s.port = freePort(tb)
@@ -64,10 +65,10 @@ func (s *PostgresServer) URL() string {
 func (s *PostgresServer) Addr() string { return fmt.Sprintf("127.0.0.1:%d", s.port) }
 
 // Stop shuts the server down: it ends all connections, rolls back their transactions and exits. Stopping a stopped
-// server does nothing.
+// server has no effect.
 func (s *PostgresServer) Stop() { s.end(syscall.SIGINT) }
 
-// Kill ends the server at once, as a crash does. Killing a stopped server does nothing.
+// Kill ends the server at once, as a crash does. Killing a stopped server has no effect.
 func (s *PostgresServer) Kill() { s.end(syscall.SIGQUIT) }
 
 func (s *PostgresServer) end(how syscall.Signal) {
@@ -75,7 +76,7 @@ func (s *PostgresServer) end(how syscall.Signal) {
 		return
 	}
 	_ = s.cmd.Process.Signal(how)
-	_ = s.cmd.Wait() // its status says nothing new
+	_ = s.cmd.Wait() // the error only repeats that a signal ended it
 	s.cmd = nil
 }
 
@@ -128,13 +129,14 @@ func (s *PostgresServer) start() error {
 	defer cancel()
 	if err := s.awaitReady(ctx); err != nil {
 		s.Kill()
+		// The reason is in the log of the server only.
 		text, _ := os.ReadFile(s.data + ".log")
 		return fmt.Errorf("%w\n%s", err, text)
 	}
 	return nil
 }
 
-// awaitReady waits for the answer of this very server: another one may have the port.
+// awaitReady waits for the answer of this very server.
 func (s *PostgresServer) awaitReady(ctx context.Context) error {
 	return poll(ctx, 20*time.Millisecond, func() (bool, error) {
 		conn, err := pgx.Connect(ctx, s.URL())
@@ -146,6 +148,7 @@ func (s *PostgresServer) awaitReady(ctx context.Context) error {
 		if err := conn.QueryRow(ctx, "SHOW data_directory").Scan(&data); err != nil {
 			return false, fmt.Errorf("dbtest: ask postgres: %w", err)
 		}
+		// Another process may have taken the port after freePort, and its server answers, too.
 		if data != s.data {
 			return false, fmt.Errorf("dbtest: port %d is another server's", s.port)
 		}
@@ -177,6 +180,7 @@ func postgresBin() (string, error) {
 // asPostgres returns a command that runs as another user if we are root, which Postgres refuses to run as.
 func asPostgres(name string, args ...string) (*exec.Cmd, error) {
 	cmd := exec.Command(name, args...)
+	// The other user may not be allowed to enter the folder in which the test runs.
 	cmd.Dir = "/"
 	uid, gid, err := postgresUser()
 	if err != nil {
@@ -190,7 +194,7 @@ func asPostgres(name string, args ...string) (*exec.Cmd, error) {
 	return cmd, nil
 }
 
-// postgresUser returns who runs the servers, or -1 if that is us.
+// postgresUser returns the user that runs the servers, or -1 for the user of this process.
 func postgresUser() (uid, gid int, err error) {
 	if os.Getuid() != 0 {
 		return -1, -1, nil
@@ -200,7 +204,7 @@ func postgresUser() (uid, gid int, err error) {
 		u, err = user.Lookup("nobody")
 	}
 	if err != nil {
-		return 0, 0, fmt.Errorf("dbtest: nobody to run postgres as: %w", err)
+		return 0, 0, fmt.Errorf("dbtest: postgres cannot run as root, and there is no user postgres or nobody: %w", err)
 	}
 	if uid, err = strconv.Atoi(u.Uid); err == nil {
 		gid, err = strconv.Atoi(u.Gid)
@@ -241,6 +245,7 @@ var postgresTemplate = sync.OnceValues(func() (template, error) {
 	if err := errors.Join(os.Mkdir(data, 0o700), own(dir), own(data)); err != nil {
 		return nil, fmt.Errorf("dbtest: %w", err)
 	}
+	// Segments of 1 MiB instead of 16, because the template is kept in memory.
 	cmd, err := asPostgres(filepath.Join(bin, "initdb"), "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8",
 		"--locale=C", "--no-sync", "--wal-segsize=1")
 	if err != nil {

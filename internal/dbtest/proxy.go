@@ -38,6 +38,7 @@ func StartProxy(tb testing.TB, target string) *Proxy {
 	p.busy.Go(p.accept)
 	tb.Cleanup(func() {
 		p.mu.Lock()
+		// First, so that a connection that is accepted meanwhile is closed by serve. Cut does not see it.
 		p.closed = true
 		p.mu.Unlock()
 		_ = l.Close()
@@ -204,6 +205,7 @@ func (p *Proxy) serve(client net.Conn) {
 		delete(p.links, l)
 	}()
 	if closed {
+		// Cut may have run before the link was entered, so it did not end this one.
 		return
 	}
 	var both sync.WaitGroup
@@ -267,6 +269,7 @@ func (p *Proxy) sent(l *link, data []byte) bool {
 		}
 		p.traps = slices.Delete(p.traps, i, i+1)
 		if t.after {
+			// The cut comes with the answer: then the server has carried the message out.
 			l.doomed = t
 			return true
 		}

@@ -38,11 +38,13 @@ func RedisURL(tb testing.TB) string {
 	if err := lease.take(tb.Context()); err != nil {
 		tb.Fatal(err)
 	}
+	// The context of a test is canceled before its cleanups, and these may still use the database.
 	ctx, stop := context.WithCancel(context.WithoutCancel(tb.Context()))
 	var keeper sync.WaitGroup
 	keeper.Go(func() { lease.keep(ctx, leaseTime/4) })
 	tb.Cleanup(func() {
 		stop()
+		// A renewal after the release would prolong the lease of the next test.
 		keeper.Wait()
 		if err := lease.release(context.Background()); err != nil {
 			tb.Error(err)
@@ -109,7 +111,7 @@ func (r *Redis) URL() string { return "redis://" + r.Addr() + "/0" }
 // Addr returns "127.0.0.1:<port>".
 func (r *Redis) Addr() string { return fmt.Sprintf("127.0.0.1:%d", r.port) }
 
-// Stop kills the server, as a crash would. Stopping a stopped server does nothing.
+// Stop kills the server, as a crash would. Stopping a stopped server has no effect.
 func (r *Redis) Stop() {
 	if r.cmd == nil {
 		return
@@ -173,7 +175,7 @@ func (r *Redis) start() error {
 	return nil
 }
 
-// awaitReady waits for the answer of this very process: another one may have the port.
+// awaitReady waits for the answer of this very process.
 func (r *Redis) awaitReady(ctx context.Context) error {
 	client := r.client()
 	defer client.Close()
@@ -183,6 +185,7 @@ func (r *Redis) awaitReady(ctx context.Context) error {
 		if err != nil {
 			return false, nil // not up yet
 		}
+		// Another process may have taken the port after freePort, and its server answers, too.
 		if !strings.Contains(info, want) {
 			return false, fmt.Errorf("dbtest: port %d is another redis-server's", r.port)
 		}
@@ -193,7 +196,7 @@ func (r *Redis) awaitReady(ctx context.Context) error {
 func (r *Redis) client() *redis.Client {
 	return redis.NewClient(&redis.Options{
 		Addr:                     r.Addr(),
-		MaxRetries:               -1,
+		MaxRetries:               -1, // poll tries again itself
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 	})
 }

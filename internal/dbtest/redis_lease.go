@@ -43,6 +43,7 @@ func (l *redisLease) take(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	// A process that died has released its lease by the timeout only, and left its keys.
 	return l.empty(ctx)
 }
 
@@ -71,9 +72,11 @@ func (l *redisLease) release(ctx context.Context) error {
 	if err != nil && !errors.Is(err, redis.Nil) {
 		return fmt.Errorf("dbtest: unlock redis database %d: %w", l.number, err)
 	}
+	// The lease ran out: two tests have used the database at the same time, and neither result counts.
 	if holder != l.token {
 		return fmt.Errorf("dbtest: redis database %d is no longer ours", l.number)
 	}
+	// Before the lock is given up: after that the database belongs to another test.
 	if err := l.empty(ctx); err != nil {
 		return err
 	}

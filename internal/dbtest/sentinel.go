@@ -38,6 +38,7 @@ func StartSentinel(tb testing.TB) *Sentinel {
 	port := freePort(tb)
 	s.addr = fmt.Sprintf("127.0.0.1:%d", port)
 	config := filepath.Join(tb.TempDir(), "sentinel.conf")
+	// The defaults of sentinel, 30 s and 3 min, are too long for a test.
 	text := fmt.Sprintf(`bind 127.0.0.1
 port %d
 dir %q
@@ -56,6 +57,7 @@ sentinel failover-timeout %[3]s 3000
 		_ = s.cmd.Process.Kill()
 		_ = s.cmd.Wait() // killed, so never nil
 	})
+	// Before the replica is connected, the sentinel has no server to fail over to.
 	s.await("the replica", func(ctx context.Context, client *redis.SentinelClient) bool {
 		replicas, err := client.Replicas(ctx, sentinelMaster).Result()
 		return err == nil && len(replicas) == 1 && replicas[0]["master-link-status"] == "ok"
@@ -78,6 +80,7 @@ func (s *Sentinel) FailOver() {
 		if err != nil || strings.Join(addr, ":") != want {
 			return false
 		}
+		// The sentinel may name the new master before that accepts writes.
 		own := s.servers[1].client()
 		defer own.Close()
 		info, err := own.Info(ctx, "replication").Result()

@@ -9,7 +9,7 @@ import (
 )
 
 // Small returns a folder that is a file system of its own, made with options as tmpfs has them, "size=1m", until the
-// test ends. It skips the test where nothing may be mounted: that takes root.
+// test ends. Mounting needs root: without it the test is skipped.
 //
 // The test must not run beside others: a process that another one starts holds this one's files open between its fork
 // and its exec, and with them their space.

@@ -11,6 +11,7 @@ import "net/http"
 // panics. What h parsed from a copy of its own is not.
 func Handler(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// Deferred, because h may panic: net/http recovers from that, and the files would stay.
 		defer func() {
 			if r.MultipartForm != nil {
 				_ = r.MultipartForm.RemoveAll() // as net/http does it

@@ -20,6 +20,7 @@ func Faults(t reflect.Type, hooks ...reflect.Type) (faults []error) {
 			if !ok {
 				continue
 			}
+			// The first parameter of a method of a type is its receiver; a method of an interface has none.
 			if has := signature(got.Type, 1); has != signature(want.Type, 0) {
 				faults = append(faults, fmt.Errorf("method %s%s is never called, because a %s has %[1]s%[4]s; "+
 					"give it that signature or another name", want.Name, has, h, signature(want.Type, 0)))
@@ -36,6 +37,7 @@ func signature(f reflect.Type, from int) string {
 		in = append(in, f.In(i).String())
 	}
 	if f.IsVariadic() {
+		// reflect shows the last parameter of a variadic function as a slice.
 		in[len(in)-1] = "..." + strings.TrimPrefix(in[len(in)-1], "[]")
 	}
 	out := make([]string, 0, f.NumOut())

@@ -55,6 +55,7 @@ type failure struct {
 
 // NewFailures returns an empty count.
 func NewFailures() *Failures {
+	// An attacker can make up any number of names, so the oldest pairs are dropped.
 	seen, err := simplelru.NewLRU[Key, failure](maxFailures, nil)
 	if err != nil {
 		panic(err) // the size is positive
@@ -86,6 +87,7 @@ func (f *Failures) Add(source, name string) {
 	}
 	was.last = now
 	if was.count++; was.count > freeFailures {
+		// The shift is bounded, because after many failures it would overflow to a time in the past.
 		was.until = now.Add(min(firstPause<<min(was.count-freeFailures-1, 10), longestPause))
 	}
 	f.seen.Add(key, was)
@@ -110,8 +112,10 @@ func newKeys() (k keys) {
 }
 
 func (k *keys) of(parts ...string) (key Key) {
+	// With a secret of this process, because a plain hash of name and password could be searched in a memory dump.
 	mac := hmac.New(sha256.New, k.secret[:])
 	for _, part := range parts {
+		// Each part is hashed alone, so that the border between the parts counts: "ab", "c" is not "a", "bc".
 		sum := sha256.Sum256([]byte(part))
 		mac.Write(sum[:])
 	}

@@ -53,6 +53,7 @@ func (k *Known[U]) Recall(name, password string) (user U, fresh, ok bool) {
 	}
 	was.used = now
 	k.seen.Add(key, was)
+	// A changed password or an account that was switched off must take effect although the credentials are remembered.
 	return was.user, now.Sub(was.checked) < FreshFor, true
 }
 
@@ -69,6 +70,7 @@ func (k *Known[U]) Refresh(name, password string, user U) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	key := k.keys.of(name, password)
+	// Another request may have called Forget meanwhile: the credentials must not come back.
 	if was, ok := k.seen.Get(key); ok {
 		was.user, was.checked = user, time.Now()
 		k.seen.Add(key, was)

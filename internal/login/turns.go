@@ -1,5 +1,5 @@
-// Package login keeps log-ins with a password from being a burden: how many are verified at a time, whose turn it is,
-// who failed too often, and who was verified lately.
+// Package login bounds what log-ins with a password cost: [Turns] limit how many are verified at a time, [Failures]
+// slow down guesses, and [Known] remembers verified credentials.
 package login
 
 import (
@@ -57,6 +57,7 @@ func (t *Turns) Enter(ctx context.Context, source, name string) (leave func(), e
 	}
 	select {
 	case <-v.turn:
+		// A caller may leave early and defer leave, too; the second call must not free a second turn.
 		return sync.OnceFunc(t.leave), nil
 	case <-ctx.Done():
 		t.abandon(v)
@@ -68,6 +69,7 @@ func (t *Turns) queue(source, name string) (*visitor, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	v := &visitor{source: source, name: name, turn: make(chan struct{})}
+	// A turn is free only while no caller waits, because next hands a turn on to a waiting one.
 	if t.free > 0 {
 		t.free--
 		close(v.turn)
@@ -86,6 +88,7 @@ func (t *Turns) queue(source, name string) (*visitor, error) {
 	if len(t.waiting) >= maxWaiting || s.waiting >= maxWaitingForSource || same >= maxWaitingForName {
 		return nil, ErrFull
 	}
+	// Only now: the entry of a refused caller would never be removed.
 	t.sources[source] = s
 	s.waiting++
 	t.waiting = append(t.waiting, v)
@@ -105,6 +108,7 @@ func (t *Turns) next() {
 		t.free++
 		return
 	}
+	// A search of all that wait is cheap, because maxWaiting bounds them.
 	first := 0
 	for i, v := range t.waiting[1:] {
 		if t.before(v, t.waiting[first]) {
@@ -131,12 +135,13 @@ func (t *Turns) remove(i int) {
 	v := t.waiting[i]
 	t.waiting = slices.Delete(t.waiting, i, i+1)
 	s := t.sources[v.source]
+	// Otherwise each address that ever logged in would stay in memory.
 	if s.waiting--; s.waiting == 0 {
 		delete(t.sources, v.source)
 	}
 }
 
-// abandon removes a caller that waits no longer. If it got its turn at the same moment, the next caller gets it.
+// abandon removes a caller that waits no longer.
 func (t *Turns) abandon(v *visitor) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -144,5 +149,6 @@ func (t *Turns) abandon(v *visitor) {
 		t.remove(i)
 		return
 	}
+	// The caller got its turn just as its context ended, and will not leave: the turn goes to the next one.
 	t.next()
 }

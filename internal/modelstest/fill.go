@@ -12,11 +12,11 @@ import (
 )
 
 // FillVersion gives an empty repository a version 1 with n units "note 1", "note 2", … of the type test.note, whose one
-// own column is text. Each has a file at its text. It writes the rows without the library, right after an ANALYZE of
-// the empty tables, so that the planner of Postgres knows them as empty.
+// own column is text. Each has a file at its text. It writes the rows without the library and does not analyze them.
 func FillVersion(t testing.TB, db *models.DB, repositoryID uuid.UUID, n int) *models.RepositoryVersion {
 	t.Helper()
 	ctx := t.Context()
+	// The planner of Postgres then takes the tables for empty: queries must not depend on fresh statistics.
 	if err := sqldialect.Analyze(ctx, db.Conn().Kind, db.Bun(), "core_content", "test_note_content", "core_contentartifact",
 		"core_repositorycontent", "core_artifact"); err != nil {
 		t.Fatal(err)

@@ -25,6 +25,7 @@ func Open(tb testing.TB, url string, opts *models.DBOptions, sets ...models.Plug
 		}
 	}
 	if o.Keys == nil {
+		// The same key in each call, so that a second handle can decrypt the secrets of the first.
 		if o.Keys, err = secrets.NewKeyring(make([]byte, 32)); err != nil {
 			tb.Fatal(err)
 		}

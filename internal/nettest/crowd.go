@@ -13,8 +13,9 @@ import (
 // crowdTimeout is how long a server may take to close the connections of a crowd. It allows for a machine under load.
 const crowdTimeout = 60 * time.Second
 
-// Crowd opens n connections to srv that send the same bytes each and nothing more, and read nothing. It returns when
-// the server has closed all of them, and how long that took; a server that does not close them fails the test.
+// Crowd opens n connections to srv, sends the given bytes on each, and neither sends nor reads after that. It waits
+// until the server has closed all of them, and returns how long that took; a server that does not close them fails the
+// test.
 func Crowd(t testing.TB, srv *http.Server, n int, sent string) time.Duration {
 	t.Helper()
 	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -38,6 +39,7 @@ func Crowd(t testing.TB, srv *http.Server, n int, sent string) time.Duration {
 	began := time.Now()
 	var conns sync.WaitGroup
 	done := make(chan struct{})
+	// Deferred calls run in reverse order: done ends the clients, then they are waited for, then the server closes.
 	defer conns.Wait()
 	defer close(done)
 	for range n {
@@ -64,7 +66,8 @@ func stay(t testing.TB, addr, sent string, done <-chan struct{}) {
 	}
 	defer c.Close()
 	if tcp, ok := c.(*net.TCPConn); ok {
-		_ = tcp.SetReadBuffer(1) // the system makes it its minimum
+		// The answer fills a small buffer, so that the server's writes block. The system raises 1 to its minimum.
+		_ = tcp.SetReadBuffer(1)
 	}
 	if _, err := c.Write([]byte(sent)); err != nil {
 		t.Errorf("send: %v", err)
@@ -78,6 +81,7 @@ type narrow struct{ net.Listener }
 func (l narrow) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
 	if tcp, ok := c.(*net.TCPConn); ok {
+		// Otherwise the buffer takes a whole answer, and the server does not notice that the client reads none of it.
 		_ = tcp.SetWriteBuffer(1)
 	}
 	return c, err

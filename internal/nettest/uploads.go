@@ -20,6 +20,7 @@ type Uploads struct {
 func NewUploads(t *testing.T) *Uploads {
 	t.Helper()
 	u := &Uploads{t, t.TempDir()}
+	// Forms use the folder of TMPDIR, so all files there are of this test. Setenv fails in a parallel test.
 	t.Setenv("TMPDIR", u.dir)
 	return u
 }
@@ -36,6 +37,7 @@ func (u *Uploads) Files() []string {
 
 // ServeHTTP parses a form with one file.
 func (u *Uploads) ServeHTTP(_ http.ResponseWriter, r *http.Request) {
+	// With 0 bytes of memory even a small file becomes a temporary file.
 	if err := r.ParseMultipartForm(0); err != nil || len(u.Files()) != 1 {
 		u.t.Errorf("ParseMultipartForm = %v with the files %q, want one", err, u.Files())
 	}

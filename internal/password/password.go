@@ -52,6 +52,7 @@ func Verify(hash, password string) bool {
 		got, want = p.derive(password), p.key
 	}
 	if want == nil {
+		// The same work as for a hash of this package, so that the time does not reveal accounts without a usable hash.
 		argon{passes, memory, threads, make([]byte, saltLen), make([]byte, keyLen)}.with(password)
 	}
 	return want != nil && password != "" && subtle.ConstantTimeCompare(got, want) == 1
@@ -120,6 +121,8 @@ func parseArgon(text string) (a argon, ok bool) {
 	a.salt, errs[0] = base64.RawStdEncoding.DecodeString(parts[3])
 	a.key, errs[1] = base64.RawStdEncoding.DecodeString(parts[4])
 	m, t, p := costs["m"], costs["t"], costs["p"]
+	// The bounds keep a hash in the database from taking gigabytes or minutes of each log-in. RFC 9106 demands 8 KiB of
+	// memory for each thread.
 	if len(costs) != 3 || errs[0] != nil || errs[1] != nil || t < 1 || t > maxPasses || p < 1 || p > maxThreads ||
 		m < 8*p || m > maxMemory || len(a.salt) < minSalt || len(a.key) < minKey || len(a.key) > maxKey {
 		return a, false
@@ -144,6 +147,7 @@ func parsePBKDF2(hash string) (p pbkdf2Hash, ok bool) {
 	}
 	rounds, err := strconv.Atoi(parts[1])
 	key, keyErr := base64.StdEncoding.DecodeString(parts[3])
+	// The bound keeps a hash in the database from taking minutes of each log-in.
 	if err != nil || keyErr != nil || rounds < 1 || rounds > maxRounds || len(key) != sha256.Size {
 		return p, false
 	}

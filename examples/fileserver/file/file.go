@@ -81,6 +81,8 @@ func Plugin() *pulpcore.Plugin {
 		Version: pulpcore.Version, // clients decide by it which features they offer
 		Models:  []models.AnyType{Files, Remotes, Repositories, Publications, Distributions},
 
+		// Without migrations the tables are derived from the types and cannot change later. A plugin needs them from its
+		// first release on.
 		Migrations: migrations,
 
 		Tasks: []tasking.Binding{Sync.Bind(synchronize), Publish.Bind(publish)},
@@ -91,6 +93,7 @@ func Plugin() *pulpcore.Plugin {
 			rest.ViewSet[Remote]{Type: Remotes, Name: "file"},
 			rest.ViewSet[Repository]{
 				Type: Repositories, Name: "file",
+				// checkSync runs in the request, so that the client gets its error at once and not from a failed task.
 				Actions: []rest.Action[Repository]{rest.Sync(Sync, checkSync)},
 			},
 			rest.ViewSet[Publication]{Type: Publications, Name: "file", Create: rest.Publish(Publish, publishArgs)},

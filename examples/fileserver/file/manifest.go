@@ -42,8 +42,8 @@ func OpenManifest(path string) iter.Seq2[Entry, error] {
 
 // ReadManifest yields the entries of a PULP_MANIFEST, in UTF-8 with or without byte order mark, holding one line in
 // memory. A line ends in LF, CR LF or CR, and is split at its last two commas, so a path may contain commas; quotation
-// marks mean nothing. Blanks around the three fields are removed. Blank lines and lines that begin with "#" are passed
-// over. A path may come more than once: the caller decides what that means.
+// marks are part of a field. Blanks around the three fields are removed. Blank lines and lines that begin with "#" are
+// passed over. A path may come more than once: the caller decides what that means.
 //
 // Errors, which come last: Invalid for the first line that is wrong, naming it; Unavailable if r fails.
 //
@@ -54,6 +54,7 @@ func ReadManifest(r io.Reader) iter.Seq2[Entry, error] {
 		for n := 1; ; n++ {
 			raw, err := lines.ReadSlice('\n')
 			switch {
+			// The manifest comes from another server: a line without an end must not fill the memory.
 			case errors.Is(err, bufio.ErrBufferFull):
 				yield(Entry{}, pulperr.Public(pulperr.Invalid, "manifest line %d: longer than %d bytes", n, maxLine))
 				return
@@ -89,6 +90,7 @@ func (l *lineFeeds) Read(p []byte) (int, error) {
 	n, err := l.r.Read(p)
 	kept := p[:0]
 	for _, c := range p[:n] {
+		// The state is kept between calls, because CR and LF may come in different reads.
 		after := l.cr
 		l.cr = c == '\r'
 		switch {
@@ -102,7 +104,7 @@ func (l *lineFeeds) Read(p []byte) (int, error) {
 	return len(kept), err
 }
 
-// trimLine removes the blanks around a line, and in front of the first line the byte order mark. Nothing is left of a
+// trimLine removes the blanks around a line, and in front of the first line the byte order mark. It returns "" for a
 // comment.
 func trimLine(line string, n int) string {
 	if n == 1 {
@@ -128,6 +130,7 @@ func parseLine(line string) (Entry, string) {
 	}
 	size := strings.TrimSpace(fields[n-1])
 	var err error
+	// ParseInt also takes a sign, which no manifest has.
 	if e.Size, err = strconv.ParseInt(size, 10, 64); err != nil || strings.Trim(size, "0123456789") != "" {
 		return Entry{}, fmt.Sprintf("%q is not a size in bytes", size)
 	}
@@ -140,6 +143,7 @@ const lineSeparators = "\u0085\u2028\u2029"
 // fault returns the fault of an entry, or "".
 func (e Entry) fault() string {
 	switch {
+	// The upstream chooses the path, and it becomes a path of the distribution and of the URL: ".." must not lead out.
 	case !models.ValidPath(e.Path):
 		return fmt.Sprintf("%q is not a canonical relative path", e.Path)
 	case strings.ContainsAny(e.Path, lineSeparators):
@@ -155,8 +159,8 @@ func (e Entry) fault() string {
 // WriteEntry writes one line of a manifest. [ReadManifest] reads it as the same entry unless the path begins or ends
 // with a blank or begins with "#": the format has no quotes, and Pulp writes such paths as they are, too.
 //
-// Errors: Invalid for an entry whose line would be read as something else than one entry, as with a line separator in
-// the path; those of w.
+// Errors: Invalid for an entry that is malformed, or whose line would be read as more than one entry, as with a line
+// separator in the path; those of w.
 //
 // Mirrors pulp_file.manifest.Manifest.write.
 func WriteEntry(w io.Writer, e Entry) error {

@@ -34,15 +34,19 @@ func publishVersion(ctx context.Context, db *models.DB, store *storage.Store, v 
 		if pub.Manifest == nil {
 			return nil
 		}
+		// By a pipe, because the manifest of a large version must not be in memory as a whole.
 		r, w := io.Pipe()
 		written := make(chan error, 1)
 		go func() {
 			err := writeManifest(ctx, db, v, w)
+			// Metadata must see an error in place of the end, or it would store half a manifest.
 			w.CloseWithError(err)
 			written <- err
 		}()
 		err := p.Metadata(ctx, *pub.Manifest, r)
+		// If Metadata has failed early, the goroutine would wait in Write for ever.
 		r.CloseWithError(errors.New("file: the manifest is not read any more"))
+		// The goroutine reads from the database, so it must end before the publication is completed.
 		return errors.Join(err, <-written)
 	})
 }
@@ -57,6 +61,7 @@ func (r *Repository) OnNewVersion(ctx context.Context, db *models.DB, v *models.
 
 // writeManifest writes the manifest of a version.
 func writeManifest(ctx context.Context, db *models.DB, v *models.RepositoryVersion, w io.Writer) error {
+	// Each Write to a pipe waits for its reader: lines are collected.
 	b := bufio.NewWriter(w)
 	for f, err := range v.Files(ctx, db) {
 		if err != nil {

@@ -26,6 +26,7 @@ func checkSync(repo *Repository, a SyncArgs) error {
 
 // synchronize makes a version of what the remote has. A mirror is published with the remote's own manifest.
 func synchronize(ctx context.Context, env *tasking.Env, a SyncArgs) error {
+	// The arguments have keys and no rows: the rows may change between the dispatch and the start of the task.
 	remote, err := Remotes.Get(ctx, env.DB, a.Remote)
 	if err != nil {
 		return err
@@ -36,6 +37,7 @@ func synchronize(ctx context.Context, env *tasking.Env, a SyncArgs) error {
 	}
 	first := &manifestStage{env: env, remote: remote}
 	version, changed, err := stages.DeclarativeVersion{Repository: repo, First: first, Mirror: a.Mirror}.Create(ctx, env)
+	// Without mirror the version also has files of earlier syncs, which the remote's manifest does not list.
 	if err != nil || !changed || !a.Mirror {
 		return err
 	}
@@ -62,11 +64,13 @@ func (m *manifestStage) Run(ctx context.Context, _ *stages.In, out *stages.Out) 
 	return m.env.Progress(ctx, "Parsing Metadata Lines", "sync.parsing.metadata", func(p *tasking.Progress) error {
 		for e, err := range OpenManifest(m.path) {
 			if err != nil {
+				// Clients see the error of a task, and the URL of a remote may have a password.
 				shown := download.Redact(m.remote.URL)
 				return fmt.Errorf("%w: %w", pulperr.Public(pulperr.KindOf(err), "%s: %s", shown, pulperr.Message(err)), err)
 			}
-			// Not JoinPath: it would read "100%41.txt" as "100A.txt".
+			// Not JoinPath: it would read "100%41.txt" as "100A.txt". The query may have a token that each file needs.
 			location := m.base.ResolveReference(&url.URL{Path: e.Path, RawQuery: m.base.RawQuery})
+			// The bytes of a deferred artifact stay at the remote: the content app fetches them when a client asks for the file.
 			dc := &stages.DeclarativeContent{
 				Content: &Content{RelativePath: e.Path, Digest: e.SHA256},
 				Artifacts: []*stages.DeclarativeArtifact{{
@@ -77,6 +81,7 @@ func (m *manifestStage) Run(ctx context.Context, _ *stages.In, out *stages.Out) 
 					Deferred:     m.remote.Policy != models.Immediate,
 				}},
 			}
+			// Put waits while the next stage is busy, so a long manifest does not fill the memory.
 			if err := out.Put(ctx, dc); err != nil {
 				return err
 			}
@@ -92,6 +97,7 @@ func (m *manifestStage) fetch(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		// The file stays in the work directory until the task ends: a mirror is published with it.
 		m.path = res.Path
 		p.Add(1)
 		return nil

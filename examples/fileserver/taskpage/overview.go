@@ -99,6 +99,7 @@ func (p *page) overview(ctx context.Context) (*overview, error) {
 		o.Domain = d.Name
 	}
 	for _, read := range []func(context.Context, *overview) error{
+		// readRunning shows the names of workers, which readWorkers has read before it.
 		p.readCounts, p.readWorkers, p.readRunning, p.readWaiting, p.readGroups, p.readFinished,
 	} {
 		if err := read(ctx, o); err != nil {
@@ -134,6 +135,7 @@ func (p *page) readWorkers(ctx context.Context, o *overview) error {
 // list returns tasks, and whether there are more of them than limit.
 func (p *page) list(ctx context.Context, limit int, order, where string) ([]*models.Task, bool, error) {
 	list, err := inspect.List(ctx, p.q.DB(), func(sel *bun.SelectQuery) *bun.SelectQuery {
+		// One row more than the page shows, to know whether there are others without counting them.
 		return sel.Where(where).OrderExpr(order).Limit(int64(limit) + 1)
 	})
 	list, more := first(list, limit)
@@ -282,6 +284,7 @@ func took(t *models.Task) string {
 }
 
 func span(d time.Duration) string {
+	// The time may come from a process whose clock is ahead.
 	s := int(max(d, 0).Seconds())
 	switch {
 	case s < 60:
@@ -299,6 +302,7 @@ func percent(done, total int64) int64 {
 	if total <= 0 {
 		return 0
 	}
+	// A plugin reports both numbers, and more may be done than it expected.
 	return int64(min(max(float64(done)/float64(total), 0), 1) * 100)
 }
 

@@ -53,6 +53,7 @@ func Handler(q *tasking.Queue, auth rest.Authenticator, opts *Options) http.Hand
 	mux.Handle("GET /style.css", http.FileServerFS(files))
 	mux.Handle("GET /page.js", http.FileServerFS(files))
 	guard := &webserver.Guard{Log: p.log} // for panics
+	// The headers of p.guard must be on every answer, so it is outside of Origins, which refuses requests of other sites.
 	return guard.Handler(p.guard(opts.Origins.Handler(mux)))
 }
 
@@ -65,11 +66,12 @@ type page struct {
 	html *template.Template
 }
 
-// guard lets superusers in and sets the headers of every answer. Nothing may be loaded from elsewhere, run inline, or
-// show the page in a frame.
+// guard lets superusers in and sets the headers of every answer.
 func (p *page) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
+		// The page shows names that clients chose. Even if one were taken for HTML, no script in it would run, and no other
+		// site could show the page in a frame to steal a click on Cancel.
 		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "+
 			"form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
 		h.Set("X-Content-Type-Options", "nosniff")
@@ -79,6 +81,7 @@ func (p *page) guard(next http.Handler) http.Handler {
 		switch {
 		case errors.Is(err, pulperr.TooMany):
 			http.Error(w, pulperr.Message(err), http.StatusTooManyRequests)
+		// With 401 a browser forgets a password that is right, so an unavailable database is not answered with that.
 		case err != nil && !errors.Is(err, pulperr.Unauthorized):
 			p.fail(w, r, err)
 		case err != nil, user == nil:
@@ -114,6 +117,7 @@ func (p *page) show(w http.ResponseWriter, r *http.Request) {
 
 // cancel cancels a task or a group. One that has ended meanwhile is no fault of the user's.
 func (p *page) cancel(w http.ResponseWriter, r *http.Request) {
+	// The form has one id; the bound is far above its length.
 	r.Body = http.MaxBytesReader(w, r.Body, 4096)
 	id, err := uuid.Parse(r.PostFormValue("task"))
 	if err == nil {
@@ -124,7 +128,7 @@ func (p *page) cancel(w http.ResponseWriter, r *http.Request) {
 			err = g.Cancel(r.Context())
 		}
 	} else {
-		http.Error(w, "Say which task or group.", http.StatusBadRequest)
+		http.Error(w, "The form has no id of a task or a group; reload the page and try again.", http.StatusBadRequest)
 		return
 	}
 	switch {
