@@ -33,6 +33,7 @@ import (
 	"github.com/pulpgo/pulpcore/settings"
 	"github.com/pulpgo/pulpcore/storage"
 	"github.com/pulpgo/pulpcore/tasking"
+	"github.com/pulpgo/pulpcore/tasking/worker"
 	"github.com/pulpgo/pulpcore/webserver"
 )
 
@@ -50,7 +51,7 @@ type App struct {
 	queue   *tasking.Queue
 	auth    rest.Authenticator
 	front   *front
-	workers tasking.WorkerOptions // what all workers have in common; each adds its kinds and its slots
+	workers worker.Options // what all workers have in common; each adds its kinds and its slots
 
 	api, content, all http.Handler
 
@@ -77,7 +78,7 @@ type Options struct {
 	// with an argument that selects it. Plugins that have tasks with [tasking.BindingOptions].Subprocess need it, and a
 	// store that more than one process can use.
 	TaskCommand func() *exec.Cmd
-	// OnStuck is called for a task that does not end after its cancellation, see [tasking.WorkerOptions]. Default: the
+	// OnStuck is called for a task that does not end after its cancellation, see [worker.Options]. Default: the
 	// task is only logged.
 	OnStuck func(task *models.Task, dump string)
 	// IgnoreSubprocess executes tasks with Subprocess in this process. It is meant for tests.

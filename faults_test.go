@@ -80,8 +80,7 @@ func python() *pulpcore.Plugin {
 		},
 		Tasks: []tasking.Binding{
 			badShared.Bind(nothing),
-			tasking.Define[badArgs]("python.sync").Bind(func(context.Context, *tasking.Env, badArgs) error { return nil },
-				&tasking.BindingOptions{Subprocess: true}),
+			tasking.Define[badArgs]("python.sync").Bind(func(context.Context, *tasking.Env, badArgs) error { return nil }).With(tasking.BindingOptions{Subprocess: true}),
 		},
 		Views: []rest.View{
 			rest.ViewSet[badPackage]{Type: badPackages, Name: "packages", Filters: rest.Filters{"titel": rest.NameFilter()}},

@@ -13,6 +13,7 @@ import (
 	"github.com/pulpgo/pulpcore/rest"
 	"github.com/pulpgo/pulpcore/settings"
 	"github.com/pulpgo/pulpcore/tasking"
+	"github.com/pulpgo/pulpcore/tasking/worker"
 )
 
 // plan is the checked configuration of an App: the settings with the plugins' sections, and everything that the plugins
@@ -113,7 +114,7 @@ func (c *compiler) sections() []settings.Plugin {
 // checkPlugins checks versions, tasks and checksums of the plugins.
 func (c *compiler) checkPlugins(set *settings.Set) {
 	// The work directory is of no plugin. It is checked once, and not with the tasks of each plugin.
-	c.add(tasking.CheckBindings(&tasking.WorkerOptions{WorkDir: set.Core().WorkingDirectory})...)
+	c.add(worker.CheckBindings(&worker.Options{WorkDir: set.Core().WorkingDirectory})...)
 	owner := map[string]string{}
 	for _, t := range rest.Tasks() {
 		owner[t.Name()] = "core"
@@ -135,10 +136,10 @@ func (c *compiler) checkPlugins(set *settings.Set) {
 			}
 			owner[t.Name()] = p.Name
 		}
-		o := &tasking.WorkerOptions{
+		o := &worker.Options{
 			Bindings: p.Tasks, Command: c.opts.TaskCommand, IgnoreSubprocess: c.opts.IgnoreSubprocess,
 		}
-		for _, err := range tasking.CheckBindings(o) {
+		for _, err := range worker.CheckBindings(o) {
 			fault("%w", err)
 		}
 		for _, a := range p.Checksums {

@@ -14,6 +14,7 @@ import (
 	"github.com/pulpgo/pulpcore/settings"
 	"github.com/pulpgo/pulpcore/storage"
 	"github.com/pulpgo/pulpcore/tasking"
+	"github.com/pulpgo/pulpcore/tasking/worker"
 	"github.com/pulpgo/pulpcore/webserver"
 )
 
@@ -87,9 +88,9 @@ func (p *plan) queueOptions(opts *Options, log *slog.Logger) *tasking.QueueOptio
 // workerOptions returns the options that all workers of the App have in common.
 func (p *plan) workerOptions(
 	opts *Options, log *slog.Logger, store *storage.Store, downloads *download.Pool,
-) tasking.WorkerOptions {
+) worker.Options {
 	core := p.set.Core()
-	return tasking.WorkerOptions{
+	return worker.Options{
 		Bindings:    p.tasks,
 		Name:        workerName(core.WorkerNameTemplate),
 		Versions:    p.versions,

@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/pulpgo/pulpcore/pulperr"
-	"github.com/pulpgo/pulpcore/tasking"
+	"github.com/pulpgo/pulpcore/tasking/worker"
 )
 
 // RunAll runs functions side by side that live until ctx is done. When one of them returns early, with an error or
@@ -34,7 +34,7 @@ func (a *App) Run(ctx context.Context) error {
 	a.log.InfoContext(ctx, "serving", "addr", a.set.Core().Listen)
 	return RunAll(ctx,
 		func(ctx context.Context) error { return a.Serve(ctx, a.set.Core().Listen, a.Handler()) },
-		func(ctx context.Context) error { return a.Work(ctx, 0, tasking.KindAPI, tasking.KindContent) },
+		func(ctx context.Context) error { return a.Work(ctx, 0, worker.KindAPI, worker.KindContent) },
 	)
 }
 
@@ -43,9 +43,9 @@ func (a *App) Run(ctx context.Context) error {
 // ask for it, old tasks and old temporary files.
 //
 // A process that serves the App's handlers too names the kinds of its servers, which then need no [App.Heartbeat]:
-// [tasking.KindAPI], [tasking.KindContent].
+// [worker.KindAPI], [worker.KindContent].
 func (a *App) Work(ctx context.Context, slots int, serves ...string) error {
-	w, err := a.worker(slots, append([]string{tasking.KindWorker}, serves...)...)
+	w, err := a.worker(slots, append([]string{worker.KindWorker}, serves...)...)
 	if err != nil {
 		return err
 	}
@@ -54,7 +54,7 @@ func (a *App) Work(ctx context.Context, slots int, serves ...string) error {
 }
 
 // Heartbeat shows the other processes that this one is alive, until ctx is done. Servers that use the App's handlers
-// without [App.Run] call it with the kinds of their servers: [tasking.KindAPI], [tasking.KindContent] or both. The
+// without [App.Run] call it with the kinds of their servers: [worker.KindAPI], [worker.KindContent] or both. The
 // status lists each.
 //
 // It takes no tasks from the queue and does everything else that workers do. With KindAPI it executes the immediate
@@ -64,20 +64,20 @@ func (a *App) Work(ctx context.Context, slots int, serves ...string) error {
 //
 // When ctx is done it waits for the immediate tasks that it executes.
 //
-// Errors: Invalid for no kind or another one; those of [tasking.Worker.Run].
+// Errors: Invalid for no kind or another one; those of [worker.Worker.Run].
 func (a *App) Heartbeat(ctx context.Context, kinds ...string) error {
 	if len(kinds) == 0 {
 		return pulperr.Public(pulperr.Invalid, "name the kinds of servers that the heartbeat is for")
 	}
 	for _, kind := range kinds {
-		if kind != tasking.KindAPI && kind != tasking.KindContent {
+		if kind != worker.KindAPI && kind != worker.KindContent {
 			return pulperr.Public(pulperr.Invalid, "a heartbeat of the kind %q is not possible; name %q or %q",
-				kind, tasking.KindAPI, tasking.KindContent)
+				kind, worker.KindAPI, worker.KindContent)
 		}
 	}
 	o := a.workerOptions(kinds...)
 	o.NoTasks = true
-	w, err := tasking.NewWorker(a.queue, o)
+	w, err := worker.New(a.queue, o)
 	if err != nil {
 		return err
 	}
@@ -85,26 +85,26 @@ func (a *App) Heartbeat(ctx context.Context, kinds ...string) error {
 }
 
 // Worker returns a worker for the App's tasks that is not running yet, for hosts and tests that drive it themselves.
-// With slots 0 the setting WORKERS decides, as in [App.Work]. It does only what a [tasking.Worker] does: it removes no
+// With slots 0 the setting WORKERS decides, as in [App.Work]. It does only what a [worker.Worker] does: it removes no
 // leftovers, and does not schedule the purge that TASK_PROTECTION_TIME asks for.
-func (a *App) Worker(slots int) (*tasking.Worker, error) {
-	return a.worker(slots, tasking.KindWorker)
+func (a *App) Worker(slots int) (*worker.Worker, error) {
+	return a.worker(slots, worker.KindWorker)
 }
 
 // worker returns a worker of several kinds, the first of which owns the tasks.
-func (a *App) worker(slots int, kinds ...string) (*tasking.Worker, error) {
+func (a *App) worker(slots int, kinds ...string) (*worker.Worker, error) {
 	o := a.workerOptions(kinds...)
 	o.Slots = cmp.Or(slots, a.set.Core().Workers, max(2, runtime.GOMAXPROCS(0)))
-	return tasking.NewWorker(a.queue, o)
+	return worker.New(a.queue, o)
 }
 
 // workerOptions returns the options of a worker of some kinds. Its TTL is the shortest of the kinds' TTLs.
-func (a *App) workerOptions(kinds ...string) *tasking.WorkerOptions {
+func (a *App) workerOptions(kinds ...string) *worker.Options {
 	core := a.set.Core()
 	o := a.workers
 	o.Kinds = kinds
 	ttls := map[string]time.Duration{
-		tasking.KindWorker: core.WorkerTTL, tasking.KindAPI: core.APIAppTTL, tasking.KindContent: core.ContentAppTTL,
+		worker.KindWorker: core.WorkerTTL, worker.KindAPI: core.APIAppTTL, worker.KindContent: core.ContentAppTTL,
 	}
 	for i, kind := range kinds {
 		if i == 0 || ttls[kind] < o.TTL {
@@ -117,7 +117,7 @@ func (a *App) workerOptions(kinds ...string) *tasking.WorkerOptions {
 // RunIsolated executes one task, for which a worker started this process by [Options].TaskCommand, and returns when its
 // end has been reported. Close the App and exit then.
 //
-// Errors: those of [tasking.Worker.RunIsolated]. How the task ended is no error.
+// Errors: those of [worker.Worker.RunIsolated]. How the task ended is no error.
 func (a *App) RunIsolated(ctx context.Context) error {
 	w, err := a.Worker(0)
 	if err != nil {

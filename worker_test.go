@@ -16,7 +16,7 @@ import (
 	"github.com/pulpgo/pulpcore/pulperr"
 	"github.com/pulpgo/pulpcore/pulptest"
 	"github.com/pulpgo/pulpcore/settings"
-	"github.com/pulpgo/pulpcore/tasking"
+	"github.com/pulpgo/pulpcore/tasking/worker"
 )
 
 // TestAppsShareARedis has two Apps with databases of their own on one Redis, each with a prefix.
@@ -78,7 +78,7 @@ func TestAppsShareARedis(t *testing.T) {
 func TestHeartbeatKnowsItsKinds(t *testing.T) {
 	t.Parallel()
 	app := pulptest.New(t, file.Plugin())
-	for _, kind := range []string{"", tasking.KindWorker, "API"} {
+	for _, kind := range []string{"", worker.KindWorker, "API"} {
 		if err := app.Heartbeat(t.Context(), kind); !errors.Is(err, pulperr.Invalid) {
 			t.Errorf("Heartbeat(%q) = %v, want kind Invalid", kind, err)
 		}

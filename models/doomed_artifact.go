@@ -9,6 +9,7 @@ import (
 
 	"github.com/uptrace/bun"
 
+	"github.com/pulpgo/pulpcore/internal/sqldialect"
 	"github.com/pulpgo/pulpcore/pulperr"
 	"github.com/pulpgo/pulpcore/storage"
 )
@@ -117,7 +118,7 @@ func (r *byteRemover) removeDoomed(ctx context.Context, sha256s []string) (int, 
 func (r *byteRemover) settle(ctx context.Context) error {
 	// The transaction has no other statement, because the lock of Barrier stops all writers of the table until it ends.
 	err := r.db.Tx(ctx, func(ctx context.Context, tx *Tx) error {
-		return tx.conn.Kind.Barrier(ctx, tx.q, "core_doomedartifact")
+		return sqldialect.Barrier(ctx, tx.conn.Kind, tx.q, "core_doomedartifact")
 	})
 	if err != nil {
 		return fmt.Errorf("models: wait for savers of artifacts: %w", err)

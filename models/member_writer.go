@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
+	"github.com/pulpgo/pulpcore/internal/sqldialect"
 	"github.com/pulpgo/pulpcore/pulperr"
 )
 
@@ -156,7 +157,7 @@ func (w *memberWriter) analyze(ctx context.Context, written int64) error {
 	n := w.writes.Add(written)
 	for limit := int64(10 * memberBatch); limit <= n; limit *= 10 {
 		if n-written < limit {
-			return w.db.Conn().Kind.Analyze(ctx, w.db.q, "core_repositorycontent", "core_content", "core_versionseen")
+			return sqldialect.Analyze(ctx, w.db.Conn().Kind, w.db.q, "core_repositorycontent", "core_content", "core_versionseen")
 		}
 	}
 	return nil

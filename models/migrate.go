@@ -42,7 +42,7 @@ func Migrate(ctx context.Context, db *DB) error {
 		return err
 	}
 	return db.Tx(ctx, func(ctx context.Context, tx *Tx) error {
-		if err := db.conn.Kind.LockMigrations(ctx, tx.q); err != nil {
+		if err := sqldialect.LockMigrations(ctx, db.conn.Kind, tx.q); err != nil {
 			return fmt.Errorf("models: lock migrations: %w", err)
 		}
 		// The table is made under the lock: on Postgres, CREATE TABLE IF NOT EXISTS may fail if two sessions execute it at
@@ -122,7 +122,7 @@ func Rollback(ctx context.Context, db *DB, plugin string) (string, error) {
 	}
 	var id string
 	err = db.Tx(ctx, func(ctx context.Context, tx *Tx) (err error) {
-		if err := db.conn.Kind.LockMigrations(ctx, tx.q); err != nil {
+		if err := sqldialect.LockMigrations(ctx, db.conn.Kind, tx.q); err != nil {
 			return fmt.Errorf("models: lock migrations: %w", err)
 		}
 		id, err = newMigrator(tx.DB).undo(ctx, plan, plugin)
@@ -239,7 +239,7 @@ func (m migrator) checkColumns(ctx context.Context) error {
 		if s.own == "" {
 			continue
 		}
-		there, err := m.db.Conn().Kind.ColumnNames(ctx, m.db.q, s.own)
+		there, err := sqldialect.ColumnNames(ctx, m.db.Conn().Kind, m.db.q, s.own)
 		if err != nil {
 			return fmt.Errorf("models: type %q: %w", s.name, err)
 		}
@@ -265,7 +265,7 @@ func (m migrator) checkUniqueKeys(ctx context.Context) error {
 		if s.master != ContentMaster || s.own == "" {
 			continue
 		}
-		keys, err := m.db.Conn().Kind.UniqueKeys(ctx, m.db.q, s.own)
+		keys, err := sqldialect.UniqueKeys(ctx, m.db.Conn().Kind, m.db.q, s.own)
 		if err != nil {
 			return fmt.Errorf("models: type %q: %w", s.name, err)
 		}

@@ -27,13 +27,14 @@ import (
 	"github.com/pulpgo/pulpcore/settings"
 	"github.com/pulpgo/pulpcore/stages"
 	"github.com/pulpgo/pulpcore/tasking"
+	"github.com/pulpgo/pulpcore/tasking/worker"
 )
 
 // App is an App that lives as long as its test.
 type App struct {
 	*pulpcore.App
 
-	worker *tasking.Worker
+	worker *worker.Worker
 
 	mu     sync.Mutex
 	server *httptest.Server

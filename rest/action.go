@@ -14,6 +14,7 @@ import (
 	"github.com/pulpgo/pulpcore/rest/internal/schema"
 	"github.com/pulpgo/pulpcore/storage"
 	"github.com/pulpgo/pulpcore/tasking"
+	"github.com/pulpgo/pulpcore/tasking/group"
 )
 
 // Action is a further operation on the rows of a [ViewSet] or [Resource], or on the whole collection. [Post], [Do] and
@@ -82,7 +83,7 @@ func (r *Request[T]) Accept(t *tasking.Ticket) *Accepted {
 }
 
 // AcceptGroup returns the answer for a group of tasks.
-func (r *Request[T]) AcceptGroup(g *tasking.Group) *AcceptedGroup {
+func (r *Request[T]) AcceptGroup(g *group.Group) *AcceptedGroup {
 	return &AcceptedGroup{TaskGroup: r.links.Href(links.TaskGroup, g.ID)}
 }
 

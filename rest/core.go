@@ -17,8 +17,8 @@ import (
 	"github.com/pulpgo/pulpcore/rest/internal/schema"
 	"github.com/pulpgo/pulpcore/rest/internal/wire"
 	"github.com/pulpgo/pulpcore/rest/internal/work"
-	"github.com/pulpgo/pulpcore/tasking"
 	"github.com/pulpgo/pulpcore/tasking/inspect"
+	"github.com/pulpgo/pulpcore/tasking/worker"
 	"github.com/pulpgo/pulpcore/webserver"
 )
 
@@ -95,7 +95,7 @@ func mountCore(c *compiler) {
 		core: coreResource{
 			params: core.WorkerParams(refs), missing: "AppStatus",
 			// Tasks that ran within a request refer to API processes, so these can be read as well.
-			listed: []models.Cond{models.Where("w.kind = ?", tasking.KindWorker)},
+			listed: []models.Cond{models.Where("w.kind = ?", worker.KindWorker)},
 		},
 	}.mount(c)
 }

@@ -15,6 +15,8 @@ import (
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/rest"
 	"github.com/pulpgo/pulpcore/tasking"
+	"github.com/pulpgo/pulpcore/tasking/group"
+	"github.com/pulpgo/pulpcore/tasking/schedule"
 )
 
 // pick returns the members of an answer that are named.
@@ -363,8 +365,8 @@ func TestTasks(t *testing.T) {
 
 func TestTaskGroups(t *testing.T) {
 	each(t, func(t *testing.T, b *bundle) {
-		g, err := tasking.NewGroup(t.Context(), b.queue, "together",
-			tasking.GroupReport{Message: "Doing", Code: "do", Total: 2})
+		g, err := b.queue.NewGroup(t.Context(), "together",
+			group.Report{Message: "Doing", Code: "do", Total: 2})
 		must(t, err)
 		_, err = publishTask.Dispatch(t.Context(), b.queue, publishArgs{}, &tasking.DispatchOptions{Group: g})
 		must(t, err)
@@ -511,11 +513,11 @@ func TestListsTakeAFixedNumberOfStatements(t *testing.T) {
 			"task-groups/", "task-schedules/",
 		}
 		grow := func(i int) {
-			group, err := tasking.NewGroup(t.Context(), b.queue, "g", tasking.GroupReport{Code: "c"})
+			members, err := b.queue.NewGroup(t.Context(), "g", group.Report{Code: "c"})
 			must(t, err)
-			_, err = publishTask.Dispatch(t.Context(), b.queue, publishArgs{}, &tasking.DispatchOptions{Group: group})
+			_, err = publishTask.Dispatch(t.Context(), b.queue, publishArgs{}, &tasking.DispatchOptions{Group: members})
 			must(t, err)
-			_, err = publishTask.Schedule(t.Context(), b.queue, publishArgs{}, tasking.Schedule{
+			_, err = schedule.Set(t.Context(), b.queue, publishTask, publishArgs{}, &schedule.Options{
 				Name: fmt.Sprint(i), Next: time.Now().Add(time.Hour),
 			})
 			must(t, err)

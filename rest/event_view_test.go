@@ -17,6 +17,7 @@ import (
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/rest"
 	"github.com/pulpgo/pulpcore/tasking"
+	"github.com/pulpgo/pulpcore/tasking/worker"
 )
 
 // sse is one server-sent event.
@@ -107,20 +108,20 @@ func TestEventsAreStreamed(t *testing.T) {
 func TestEventsAreFiltered(t *testing.T) {
 	t.Parallel()
 	b := setup(t, dbtest.SQLite(t), nil)
-	group, err := tasking.NewGroup(t.Context(), b.queue, "some")
+	members, err := b.queue.NewGroup(t.Context(), "some")
 	must(t, err)
 	progress := tasking.Define[struct{}]("file.progress")
-	w, err := tasking.NewWorker(b.queue, &tasking.WorkerOptions{WorkDir: t.TempDir(), Bindings: []tasking.Binding{
+	w, err := worker.New(b.queue, &worker.Options{WorkDir: t.TempDir(), Bindings: []tasking.Binding{
 		progress.Bind(func(ctx context.Context, e *tasking.Env, _ struct{}) error {
 			return e.Progress(ctx, "Half", "half", func(p *tasking.Progress) error { p.SetTotal(2); p.Add(1); return nil })
 		}),
 	}})
 	must(t, err)
 	url := serveAPI(t, b) + "/pulp/api/v3/tasks/events/?task_group="
-	s := follow(t, url+models.CorePRN("taskgroup", group.ID))
+	s := follow(t, url+models.CorePRN("taskgroup", members.ID))
 	_, err = progress.Dispatch(t.Context(), b.queue, struct{}{}, nil) // not of the group
 	must(t, err)
-	_, err = progress.Dispatch(t.Context(), b.queue, struct{}{}, &tasking.DispatchOptions{Group: group})
+	_, err = progress.Dispatch(t.Context(), b.queue, struct{}{}, &tasking.DispatchOptions{Group: members})
 	must(t, err)
 	must(t, w.RunPending(t.Context()))
 	var got []string
@@ -131,7 +132,7 @@ func TestEventsAreFiltered(t *testing.T) {
 		if e.event == "progress" {
 			last, _ = e.data["progress_report"].(map[string]any)
 		}
-		if e.data["task_group"] != "/pulp/api/v3/task-groups/"+group.ID.String()+"/" {
+		if e.data["task_group"] != "/pulp/api/v3/task-groups/"+members.ID.String()+"/" {
 			t.Errorf("event = %+v, want one of the group", e)
 		}
 	}

@@ -20,7 +20,7 @@ import (
 	"github.com/pulpgo/pulpcore/rest/internal/query"
 	"github.com/pulpgo/pulpcore/rest/internal/schema"
 	"github.com/pulpgo/pulpcore/rest/internal/wire"
-	"github.com/pulpgo/pulpcore/tasking"
+	"github.com/pulpgo/pulpcore/tasking/event"
 )
 
 const (
@@ -66,8 +66,8 @@ func (s *eventStreams) mount(c *compiler) {
 // eventFilter selects the events that a client wants. Zero ids want all.
 type eventFilter struct{ task, group uuid.UUID }
 
-func (f eventFilter) accepts(e *tasking.Event) bool {
-	return e.Kind == tasking.EventsLost ||
+func (f eventFilter) accepts(e *event.Event) bool {
+	return e.Kind == event.Lost ||
 		(f.task == uuid.Nil || e.TaskID == f.task) &&
 			(f.group == uuid.Nil || e.GroupID != nil && *e.GroupID == f.group)
 }
@@ -129,7 +129,7 @@ func (s *eventStreams) serve(ctx context.Context, q *request) (*reply, error) {
 		return nil, err
 	}
 	if q.r.Header.Get("Last-Event-ID") != "" { // the client was connected before, and events are not kept
-		_ = stream.send(&tasking.Event{Kind: tasking.EventsLost, Time: models.Now()})
+		_ = stream.send(&event.Event{Kind: event.Lost, Time: models.Now()})
 	}
 	s.follow(ctx, events, filter, stream)
 	return nil, nil // the headers are sent, so an error could not be answered any more
@@ -137,7 +137,7 @@ func (s *eventStreams) serve(ctx context.Context, q *request) (*reply, error) {
 
 // follow sends events until ctx is done or the client takes no more.
 func (s *eventStreams) follow(
-	ctx context.Context, events *tasking.Subscription, filter eventFilter, stream *eventStream,
+	ctx context.Context, events *event.Subscription, filter eventFilter, stream *eventStream,
 ) {
 	for {
 		wait, stop := context.WithTimeout(ctx, s.keepAlive)
@@ -190,18 +190,18 @@ func (s *eventStream) write(text []byte) error {
 
 // eventAnswer is an event with the names and hrefs that tasks have.
 type eventAnswer struct {
-	Time     wire.Time              `json:"time"`
-	Task     string                 `json:"task"`
-	Name     string                 `json:"name"`
-	State    models.TaskState       `json:"state"`
-	Group    *string                `json:"task_group"`
-	Worker   *string                `json:"worker"`
-	Progress *tasking.ProgressEvent `json:"progress_report,omitempty"`
+	Time     wire.Time        `json:"time"`
+	Task     string           `json:"task"`
+	Name     string           `json:"name"`
+	State    models.TaskState `json:"state"`
+	Group    *string          `json:"task_group"`
+	Worker   *string          `json:"worker"`
+	Progress *event.Progress  `json:"progress_report,omitempty"`
 }
 
-func (s *eventStream) send(e *tasking.Event) error {
+func (s *eventStream) send(e *event.Event) error {
 	var answer any = wire.Object{{Name: "time", Value: e.Time}}
-	if e.Kind != tasking.EventsLost {
+	if e.Kind != event.Lost {
 		answer = eventAnswer{
 			wire.Time(e.Time), s.links.Href(links.Task, e.TaskID), e.Name, e.State,
 			s.links.HrefOrNull(links.TaskGroup, e.GroupID), s.links.HrefOrNull(links.Worker, e.WorkerID), e.Progress,

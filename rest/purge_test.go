@@ -9,6 +9,7 @@ import (
 
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/rest"
+	"github.com/pulpgo/pulpcore/tasking/schedule"
 )
 
 // reports returns the progress reports of a task that completed, with each row's members in order.
@@ -88,7 +89,7 @@ func TestSchedulePurge(t *testing.T) {
 			page.Results[0].DispatchInterval != "00:01:00" || page.Results[0].LastTask != nil {
 			t.Fatalf("schedules = %s", list.body)
 		}
-		n, err := b.queue.DispatchDue(t.Context())
+		n, err := schedule.DispatchDue(t.Context(), b.queue)
 		if n != 1 || err != nil {
 			t.Fatalf("DispatchDue() = %d, %v", n, err)
 		}

@@ -15,7 +15,6 @@ import (
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
 	"github.com/pulpgo/pulpcore/rest"
-	"github.com/pulpgo/pulpcore/tasking"
 )
 
 // batch is a row of a plugin's own without a master. It lies in a table that is there anyway.
@@ -93,7 +92,7 @@ func batches() rest.Resource[batch, batchAnswer] {
 				}),
 			rest.Do(rest.Operation{Name: "start", Collection: true},
 				func(ctx context.Context, r *rest.Request[batch], _ *rest.Empty) (*rest.AcceptedGroup, error) {
-					g, err := tasking.NewGroup(ctx, r.Queue, "of three words")
+					g, err := r.Queue.NewGroup(ctx, "of three words")
 					if err != nil {
 						return nil, err
 					}

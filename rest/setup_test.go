@@ -22,6 +22,7 @@ import (
 	"github.com/pulpgo/pulpcore/stages"
 	"github.com/pulpgo/pulpcore/storage"
 	"github.com/pulpgo/pulpcore/tasking"
+	"github.com/pulpgo/pulpcore/tasking/worker"
 	"github.com/pulpgo/pulpcore/webserver"
 )
 
@@ -111,7 +112,7 @@ type bundle struct {
 	queue  *tasking.Queue
 	store  *storage.Store
 	api    *rest.API
-	worker *tasking.Worker
+	worker *worker.Worker
 	synced []SyncArgs
 }
 
@@ -147,7 +148,7 @@ func setupViews(t testing.TB, db *models.DB, opts *rest.Options, list []rest.Vie
 	must(t, err)
 	t.Cleanup(func() { must(t, b.queue.Close()) })
 	bindings := append(rest.Tasks(), syncTask.Bind(b.sync), publishTask.Bind(b.publish))
-	b.worker, err = tasking.NewWorker(b.queue, &tasking.WorkerOptions{Bindings: bindings, Store: store, WorkDir: t.TempDir()})
+	b.worker, err = worker.New(b.queue, &worker.Options{Bindings: bindings, Store: store, WorkDir: t.TempDir()})
 	must(t, err)
 	if opts == nil {
 		opts = &rest.Options{}

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/pulpgo/pulpcore/tasking"
+	"github.com/pulpgo/pulpcore/tasking/group"
 )
 
 // TestTaskGroupsNameTheirTasks lists groups of no, one and two tasks.
@@ -13,7 +14,7 @@ func TestTaskGroupsNameTheirTasks(t *testing.T) {
 	each(t, func(t *testing.T, b *bundle) {
 		want := map[string][]string{}
 		for i := range 3 {
-			g, err := tasking.NewGroup(t.Context(), b.queue, "g", tasking.GroupReport{Code: fmt.Sprint(i)})
+			g, err := b.queue.NewGroup(t.Context(), "g", group.Report{Code: fmt.Sprint(i)})
 			must(t, err)
 			href := "/pulp/api/v3/task-groups/" + g.ID.String() + "/"
 			want[href] = []string{}

@@ -7,18 +7,18 @@ import (
 	"time"
 
 	"github.com/pulpgo/pulpcore/tasking"
-	"github.com/pulpgo/pulpcore/tasking/inspect"
+	"github.com/pulpgo/pulpcore/tasking/schedule"
 )
 
 func TestTaskSchedules(t *testing.T) {
 	each(t, func(t *testing.T, b *bundle) {
 		next := time.Date(2199, 1, 2, 3, 4, 5, 0, time.UTC)
 		args := publishArgs{Manifest: "a secret"}
-		s, err := publishTask.Schedule(t.Context(), b.queue, args, tasking.Schedule{
+		s, err := schedule.Set(t.Context(), b.queue, publishTask, args, &schedule.Options{
 			Name: "nightly", Every: 26*time.Hour + 3*time.Second + 500*time.Millisecond, Next: next,
 		})
 		must(t, err)
-		_, err = syncTask.Schedule(t.Context(), b.queue, SyncArgs{}, tasking.Schedule{Name: "once", Shared: tasking.Named("x")})
+		_, err = schedule.Set(t.Context(), b.queue, syncTask, SyncArgs{}, &schedule.Options{Name: "once", Shared: tasking.Named("x")})
 		must(t, err)
 		href := "/pulp/api/v3/task-schedules/" + s.ID.String() + "/"
 		a := b.do("GET", href, nil).want(200)
@@ -26,10 +26,10 @@ func TestTaskSchedules(t *testing.T) {
 			"pulp_last_updated": %q, "name": "nightly", "task_name": "file.publish", "dispatch_interval": "1 02:00:03.500000",
 			"next_dispatch": "2199-01-02T03:04:05Z", "last_task": null}`, href, s.ID, a.str("pulp_created"),
 			a.str("pulp_last_updated")))
-		if _, err := b.queue.DispatchDue(t.Context()); err != nil {
+		if _, err := schedule.DispatchDue(t.Context(), b.queue); err != nil {
 			t.Fatal(err)
 		}
-		once, err := inspect.Schedule(t.Context(), b.queue.DB(), "once")
+		once, err := schedule.Get(t.Context(), b.queue.DB(), "once")
 		must(t, err)
 		other := "/pulp/api/v3/task-schedules/" + once.ID.String() + "/"
 		a = b.do("GET", other, nil).want(200)

@@ -9,7 +9,7 @@ import (
 )
 
 // Tasks returns the tasks that the API dispatches, bound to their functions: give them to every worker, see
-// [tasking.WorkerOptions].
+// [worker.Options].
 func Tasks() []tasking.Binding { return work.Tasks() }
 
 // SchedulePurge makes the workers of q remove tasks that ended longer than age ago, in all domains and in every final

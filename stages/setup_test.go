@@ -28,6 +28,7 @@ import (
 	"github.com/pulpgo/pulpcore/stages"
 	"github.com/pulpgo/pulpcore/storage"
 	"github.com/pulpgo/pulpcore/tasking"
+	"github.com/pulpgo/pulpcore/tasking/worker"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -113,9 +114,9 @@ func each(t *testing.T, fn func(t *testing.T, b *bench)) {
 	})
 }
 
-func (b *bench) worker() *tasking.Worker {
+func (b *bench) worker() *worker.Worker {
 	b.t.Helper()
-	w, err := tasking.NewWorker(b.queue, &tasking.WorkerOptions{
+	w, err := worker.New(b.queue, &worker.Options{
 		Bindings: []tasking.Binding{job.Bind(b.work)}, Store: b.store, Downloads: b.pool, WorkDir: b.t.TempDir(),
 		Discard: models.DiscardIncomplete,
 	})

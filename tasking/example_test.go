@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"iter"
 	"os"
-	"os/exec"
 	"path/filepath"
 
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/tasking"
+	"github.com/pulpgo/pulpcore/tasking/event"
+	"github.com/pulpgo/pulpcore/tasking/group"
+	"github.com/pulpgo/pulpcore/tasking/worker"
 )
 
 // CopyArgs are the arguments of the task Copy.
@@ -92,27 +94,27 @@ func withQueue(opts *tasking.QueueOptions, fn func(ctx context.Context, q *taski
 }
 
 func copyTwice(ctx context.Context, q *tasking.Queue) error {
-	worker, err := tasking.NewWorker(q, &tasking.WorkerOptions{Bindings: []tasking.Binding{Copy.Bind(copyFiles)}})
+	w, err := worker.New(q, &worker.Options{Bindings: []tasking.Binding{Copy.Bind(copyFiles)}})
 	if err != nil {
 		return err
 	}
-	group, err := tasking.NewGroup(ctx, q, "Copies", tasking.GroupReport{Code: "example.copies", Total: 2})
+	members, err := q.NewGroup(ctx, "Copies", group.Report{Code: "example.copies", Total: 2})
 	if err != nil {
 		return err
 	}
 	for _, args := range []CopyArgs{{"a", "b"}, {"b", "c"}} {
-		if _, err := Copy.Dispatch(ctx, q, args, &tasking.DispatchOptions{Group: group}); err != nil {
+		if _, err := Copy.Dispatch(ctx, q, args, &tasking.DispatchOptions{Group: members}); err != nil {
 			return err
 		}
 	}
-	if err := worker.RunPending(ctx); err != nil { // a server calls worker.Run instead, in a goroutine
+	if err := w.RunPending(ctx); err != nil { // a server calls w.Run instead, in a goroutine
 		return err
 	}
-	counts, err := group.Counts(ctx)
+	counts, err := members.Counts(ctx)
 	if err != nil {
 		return err
 	}
-	reports, err := group.Reports(ctx)
+	reports, err := members.Reports(ctx)
 	if err != nil {
 		return err
 	}
@@ -127,49 +129,13 @@ func greetOnce(opts *tasking.QueueOptions) error {
 		if _, err := greet.Dispatch(ctx, q, "world", nil); err != nil {
 			return err
 		}
-		worker, err := tasking.NewWorker(q, &tasking.WorkerOptions{Bindings: []tasking.Binding{greet.Bind(
+		w, err := worker.New(q, &worker.Options{Bindings: []tasking.Binding{greet.Bind(
 			func(context.Context, *tasking.Env, string) error { return nil })}})
 		if err != nil {
 			return err
 		}
-		return worker.RunPending(ctx)
+		return w.RunPending(ctx)
 	})
-}
-
-// Convert runs a program that may crash or hang, so it gets a process of its own.
-var Convert = tasking.Define[CopyArgs]("example.convert")
-
-func convert(ctx context.Context, env *tasking.Env, a CopyArgs) error {
-	out, err := env.CreateTemp("converted")
-	if err != nil {
-		return err
-	}
-	defer out.Close()
-	cmd, err := env.Command(ctx, "convert", a.From, a.To) // in the work directory, ends with ctx
-	if err != nil {
-		return err
-	}
-	cmd.Stdout = out
-	return cmd.Run()
-}
-
-// A worker that executes a task in processes, and the program that such a process is.
-func ExampleWorker_RunIsolated() {
-	serve := func(ctx context.Context, q *tasking.Queue, args []string) error {
-		w, err := tasking.NewWorker(q, &tasking.WorkerOptions{
-			Bindings: []tasking.Binding{Convert.Bind(convert, &tasking.BindingOptions{Subprocess: true})},
-			WorkDir:  "/var/lib/example/tmp",
-			Command:  func() *exec.Cmd { return exec.Command(os.Args[0], "task") },
-		})
-		if err != nil {
-			return err
-		}
-		if len(args) == 1 && args[0] == "task" {
-			return w.RunIsolated(ctx)
-		}
-		return w.Run(ctx)
-	}
-	_ = serve
 }
 
 // Follow a task from its dispatch to its end. The subscription comes first, so that nothing is missed.
@@ -183,13 +149,13 @@ func ExampleQueue_Subscribe() {
 		}
 		for e := range events.All(ctx) {
 			switch {
-			case e.Kind == tasking.EventsLost: // they are hints: the database knows
+			case e.Kind == event.Lost: // they are hints: the database knows
 				task, err := q.Get(ctx, ticket.TaskID)
 				if err != nil || task.State.Final() {
 					return err
 				}
 			case e.TaskID != ticket.TaskID:
-			case e.Kind == tasking.ProgressChanged:
+			case e.Kind == event.ProgressChanged:
 				fmt.Println(e.Progress.Message, e.Progress.Done)
 			case e.State.Final():
 				fmt.Println(e.Name, e.State)

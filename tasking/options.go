@@ -6,11 +6,13 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/tasking/group"
+	"github.com/pulpgo/pulpcore/tasking/internal/engine"
 )
 
 // DispatchOptions refine one dispatch. The zero value of each field is its default.
 type DispatchOptions struct {
-	Group *Group // the task becomes a member; a task of a canceled group is stored as canceled
+	Group *group.Group // the task becomes a member; a task of a canceled group is stored as canceled
 
 	Exclusive []Resource // reserved besides those of the arguments' Resources method
 	Shared    []Resource
@@ -46,7 +48,7 @@ type Mode int
 // never a second time, whatever MaxAttempts and [Retry] say. It waits for a worker instead if
 //   - an earlier task has or waits for one of its resources;
 //   - the dispatch is part of a caller's transaction;
-//   - no [Worker] of kind KindWorker or KindAPI runs in the process: not yet, not any more, or without heartbeats;
+//   - no worker of kind KindWorker or KindAPI runs in the process: not yet, not any more, or without heartbeats;
 //   - 4 others are being executed in this way in the process;
 //   - [QueueOptions].PreferDefer is set, the setting TASK_PREFER_DEFER, and the mode is PreferImmediate.
 const (
@@ -65,38 +67,19 @@ type Ticket struct {
 	State models.TaskState
 }
 
-type ctxKey int
-
-const (
-	cidKey ctxKey = iota
-	userKey
-	taskKey
-)
-
 // WithCorrelationID returns a context that carries a correlation id to the tasks dispatched with it and to the log.
 func WithCorrelationID(ctx context.Context, cid string) context.Context {
-	return context.WithValue(ctx, cidKey, cid)
+	return engine.WithCorrelationID(ctx, cid)
 }
 
 // CorrelationID returns the correlation id of ctx or "".
-func CorrelationID(ctx context.Context) string {
-	cid, _ := ctx.Value(cidKey).(string)
-	return cid
-}
+func CorrelationID(ctx context.Context) string { return engine.CorrelationID(ctx) }
 
 // WithUser returns a context that says for which user tasks are dispatched.
-func WithUser(ctx context.Context, id int64) context.Context {
-	return context.WithValue(ctx, userKey, id)
-}
+func WithUser(ctx context.Context, id int64) context.Context { return engine.WithUser(ctx, id) }
 
 // User returns the user of ctx, or false if there is none.
-func User(ctx context.Context) (int64, bool) {
-	id, ok := ctx.Value(userKey).(int64)
-	return id, ok
-}
+func User(ctx context.Context) (int64, bool) { return engine.User(ctx) }
 
 // TaskID returns the id of the task that runs with ctx, or false outside of tasks.
-func TaskID(ctx context.Context) (uuid.UUID, bool) {
-	id, ok := ctx.Value(taskKey).(uuid.UUID)
-	return id, ok
-}
+func TaskID(ctx context.Context) (uuid.UUID, bool) { return engine.TaskID(ctx) }

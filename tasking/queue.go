@@ -2,50 +2,26 @@ package tasking
 
 import (
 	"context"
-	"crypto/rand"
-	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
-	"sync"
 
+	"github.com/google/uuid"
 	"github.com/redis/go-redis/v9"
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
 
-	"github.com/pulpgo/pulpcore/internal/sqldialect"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
-	"github.com/pulpgo/pulpcore/tasking/internal/batch"
-	"github.com/pulpgo/pulpcore/tasking/internal/taskdb"
-	"github.com/pulpgo/pulpcore/tasking/internal/transport/asynqredis"
+	"github.com/pulpgo/pulpcore/tasking/event"
+	"github.com/pulpgo/pulpcore/tasking/group"
+	"github.com/pulpgo/pulpcore/tasking/internal/engine"
 )
 
 // Queue is where tasks are dispatched to, canceled and waited for. A handle is bound to one domain like the [models.DB]
 // it was made from; [Queue.In] makes others. It is safe for concurrent use.
 type Queue struct {
-	*core
-	db *models.DB
-}
-
-// core is what all handles of one NewQueue have in common.
-type core struct {
-	kind sqldialect.Kind
-	log  *slog.Logger
-	tel  *telemetry // nil without a provider
-	*messenger
-
-	dispatches  batch.Writer[*spec, dispatched]
-	additions   batch.Writer[addition, added]
-	versions    map[string]string // of the plugins of this process
-	preferDefer bool
-	failpoint   func(point string) // stops at a point, in tests; nil does nothing
-
-	backlog      backlog
-	immediates   immediates
-	living       livingWorkers
-	waits        waits
-	installation installation
+	core *engine.Core
+	db   *models.DB
 }
 
 // QueueOptions are the parts of a [Queue] that have defaults.
@@ -81,28 +57,12 @@ func NewQueue(db *models.DB, opts *QueueOptions) (*Queue, error) {
 	if opts == nil {
 		opts = &QueueOptions{}
 	}
-	c := &core{
-		kind: db.Conn().Kind, log: opts.Log, versions: opts.Versions, preferDefer: opts.PreferDefer,
-	}
-	if c.log == nil {
-		c.log = slog.New(slog.DiscardHandler)
-	}
-	var err error
-	if c.messenger, err = newMessenger(db, opts, c.log); err != nil {
+	o := engine.Options(*opts)
+	core, err := engine.New(db, &o)
+	if err != nil {
 		return nil, err
 	}
-	q := &Queue{core: c, db: db}
-	q.initDispatches()
-	q.initAdditions()
-	c.tel, err = newTelemetry(q, opts.Tracer, opts.Meter)
-	return q, err
-}
-
-// at marks a point between two steps at which tests let a process die.
-func (c *core) at(point string) {
-	if c.failpoint != nil {
-		c.failpoint(point)
-	}
+	return &Queue{core: core, db: db}, nil
 }
 
 // In returns a handle on the same queue for the domain of db. If db belongs to a transaction, all that the handle does
@@ -116,88 +76,68 @@ func (q *Queue) DB() *models.DB { return q.db }
 // Close closes the connections to Redis, for all handles that come from one [NewQueue] at once, whichever of them it is
 // called on. It may be called twice.
 func (q *Queue) Close() error {
-	return errors.Join(q.tel.close(), q.messenger.close())
+	return q.core.Close()
 }
 
 // Ping asks Redis whether it answers. Without a Redis it succeeds.
 //
 // Errors: Unavailable.
 func (q *Queue) Ping(ctx context.Context) error {
-	if err := q.transport.Ping(ctx); err != nil {
+	if err := q.core.Transport.Ping(ctx); err != nil {
 		return fmt.Errorf("tasking: ping Redis: %w: %w", pulperr.Unavailable, err)
 	}
 	return nil
 }
 
-// ErrNoRedis is the error of [Queue.Redis] if the queue was opened without a Redis.
-var ErrNoRedis = pulperr.Public(pulperr.Unavailable, "the tasks of this installation are not announced in a Redis")
-
-// Redis returns the connection to the Redis in which ready tasks are announced, for tools that show its messages. The
-// queue closes it.
+// Get returns a task of the queue's domain.
 //
-// Errors: ErrNoRedis; Unavailable once the queue is closed.
-func (q *Queue) Redis() (redis.UniversalClient, error) {
-	t, ok := q.transport.(*asynqredis.Transport)
-	if !ok {
-		return nil, ErrNoRedis
-	}
-	return t.Client()
+// Errors: NotFound.
+func (q *Queue) Get(ctx context.Context, id uuid.UUID) (*models.Task, error) {
+	return engine.Get(ctx, q.db, id)
 }
 
-// RedisQueues returns the names that the queue has within Redis: the one of ordinary tasks first, then that of
-// immediate ones. Without a Redis there are none.
-func (q *Queue) RedisQueues() []string {
-	t, ok := q.transport.(*asynqredis.Transport)
-	if !ok {
-		return nil
-	}
-	return []string{t.QueueName(defaultQueue), t.QueueName(immediateQueue)}
+// Cancel stops a task and returns it as it is then: canceled if it was waiting, canceling if it was running, in which
+// case it keeps its reservations until its function has returned. A second call changes nothing. Tasks that it
+// dispatched are not canceled with it.
+//
+// Errors: NotFound; Conflict if the task has ended otherwise than by being canceled; Locked if the resources' rows
+// stayed locked for 5 s, or in a caller's transaction for as long as that one waits.
+func (q *Queue) Cancel(ctx context.Context, id uuid.UUID) (*models.Task, error) {
+	return q.core.Cancel(ctx, q.db, id)
 }
 
-// installation is the random name of the installation, read once. Its zero value has not read it.
-type installation struct {
-	mu   sync.Mutex
-	name string
+// Wait returns the task once its state is final. A task that waits for another one keeps its slot meanwhile: when all
+// slots are taken by tasks that wait for tasks which have not begun, no task goes on, and no error says so. Such tasks
+// need workers with more slots than there are of them, or dispatch what comes afterwards as a task of its own.
+//
+// Errors: NotFound; Conflict if it is called by a task that the other one waits for itself, because of what the first
+// one has reserved or over any number of tasks between them, of which those that call Wait must run in this process;
+// the cause of ctx.
+func (q *Queue) Wait(ctx context.Context, id uuid.UUID) (*models.Task, error) {
+	return q.core.Wait(ctx, q.db, id)
 }
 
-// get returns the name, or "" before it was read.
-func (i *installation) get() string {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	return i.name
+// Subscribe returns the events of the queue's domain from now on: to know all that happens to a task, subscribe first
+// and read it then. Those of other processes come by way of Redis and only while a worker of this process runs, of
+// whatever kind and with however many slots. The caller closes the subscription; closing the queue ends it too.
+func (q *Queue) Subscribe() *event.Subscription { return q.core.Subscribe(engine.DomainID(q.db)) }
+
+// NewGroup stores a group of tasks with its progress reports, in the queue's domain.
+//
+// Errors: Exists if two reports have the same code.
+func (q *Queue) NewGroup(ctx context.Context, description string, reports ...group.Report) (*group.Group, error) {
+	return group.New(ctx, q.core, q.db, description, reports)
 }
 
-// read reads the name, and makes it first where the database has none.
-func (i *installation) read(ctx context.Context, db *models.DB) error {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	if i.name != "" {
-		return nil
-	}
-	name, err := taskdb.Meta(ctx, taskdb.On(db), taskdb.Installation, false)
-	if err == nil && name == "" {
-		name, err = i.create(ctx, db)
-	}
-	if err != nil {
-		return taskdb.Wrap(err, "read the installation's name")
-	}
-	i.name = name
-	return nil
+// Group returns a group of the queue's domain.
+//
+// Errors: NotFound.
+func (q *Queue) Group(ctx context.Context, id uuid.UUID) (*group.Group, error) {
+	g := group.Of(q.core, q.db, id)
+	_, err := g.Row(ctx)
+	return g, err
 }
 
-func (i *installation) create(ctx context.Context, db *models.DB) (name string, err error) {
-	err = taskdb.Tx(ctx, db, func(ctx context.Context, tx *models.Tx) error {
-		c := taskdb.On(tx.DB)
-		if err := taskdb.InitMeta(ctx, c, taskdb.Installation, strings.ToLower(rand.Text()[:8])); err != nil {
-			return err
-		}
-		for _, key := range []string{taskdb.Epoch, taskdb.Maintenance} { // rows that later are locked or swapped
-			if err := taskdb.InitMeta(ctx, c, key, ""); err != nil {
-				return err
-			}
-		}
-		name, err = taskdb.Meta(ctx, c, taskdb.Installation, false)
-		return err
-	})
-	return name, err
-}
+// Core returns what the other packages of the task engine work with, such as package worker. It has no use outside of
+// them.
+func (q *Queue) Core() *engine.Core { return q.core }

@@ -70,6 +70,20 @@ type ResourceUser interface {
 	Resources() Resources
 }
 
+// resourceNames returns the names of what a task with some arguments reserves in the domain of db.
+func resourceNames[A any](db *models.DB, args A, list Resources) ([]string, error) {
+	if u, ok := any(args).(ResourceUser); ok {
+		list = list.and(u.Resources())
+	} else if u, ok := any(&args).(ResourceUser); ok {
+		list = list.and(u.Resources())
+	}
+	domain := ""
+	if d := db.Domain(); d != nil { // without one the dispatch fails
+		domain = models.CorePRN("domain", d.ID)
+	}
+	return list.names(db.Registry(), domain)
+}
+
 func (r Resources) and(more Resources) Resources {
 	return Resources{slices.Concat(r.Exclusive, more.Exclusive), slices.Concat(r.Shared, more.Shared)}
 }

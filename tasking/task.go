@@ -3,12 +3,13 @@ package tasking
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"reflect"
 	"time"
 
 	"github.com/pulpgo/pulpcore/pulperr"
+	"github.com/pulpgo/pulpcore/tasking/internal/attempt"
+	"github.com/pulpgo/pulpcore/tasking/internal/engine"
 )
 
 // Task ties a name to the type of its arguments. It is immutable, so it can be a package variable that two Apps share;
@@ -20,8 +21,8 @@ type Task[A any] struct {
 // Define declares the task named "<plugin>.<task>", in 255 bytes at most. A task that Pulp has, too, may have its name
 // there, "pulp_<plugin>.app.tasks.…", by which clients look for it. Its arguments are stored as JSON, so A must survive
 // encoding/json; it may implement [ResourceUser] to say what the task reserves. They are encrypted with the key of the
-// database, if it has one; results, errors and names of resources are not. Define never fails; [NewWorker] reports
-// faults.
+// database, if it has one; results, errors and names of resources are not. Define never fails; the
+// worker reports faults.
 func Define[A any](name string) *Task[A] { return &Task[A]{name: name} }
 
 // Name returns the name given to [Define].
@@ -34,25 +35,21 @@ func (t *Task[A]) Name() string { return t.name }
 // ctx is done when the task is canceled, takes too long, when the worker loses it or its time to shut down is over;
 // [context.Cause] tells which, see [ErrCanceled] and the others. A function that returns nil all the same, although it
 // took too long or the worker shuts down, has completed: it has done its work, if late. The reservations are held until
-// fn returns. At most one [BindingOptions] may be given, nil is allowed.
-func (t *Task[A]) Bind(fn func(ctx context.Context, env *Env, args A) error, opts ...*BindingOptions) Binding {
+// fn returns. See [Binding.With] for a time limit and a process of its own.
+func (t *Task[A]) Bind(fn func(ctx context.Context, env *Env, args A) error) Binding {
 	noResult := func(ctx context.Context, env *Env, args A) (any, error) { return nil, fn(ctx, env, args) }
-	return t.BindResult(noResult, opts...)
+	return t.BindResult(noResult)
 }
 
 // BindResult is [Task.Bind] for a function with a result, which is stored as JSON with the task; nil stores none. The
 // task fails if the result has more than 16 MiB.
-func (t *Task[A]) BindResult(
-	fn func(ctx context.Context, env *Env, args A) (any, error), opts ...*BindingOptions,
-) Binding {
-	b := Binding{name: t.name, args: reflect.TypeFor[*A]()}
-	b.opts, b.fault = bindingOptions(opts)
-	b.run = func(ctx context.Context, env *Env, raw []byte) (json.RawMessage, error) {
+func (t *Task[A]) BindResult(fn func(ctx context.Context, env *Env, args A) (any, error)) Binding {
+	run := func(ctx context.Context, a *attempt.Attempt, raw []byte) (json.RawMessage, error) {
 		var args A
 		if err := json.Unmarshal(raw, &args); err != nil {
 			return nil, fmt.Errorf("tasking: arguments of %s: %w", t.name, err)
 		}
-		result, err := fn(ctx, env, args)
+		result, err := fn(ctx, newEnv(a), args)
 		if err != nil || result == nil {
 			return nil, err
 		}
@@ -62,7 +59,7 @@ func (t *Task[A]) BindResult(
 		}
 		return out, nil
 	}
-	return b
+	return Binding{attempt.Function{Name: t.name, Args: reflect.TypeFor[*A](), Run: run}}
 }
 
 // Dispatch stores the task and returns; a worker executes it as soon as no task that was dispatched earlier holds or
@@ -81,38 +78,48 @@ func (t *Task[A]) BindResult(
 // Errors: Invalid for arguments or resources that cannot be stored, such as arguments of more than 16 MiB; Exists if an
 // unfinished task has the same idempotency key; Locked if the resources' rows stayed locked for 5 s; Unavailable.
 func (t *Task[A]) Dispatch(ctx context.Context, q *Queue, args A, opts *DispatchOptions) (*Ticket, error) {
-	s, err := t.spec(ctx, q, args, opts)
-	if err != nil {
-		return nil, err
-	}
-	return q.tel.dispatch(ctx, s, func(ctx context.Context) (*Ticket, error) { return q.dispatch(ctx, s) })
-}
-
-func (t *Task[A]) spec(ctx context.Context, q *Queue, args A, opts *DispatchOptions) (*spec, error) {
 	if opts == nil {
 		opts = &DispatchOptions{}
 	}
-	resources := Resources{Exclusive: opts.Exclusive, Shared: opts.Shared}
-	if u, ok := any(args).(ResourceUser); ok {
-		resources = resources.and(u.Resources())
-	} else if u, ok := any(&args).(ResourceUser); ok {
-		resources = resources.and(u.Resources())
+	s, err := t.Spec(ctx, q, args, opts)
+	if err != nil {
+		return nil, err
+	}
+	state, err := q.core.Dispatch(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	return &Ticket{TaskID: s.Row.ID, State: state}, nil
+}
+
+// Spec returns the task with its arguments as package schedule stores it. It has no use outside of the task engine.
+//
+// Errors: Invalid for arguments or resources that cannot be stored.
+func (t *Task[A]) Spec(ctx context.Context, q *Queue, args A, opts *DispatchOptions) (*engine.Spec, error) {
+	if opts.Mode < Deferred || opts.Mode > ImmediateOnly {
+		return nil, pulperr.Public(pulperr.Invalid, "task %q: there is no mode %d", t.name, opts.Mode)
 	}
 	raw, err := json.Marshal(args)
 	if err != nil {
 		return nil, fmt.Errorf("tasking: arguments of %s: %w: %w", t.name, pulperr.Invalid, err)
 	}
-	return q.newSpec(ctx, t.name, raw, resources, opts)
+	names, err := resourceNames(q.db, args, Resources{Exclusive: opts.Exclusive, Shared: opts.Shared})
+	if err != nil {
+		return nil, err
+	}
+	o := &engine.SpecOptions{
+		Name: t.name, Raw: raw, Resources: names, Immediate: opts.Mode != Deferred, Deferred: opts.Mode != ImmediateOnly,
+		MaxAttempts: opts.MaxAttempts, Versions: opts.Versions, IdempotencyKey: opts.IdempotencyKey, User: opts.User,
+		CorrelationID: opts.CorrelationID,
+	}
+	if opts.Group != nil {
+		o.Group = &opts.Group.ID
+	}
+	return q.core.NewSpec(ctx, q.db, o)
 }
 
-// Binding is a task together with its function, for [WorkerOptions].
-type Binding struct {
-	name  string
-	opts  BindingOptions
-	fault error        // of the options, for NewWorker to report
-	args  reflect.Type // a pointer to the arguments
-	run   func(ctx context.Context, env *Env, raw []byte) (json.RawMessage, error)
-}
+// Binding is a task together with its function, for the options of a worker.
+type Binding struct{ function attempt.Function }
 
 // BindingOptions say how a task is executed. The zero value of each field is its default.
 type BindingOptions struct {
@@ -120,20 +127,19 @@ type BindingOptions struct {
 	// function still returns nil: it has done its work, if late. Default 0: without limit. Immediate tasks have 5 s
 	// whatever it says.
 	Timeout time.Duration
-	// Subprocess executes the function in a process of its own, made by [WorkerOptions].Command, which is killed if it
-	// does not stop when it is told to, and which may crash without harm to the worker.
+	// Subprocess executes the function in a process of its own, made by the command of the worker's options, which is
+	// killed if it does not stop when it is told to, and which may crash without harm to the worker.
 	Subprocess bool
 }
 
-func bindingOptions(opts []*BindingOptions) (BindingOptions, error) {
-	switch {
-	case len(opts) > 1:
-		return BindingOptions{}, errors.New("it has more than one BindingOptions; give one")
-	case len(opts) == 1 && opts[0] != nil:
-		return *opts[0], nil
-	}
-	return BindingOptions{}, nil
+// With returns the binding with options, in place of those that it had.
+func (b Binding) With(opts BindingOptions) Binding {
+	b.function.Timeout, b.function.Subprocess = opts.Timeout, opts.Subprocess
+	return b
 }
 
 // Name returns the name of the task.
-func (b Binding) Name() string { return b.name }
+func (b Binding) Name() string { return b.function.Name }
+
+// Function returns what package worker executes. It has no use outside of the task engine.
+func (b Binding) Function() attempt.Function { return b.function }

@@ -2,8 +2,12 @@
 //
 // A [Task] is declared by name and typed arguments, bound to a function with [Task.Bind] and dispatched to a [Queue],
 // in the caller's transaction or its own. It names the resources that it needs, exclusively or shared; tasks that need
-// the same resource run in the order of their dispatch, others never wait for each other. A [Worker] executes tasks and
+// the same resource run in the order of their dispatch, others never wait for each other. A worker executes tasks and
 // gives each an [Env].
+//
+// This package is for who declares, dispatches and writes tasks. Package worker executes them, package schedule
+// dispatches them at set times, package group has those that belong together, package event tells what happens to them,
+// and package inspect is for who looks at tasks and administers them.
 //
 // # What holds
 //
@@ -13,12 +17,11 @@
 // runs once. Redis, by way of asynq, carries only the message that a task is ready: to lose all of it costs seconds.
 //
 // A worker that dies is noticed by its heartbeat, and its tasks are failed, or run again if
-// [DispatchOptions].MaxAttempts allows it. A worker that was only suspended cannot commit
-// with its task's [Env].DB any more.
+// [DispatchOptions].MaxAttempts allows it. A worker that was only suspended cannot commit with its task's [Env].DB any
+// more.
 //
-// A function that does not return keeps its task's reservations, because it may still write. It is reported with its
-// stacks, see [WorkerOptions]; a task that shall be killed instead, and may crash, gets a process of its own with
-// [BindingOptions].
+// A function that does not return keeps its task's reservations, because it may still write. The worker reports it with
+// its stacks; a task that shall be killed instead, and may crash, gets a process of its own with [BindingOptions].
 //
 // States: waiting → running → completed or failed; from running back to waiting if it runs again, see [DispatchOptions]
 // and [Retry]. A canceled task goes from waiting to canceled, and from running by way of canceling, which lasts until

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/pulpgo/pulpcore/pulperr"
+	"github.com/pulpgo/pulpcore/tasking/internal/subprocess"
 )
 
 // MkdirTemp makes a new directory with mode 0700 in the work directory. A "*" in pattern is replaced by random
@@ -36,19 +37,16 @@ func (e *Env) CreateTemp(pattern string) (*os.File, error) {
 
 // inWorkDir makes something in the work directory while that cannot go away.
 func inWorkDir[T any](e *Env, pattern string, create func(dir string) (T, error)) (made T, err error) {
-	e.attempt.dir.mu.Lock()
-	defer e.attempt.dir.mu.Unlock()
-	root, err := e.attempt.dir.openLocked()
-	if err != nil {
-		return made, err
-	}
 	if strings.ContainsRune(pattern, os.PathSeparator) {
 		return made, fmt.Errorf("tasking: temporary file %q: a path separator: %w", pattern, pulperr.Invalid)
 	}
-	if made, err = create(root.Name()); err != nil {
-		return made, fmt.Errorf("tasking: temporary file: %w: %w", pulperr.Unavailable, err)
-	}
-	return made, nil
+	err = e.attempt.Dir.Within(func(dir string) (err error) {
+		if made, err = create(dir); err != nil {
+			return fmt.Errorf("tasking: temporary file: %w: %w", pulperr.Unavailable, err)
+		}
+		return nil
+	})
+	return made, err
 }
 
 // outputTimeout is how long the output of a program is read on after the program has ended.
@@ -66,16 +64,11 @@ func (e *Env) Command(ctx context.Context, name string, args ...string) (*osexec
 	}
 	cmd := osexec.CommandContext(ctx, name, args...) //nolint:gosec // the caller's choice
 	cmd.Dir = dir.Name()
-	cmd.Env = tempEnv(cmd.Environ(), dir.Name())
+	cmd.Env = subprocess.TempEnv(cmd.Environ(), dir.Name())
 	cmd.WaitDelay = outputTimeout
-	if !e.environment.isolated { // else the whole process has one group, which its worker kills
-		ownGroup(cmd)
-		cmd.Cancel = func() error { return killGroup(cmd.Process) }
+	if !e.attempt.Isolated { // else the whole process has one group, which its worker kills
+		subprocess.OwnGroup(cmd)
+		cmd.Cancel = func() error { return subprocess.KillGroup(cmd.Process) }
 	}
 	return cmd, nil
-}
-
-// tempEnv makes dir the place of temporary files in an environment.
-func tempEnv(env []string, dir string) []string {
-	return append(env, "TMPDIR="+dir, "TMP="+dir, "TEMP="+dir)
 }

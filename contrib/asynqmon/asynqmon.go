@@ -28,6 +28,7 @@ import (
 
 	"github.com/pulpgo/pulpcore/pulperr"
 	"github.com/pulpgo/pulpcore/tasking"
+	"github.com/pulpgo/pulpcore/tasking/inspect"
 )
 
 // Handler returns the interface for the paths below root, which begins with a slash, such as "/asynqmon". It is
@@ -40,8 +41,8 @@ func Handler(q *tasking.Queue, root string) (http.Handler, error) {
 	if !strings.HasPrefix(root, "/") {
 		return nil, pulperr.Public(pulperr.Invalid, "the root %q does not begin with a slash", root)
 	}
-	client, err := q.Redis()
-	if errors.Is(err, tasking.ErrNoRedis) {
+	client, err := inspect.Redis(q)
+	if errors.Is(err, inspect.ErrNoRedis) {
 		return http.HandlerFunc(withoutRedis), nil
 	}
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/pulpgo/pulpcore/internal/modelstest"
 	"github.com/pulpgo/pulpcore/pulperr"
 	"github.com/pulpgo/pulpcore/tasking"
+	"github.com/pulpgo/pulpcore/tasking/inspect"
 )
 
 var nothing = tasking.Define[struct{}]("test.nothing")
@@ -42,7 +43,7 @@ func TestHandlerShowsTheQueue(t *testing.T) {
 	if err := json.Unmarshal(w.Body.Bytes(), &list); err != nil || len(list.Queues) != 1 {
 		t.Fatalf("queues = %d %s", w.Code, w.Body)
 	}
-	name := q.RedisQueues()[0]
+	name := inspect.RedisQueues(q)[0]
 	if got := list.Queues[0]; got.Queue != name || got.Pending != 1 {
 		t.Errorf("queue = %+v, want one message in %q", got, name)
 	}
@@ -76,7 +77,7 @@ func TestHandlerReportsFaults(t *testing.T) {
 func TestHandlerWithoutRedisExplains(t *testing.T) {
 	t.Parallel()
 	q := queue(t, "")
-	if _, err := q.Redis(); !errors.Is(err, tasking.ErrNoRedis) || !errors.Is(err, pulperr.Unavailable) {
+	if _, err := inspect.Redis(q); !errors.Is(err, inspect.ErrNoRedis) || !errors.Is(err, pulperr.Unavailable) {
 		t.Errorf("Redis() = %v, want ErrNoRedis", err)
 	}
 	h, err := asynqmon.Handler(q, "/mon")

@@ -40,8 +40,8 @@ import (
 	"github.com/pulpgo/pulpcore/examples/fileserver/taskpage"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/settings"
-	"github.com/pulpgo/pulpcore/tasking"
 	"github.com/pulpgo/pulpcore/tasking/inspect"
+	"github.com/pulpgo/pulpcore/tasking/worker"
 )
 
 func main() {
@@ -118,7 +118,7 @@ func roles() map[string]role {
 				func(ctx context.Context) error {
 					return app.Serve(ctx, app.Settings().Core().Listen, withTaskPage(app, app.Handler()))
 				},
-				func(ctx context.Context) error { return app.Work(ctx, 0, tasking.KindAPI, tasking.KindContent) },
+				func(ctx context.Context) error { return app.Work(ctx, 0, worker.KindAPI, worker.KindContent) },
 			)
 		},
 		"api": func(ctx context.Context, out io.Writer, app *pulpcore.App) error {

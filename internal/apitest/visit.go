@@ -12,6 +12,9 @@ import (
 
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/tasking"
+	"github.com/pulpgo/pulpcore/tasking/group"
+	"github.com/pulpgo/pulpcore/tasking/schedule"
+	"github.com/pulpgo/pulpcore/tasking/worker"
 )
 
 const file = "file_file" // what the operations of the file plugin have in their names
@@ -179,31 +182,31 @@ var nothing = tasking.Define[struct{}]("apitest.nothing")
 func (w *walk) visitGroups(t *testing.T) {
 	t.Helper()
 	ctx := t.Context()
-	group, err := tasking.NewGroup(ctx, w.Queue, "together", tasking.GroupReport{Message: "Doing", Code: "do", Total: 2})
+	together, err := w.Queue.NewGroup(ctx, "together", group.Report{Message: "Doing", Code: "do", Total: 2})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := nothing.Dispatch(ctx, w.Queue, struct{}{}, &tasking.DispatchOptions{Group: group}); err != nil {
+	if _, err := nothing.Dispatch(ctx, w.Queue, struct{}{}, &tasking.DispatchOptions{Group: together}); err != nil {
 		t.Fatal(err)
 	}
-	later := tasking.Schedule{Name: "later", Next: time.Now().Add(time.Hour)}
-	schedule, err := nothing.Schedule(ctx, w.Queue, struct{}{}, later)
+	later := &schedule.Options{Name: "later", Next: time.Now().Add(time.Hour)}
+	nightly, err := schedule.Set(ctx, w.Queue, nothing, struct{}{}, later)
 	if err != nil {
 		t.Fatal(err)
 	}
-	worker := &models.Worker{Kind: tasking.KindWorker, Name: "worker", LastHeartbeat: models.Now()}
-	worker.ID, worker.Created, worker.Updated = models.NewID(), models.Now(), models.Now()
-	if _, err := w.DB.Bun().NewInsert().Model(worker).Exec(ctx); err != nil {
+	row := &models.Worker{Kind: worker.KindWorker, Name: "worker", LastHeartbeat: models.Now()}
+	row.ID, row.Created, row.Updated = models.NewID(), models.Now(), models.Now()
+	if _, err := w.DB.Bun().NewInsert().Model(row).Exec(ctx); err != nil {
 		t.Fatal(err)
 	}
 	const base = "/pulp/api/v3/"
-	at := base + "task-groups/" + group.ID.String() + "/"
+	at := base + "task-groups/" + together.ID.String() + "/"
 	canceled := map[string]any{"state": "canceled"}
 	w.do(t, ask{op: "task_groups_read", at: at, want: http.StatusOK})
 	w.do(t, ask{op: "task_groups_cancel", at: at, body: canceled, want: http.StatusOK})
 	w.do(t, ask{op: "task_groups_cancel", at: at, body: canceled, want: http.StatusConflict})
-	w.do(t, ask{op: "task_schedules_read", at: base + "task-schedules/" + schedule.ID.String() + "/", want: http.StatusOK})
-	w.do(t, ask{op: "workers_read", at: base + "workers/" + worker.ID.String() + "/", want: http.StatusOK})
+	w.do(t, ask{op: "task_schedules_read", at: base + "task-schedules/" + nightly.ID.String() + "/", want: http.StatusOK})
+	w.do(t, ask{op: "workers_read", at: base + "workers/" + row.ID.String() + "/", want: http.StatusOK})
 }
 
 func (w *walk) visitPublications(t *testing.T, repo string) string {

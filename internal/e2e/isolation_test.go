@@ -25,8 +25,7 @@ var whoami = tasking.Define[string]("iso.whoami")
 // isoPlugin has a task that says in which process it runs.
 func isoPlugin() *pulpcore.Plugin {
 	return &pulpcore.Plugin{Name: "iso", Version: "1", Tasks: []tasking.Binding{
-		whoami.BindResult(func(context.Context, *tasking.Env, string) (any, error) { return os.Getpid(), nil },
-			&tasking.BindingOptions{Subprocess: true}),
+		whoami.BindResult(func(context.Context, *tasking.Env, string) (any, error) { return os.Getpid(), nil }).With(tasking.BindingOptions{Subprocess: true}),
 	}}
 }
 

@@ -17,7 +17,7 @@ func FillVersion(t testing.TB, db *models.DB, repositoryID uuid.UUID, n int) *mo
 	t.Helper()
 	ctx := t.Context()
 	// The planner of Postgres then takes the tables for empty: queries must not depend on fresh statistics.
-	if err := db.Conn().Kind.Analyze(ctx, db.Bun(), "core_content", "test_note_content", "core_contentartifact",
+	if err := sqldialect.Analyze(ctx, db.Conn().Kind, db.Bun(), "core_content", "test_note_content", "core_contentartifact",
 		"core_repositorycontent", "core_artifact"); err != nil {
 		t.Fatal(err)
 	}

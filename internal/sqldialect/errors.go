@@ -107,3 +107,12 @@ func IsUndefinedTable(err error) bool {
 	e, ok := errors.AsType[*sqlite.Error](err)
 	return ok && e.Code() == sqlite3.SQLITE_ERROR && strings.Contains(e.Error(), "no such table")
 }
+
+// IsDataError reports whether err says that a value cannot be stored at all, for example text with a NUL in a JSON
+// column of Postgres.
+func IsDataError(err error) bool {
+	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return strings.HasPrefix(e.Code, "22")
+	}
+	return false
+}

@@ -237,7 +237,7 @@ func TestLockMigrations(t *testing.T) {
 		go func() {
 			<-locked
 			done <- second.Bun.RunInTx(t.Context(), nil, func(ctx context.Context, tx bun.Tx) error {
-				if err := second.Kind.LockMigrations(ctx, tx); err != nil {
+				if err := sqldialect.LockMigrations(ctx, second.Kind, tx); err != nil {
 					return err
 				}
 				var n int
@@ -251,7 +251,7 @@ func TestLockMigrations(t *testing.T) {
 			})
 		}()
 		err := first.Bun.RunInTx(t.Context(), nil, func(ctx context.Context, tx bun.Tx) error {
-			if err := first.Kind.LockMigrations(ctx, tx); err != nil {
+			if err := sqldialect.LockMigrations(ctx, first.Kind, tx); err != nil {
 				return err
 			}
 			close(locked)

@@ -1,13 +1,10 @@
 package sqldialect
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/schema"
 )
@@ -44,16 +41,6 @@ func (k Kind) After(d time.Duration) any {
 		return bun.Safe("statement_timestamp()")
 	}
 	return bun.Safe(fmt.Sprintf("statement_timestamp() + interval '%d microseconds'", d.Microseconds()))
-}
-
-// FollowIndex keeps Postgres, until the transaction ends, from sorting what an index has in order. Where it knows
-// little of a table it would read and sort all rows of an index for each page.
-func (k Kind) FollowIndex(ctx context.Context, tx bun.IDB) error {
-	if k == SQLite {
-		return nil
-	}
-	_, err := tx.NewRaw("SET LOCAL enable_sort = off; SET LOCAL enable_bitmapscan = off").Exec(ctx)
-	return err
 }
 
 // SkipLocked ends a SELECT of rows that are to be changed, so that several processes take different ones. SQLite's
@@ -117,11 +104,85 @@ func (k Kind) JSONCase(statement string, placeholders ...string) string {
 	return statement
 }
 
-// IsDataError reports whether err says that a value cannot be stored at all, for example text with a NUL in a JSON
-// column of Postgres.
-func IsDataError(err error) bool {
-	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
-		return strings.HasPrefix(e.Code, "22")
+// ByteOrder returns what makes a text column compare and sort byte by byte, to be written behind its name. SQLite's
+// text always does; Postgres needs it where the database has a language's order.
+func (k Kind) ByteOrder() bun.Safe {
+	if k == Postgres {
+		return ` COLLATE "C"`
 	}
-	return false
+	return ""
 }
+
+// HasElement returns a condition with one placeholder: that a column of the type that models keep lists of text in
+// holds this text.
+func (k Kind) HasElement(column string) string {
+	if k == Postgres {
+		return "? = ANY(" + column + ")"
+	}
+	return "? IN (SELECT value FROM json_each(" + column + "))"
+}
+
+// Values returns "VALUES (?, ?), (?, ?)" for a number of rows whose columns have the given types, in the words of
+// [Kind.TemplateData]. The columns are called column1, column2 and so on.
+//
+// Postgres has to be told the types, and reads them from the first row. SQLite's values take on the type of the column
+// that they are compared with or written to.
+func (k Kind) Values(rows int, types ...string) string {
+	row := "(" + strings.Repeat(", ?", len(types))[2:] + ")"
+	first := row
+	if k == Postgres {
+		first = "(CAST(? AS " + strings.Join(types, "), CAST(? AS ") + "))"
+	}
+	return "VALUES " + first + strings.Repeat(", "+row, rows-1)
+}
+
+// JoinEach returns an inner join that looks up, for each row of what stands before it, the rows of table for which
+// cond holds; cond calls them alias. Without statistics, or with those of a table that was empty, Postgres expects a
+// two-hundredth of the table for each row and reads all of it instead, and SQLite may begin with it. Neither can here.
+//
+// Postgres cannot take a subquery apart that has an OFFSET, and SQLite does not reorder a CROSS JOIN.
+func (k Kind) JoinEach(table, alias, cond string) string {
+	if k == Postgres {
+		return "CROSS JOIN LATERAL (SELECT " + alias + ".* FROM " + table + " AS " + alias + " WHERE " + cond +
+			" OFFSET 0) AS " + alias
+	}
+	return "CROSS JOIN " + table + " AS " + alias + " ON " + cond
+}
+
+// Whole ends a subquery whose rows are to be found before they are sorted: Postgres would rather walk an index in the
+// order that is asked for, past all rows that are not meant, if it takes the table for small.
+func (k Kind) Whole() string {
+	if k == Postgres {
+		return " OFFSET 0"
+	}
+	return ""
+}
+
+// LeftJoinEach is [Kind.JoinEach] as an outer join: a row for which table has none stays, with NULL for its columns.
+func (k Kind) LeftJoinEach(table, alias, cond string) string {
+	if k == Postgres {
+		return "LEFT JOIN LATERAL (SELECT " + alias + ".* FROM " + table + " AS " + alias + " WHERE " + cond +
+			" OFFSET 0) AS " + alias + " ON TRUE"
+	}
+	return "LEFT JOIN " + table + " AS " + alias + " ON " + cond
+}
+
+// TemplateData returns the words that migrations use for column types: {{.uuid}}, {{.json}}, {{.time}}, {{.bytes}},
+// {{.bytewise}} for text that sorts byte by byte whatever the locale, and the conditions {{if .postgres}} and
+// {{if .sqlite}}.
+func (k Kind) TemplateData() map[string]any {
+	if k == Postgres {
+		return map[string]any{
+			"postgres": true, "sqlite": false,
+			"uuid": "uuid", "json": "jsonb", "time": "timestamptz", "bytes": "bytea", "bytewise": ` COLLATE "C"`,
+		}
+	}
+	// Types whose names SQLite would give numeric affinity are spelled so that hex text stays text.
+	return map[string]any{
+		"postgres": false, "sqlite": true,
+		"uuid": "VARCHAR(36)", "json": "TEXT", "time": "TIMESTAMP", "bytes": "BLOB", "bytewise": "",
+	}
+}
+
+// migrationLock is the key of the advisory lock that serialises migrations.
+const migrationLock = 0x70756c70 // "pulp"

@@ -16,6 +16,7 @@ import (
 
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/tasking"
+	"github.com/pulpgo/pulpcore/tasking/group"
 )
 
 // screenshotEnv names a file that the picture of the page is written to.
@@ -37,8 +38,8 @@ type scene struct{ running, blocked, last uuid.UUID }
 // prepare makes a server do a bit of everything.
 func (s *server) prepare() scene {
 	s.t.Helper()
-	group, err := tasking.NewGroup(s.t.Context(), s.app.Queue(), "Import of exports-2026-11.tar",
-		tasking.GroupReport{Message: "Importing repositories", Code: "import", Total: 6, Suffix: "repositories"})
+	group, err := s.app.Queue().NewGroup(s.t.Context(), "Import of exports-2026-11.tar",
+		group.Report{Message: "Importing repositories", Code: "import", Total: 6, Suffix: "repositories"})
 	must(s.t, err)
 	in := &tasking.DispatchOptions{Group: group}
 	s.wait(s.dispatch(publishing, stepArgs{Name: "ends"}))

@@ -18,6 +18,7 @@ import (
 	"github.com/pulpgo/pulpcore/pulperr"
 	"github.com/pulpgo/pulpcore/settings"
 	"github.com/pulpgo/pulpcore/tasking"
+	"github.com/pulpgo/pulpcore/tasking/worker"
 )
 
 const password = "a password that is long"
@@ -84,7 +85,7 @@ func serve(t *testing.T, opts ...settings.Option) *server {
 	ended := make(chan error, 1)
 	go func() {
 		ended <- pulpcore.RunAll(ctx,
-			func(ctx context.Context) error { return s.app.Work(ctx, 0, tasking.KindAPI) },
+			func(ctx context.Context) error { return s.app.Work(ctx, 0, worker.KindAPI) },
 			func(ctx context.Context) error { return s.app.ServeOn(ctx, l, mux) },
 		)
 	}()

@@ -11,8 +11,8 @@ import (
 	"github.com/uptrace/bun"
 
 	"github.com/pulpgo/pulpcore/models"
-	"github.com/pulpgo/pulpcore/tasking"
 	"github.com/pulpgo/pulpcore/tasking/inspect"
+	"github.com/pulpgo/pulpcore/tasking/worker"
 )
 
 // How many rows each part of the page has at most.
@@ -35,7 +35,7 @@ type overview struct {
 	Running  []runningTask
 	Waiting  []waitingTask
 	Groups   []taskGroup
-	Workers  []worker
+	Workers  []workerRow
 	Online   int // workers
 	Missing  int
 	Finished []*models.Task
@@ -88,7 +88,7 @@ type taskGroup struct {
 	Reports                    []*models.GroupProgressReport
 }
 
-type worker struct {
+type workerRow struct {
 	*models.Worker
 	Online bool
 }
@@ -121,12 +121,12 @@ func (p *page) readWorkers(ctx context.Context, o *overview) error {
 	}
 	for _, w := range list {
 		online := o.Now.Sub(w.LastHeartbeat) <= time.Duration(w.TTL)*time.Millisecond
-		if w.Kind == tasking.KindWorker && online {
+		if w.Kind == worker.KindWorker && online {
 			o.Online++
-		} else if w.Kind == tasking.KindWorker {
+		} else if w.Kind == worker.KindWorker {
 			o.Missing++
 		}
-		o.Workers = append(o.Workers, worker{w, online})
+		o.Workers = append(o.Workers, workerRow{w, online})
 	}
 	o.Workers, o.More.Workers = first(o.Workers, maxWorkers)
 	return nil

@@ -15,6 +15,7 @@ import (
 	"github.com/pulpgo/pulpcore/pulperr"
 	"github.com/pulpgo/pulpcore/rest"
 	"github.com/pulpgo/pulpcore/tasking"
+	"github.com/pulpgo/pulpcore/tasking/group"
 	"github.com/pulpgo/pulpcore/webserver"
 )
 
@@ -122,7 +123,7 @@ func (p *page) cancel(w http.ResponseWriter, r *http.Request) {
 	if err == nil {
 		_, err = p.q.Cancel(r.Context(), id)
 	} else if id, err = uuid.Parse(r.PostFormValue("group")); err == nil {
-		var g *tasking.Group
+		var g *group.Group
 		if g, err = p.q.Group(r.Context(), id); err == nil {
 			err = g.Cancel(r.Context())
 		}

@@ -21,6 +21,8 @@ import (
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
 	"github.com/pulpgo/pulpcore/tasking"
+	"github.com/pulpgo/pulpcore/tasking/group"
+	"github.com/pulpgo/pulpcore/tasking/worker"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -75,7 +77,7 @@ func (w testWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func (b *bench) dispatch(exclusive string, group *tasking.Group) uuid.UUID {
+func (b *bench) dispatch(exclusive string, group *group.Group) uuid.UUID {
 	b.t.Helper()
 	ticket, err := work.Dispatch(b.t.Context(), b.q, workArgs{[]string{exclusive}}, &tasking.DispatchOptions{Group: group})
 	if err != nil {
@@ -130,12 +132,12 @@ func TestPageShowsEverything(t *testing.T) {
 		if html := b.page(); !strings.Contains(html, "Nothing is running") || !strings.Contains(html, "Nothing is waiting") {
 			t.Errorf("empty page = %s", html)
 		}
-		group, err := tasking.NewGroup(t.Context(), b.q, "an <b>import</b>")
+		group, err := b.q.NewGroup(t.Context(), "an <b>import</b>")
 		if err != nil {
 			t.Fatal(err)
 		}
 		var during string
-		w, err := tasking.NewWorker(b.q, &tasking.WorkerOptions{Name: "the worker", WorkDir: t.TempDir(), Bindings: []tasking.Binding{
+		w, err := worker.New(b.q, &worker.Options{Name: "the worker", WorkDir: t.TempDir(), Bindings: []tasking.Binding{
 			work.Bind(func(ctx context.Context, e *tasking.Env, a workArgs) error {
 				if a.Exclusive[0] == "fails" {
 					return pulperr.Public(pulperr.Invalid, "it is <broken>")
@@ -195,7 +197,7 @@ func TestPageSaysWhoWaits(t *testing.T) {
 func TestCancel(t *testing.T) {
 	t.Parallel()
 	b := setup(t, dbtest.SQLite(t))
-	group, err := tasking.NewGroup(t.Context(), b.q, "group")
+	group, err := b.q.NewGroup(t.Context(), "group")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,7 +8,7 @@ import (
 
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/storage"
-	"github.com/pulpgo/pulpcore/tasking"
+	"github.com/pulpgo/pulpcore/tasking/worker"
 )
 
 // Status is the answer about the installation.
@@ -64,8 +64,8 @@ func (s *Status) Processes(list []*models.Worker, err error) {
 			byKind[w.Kind] = append(byKind[w.Kind], appStatus(w))
 		}
 	}
-	s.Workers, s.APIApps = orEmpty(byKind[tasking.KindWorker]), orEmpty(byKind[tasking.KindAPI])
-	s.ContentApps = orEmpty(byKind[tasking.KindContent])
+	s.Workers, s.APIApps = orEmpty(byKind[worker.KindWorker]), orEmpty(byKind[worker.KindAPI])
+	s.ContentApps = orEmpty(byKind[worker.KindContent])
 	s.Database.Connected = err == nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/rest/internal/links"
 	"github.com/pulpgo/pulpcore/rest/internal/query"
+	"github.com/pulpgo/pulpcore/tasking/inspect"
 )
 
 // TaskColumns returns what lists of tasks can be ordered by.
@@ -85,7 +86,7 @@ func reservedParam(refs query.References, name, how string) *query.Param {
 				"shared_resources": {"shared:" + resource}, "exclusive_resources": {resource},
 				"reserved_resources": {resource, "shared:" + resource},
 			}[how]
-			expr, args := db.Conn().Kind.Reserves(names...)
+			expr, args := inspect.Reserves(db, names...)
 			list = append(list, models.Where(expr, args...))
 		}
 		return list, nil

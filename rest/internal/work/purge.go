@@ -9,6 +9,7 @@ import (
 	"github.com/pulpgo/pulpcore/pulperr"
 	"github.com/pulpgo/pulpcore/tasking"
 	"github.com/pulpgo/pulpcore/tasking/inspect"
+	"github.com/pulpgo/pulpcore/tasking/schedule"
 )
 
 // PurgeTasks removes tasks that have ended.
@@ -33,13 +34,13 @@ const (
 // final state. They do it once in each age, but at most once a minute. Age 0 ends that.
 func SchedulePurge(ctx context.Context, q *tasking.Queue, age time.Duration) error {
 	if age <= 0 {
-		if err := inspect.Unschedule(ctx, q.DB(), purgeSchedule); !errors.Is(err, pulperr.NotFound) {
+		if err := schedule.Delete(ctx, q.DB(), purgeSchedule); !errors.Is(err, pulperr.NotFound) {
 			return err
 		}
 		return nil
 	}
 	args := PurgeArgs{Age: age, States: finalStates(), AllDomains: true}
-	_, err := PurgeTasks.Schedule(ctx, q, args, tasking.Schedule{Name: purgeSchedule, Every: max(age, time.Minute)})
+	_, err := schedule.Set(ctx, q, PurgeTasks, args, &schedule.Options{Name: purgeSchedule, Every: max(age, time.Minute)})
 	return err
 }
 

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/google/uuid"
+	"github.com/uptrace/bun"
 )
 
 const (
@@ -63,4 +64,11 @@ func MakeProbes(ctx context.Context, c Conn, probes []Probe, found [][]Reserved,
 		found[r.Probe] = append(found[r.Probe], r)
 	}
 	return err
+}
+
+// BlockedOf returns those of some tasks that other tasks are in the way of, with their places and resources.
+func BlockedOf(ctx context.Context, c Conn, tasks []uuid.UUID) (blocked []*Claimed, err error) {
+	err = c.NewRaw(`SELECT pulp_id, seq, reserved_resources FROM core_task
+		WHERE pulp_id IN (?) AND (state = 'waiting') IS TRUE AND unblocked_at IS NULL`, bun.List(tasks)).Scan(ctx, &blocked)
+	return blocked, err
 }

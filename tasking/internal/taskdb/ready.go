@@ -152,7 +152,7 @@ func ParsePlace(text string) (p Place, err error) {
 // due when that may begin. It returns the place of the last one, or nil if there is none behind it. Tasks that another
 // transaction has locked are left out: they are being claimed or delivered. It needs a transaction.
 func MakePageDue(ctx context.Context, c Conn, after Place, limit int) (*Place, error) {
-	if err := c.FollowIndex(ctx, c.IDB); err != nil {
+	if err := sqldialect.FollowIndex(ctx, c.Kind, c.IDB); err != nil {
 		return nil, err
 	}
 	var page []struct {

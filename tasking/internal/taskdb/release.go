@@ -153,7 +153,7 @@ func scanPage(ctx context.Context, c Conn, statement string, args sqldialect.Nam
 		return c.NewRaw(statement, args).Scan(ctx, rows)
 	}
 	return c.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
-		if err := c.FollowIndex(ctx, tx); err != nil {
+		if err := sqldialect.FollowIndex(ctx, c.Kind, tx); err != nil {
 			return err
 		}
 		return tx.NewRaw(statement, args).Scan(ctx, rows)

@@ -65,3 +65,19 @@ func LockSchedule(ctx context.Context, c Conn, domain uuid.UUID, name string) (*
 		c.ForUpdate()).Scan(ctx, row)
 	return row, err
 }
+
+// InsertSchedule stores a schedule, or reports false if the domain has one of that name.
+func InsertSchedule(ctx context.Context, c Conn, row *Schedule) (inserted bool, err error) {
+	res, err := c.NewInsert().Model(row).On("CONFLICT (pulp_domain_id, name) DO NOTHING").Exec(ctx)
+	if err != nil {
+		return false, err
+	}
+	n, err := res.RowsAffected()
+	return n > 0, err
+}
+
+// UpdateSchedule changes a schedule, which the transaction has locked.
+func UpdateSchedule(ctx context.Context, c Conn, row *Schedule) error {
+	_, err := c.NewUpdate().Model(row).WherePK().Exec(ctx)
+	return err
+}

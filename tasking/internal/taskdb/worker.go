@@ -188,10 +188,15 @@ func ReadAgenda(ctx context.Context, c Conn) (a Agenda, err error) {
 // AnalyzeTasks renews the statistics of the tables. A planner that knows nothing of a table that grew fast reads the
 // whole of it.
 func AnalyzeTasks(ctx context.Context, c Conn) error {
-	return c.Analyze(ctx, c.IDB, "core_task", "core_taskresource")
+	return sqldialect.Analyze(ctx, c.Kind, c.IDB, "core_task", "core_taskresource")
 }
 
 // LockTimeout bounds how long each further statement of a transaction waits for a lock.
 func LockTimeout(ctx context.Context, c Conn, d time.Duration) error {
-	return c.LockTimeout(ctx, c.IDB, d)
+	return sqldialect.LockTimeout(ctx, c.Kind, c.IDB, d)
+}
+
+// Clock reads the clock by which the database compares times.
+func Clock(ctx context.Context, c Conn) (time.Time, error) {
+	return sqldialect.Clock(ctx, c.Kind, c.IDB)
 }
