@@ -157,7 +157,8 @@ func (w *memberWriter) analyze(ctx context.Context, written int64) error {
 	n := w.writes.Add(written)
 	for limit := int64(10 * memberBatch); limit <= n; limit *= 10 {
 		if n-written < limit {
-			return sqldialect.Analyze(ctx, w.db.Conn().Kind, w.db.q, "core_repositorycontent", "core_content", "core_versionseen")
+			return sqldialect.Analyze(ctx, w.db.Conn().Kind, w.db.q,
+				"core_repositorycontent", "core_content", "core_versionseen")
 		}
 	}
 	return nil

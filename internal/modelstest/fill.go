@@ -17,8 +17,8 @@ func FillVersion(t testing.TB, db *models.DB, repositoryID uuid.UUID, n int) *mo
 	t.Helper()
 	ctx := t.Context()
 	// The planner of Postgres then takes the tables for empty: queries must not depend on fresh statistics.
-	if err := sqldialect.Analyze(ctx, db.Conn().Kind, db.Bun(), "core_content", "test_note_content", "core_contentartifact",
-		"core_repositorycontent", "core_artifact"); err != nil {
+	if err := sqldialect.Analyze(ctx, db.Conn().Kind, db.Bun(),
+		"core_content", "test_note_content", "core_contentartifact", "core_repositorycontent", "core_artifact"); err != nil {
 		t.Fatal(err)
 	}
 	numbers, id := "WITH RECURSIVE i(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM i WHERE n < ?0) ",

@@ -19,7 +19,8 @@ const reservesPostgres = `t.pulp_id IN (SELECT x.pulp_id FROM core_task AS x
 // Reserves returns a condition on tasks, whose alias is t, that holds for those that reserve or reserved one of some
 // resources, by their names in the column reserved_resources: PRNs, with "shared:" before them for shared ones.
 func Reserves(db *models.DB, names ...string) (expr string, args []any) {
-	if db.Conn().Kind == sqldialect.SQLite { // the names as they stand in the column's JSON; to parse it for every task takes far longer
+	if db.Conn().Kind == sqldialect.SQLite {
+		// The names as they stand in the column's JSON: to parse the JSON of every task takes far longer.
 		parts := make([]string, len(names))
 		for i, name := range names {
 			parts[i] = "instr(t.reserved_resources, ?) > 0"

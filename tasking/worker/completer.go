@@ -60,7 +60,8 @@ type completionResult struct {
 
 func newCompleter(q *engine.Core, s *session, claims *claimer, o *Options) *completer {
 	c := &completer{
-		db: q.DB, session: s, claims: claims, plugins: o.Versions, telemetry: q.Telemetry, failpoint: q.At, discard: o.Discard,
+		db: q.DB, session: s, claims: claims, plugins: o.Versions, telemetry: q.Telemetry, failpoint: q.At,
+		discard: o.Discard,
 	}
 	c.batches.Limit = taskdb.ManyLocks
 	c.batches.Weight = func(f *completion) int { return max(1, len(f.attempt.ReservedNames())) }

@@ -221,6 +221,7 @@ func (a *Attempt) Reservations() []taskdb.Reservation {
 	return taskdb.ReservationsOf(a.ReservedNames())
 }
 
+// ReservedNames returns the names of what the task has reserved by now, and perhaps more.
 func (a *Attempt) ReservedNames() []string {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -34,6 +34,7 @@ type Telemetry struct {
 type AttemptResult string
 
 const (
+	// How an attempt ended that did not end its task.
 	ResultRetried   AttemptResult = "retried"   // the task waits for its next attempt
 	ResultFenced    AttemptResult = "fenced"    // the task had been taken from the worker
 	ResultUnstored  AttemptResult = "unstored"  // the database did not take its end
