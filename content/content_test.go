@@ -232,7 +232,7 @@ func TestHooks(t *testing.T) {
 		for kind, want := range map[pulperr.Kind]int{
 			pulperr.Internal: 500, pulperr.Invalid: 400, pulperr.NotFound: 404, pulperr.Exists: 500, pulperr.Conflict: 500,
 			pulperr.Locked: 503, pulperr.Unauthorized: 401, pulperr.Forbidden: 403, pulperr.Unsupported: 500,
-			pulperr.TooLarge: 500, pulperr.Unavailable: 503, pulperr.Canceled: 500, pulperr.TooMany: 500,
+			pulperr.TooLarge: 413, pulperr.Unavailable: 503, pulperr.Canceled: 503, pulperr.TooMany: 429,
 		} {
 			if got := s.get(fmt.Sprint("/pulp/content/own/fails/", uint8(kind))); got.StatusCode != want {
 				t.Errorf("error of kind %q: %d, want %d", kind, got.StatusCode, want)

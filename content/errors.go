@@ -54,7 +54,7 @@ func statusOf(err error) int {
 	}
 	kind := pulperr.KindOf(err)
 	switch kind {
-	case pulperr.Exists, pulperr.Conflict, pulperr.Unsupported, pulperr.TooLarge, pulperr.TooMany, pulperr.Canceled:
+	case pulperr.Exists, pulperr.Conflict, pulperr.Unsupported:
 		// A request for a file does not cause such an error: it comes from the server's own work or from a plugin.
 		return http.StatusInternalServerError
 	}

@@ -37,21 +37,34 @@ func (m *NewMigration) Write(dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("models: write migration: %w", err)
 	}
-	for suffix, text := range map[string]string{".up.sql": m.Up, ".down.sql": m.Down} {
-		// O_EXCL, because a migration that was released, and perhaps applied, must not be overwritten.
-		f, err := os.OpenFile(filepath.Join(dir, m.ID+suffix), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-		if errors.Is(err, fs.ErrExist) {
-			return fmt.Errorf("models: write migration: %w: %w", pulperr.Exists, err)
-		}
-		if err != nil {
-			return fmt.Errorf("models: write migration: %w", err)
-		}
-		_, err = f.WriteString(text)
-		if err := errors.Join(err, f.Close()); err != nil {
-			return fmt.Errorf("models: write migration: %w", err)
+	up, down := filepath.Join(dir, m.ID+".up.sql"), filepath.Join(dir, m.ID+".down.sql")
+	err := writeNew(down, m.Down)
+	if err == nil {
+		if err = writeNew(up, m.Up); err != nil {
+			_ = os.Remove(down) // or a second call would find it and fail
 		}
 	}
+	if errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("models: write migration: %w: %w", pulperr.Exists, err)
+	}
+	if err != nil {
+		return fmt.Errorf("models: write migration: %w", err)
+	}
 	return nil
+}
+
+// writeNew writes a file that does not exist, or none.
+func writeNew(path, text string) error {
+	// O_EXCL, because a migration that was released, and perhaps applied, must not be overwritten.
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(text)
+	if err = errors.Join(err, f.Close()); err != nil {
+		_ = os.Remove(path)
+	}
+	return err
 }
 
 var migrationName = regexp.MustCompile(`^[a-z0-9_]+$`)

@@ -387,4 +387,11 @@ func TestWriteMigrationFiles(t *testing.T) {
 	if err := m.Write(dir); !errors.Is(err, pulperr.Exists) {
 		t.Errorf("Write over files = %v, want kind Exists", err)
 	}
+	noError(t, os.Remove(dir+"/0001_initial.down.sql"))
+	if err := m.Write(dir); !errors.Is(err, pulperr.Exists) {
+		t.Errorf("Write beside half a migration = %v, want kind Exists", err)
+	}
+	if _, err := os.Stat(dir + "/0001_initial.down.sql"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a refused Write left a file: %v", err)
+	}
 }

@@ -94,12 +94,13 @@ func (r rotator) batch(ctx context.Context, c secretColumn, last uuid.UUID,
 				continue
 			}
 			// The old bytes are compared, so that a secret that was set meanwhile stays.
-			_, err = tx.q.NewUpdate().TableExpr("?", bun.Ident(c.table)).Set("? = ?", bun.Ident(c.column), fresh).
+			res, err := tx.q.NewUpdate().TableExpr("?", bun.Ident(c.table)).Set("? = ?", bun.Ident(c.column), fresh).
 				Where("pulp_id = ?", row.ID).Where("? = ?", bun.Ident(c.column), row.Sealed).Exec(ctx)
+			n, err := affected(res, err)
 			if err != nil {
 				return err
 			}
-			rotated++
+			rotated += int(n)
 		}
 		return nil
 	})

@@ -65,7 +65,9 @@ func (s StraySweep) Run(ctx context.Context) (int, error) {
 // Errors: Unavailable; [StraySweep] removes the bytes that are left.
 func RemoveStray(ctx context.Context, db *DB, store *storage.Store, sha256s []string) (int, error) {
 	r, n := newByteRemover(db, store), 0
-	for chunk := range slices.Chunk(sha256s, batchSize) {
+	// Postgres refuses to write the note of one digest twice in a statement.
+	distinct := slices.Compact(slices.Sorted(slices.Values(sha256s)))
+	for chunk := range slices.Chunk(distinct, batchSize) {
 		removed, err := r.removeStray(ctx, chunk)
 		n += removed
 		if err != nil {

@@ -163,14 +163,15 @@ func (c *Core) checkAuth(ck *checker) {
 	ck.want(c.WorkerNameTemplate != "", "WORKER_NAME_TEMPLATE", "is empty")
 }
 
-func (c *Core) checkFiles(ck *checker) {
-	for key, paths := range map[string][]string{
-		"ALLOWED_IMPORT_PATHS": c.AllowedImportPaths, "ALLOWED_EXPORT_PATHS": c.AllowedExportPaths,
-	} {
-		for _, p := range paths {
-			ck.want(filepath.IsAbs(p), key, fmt.Sprintf("has the path %q, which is not absolute", p))
-		}
+func (ck *checker) wantAbsolute(key string, paths []string) {
+	for _, p := range paths {
+		ck.want(filepath.IsAbs(p), key, fmt.Sprintf("has the path %q, which is not absolute", p))
 	}
+}
+
+func (c *Core) checkFiles(ck *checker) {
+	ck.wantAbsolute("ALLOWED_IMPORT_PATHS", c.AllowedImportPaths)
+	ck.wantAbsolute("ALLOWED_EXPORT_PATHS", c.AllowedExportPaths)
 	// It is a prefix of names in the store: with .. these names would lie outside of it.
 	ck.want(c.ChunkedUploadDir != "" && filepath.IsLocal(c.ChunkedUploadDir), "CHUNKED_UPLOAD_DIR",
 		"is not a relative path")

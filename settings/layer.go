@@ -76,15 +76,14 @@ func splitKey(key string) []string {
 func assignments(m map[string]any) ([]Assignment, []error) {
 	var sets []Assignment
 	var faults []error
-	for key, v := range m {
-		a := assign(key, v, false)
+	for _, key := range slices.Sorted(maps.Keys(m)) {
+		a := assign(key, m[key], false)
 		if a.fault != nil {
 			faults = append(faults, a.fault)
 			continue
 		}
 		sets = append(sets, a)
 	}
-	// The order of a map is random; with a sorted one, faults and Explain are the same in each process.
 	slices.SortFunc(sets, func(a, b Assignment) int {
 		// A before A__B, so that both count: applied later, A would replace the map that has B.
 		if n := len(a.path) - len(b.path); n != 0 {

@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/knadh/koanf/parsers/toml/v2"
@@ -125,8 +127,8 @@ func (e environment) read() (*layer, []error) {
 	var faults []error
 	values := make(map[string]any, len(m))
 	merging := map[string]bool{}
-	for name, v := range m {
-		key := strings.TrimPrefix(name, e.prefix)
+	for _, name := range slices.Sorted(maps.Keys(m)) { // faults come in the same order each time
+		v, key := m[name], strings.TrimPrefix(name, e.prefix)
 		// Kubernetes sets PULP_REDIS_PORT=tcp://10.0.0.1:6379 for a service pulp-redis, which is no value of REDIS_PORT.
 		if key == "" || isServiceLink(key, v.(string)) {
 			continue

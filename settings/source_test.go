@@ -189,3 +189,28 @@ func TestAnUnfitValueIsAFault(t *testing.T) {
 		}
 	}
 }
+
+// TestFaultsInOneOrder loads many faults of each source again and again: an operator who mends the first one finds the
+// others where they were.
+func TestFaultsInOneOrder(t *testing.T) {
+	t.Parallel()
+	var environ []string
+	for _, key := range []string{"A", "B", "C", "D", "E", "F", "G", "H"} {
+		environ = append(environ, "PULP_"+key+"=@json {")
+	}
+	env := settings.Environ("PULP_", environ)
+	paths := []settings.Option{
+		settings.Value("ALLOWED_IMPORT_PATHS", []string{"a"}), settings.Value("ALLOWED_EXPORT_PATHS", []string{"a"}),
+	}
+	for name, opts := range map[string][]settings.Option{"environment": {env}, "paths": paths} {
+		_, err := settings.Load(opts...)
+		if err == nil {
+			t.Fatalf("%s: no fault", name)
+		}
+		for range 20 {
+			if _, again := settings.Load(opts...); again == nil || again.Error() != err.Error() {
+				t.Fatalf("%s: faults in another order:\n%v\n\n%v", name, err, again)
+			}
+		}
+	}
+}

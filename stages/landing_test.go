@@ -83,8 +83,8 @@ func TestBytesRemovedBeforeTheirRow(t *testing.T) {
 					if err != nil {
 						return err
 					}
-					sha256 := []string{dc.Artifacts[0].Artifact.SHA256}
-					if n, err := models.RemoveStray(ctx, b.db, b.store, sha256); n != 1 || err != nil {
+					digest := dc.Artifacts[0].Artifact.SHA256
+					if n, err := models.RemoveStray(ctx, b.db, b.store, []string{digest, digest}); n != 1 || err != nil {
 						t.Errorf("RemoveStray() = %d, %v, want 1", n, err)
 					}
 					if err := out.Put(ctx, dc); err != nil {

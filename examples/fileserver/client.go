@@ -35,6 +35,9 @@ func (c *client) call(ctx context.Context, method, path string, body any) (objec
 		}
 		payload = bytes.NewReader(b)
 	}
+	if path == "" {
+		return nil, fmt.Errorf("%s: an answer has no href to go on with", method)
+	}
 	if path[0] != '/' {
 		path = "/pulp/api/v3/" + path
 	}

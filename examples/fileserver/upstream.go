@@ -59,6 +59,7 @@ func openUpstream(ctx context.Context, dir string, b *bars) (*upstream, error) {
 	for _, e := range u.entries {
 		u.bytes += e.Size
 		if err := file.WriteEntry(&list, e); err != nil {
+			_ = root.Close()
 			return nil, err
 		}
 	}

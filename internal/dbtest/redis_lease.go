@@ -51,13 +51,15 @@ func (l *redisLease) take(ctx context.Context) error {
 func (l *redisLease) keep(ctx context.Context, every time.Duration) {
 	locks := l.client(0)
 	defer locks.Close()
+	renew := redis.NewScript(`if redis.call("GET", KEYS[1]) == ARGV[1] then
+		return redis.call("PEXPIRE", KEYS[1], ARGV[2]) end return 0`)
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ticker.C:
-			// An error shows when the database is given up. The key is changed only where it still exists.
-			_ = locks.Expire(ctx, lockKey(l.number), leaseTime).Err()
+			// An error shows when the database is given up. A lease that ran out may be another process's by now.
+			_ = renew.Run(ctx, locks, []string{lockKey(l.number)}, l.token, leaseTime.Milliseconds()).Err()
 		case <-ctx.Done():
 			return
 		}

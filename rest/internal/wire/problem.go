@@ -42,6 +42,13 @@ func (p *Problem) Unwrap() error {
 		return pulperr.Conflict
 	case http.StatusRequestEntityTooLarge:
 		return pulperr.TooLarge
+	case http.StatusTooManyRequests:
+		return pulperr.TooMany
+	case http.StatusServiceUnavailable:
+		return pulperr.Unavailable
+	}
+	if p.Status >= http.StatusInternalServerError {
+		return pulperr.Internal
 	}
 	return pulperr.Invalid
 }
