@@ -66,6 +66,7 @@ func newEndpoint(g *gate, s *site, byMethod map[string]*operation) *endpoint {
 }
 
 func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	// Django REST framework sends Allow with each answer of a view.
 	w.Header().Set("Allow", e.allow)
 	method := r.Method
 	if method == http.MethodHead {

@@ -55,6 +55,7 @@ func (c *Components) AddBody(name string, fields []*Field, file bool) {
 		}
 	}
 	if file {
+		// The generated bindings upload a member of this format as a file.
 		s.WithProperty("file", openapi3.NewStringSchema().WithFormat("binary"))
 	}
 	c.add(name, s)
