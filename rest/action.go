@@ -174,6 +174,7 @@ func Do[T, I, O any](op Operation, fn func(ctx context.Context, r *Request[T], i
 				if err != nil {
 					return nil, err
 				}
+				// An upload that fn has not saved is dropped, also when a field of the body is refused.
 				defer body.close()
 				if err := q.decode(ctx, body, act.input, in, creating); err != nil {
 					return nil, err
@@ -207,6 +208,7 @@ func newAction(s *subject, op Operation, in, out reflect.Type) *action {
 	if op.Name != "" {
 		act.Path += op.Name + "/"
 	}
+	// The generated bindings name their methods after the operationId, and a method name has no hyphen.
 	act.ID = s.op + "_" + strings.ReplaceAll(cmp.Or(op.id, op.Name, strings.ToLower(act.Method)), "-", "_")
 	act.Tag, act.File = s.tag, op.File
 	act.Summary = cmp.Or(op.Summary, links.Camel(op.Name)+" a "+s.class)
@@ -219,6 +221,7 @@ func newAction(s *subject, op Operation, in, out reflect.Type) *action {
 		for _, err := range faults {
 			act.faults = append(act.faults, fmt.Errorf("%s: action %s: %w", s.what, op.Name, err))
 		}
+		// HTTP gives a body of these methods no meaning, and proxies may drop it.
 		if act.Method == http.MethodGet || act.Method == http.MethodDelete {
 			act.faults = append(act.faults, fmt.Errorf("%s: action %s: %s has no body; make its input rest.Empty", s.what,
 				op.Name, act.Method))

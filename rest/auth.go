@@ -97,9 +97,11 @@ func (b *basicAuth) authenticate(ctx context.Context, a attempt) (*accounts.User
 	if len(a.name)+len(a.password) > maxCredentials {
 		return nil, errRefused
 	}
+	// Remembered credentials pass before failures are looked at: others behind the same address may guess the name.
 	if u, err := b.recall(ctx, a); u != nil || err != nil {
 		return u, err
 	}
+	// A blocked client must not take a place in the queue for turns.
 	if err := b.failures.Check(a.source, a.name); err != nil {
 		return nil, err
 	}
@@ -123,6 +125,7 @@ func (b *basicAuth) authenticate(ctx context.Context, a attempt) (*accounts.User
 		b.failures.Add(a.source, a.name)
 		// The turn ends before the pause: a refused client must not keep others from verifying.
 		leave()
+		// The pause ends at a multiple of the step, so that a verification that takes longer than one does not show either.
 		pause(ctx, refusalStep-time.Since(began)%refusalStep)
 		return nil, err
 	case err != nil:
@@ -156,7 +159,8 @@ func (b *basicAuth) logRefusal(r *http.Request, a attempt, err error) {
 	ctx := r.Context()
 	switch kind := pulperr.KindOf(err); {
 	case errors.Is(err, login.ErrFull), kind == pulperr.Unauthorized, kind == pulperr.TooMany:
-		const longest = 150 // letters of a user name
+		// A name may have 4 KiB here. Django allows 150 letters, and Pulp's accounts are Django's.
+		const longest = 150
 		b.log.WarnContext(ctx, "log-in refused", "user", clip(a.name, longest), "address", webserver.AddressOf(r),
 			"correlation_id", tasking.CorrelationID(ctx), "reason", pulperr.Message(err))
 	}
@@ -164,6 +168,7 @@ func (b *basicAuth) logRefusal(r *http.Request, a attempt, err error) {
 
 // clip shortens a text that a client sent.
 func clip(text string, most int) string {
+	// A letter has at most four bytes, so the rest of a long text is not decoded.
 	if runes := []rune(text[:min(len(text), 4*most)]); len(runes) > most {
 		return string(runes[:most]) + "…"
 	}
@@ -175,6 +180,7 @@ func pause(ctx context.Context, d time.Duration) {
 	defer timer.Stop()
 	select {
 	case <-timer.C:
+	// A client that has left needs no pause, and its goroutine can end.
 	case <-ctx.Done():
 	}
 }

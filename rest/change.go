@@ -30,12 +30,13 @@ func (v rowWriter) mount(c *compiler, row schema.Operation) {
 		o.Method, o.ID, o.Summary, o.Body, o.Status = method, v.op+id, summary+" "+v.summary, body, status
 		c.add(&operation{o, h})
 	}
-	// The answer to an update that changes nothing is 200 with the row; a change by a task is 202.
+	// An update that leaves the row as it is is answered with 200 and the row; a change by a task with 202.
 	if v.master.update != never {
 		status := []int{http.StatusOK}
 		if v.master.update == byTask {
 			status = append(status, http.StatusAccepted)
 		}
+		// The document of PUT refers to this schema, which create has added otherwise.
 		if v.create == nil {
 			c.components.AddBody(model, schema.Writable(v.answers.fields), false)
 		}
@@ -132,7 +133,7 @@ func (v rowWriter) update(mode writeMode) handler {
 		if err != nil {
 			return nil, err
 		}
-		// A shallow copy is enough: decode and the checks replace values and change nothing that a value points to.
+		// A shallow copy is enough: decode and the checks replace values and never write through a pointer of the row.
 		after := v.newRow()
 		reflect.ValueOf(after).Elem().Set(reflect.ValueOf(before).Elem())
 		// The row is read before the body: a missing row is 404 whatever the body holds.

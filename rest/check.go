@@ -90,6 +90,7 @@ func checkRemote(q *request, row models.Row, faults FieldErrors) {
 			found.Add("url", reason)
 		}
 	}
+	// A field that decoding has refused has an old value or none in the row. A second fault would be about that value.
 	for name, reasons := range found {
 		if faults[name] == nil {
 			faults.Add(name, reasons...)
@@ -104,6 +105,7 @@ func checkRemote(q *request, row models.Row, faults FieldErrors) {
 
 // urlFault returns the reason why the URL of a remote is refused, or "".
 func urlFault(raw string, allowed []string) string {
+	// Answers show the url of a remote. Its fields username and password are secrets.
 	if u, err := url.Parse(raw); err == nil && u.User != nil {
 		return "The remote url contains username or password. Use the username and password fields."
 	}
@@ -145,6 +147,7 @@ func checkOverlap(ctx context.Context, db *models.DB, d *models.Distribution) er
 		return err
 	}
 	text := fmt.Sprintf("Overlaps with existing distribution '%s'", name)
+	// Pulp nests this reason below the name of the field twice.
 	return &wire.Problem{
 		Status: http.StatusBadRequest, Body: map[string]any{"base_path": map[string]string{"base_path": text}},
 	}

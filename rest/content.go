@@ -30,7 +30,7 @@ type contentInput struct {
 
 // SingleArtifact returns the [Creator] of content that consists of one file: a request brings the file, or the href of
 // an artifact, a relative_path and the type's own fields, and maybe a repository to add the unit to. fill completes the
-// unit from its artifact; it runs within the request, so it must be quick. Nil does nothing. Fields that are called
+// unit from its artifact; it runs within the request, so it must be quick. Nil adds no values. Fields that are called
 // like a digest on the wire, such as sha256, are filled in without it. Answers show the artifact and its digests.
 func SingleArtifact[T any](fill func(ctx context.Context, c *T, a *models.Artifact) error) Creator[T] {
 	return Creator[T]{compile: func(v *view) *creation {
@@ -111,6 +111,7 @@ func (c *contentInput) artifact(ctx context.Context, q *request, in *input) (*mo
 		return in.upload.Save(ctx)
 	}
 	a := new(models.Artifact)
+	// The href was resolved within the domain, so the key is enough here.
 	err := q.db.Bun().NewSelect().Model(a).Where("pulp_id = ?", c.Artifact).Scan(ctx)
 	if errors.Is(err, sql.ErrNoRows) { // it was deleted after its href was read
 		return nil, wire.NotFound("Artifact")
@@ -182,7 +183,8 @@ func createArtifact(ctx context.Context, r *Request[models.Artifact], in *artifa
 	if err != nil {
 		return nil, err
 	}
-	if !isNew { // another request was faster
+	// Another request has saved the same bytes after the look-up above.
+	if !isNew {
 		return nil, exists
 	}
 	out := core.ArtifactOf(r.DB, r.links, a)

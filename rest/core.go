@@ -127,6 +127,8 @@ func status(ctx context.Context, q *request) (*reply, error) {
 	var s core.Status
 	processes, err := inspect.Workers(ctx, q.queue.DB())
 	if err != nil {
+		// The answer reports this fault in database_connection. With an error instead, a monitor would lose the other
+		// members as well.
 		q.log.WarnContext(ctx, "the database does not answer", "err", err)
 	}
 	s.Processes(processes, err)
@@ -233,6 +235,7 @@ func cancelTask(ctx context.Context, r *Request[models.Task], in *cancelInput) (
 		}
 		t = canceled
 	}
+	// The body is the task in both cases; the status alone shows that this request did not cancel it.
 	if ended {
 		r.request.status = http.StatusConflict
 	}
@@ -286,7 +289,8 @@ func cancelGroup(ctx context.Context, r *Request[models.TaskGroup], in *cancelIn
 // purgeInput is the body of a purge.
 type purgeInput struct {
 	Before time.Time `json:"finished_before" doc:"Purge tasks that ended before this time. Default: 30 days ago."`
-	States []string  `json:"states" rest:"default=[\"completed\"],choices=skipped|completed|failed|canceled" doc:"Purge tasks in these states."` //nolint:lll // a tag is one literal
+	//nolint:lll // a tag is one literal
+	States []string `json:"states" rest:"default=[\"completed\"],choices=skipped|completed|failed|canceled" doc:"Purge tasks in these states."`
 }
 
 // purge dispatches the task that removes tasks.

@@ -142,6 +142,8 @@ func Publish[T, A any](t *tasking.Task[A], args func(p *T) A) Creator[T] {
 		if err != nil {
 			return nil, err
 		}
+		// Several publications may be made at a time. The deletion of a version reserves the repository exclusively, so the
+		// version cannot go while it is published.
 		return q.ticket(t.Dispatch(ctx, q.tasks(), args(p), &tasking.DispatchOptions{Shared: tasking.On(repository)}))
 	}).adjust(func(c *creation) {
 		if c.master != models.PublicationMaster {
@@ -158,6 +160,7 @@ func publication(row any) *models.Publication {
 
 // readSource finds the version that the repository or repository_version of a body means.
 func readSource[T any](ctx context.Context, q *request, in *input, p *T, extra *publishInput) (err error) {
+	// extra is nil for a link that was refused. The body shows what the client meant to give, so it gets one fault for it.
 	version, repository := in.given("repository_version"), in.given("repository")
 	switch {
 	case !version && !repository:

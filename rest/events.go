@@ -91,6 +91,7 @@ func readEventFilter(ctx context.Context, q *request) (f eventFilter, err error)
 		if !ok || t.Kind != kind {
 			return f, query.BadURI(text)
 		}
+		// A stream about a task that does not exist would stay silent, and its client would wait for ever.
 		found, err := q.links.Find(ctx, q.db, t)
 		switch {
 		case err != nil:
@@ -109,11 +110,13 @@ func (s *eventStreams) serve(ctx context.Context, q *request) (*reply, error) {
 	if err != nil {
 		return nil, err
 	}
+	// Each stream holds a connection and a subscription for up to an hour, so further clients are refused at once.
 	select {
 	case s.slots <- struct{}{}:
 		defer func() { <-s.slots }()
 	default:
-		return nil, pulperr.Public(pulperr.Unavailable, "There are too many streams of events already.")
+		return nil, pulperr.Public(pulperr.Unavailable,
+			"The server has as many streams of events as it allows. Try again later.")
 	}
 	// The subscription begins before the headers are sent: a client that has them misses no event.
 	events := q.tasks().Subscribe()
@@ -144,9 +147,11 @@ func (s *eventStreams) follow(
 		e, err := events.Next(wait)
 		stop()
 		switch {
+		// The time of the stream is over. Next reports it by the same error as a quiet time, so ctx is asked first.
 		case ctx.Err() != nil:
 			return
 		case errors.Is(err, context.DeadlineExceeded):
+			// A line that begins with a colon is a comment of server-sent events: proxies see traffic, and clients ignore it.
 			err = stream.write([]byte(": still here\n\n"))
 		case err == nil && filter.accepts(&e):
 			err = stream.send(&e)
@@ -167,13 +172,14 @@ type eventStream struct {
 
 // begin sends the headers at once, so that the client knows that events will come.
 //
-// Errors: the server, or a handler around the API, cannot stream. Nothing was sent then.
+// Errors: the server, or a handler around the API, cannot stream. The header was not sent then.
 func (s *eventStream) begin() error {
 	h := s.w.Header()
 	h.Set("Content-Type", "text/event-stream; charset=utf-8")
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Accel-Buffering", "no") // nginx would collect the events
 	if err := s.rc.Flush(); err != nil {
+		// The answer becomes an error in JSON, which a proxy may buffer.
 		h.Del("X-Accel-Buffering")
 		return fmt.Errorf("rest: stream of events: %w", err)
 	}

@@ -76,6 +76,7 @@ func (fs Filters) params(
 	c *compiler, what string, column func(string) string, seen ...*query.Param,
 ) []*query.Param {
 	var list []*query.Param
+	// The API document and the faults list the parameters in this order, which the map does not keep.
 	for _, name := range slices.Sorted(maps.Keys(fs)) {
 		f := fs[name]
 		if f.column == "" {

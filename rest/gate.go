@@ -26,6 +26,7 @@ type gate struct {
 
 // newGate returns a gate that leads nowhere yet.
 func newGate(opts *Options) *gate {
+	// Seal sets nosniff, because a browser could take JSON that repeats a client's text for HTML.
 	return &gate{auth: opts.Auth, opts: opts, log: opts.Log, guard: &webserver.Guard{
 		Log:  opts.Log,
 		Seal: func(h http.Header) { h.Set("X-Content-Type-Options", "nosniff") },
@@ -52,16 +53,19 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // check refuses requests for other hosts, and requests that a browser sent for a page of another site.
 func (g *gate) check(w http.ResponseWriter, r *http.Request) {
+	// The host is checked first, because both checks below compare an origin with it.
 	if err := g.opts.Hosts.Check(r); err != nil {
 		wire.WriteError(w, r, g.log, err)
 		return
 	}
+	// Served files have no sandbox at that origin, so a script in one could call the API with the browser's login.
 	if g.opts.ContentHasOwnOrigin && webserver.CameTo(g.opts.ContentOrigin, r) {
 		err := wire.Refuse(http.StatusForbidden, "The API is not served at the origin of content.")
 		wire.WriteError(w, r, g.log, err)
 		return
 	}
 	if err := g.opts.Origins.Check(r); err != nil {
+		// The administrator has to see the refusal: it is an attack, or an origin that CSRF_TRUSTED_ORIGINS lacks.
 		g.log.WarnContext(r.Context(), "request from another origin refused", "method", r.Method, "path", r.URL.Path,
 			"origin", r.Header.Get("Origin"))
 		wire.WriteError(w, r, g.log, err)
@@ -72,8 +76,10 @@ func (g *gate) check(w http.ResponseWriter, r *http.Request) {
 
 // correlationID returns the client's id if it is 32 hex characters or a UUID, else a new one.
 func correlationID(given string) string {
+	// The id is written into logs and into rows of tasks, so no other text of a client is taken over.
 	id, err := uuid.Parse(given)
 	switch {
+	// uuid.Parse also takes braces and urn:uuid:. Such an id is answered as plain hex.
 	case err == nil && (len(given) == 32 || len(given) == 36):
 		return given
 	case err != nil || given == "":

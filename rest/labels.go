@@ -27,7 +27,9 @@ type labelKey struct {
 // mountLabels adds the operations on the labels of a view's rows.
 func mountLabels[T any](c *compiler, v *view) {
 	set := Operation{Name: "set_label", Summary: "Set a label", Status: []int{http.StatusCreated}, body: "SetLabel"}
+	// Pulp answers 201 when a label is removed, too.
 	unset := Operation{Name: "unset_label", Summary: "Unset a label", Status: set.Status, body: "UnsetLabel"}
+	// change reads the row under its lock. A row that was read earlier could miss a label that was set meanwhile.
 	set.noRow, unset.noRow = true, true
 	for _, a := range []Action[T]{
 		Do(set, func(ctx context.Context, r *Request[T], in *label) (*label, error) {

@@ -39,7 +39,7 @@ type master struct {
 	labels  func(row models.Row) *models.Labels // nil without labels
 	params  func(refs query.References) []*query.Param
 	members func(single bool) []member
-	check   func(q *request, row models.Row, faults FieldErrors) // nil checks nothing
+	check   func(q *request, row models.Row, faults FieldErrors) // nil is no check
 }
 
 // masterTable is the table of masters.
@@ -215,6 +215,7 @@ func (ml *masterList) serve(ctx context.Context, q *request) (*reply, error) {
 	narrow := func(sel *bun.SelectQuery) *bun.SelectQuery {
 		sel = sel.Where("m.pulp_domain_id = ?", q.db.Domain().ID).Where("m.pulp_type IN (?)", bun.List(types))
 		if m.Visible != "" {
+			// Rows that the lists of the types hide must not show up here.
 			sel = sel.Where(m.Visible)
 		}
 		return l.Apply(sel)

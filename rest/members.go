@@ -38,8 +38,10 @@ func Computed[T, V any](
 		if err != nil {
 			return nil, err
 		}
+		// Values are matched to rows by position: one value too few would shift the others to the wrong rows.
 		if len(values) != len(rows) {
-			return nil, fmt.Errorf("rest: member %q has %d values for %d rows", name, len(values), len(rows))
+			return nil, fmt.Errorf("rest: member %q has %d values for %d rows; return one value for each row", name,
+				len(values), len(rows))
 		}
 		return func(_ *view, row models.Row) any { return values[at[row.PulpID()]] }, nil
 	})}
@@ -146,6 +148,7 @@ func servedBy(ctx context.Context, p *page, rows []models.Row) (valueFunc, error
 	}
 	served := make(map[uuid.UUID][]string, len(rows))
 	for _, row := range rows {
+		// The document declares a list that is never null, and the generated bindings check it.
 		served[row.PulpID()] = []string{}
 	}
 	for _, f := range found {
@@ -160,6 +163,7 @@ func servedBy(ctx context.Context, p *page, rows []models.Row) (valueFunc, error
 func distributionMembers(bool) []member {
 	return []member{
 		plainMember("base_url", "Where clients find the content.", func(p *page, _ *view, row models.Row) string {
+			// A base path with a percent sign leads elsewhere unless it is escaped.
 			place := url.URL{Path: p.opts.ContentPathPrefix + as[models.AnyDistribution](row).AsDistribution().BasePath + "/"}
 			return p.opts.ContentOrigin + place.EscapedPath()
 		}),
@@ -174,10 +178,11 @@ func distributionMembers(bool) []member {
 	}
 }
 
-// unchanged returns since when the content of a distribution can only have stayed the same. A repository may get
-// another version, and a version another publication. Replicas that know a time do not look for changes.
+// unchanged returns since when the content of a distribution cannot have changed, or nil if that is not known.
 func unchanged(p *page, v *view, row models.Row) *string {
 	d := as[models.AnyDistribution](row).AsDistribution()
+	// A repository may get another version, and a version another publication. A replica that is given a time does not
+	// look for changes, so a wrong time makes it miss them.
 	if d.PublicationID != nil || d.RepositoryVersionID != nil && !p.publishes(v) {
 		return new(wire.Timestamp(d.Updated))
 	}
@@ -228,6 +233,7 @@ func contentMembers(single bool) []member {
 	for _, alg := range core.Algorithms() {
 		list = append(list, fileMember(string(alg), "The "+string(alg)+" digest of the file.",
 			func(p *page, files []contentFile) *string {
+				// ALLOWED_CONTENT_CHECKSUMS may have lost an algorithm since the row was saved.
 				digests := p.db.Checksums().Filter(first(files).Digests)
 				if digest := digests.Get(alg); digest != "" {
 					return &digest
@@ -251,6 +257,7 @@ func fileMember[V any](name, doc string, value func(p *page, files []contentFile
 // loadFiles reads the files of content units once. A file that is still at a remote has the digests that the remote
 // gave.
 func (p *page) loadFiles(ctx context.Context, rows []models.Row) error {
+	// Each digest is a member of its own, and all of them need the same rows.
 	if p.files != nil {
 		return nil
 	}

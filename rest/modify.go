@@ -48,6 +48,7 @@ func modify[T any]() Action[T] {
 		if err := faults.OrNil(); err != nil {
 			return nil, err
 		}
+		// A version is made from the latest one, so two tasks must not make versions of one repository at the same time.
 		o := &tasking.DispatchOptions{Exclusive: tasking.On(repository)}
 		return r.request.ticket(work.AddAndRemove.Dispatch(ctx, r.Queue, args, o))
 	})
@@ -73,7 +74,8 @@ func (q *request) units(ctx context.Context, name string, list []string, faults 
 	if err != nil || len(missing) == 0 {
 		return keys, err
 	}
-	const most = 100 // that the answer names
+	// All units are in one reason, so the limit of reasons in an answer does not bound them.
+	const most = 100
 	var quoted []string
 	for _, id := range missing[:min(len(missing), most)] {
 		quoted = append(quoted, "'"+texts[id]+"'")
@@ -92,6 +94,7 @@ func (q *request) missingUnits(ctx context.Context, keys []uuid.UUID) ([]uuid.UU
 		if err != nil {
 			return nil, fmt.Errorf("rest: look up content units: %w", err)
 		}
+		// The keys are unique, so equal numbers mean that every unit exists. The search below is quadratic in the chunk.
 		if len(found) == len(chunk) {
 			continue
 		}

@@ -66,13 +66,14 @@ func newEndpoint(g *gate, s *site, byMethod map[string]*operation) *endpoint {
 }
 
 func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	// Django REST framework sends Allow with each answer of a view.
 	w.Header().Set("Allow", e.allow)
 	method := r.Method
 	if method == http.MethodHead {
 		method = http.MethodGet // net/http leaves the body out
 	}
 	o := e.byMethod[method]
-	// A client without an account learns neither the methods of a path nor the faults of its query.
+	// A client without an account does not learn the faults of its query: admit comes before everything else.
 	access := Superusers
 	if e.open || o != nil && o.Anonymous {
 		access = Anybody

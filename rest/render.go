@@ -115,6 +115,7 @@ func (s *rowSchema) object(p *page, v *view, row models.Row, values []valueFunc)
 	}
 	for _, f := range s.fields {
 		switch {
+		// A secret never leaves the server; hidden_fields shows whether it is set. Digests of a file are members already.
 		case f.Form == schema.Secret, s.single && s.showsDigest(f):
 		case f.Form == schema.Ref:
 			id, _ := f.RefID(row)

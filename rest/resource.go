@@ -181,7 +181,8 @@ func (rs Resource[T, A]) answer(ctx context.Context, q *request, row *T) (*reply
 	if err != nil {
 		return nil, err
 	}
-	if len(answers) == 0 { // Render leaves out what is not served
+	// Render leaves out rows whose type is not served, and such a row has no path of its own.
+	if len(answers) == 0 {
 		return nil, wire.NotFound(rs.Class)
 	}
 	return q.pick(cmp.Or(q.status, http.StatusOK), answers[0])

@@ -182,6 +182,7 @@ func (c *compiler) fault(format string, args ...any) {
 // build assembles the parts that need no database.
 func build(registry *models.Registry, given *Options, parts []Part) (*API, []error) {
 	opts := &Options{}
+	// complete changes the copy: the caller may use its Options for another API.
 	if given != nil {
 		*opts = *given
 	}
@@ -207,6 +208,7 @@ func build(registry *models.Registry, given *Options, parts []Part) (*API, []err
 	}
 	c.plugin = ""
 	mountCore(c)
+	// The router comes last, because it serves and describes the operations that the parts above have added.
 	c.gate.next = newRouter(c, c.gate, parts)
 	return &API{s, c.gate, opts.Limits.Handler(c.gate)}, c.faults
 }

@@ -67,8 +67,10 @@ func newRouter(c *compiler, g *gate, parts []Part) http.Handler {
 	}
 	// The root lists the hrefs of all lists. It is not in the document.
 	byPath[""] = map[string]*operation{"GET": root(lists)}
+	// The paths are sorted, so that the fault of a clash names the same path at each start.
 	for _, p := range slices.Sorted(maps.Keys(byPath)) {
 		rt.mux.Handle(base+p, newEndpoint(g, c.site, byPath[p]))
+		// The root ends with a slash, so every route below it would clash with it.
 		if p != "" {
 			rt.taken = append(rt.taken, base+p)
 		}
@@ -131,6 +133,7 @@ func pathFault(p string) string {
 	if strings.HasSuffix(p, "/") && clean != "/" {
 		clean += "/"
 	}
+	// Patterns are looked for first: a route with braces would be reported as not canonical, which hides the cause.
 	if i := strings.IndexAny(p, "{}*"); i >= 0 {
 		return fmt.Sprintf("a path is no pattern, so %q has no meaning in it; write %q, and the handler gets all paths below",
 			p[i:i+1], strings.TrimSuffix(path.Dir("/"+p[:i]+"x"), "/")+"/")
@@ -149,6 +152,7 @@ func pathFault(p string) string {
 
 // notFound answers for paths that are not served. If only the last slash is missing, it redirects the client.
 func (rt *router) notFound(w http.ResponseWriter, r *http.Request) {
+	// Django redirects such requests (APPEND_SLASH).
 	if !strings.HasSuffix(r.URL.Path, "/") && rt.mux.Match(chi.NewRouteContext(), r.Method, r.URL.Path+"/") {
 		u := *r.URL
 		u.Path += "/"

@@ -37,10 +37,12 @@ func Sync[Rm, Rp any](t *tasking.Task[stages.SyncArgs[Rm, Rp]],
 				Mirror: in.Mirror, Optimize: in.Optimize,
 			}
 			for _, check := range checks {
+				// A refusal here spares the client the wait for a task that can only fail.
 				if err := check(r.Row, args); err != nil {
 					return nil, err
 				}
 			}
+			// The arguments name their reservations themselves, see stages.SyncArgs.Resources.
 			return r.request.ticket(t.Dispatch(ctx, r.Queue, args, nil))
 		}).build(s)
 		if s.master == nil || s.master.Master != models.RepositoryMaster {

@@ -42,6 +42,7 @@ func (u *Upload) save(ctx context.Context) (a *models.Artifact, isNew bool, err 
 	a = &models.Artifact{Size: obj.Size, Digests: obj.Digests}
 	a.ID = id
 	err = models.SaveArtifacts(ctx, u.db, u.store, []*models.Artifact{a})
+	// SaveArtifacts replaces the key by that of an artifact with the same bytes, if there is one.
 	return a, a.ID == id, err
 }
 
@@ -58,8 +59,10 @@ func (in *input) take(ctx context.Context, q *request) wire.FileFunc {
 		if err != nil {
 			return err
 		}
+		// The field is set before the bytes are read, so that close drops them if the body is cut off.
 		in.upload = &Upload{w, q.db, q.store}
 		if _, err := w.ReadFrom(part); err != nil {
+			// An error with a kind comes from the store. The client has caused every other one by its body.
 			if _, ours := errors.AsType[pulperr.Kind](err); ours {
 				return err
 			}

@@ -26,6 +26,7 @@ func versions(refs query.References) versionResource {
 	return versionResource{
 		Path: "repository_versions/", Class: "RepositoryVersion", Title: "Repository_Versions", Alias: "rv",
 		Select: func(r *Request[models.RepositoryVersion], sel *bun.SelectQuery) *bun.SelectQuery {
+			// A version that is not complete is still being made, or its task has failed.
 			return sel.Join("JOIN core_repository AS r ON r.pulp_id = rv.repository_id").
 				Where("r.pulp_domain_id = ?", r.DB.Domain().ID).Where("NOT r.user_hidden").Where("rv.complete")
 		},
@@ -34,6 +35,7 @@ func versions(refs query.References) versionResource {
 		) ([]core.RepositoryVersion, error) {
 			return core.RepositoryVersions(ctx, r.DB, r.links, rows)
 		},
+		// Versions of several repositories share a number. The key orders them, so that pages do not overlap.
 		OrderBy: core.VersionColumns(), Order: []string{"-number", "pulp_id"},
 		core: coreResource{params: core.VersionParams(refs)},
 	}

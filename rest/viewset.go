@@ -128,6 +128,7 @@ func (v *view) checkNames(c *compiler, t reflect.Type) {
 		seen[m.Name] = true
 	}
 	for _, m := range v.answers.members {
+		// wire.Object would write the name twice, and clients differ in which of the two values they keep.
 		if seen[m.Name] {
 			c.fault("viewset %s: answers have two members %q; rename or drop one", v.path, m.Name)
 		}
@@ -141,7 +142,7 @@ func (v *view) checkNames(c *compiler, t reflect.Type) {
 	}
 }
 
-// newView describes a viewset, or returns nil if a fault leaves nothing that could be checked.
+// newView describes a viewset, or returns nil after a fault without which no other check makes sense.
 func (c *compiler) newView(t models.AnyType, name, summary string) *view {
 	if !viewName.MatchString(name) {
 		c.fault("viewset of type %q: the name %q is not usable; make it of a-z, 0-9, - and _, beginning with a letter",
@@ -160,6 +161,7 @@ func (c *compiler) newView(t models.AnyType, name, summary string) *view {
 	v.op = strings.NewReplacer("/", "_", "-", "_").Replace(strings.TrimSuffix(v.path, "/"))
 	v.tag = m.Title + ": " + links.Camel(name)
 	v.class = links.Camel(typ) + m.Class
+	// The generated bindings name their classes and parameters after these. Pulp has no prefix for types of the core.
 	if plugin != "core" {
 		v.plugin, v.href = plugin+".", plugin+"_"
 	}

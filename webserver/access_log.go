@@ -14,7 +14,7 @@ import (
 
 // AccessLog writes one line for each request when it ends: method, path without the query, status, bytes of the body
 // that were sent, duration, the client's address, and what handlers add by [AddToAccessLog]. nil and one without a Log
-// write nothing.
+// write no lines.
 type AccessLog struct{ Log *slog.Logger }
 
 type accessKey struct{}
@@ -48,6 +48,7 @@ func (l *AccessLog) Handler(h http.Handler) http.Handler {
 		line := new(accessLine)
 		r = r.WithContext(context.WithValue(r.Context(), accessKey{}, line))
 		began := time.Now()
+		// net/http answers 200 for a handler that sets no status.
 		m := httpsnoop.Metrics{Code: http.StatusOK}
 		cut := true // by a panic, which net/http answers by cutting the connection
 		defer func() { l.write(r, line, &m, time.Since(began), cut) }()
@@ -66,5 +67,6 @@ func (l *AccessLog) write(r *http.Request, line *accessLine, m *httpsnoop.Metric
 	}
 	line.mu.Lock()
 	defer line.mu.Unlock()
+	// The context is canceled when the client leaves. A log handler that heeds it would drop the line.
 	l.Log.LogAttrs(context.WithoutCancel(r.Context()), slog.LevelInfo, "request", append(attrs, line.attrs...)...)
 }

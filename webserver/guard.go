@@ -42,6 +42,7 @@ func (g *Guard) Serve(w http.ResponseWriter, r *http.Request, h http.Handler) {
 }
 
 func (g *Guard) panicked(s *sealedWriter, r *http.Request, p any) {
+	// The handler cut the connection on purpose. net/http knows this panic and does not log it.
 	if p == http.ErrAbortHandler { //nolint:errorlint // net/http compares it this way
 		panic(p)
 	}
@@ -49,10 +50,13 @@ func (g *Guard) panicked(s *sealedWriter, r *http.Request, p any) {
 		g.Log.ErrorContext(r.Context(), "handler panicked", "method", r.Method, "path", r.URL.Path,
 			"panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 	}
+	// The client has the status already. A cut connection is the only sign left that the answer is not whole.
 	if s.sent {
 		panic(http.ErrAbortHandler)
 	}
-	for _, name := range []string{ // of the answer that there will not be
+	// These headers describe the answer that the handler did not finish: its Content-Length would cut off the error, and a
+	// cache could keep the error under its Etag.
+	for _, name := range []string{
 		"Cache-Control", "Content-Disposition", "Content-Encoding", "Content-Length", "Content-Range", "Content-Type",
 		"Etag", "Last-Modified", "Location", "Trailer", "Transfer-Encoding",
 	} {
@@ -74,11 +78,12 @@ type sealedWriter struct {
 	sent bool
 }
 
-// begin is called before anything that can send the header. An informational status is not the answer yet.
+// begin is called before every call that can send the header.
 func (w *sealedWriter) begin(status int) {
 	if w.sent {
 		return
 	}
+	// The answer follows an informational status such as 103. 101 is the exception: the connection is the handler's then.
 	w.sent = status >= http.StatusOK || status == http.StatusSwitchingProtocols
 	if w.seal != nil {
 		w.seal(w.Header())
@@ -100,6 +105,7 @@ func (w *sealedWriter) Write(p []byte) (int, error) {
 // ReadFrom sends the sealed header before the first bytes.
 func (w *sealedWriter) ReadFrom(src io.Reader) (int64, error) {
 	w.begin(http.StatusOK)
+	// The ResponseWriter of net/http sends a file by sendfile here. Write would copy it through memory.
 	if to, ok := w.ResponseWriter.(io.ReaderFrom); ok {
 		return to.ReadFrom(src)
 	}
@@ -114,11 +120,11 @@ func (w *sealedWriter) FlushError() error {
 	return w.rc.Flush()
 }
 
-// firstFlush sends the header. If the ResponseWriter below cannot flush, the header is not sent yet, and a later error
-// may still be answered.
+// firstFlush sends the header.
 func (w *sealedWriter) firstFlush() error {
 	w.begin(http.StatusOK)
 	err := w.rc.Flush()
+	// A ResponseWriter that cannot flush has not sent the header, so a later error can still be answered.
 	w.sent = err == nil
 	return err
 }

@@ -58,21 +58,24 @@ func (h *Hosts) Check(r *http.Request) error {
 		return nil
 	}
 	name, ok := hostName(r.Host)
+	// A browser that follows the name of another site to this server sends that name, never the address.
 	if ok && (h.allows(name) || name == connectedTo(r)) {
 		return nil
 	}
 	return pulperr.Public(pulperr.Invalid,
-		"This server has not the name that the request has in its Host header. If it should, add the name to ALLOWED_HOSTS.")
+		"The Host header of the request names a host that this server does not serve. If it should, add it to ALLOWED_HOSTS.")
 }
 
 func (h *Hosts) allows(name string) bool {
 	if h == nil {
+		// RFC 6761 reserves names below localhost for the loopback address, so no other site can own one.
 		return strings.HasSuffix("."+name, ".localhost") || name == "127.0.0.1" || name == "[::1]"
 	}
 	if h.names[name] {
 		return true
 	}
 	for _, suffix := range h.suffixes {
+		// The suffix begins with its dot, or evil-example.com would pass for a name below example.com.
 		if strings.HasSuffix(name, suffix) {
 			return true
 		}
@@ -80,8 +83,7 @@ func (h *Hosts) allows(name string) bool {
 	return false
 }
 
-// connectedTo returns the address that the client connected to, as a Host header has it: no other site's name leads a
-// browser to ask for an address.
+// connectedTo returns the address that the client connected to, as a Host header has it.
 func connectedTo(r *http.Request) string {
 	local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
 	if !ok {
@@ -101,12 +103,14 @@ func connectedTo(r *http.Request) string {
 // has another form.
 func hostName(header string) (name string, ok bool) {
 	name = strings.ToLower(header)
+	// The last colon of an IPv6 address in brackets is part of the address.
 	if i := strings.LastIndexByte(name, ':'); i >= 0 && !strings.HasSuffix(name, "]") {
 		if _, err := strconv.ParseUint(name[i+1:], 10, 16); err != nil {
 			return "", false
 		}
 		name = name[:i]
 	}
+	// A final dot marks a name as complete in DNS. Browsers send it as the user typed it.
 	name = strings.TrimSuffix(name, ".")
 	return name, validHost(name)
 }
@@ -117,6 +121,7 @@ func validHost(name string) bool {
 		addr, err := netip.ParseAddr(strings.TrimSuffix(inner, "]"))
 		return err == nil && addr.Is6() && strings.HasSuffix(inner, "]")
 	}
+	// DNS allows 253 characters.
 	if name == "" || len(name) > 253 {
 		return false
 	}

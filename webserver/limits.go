@@ -126,12 +126,14 @@ func (l *Limits) Handler(h http.Handler) http.Handler {
 	f := l.filled()
 	h = formfiles.Handler(h)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// Two wrappers would set deadlines on one connection in turns, and the last one set would count.
 		if r.Context().Value(limitedKey{}) != nil {
 			h.ServeHTTP(w, r)
 			return
 		}
 		limited := newPacedWriter(w, f.SendTimeout)
 		r = r.WithContext(context.WithValue(r.Context(), limitedKey{}, true)) // a copy: the server keeps its own body
+		// Without a body net/http reads the next request already. A deadline for reading would end that wait too early.
 		if r.Body != nil && r.Body != http.NoBody && r.ContentLength != 0 {
 			limited.body = newPacedBody(r, limited.rc, f.BodyTimeout)
 			r.Body = limited.body

@@ -40,13 +40,15 @@ func TrustOrigins(list ...string) (*Origins, error) {
 func parseOrigin(text string) (string, error) {
 	u, err := url.Parse(text)
 	switch {
+	// Django allows wildcards in CSRF_TRUSTED_ORIGINS. http.CrossOriginProtection compares whole origins.
 	case strings.Contains(text, "*"):
 		return "", fmt.Errorf("origin %q has a wildcard; list each origin", text)
 	case err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "":
-		return "", fmt.Errorf("origin %q is not http:// or https:// and a host", text)
+		return "", fmt.Errorf("origin %q is not http:// or https:// and a host; write it as in https://example.com", text)
 	case u.User != nil || u.Path != "" || u.RawQuery != "" || u.Fragment != "" || strings.ContainsAny(text, "?#"):
-		return "", fmt.Errorf("origin %q has more than scheme, host and port", text)
+		return "", fmt.Errorf("origin %q has more than scheme, host and port; remove the rest", text)
 	}
+	// Origins are compared as texts. Browsers write the host in lower case and leave out the default port.
 	host := strings.ToLower(u.Host)
 	defaultPort := map[string]string{"http": ":80", "https": ":443"}[u.Scheme]
 	return u.Scheme + "://" + strings.TrimSuffix(strings.TrimSuffix(host, defaultPort), ":"), nil
@@ -73,6 +75,7 @@ func (o *Origins) Check(r *http.Request) error {
 		return nil
 	}
 	origin := r.Header.Get("Origin")
+	// The browser sent Sec-Fetch-Site alone, so there is no origin to name.
 	if origin == "" {
 		return pulperr.Public(pulperr.Forbidden,
 			"The browser sent this request on behalf of another site, which may be a forgery.")

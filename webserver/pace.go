@@ -23,23 +23,25 @@ func newPace(step int64, limit time.Duration, set func(time.Time) error) pace {
 	return pace{step: step, limit: limit, set: set, left: limit}
 }
 
-// begin sets the deadline for what follows. Where there are no deadlines there are no limits.
+// begin sets the deadline for the read or write that follows.
 func (p *pace) begin() {
 	p.began = time.Now()
 	deadline := p.began.Add(p.left)
 	if !p.own.IsZero() && p.own.Before(deadline) {
 		deadline = p.own
 	}
+	// A ResponseWriter without deadlines, such as that of httptest, fails here. It has no limits then.
 	_ = p.set(deadline)
 }
 
-// end notes that n bytes have moved since begin. It lifts the deadline: with HTTP/2 one that passes ends the stream
-// even while the handler neither reads nor writes.
+// end notes that n bytes have moved since begin, and lifts the deadline.
 func (p *pace) end(n int64) {
 	p.left -= time.Since(p.began)
+	// Only a whole step renews the time: a client that sends a byte now and then would keep the connection for ever.
 	if p.moved += n; p.moved >= p.step {
 		p.moved, p.left = 0, p.limit
 	}
+	// With HTTP/2 a deadline that passes ends the stream even while the handler neither reads nor writes.
 	_ = p.set(p.own)
 }
 
@@ -69,6 +71,7 @@ func (b *pacedBody) Read(p []byte) (int, error) {
 		b.pace.begin()
 	}
 	b.mu.Unlock()
+	// The lock is not held while the read waits: a handler may write or set a deadline meanwhile.
 	n, err := b.body.Read(p)
 	if !paced {
 		return n, err

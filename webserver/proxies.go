@@ -36,8 +36,9 @@ func TrustProxies(list ...string) (*Proxies, error) {
 		if addr, addrErr := netip.ParseAddr(text); addrErr == nil && addr.Zone() == "" {
 			prefix, err = netip.PrefixFrom(addr, addr.BitLen()), nil
 		}
+		// Addresses of clients are unmapped before they are compared, so a prefix of mapped ones would match no client.
 		if err != nil || prefix.Addr().Is4In6() {
-			faults = append(faults, fmt.Errorf("%q is no address of a proxy, such as 10.0.0.7, 10.0.0.0/8 or unix", text))
+			faults = append(faults, fmt.Errorf("proxy %q is not an address; write it as in 10.0.0.7, 10.0.0.0/8 or unix", text))
 			continue
 		}
 		p.trusted = append(p.trusted, prefix.Masked())
@@ -83,11 +84,14 @@ func (p *Proxies) clients(r *http.Request) *http.Request {
 	said := r.Header
 	ctx := r.Context()
 	trusted := p.trusts(r.RemoteAddr)
+	// The scheme becomes part of the links in answers, so no other text is taken over.
 	if proto := single(said, forwardedProto); trusted && (proto == "http" || proto == "https") {
 		ctx = context.WithValue(ctx, schemeKey{}, proto)
 	}
 	r = r.WithContext(ctx)
+	// The copy of the request shares its headers with the original, which handlers around this one still use.
 	r.Header = said.Clone()
+	// They are removed for untrusted clients as well: an inner handler could not know that the client forged them.
 	for _, name := range forwarding() {
 		delete(r.Header, name)
 	}
@@ -98,6 +102,7 @@ func (p *Proxies) clients(r *http.Request) *http.Request {
 		r.Host = host
 	}
 	if addr := p.client(said[forwardedFor]); addr != "" {
+		// Handlers expect a port. The headers do not name the one of the client.
 		r.RemoteAddr = net.JoinHostPort(addr, "0")
 	}
 	return r
@@ -106,6 +111,7 @@ func (p *Proxies) clients(r *http.Request) *http.Request {
 func (p *Proxies) trusts(remote string) bool {
 	addr, ok := parseAddress(remote)
 	if !ok {
+		// net/http has the path of a client's Unix socket here, "@" for one without a name, or no text.
 		return p.unix && (remote == "" || remote[0] == '@' || remote[0] == '/')
 	}
 	return p.contains(addr)
@@ -122,6 +128,7 @@ func (p *Proxies) contains(addr netip.Addr) bool {
 
 // client returns the rightmost address that is not a trusted proxy's; the leftmost if all are, "" if there is none.
 func (p *Proxies) client(lines []string) (client string) {
+	// Each proxy appends the address of its own client. Addresses further left may have been sent by the client itself.
 	hops := strings.Split(strings.Join(lines, ","), ",")
 	for i := len(hops) - 1; i >= 0; i-- {
 		addr, ok := parseAddress(strings.TrimSpace(hops[i]))
@@ -138,6 +145,7 @@ func (p *Proxies) client(lines []string) (client string) {
 
 // parseAddress reads an address with or without a port.
 func parseAddress(text string) (netip.Addr, bool) {
+	// A socket for both IP versions has IPv4 clients as ::ffff:10.0.0.7, which no IPv4 prefix would contain.
 	if ap, err := netip.ParseAddrPort(text); err == nil {
 		return ap.Addr().Unmap().WithZone(""), true
 	}
@@ -146,6 +154,7 @@ func parseAddress(text string) (netip.Addr, bool) {
 }
 
 func single(h http.Header, name string) string {
+	// Of several values one may come from the client, because some proxies append their own.
 	if values := h[name]; len(values) == 1 && !strings.Contains(values[0], ",") {
 		return strings.TrimSpace(values[0])
 	}
@@ -173,13 +182,13 @@ func AddressOf(r *http.Request) string {
 	return r.RemoteAddr
 }
 
-// SourceOf returns whom to count a request against: the client's address, of IPv6 only the network of 64 bits, for a
-// client has all addresses there.
+// SourceOf returns whom to count a request against: the client's address, of IPv6 only the network of 64 bits.
 func SourceOf(r *http.Request) string {
 	addr, ok := parseAddress(r.RemoteAddr)
 	if !ok {
 		return r.RemoteAddr
 	}
+	// A client of IPv6 has a whole /64 and could send each request from another address.
 	if addr.Is6() {
 		if prefix, err := addr.Prefix(64); err == nil {
 			return prefix.String()

@@ -38,6 +38,7 @@ func (w *pacedWriter) progress(n int64) {
 // Write sends p in pieces of [MinSendProgress] bytes.
 func (w *pacedWriter) Write(p []byte) (n int, err error) {
 	for {
+		// One deadline for the whole of p would cut off a slow client that still makes progress.
 		piece := p[n:min(len(p), n+MinSendProgress)]
 		w.begin()
 		m, err := w.ResponseWriter.Write(piece)
@@ -49,12 +50,13 @@ func (w *pacedWriter) Write(p []byte) (n int, err error) {
 	}
 }
 
-// ReadFrom sends src. Files go piece by piece to the ReadFrom of the ResponseWriter below, which uses sendfile. What
-// other sources wait for is not the client's fault, so their bytes are read first and then written.
+// ReadFrom sends src. Files go piece by piece to the ReadFrom of the ResponseWriter below, which uses sendfile.
 func (w *pacedWriter) ReadFrom(src io.Reader) (n int64, err error) {
 	to, ok := w.ResponseWriter.(io.ReaderFrom)
 	source, left := unlimited(src)
 	if _, file := source.(*os.File); !ok || !file {
+		// A source that waits, such as a remote, must not cost the client its time: io.Copy reads first and then calls Write.
+		// Without onlyWriter it would call ReadFrom again, without end.
 		return io.Copy(onlyWriter{w}, src)
 	}
 	for {
@@ -68,6 +70,7 @@ func (w *pacedWriter) ReadFrom(src io.Reader) (n int64, err error) {
 		w.progress(m)
 		n += m
 		if left != nil {
+			// The piece reads past the LimitedReader of the caller, which therefore does not count.
 			*left -= m
 		}
 		if err != nil || m < want || left != nil && *left <= 0 {

@@ -93,6 +93,7 @@ func (s *Status) Components(versions map[string]string) {
 
 // Usage fills in how full the storage is, null if that is not known.
 func (s *Status) Usage(ctx context.Context, store *storage.Store) {
+	// A bucket has no limit to report. Pulp answers null for it as well.
 	if u, err := store.Usage(ctx); err == nil {
 		s.Storage = &Storage{new(u.Total), new(u.Used), new(u.Free)}
 	}

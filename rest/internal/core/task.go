@@ -91,6 +91,7 @@ func Tasks(ctx context.Context, q *tasking.Queue, l *links.Links, rows []*models
 		if t.UserID != nil {
 			task.CreatedBy = new(wire.Href(fmt.Sprintf("%susers/%d/", l.Base, *t.UserID)))
 		}
+		// encoding/json fails on a RawMessage that is empty and not nil.
 		if len(t.Result) == 0 {
 			task.Result = nil
 		}

@@ -52,6 +52,7 @@ func createdParam(refs query.References) *query.Param {
 			if !ok {
 				return nil, query.BadURI(raw)
 			}
+			// Tasks store what they created as PRNs.
 			prn, err := refs.PRN(ctx, db, t)
 			return []models.Cond{
 				models.Where("t.pulp_id IN (SELECT cr.task_id FROM core_createdresource AS cr WHERE cr.prn = ?)", prn),
@@ -74,6 +75,7 @@ func reservedParam(refs query.References, name, how string) *query.Param {
 		for _, resource := range texts {
 			if t, ok := refs.Parse(resource); ok {
 				var err error
+				// Tasks store what they reserve as PRNs, whatever form the client used.
 				if resource, err = refs.PRN(ctx, db, t); err != nil {
 					return nil, err
 				}

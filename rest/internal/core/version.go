@@ -73,6 +73,7 @@ func RepositoryVersions(
 			Row: rowOf(l, links.Version, rv.Base), Number: rv.Number, Repository: wire.Href(*repository),
 			Summary: summary(l, href, byVersion[rv.ID]),
 		}
+		// rowOf has no path for versions: it lies below that of the repository.
 		v.Href = wire.Href(href)
 		if rv.BaseVersionID != nil {
 			v.Base = (*wire.Href)(refs.Get(links.Version, *rv.BaseVersionID))

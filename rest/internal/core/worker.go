@@ -56,6 +56,7 @@ func Workers(ctx context.Context, db *models.DB, l *links.Links, rows []*models.
 		return nil, fmt.Errorf("rest: tasks of workers: %w", err)
 	}
 	current := make(map[uuid.UUID]*wire.Href, len(running))
+	// A worker may run several tasks. Later rows replace earlier ones, so the task that runs longest is shown.
 	for _, t := range running {
 		current[t.Worker] = href(l, links.Task, &t.ID)
 	}

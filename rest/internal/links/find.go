@@ -21,6 +21,8 @@ const Batch = 1000
 func (l *Links) Resolve(ctx context.Context, db *models.DB, kind, text string) (uuid.UUID, []string, error) {
 	t, ok := l.Parse(text)
 	if !ok {
+		// Answers name a row whose type is not served by its PRN. A client that sends back what it has read keeps the
+		// reference.
 		t, ok = parseBarePRN(db.Registry(), text)
 	}
 	switch {
@@ -80,6 +82,7 @@ func (l *Links) findRows(ctx context.Context, db *models.DB, table Target, targe
 	case table.Kind == Version:
 		q = q.Where("x.complete").Join("JOIN core_repository AS r ON r.pulp_id = x.repository_id").
 			Where("r.pulp_domain_id = ?", db.Domain().ID)
+	// A row of another domain counts as missing, so its existence is not revealed.
 	case kind.Domain:
 		q = q.Where("x.pulp_domain_id = ?", db.Domain().ID)
 	}

@@ -184,14 +184,16 @@ func (l *Links) parseHref(text string) (Target, bool) {
 	return Target{}, false
 }
 
-// ParseID reads a UUID in the one form that hrefs have.
+// ParseID reads a UUID in the form that hrefs have.
 func ParseID(text string) (uuid.UUID, bool) {
+	// uuid.Parse also takes braces, urn:uuid: and 32 digits. A row has one href, so these are refused.
 	id, err := uuid.Parse(text)
 	return id, err == nil && len(text) == 36 && id.String() == strings.ToLower(text)
 }
 
-// ParseNumber reads the number of a version in the one form that hrefs have.
+// ParseNumber reads the number of a version in the form that hrefs have.
 func ParseNumber(text string) (int, bool) {
+	// ParseInt also takes a sign and leading zeros, which would be further hrefs of the same version.
 	n, err := strconv.ParseInt(text, 10, 32)
 	return int(n), err == nil && n >= 0 && strconv.FormatInt(n, 10) == text
 }

@@ -65,7 +65,8 @@ func (r *Refs) Load(ctx context.Context) error {
 			err = r.loadVersions(ctx, missing)
 		case k.Master != "":
 			err = r.loadTypes(ctx, k, missing)
-		default: // their hrefs need no row, so they may name one that is gone
+		// An href of the core is made of the key alone, so it may name a row that was deleted.
+		default:
 			for _, id := range missing {
 				r.text[kind][id] = r.links.Href(kind, id)
 			}

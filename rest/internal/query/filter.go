@@ -81,6 +81,7 @@ func compare(column, lookup string, values []any) models.Cond {
 	case "gte":
 		return models.Where(column+" >= ?", v)
 	case "ne":
+		// In SQL a null is neither equal nor unequal. Django's exclude finds rows with a null, too.
 		return models.Where("("+column+" <> ? OR "+column+" IS NULL)", v)
 	case "range":
 		return models.Where(column+" BETWEEN ? AND ?", values...)
@@ -94,7 +95,8 @@ func compare(column, lookup string, values []any) models.Cond {
 	case "iexact":
 		return models.Where("LOWER("+column+") = LOWER(?)", v)
 	case "contains":
-		// SQLite's LIKE takes upper and lower case for equal.
+		// SQLite's LIKE takes upper and lower case for equal, and LIKE takes % and _ in the value for wildcards. REPLACE
+		// changes the column only if the value occurs in it.
 		return models.Where("REPLACE("+column+", ?, '') <> "+column, v)
 	case "icontains":
 		return models.Where("REPLACE(LOWER("+column+"), LOWER(?), '') <> LOWER("+column+")", v)

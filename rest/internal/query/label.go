@@ -80,8 +80,10 @@ func labelTerm(term string) (models.Cond, bool) {
 		return models.Where("NOT ("+has+")", key), true
 	case op == "=":
 		return models.Where(label+" = ?1", key, value), true
+	// A label that is null differs from every value, but in SQL a comparison with null is null.
 	case op == "!=":
 		return models.Where("("+has+" AND COALESCE("+label+" <> ?1, TRUE))", key, value), true
+	// Every text contains the empty one, but REPLACE of an empty text changes no label.
 	case op == "~" && value == "":
 		return models.Where(label+" IS NOT NULL", key), true
 	case op == "~":

@@ -116,6 +116,7 @@ func (l *List) readWindow(values url.Values) {
 
 // add adds the conditions of a parameter.
 func (l *List) add(ctx context.Context, db *models.DB, p *Param, values []string) error {
+	// Of a repeated parameter Django takes the last value.
 	raw := values[len(values)-1]
 	if p.Array {
 		raw = strings.Join(values, ",")
@@ -179,6 +180,7 @@ func (l *List) Window(sel *bun.SelectQuery, alias string, fallback ...string) *b
 		if descending {
 			direction = "DESC"
 		}
+		// readOrder takes listed columns only, so no text of a client gets into the statement.
 		sel = sel.OrderExpr("? ?", bun.Safe(alias+`."`+name+`"`), direction)
 	}
 	return sel.Limit(int64(l.Limit)).Offset(int64(l.Offset))
@@ -203,6 +205,7 @@ type Page struct {
 func (l *List) Answer(r *http.Request, count int64, results []any) Page {
 	p := Page{Count: count, Results: results}
 	if results == nil {
+		// A null instead of a list would break clients that walk through it.
 		p.Results = []any{}
 	}
 	if int64(l.Offset+l.Limit) < count {
@@ -217,6 +220,7 @@ func (l *List) Answer(r *http.Request, count int64, results []any) Page {
 func (l *List) pageURL(r *http.Request, offset int) *string {
 	values := r.URL.Query()
 	values.Set("limit", strconv.Itoa(l.Limit))
+	// Django REST framework leaves the offset out of the link to the first page.
 	values.Del("offset")
 	if offset > 0 {
 		values.Set("offset", strconv.Itoa(offset))

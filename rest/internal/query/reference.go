@@ -82,8 +82,8 @@ func (l References) keys(ctx context.Context, db *models.DB, kind string, texts 
 		}
 		targets[i], ids[i] = t, t.ID
 	}
-	// A list of the content of a version that is gone would be empty, and the client could not tell it from the list of
-	// an empty version. What tasks refer to may be gone.
+	// Without the look-up, a deleted version would have an empty list of content, as an empty version has. Tasks must be
+	// found although the rows that they refer to are deleted.
 	switch kind {
 	case links.Version, string(models.RepositoryMaster), string(models.ContentMaster):
 	default:

@@ -55,6 +55,7 @@ func (c *Components) AddBody(name string, fields []*Field, file bool) {
 		}
 	}
 	if file {
+		// The generated bindings upload a member of this format as a file.
 		s.WithProperty("file", openapi3.NewStringSchema().WithFormat("binary"))
 	}
 	c.add(name, s)
@@ -156,8 +157,12 @@ func (c *Components) member(t reflect.Type, doc string, readOnly bool) *openapi3
 func (c *Components) of(t reflect.Type) *openapi3.SchemaRef {
 	if t.Kind() == reflect.Pointer {
 		ref := c.of(t.Elem())
-		ref.Value.Nullable = true
-		return ref
+		if ref.Ref == "" {
+			ref.Value.Nullable = true
+			return ref
+		}
+		// OpenAPI 3.0 ignores what stands beside a reference, and other members refer to the same component.
+		return openapi3.NewSchemaRef("", &openapi3.Schema{AllOf: openapi3.SchemaRefs{ref}, Nullable: true})
 	}
 	// Clients get a class for each component, and none for a schema that is written in place.
 	if name := c.names[t]; name != "" {

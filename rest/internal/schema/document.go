@@ -64,6 +64,7 @@ func (d *Document) Render(hrefs bool) *openapi3.T {
 		},
 		Paths: openapi3.NewPaths(),
 		Components: &openapi3.Components{
+			// Two documents are made of the same components, and each adds the schemas of its pages.
 			Schemas: maps.Clone(d.Components.schemas),
 			SecuritySchemes: openapi3.SecuritySchemes{
 				"basicAuth": {Value: openapi3.NewSecurityScheme().WithType("http").WithScheme("basic")},
@@ -121,6 +122,7 @@ func (o *Operation) describe(c *Components) *openapi3.Operation {
 	for _, p := range o.query() {
 		v := openapi3.NewQueryParameter(p.Name).WithSchema(p.Schema).WithDescription(p.Doc)
 		if p.Schema.Type.Is("array") {
+			// Filters take the values of a list with commas between them, not as repeated parameters.
 			v.Style, v.Explode = openapi3.SerializationForm, openapi3.Ptr(false)
 		}
 		op.AddParameter(v)
@@ -139,6 +141,7 @@ func (o *Operation) describe(c *Components) *openapi3.Operation {
 	if !o.Anonymous {
 		op.Security = openapi3.NewSecurityRequirements().
 			With(openapi3.NewSecurityRequirement().Authenticate("basicAuth"))
+		// Any operation may fail with most of these statuses, so they are declared as two classes.
 		failed := openapi3.NewResponse().WithDescription("").WithJSONSchemaRef(c.ref("ErrorResponse"))
 		op.Responses.Set("4XX", &openapi3.ResponseRef{Value: failed})
 		op.Responses.Set("5XX", &openapi3.ResponseRef{Value: failed})

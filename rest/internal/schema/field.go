@@ -124,6 +124,7 @@ func (f *Field) IsZero(row any) bool { return f.value(row).IsZero() }
 func (f *Field) Answer(row any) any {
 	v := f.value(row)
 	switch {
+	// The document declares an object, which is never null.
 	case f.Form == Labels && v.IsNil():
 		return models.Labels{}
 	case v.Kind() == reflect.Pointer && v.IsNil() && f.Default != nil && !f.Nullable:
@@ -150,9 +151,10 @@ func (f *Field) Equal(a, b any) bool {
 	x, y := f.value(a), f.value(b)
 	if f.Form == Secret {
 		s, t := x.Interface().(secrets.EncryptedText), y.Interface().(secrets.EncryptedText)
+		// Only the secret of a saved row has a ciphertext, so the whole values would differ.
 		return s.IsSet() == t.IsSet() && s.Reveal() == t.Reveal()
 	}
-	// A request cannot tell a nil slice or map from an empty one.
+	// In a request a nil slice or map and an empty one look the same.
 	if (x.Kind() == reflect.Map || x.Kind() == reflect.Slice) && x.Len() == 0 && y.Len() == 0 && !f.Nullable {
 		return true
 	}
@@ -197,6 +199,7 @@ func (f *Field) Pack(row any) (json.RawMessage, error) {
 func (f *Field) Unpack(row any, raw json.RawMessage) error {
 	dst := f.value(row)
 	if f.Form != Secret {
+		// json.Unmarshal adds to a map that exists, so labels that the request has removed would stay.
 		dst.SetZero()
 		return json.Unmarshal(raw, dst.Addr().Interface())
 	}

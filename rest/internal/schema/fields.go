@@ -22,6 +22,7 @@ func FieldsOf(r *models.Registry, t models.AnyType) (list []*Field, faults []err
 			Type: TypeOf(mf.Go), Name: mf.JSON, Column: mf.Column, Doc: mf.Doc, Own: mf.Own, Required: mf.Natural,
 			index: mf.Index,
 		}
+		// Columns of the masters have 32 bits, as in Pulp. Those of plugins have 64.
 		f.Len, f.Wide = mf.Len, mf.Own
 		f.inherit()
 		sf := goType.FieldByIndex(mf.Index)
@@ -85,6 +86,7 @@ func StructFields(t reflect.Type) (list []*Field, faults []error) {
 		}
 		name = cmp.Or(name, links.Snake(sf.Name))
 		f := &Field{Type: TypeOf(sf.Type), Name: name, Column: name, Doc: sf.Tag.Get("doc"), Own: true, index: sf.Index}
+		// An input is no row, so no column limits its numbers to 32 bits.
 		f.Wide = true
 		for _, err := range f.readTag(sf.Tag.Get("rest")) {
 			faults = append(faults, fmt.Errorf("field %s: %w", sf.Name, err))

@@ -72,11 +72,13 @@ func (t Type) parseText(v any) (any, []string) {
 		return nil, reasons
 	}
 	if !t.Verbatim {
+		// Django REST framework trims texts unless a field forbids it.
 		text = strings.TrimSpace(text)
 	}
 	switch {
 	case text == "" && !t.Blank:
 		return nil, []string{wire.MsgBlank}
+	// varchar of Postgres counts characters.
 	case t.MaxLen > 0 && utf8.RuneCountInString(text) > t.MaxLen:
 		return nil, []string{fmt.Sprintf("Ensure this field has no more than %d characters.", t.MaxLen)}
 	case t.Len > 0 && len(text) != t.Len:
@@ -116,6 +118,7 @@ func (t Type) parseInt(v any) (any, []string) {
 func (t Type) parseFloat(v any) (any, []string) {
 	text, ok := wire.Number(v)
 	n, err := strconv.ParseFloat(text, 64)
+	// ParseFloat reads NaN and Inf, which no answer in JSON could show.
 	if !ok || err != nil || math.IsNaN(n) || math.IsInf(n, 0) {
 		return nil, []string{"A valid number is required."}
 	}

@@ -88,6 +88,7 @@ func readJSON(w http.ResponseWriter, r *http.Request) (Body, error) {
 	if err != nil {
 		return Body{}, BodyFault(err, "JSON parse error - the body was cut off")
 	}
+	// Django REST framework takes an empty body for one without members.
 	if len(bytes.TrimSpace(raw)) == 0 {
 		return Body{}, nil
 	}
@@ -107,6 +108,7 @@ func readForm(w http.ResponseWriter, r *http.Request) (Body, error) {
 	if err != nil {
 		return Body{}, BodyFault(err, "The form was cut off.")
 	}
+	// The values are counted in the text, because decoded they take many times its memory.
 	if bytes.Count(raw, []byte("&")) >= maxFormValues {
 		return Body{}, Refuse(http.StatusBadRequest, fmt.Sprintf("The form has more than %d values.", maxFormValues))
 	}
@@ -142,6 +144,7 @@ func readMultipart(w http.ResponseWriter, r *http.Request, boundary string, onFi
 	if boundary == "" {
 		return Body{}, Refuse(http.StatusBadRequest, "Multipart form parse error - Invalid boundary in multipart: None")
 	}
+	// A file goes to the store while it is read and may have any size, so only its texts are bounded, by left.
 	source := io.Reader(r.Body)
 	if onFile == nil {
 		source = http.MaxBytesReader(w, r.Body, maxBody)
@@ -166,7 +169,9 @@ func readMultipart(w http.ResponseWriter, r *http.Request, boundary string, onFi
 			}
 			continue
 		}
+		// Names count as well: 1,000 parts could have a name of 10 MiB each.
 		left -= int64(len(part.FormName()))
+		// One byte more than is left shows that the limit is exceeded.
 		raw, err := io.ReadAll(io.LimitReader(part, left+1))
 		left -= int64(len(raw))
 		switch {
@@ -188,6 +193,7 @@ func BodyFault(err error, text string) error {
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return err
 	}
+	// webserver.Limits has set the deadline: the client was too slow, and its body may be well-formed.
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return Refuse(http.StatusRequestTimeout, "The request body did not arrive in time.")
 	}

@@ -67,6 +67,7 @@ func (e FieldErrors) limited() FieldErrors {
 	left := faultBudget{maxFaults, maxFaultText}
 	dropped := 0
 	for _, name := range names {
+		// An unknown member has the name that the client gave it, of any length.
 		short := Shorten(name)
 		taken := left.take(short, e[name])
 		b.Add(short, taken...)

@@ -78,6 +78,7 @@ func objectOf(v any) (Object, error) {
 		if err != nil {
 			return nil, err
 		}
+		// A decoded value could not be written the way it was: numbers and the order of members would change.
 		var value json.RawMessage
 		if err := d.Decode(&value); err != nil {
 			return nil, err

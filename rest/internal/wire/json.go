@@ -20,9 +20,11 @@ var (
 // DecodeJSON reads one JSON value and nothing else, numbers as they are written. members bounds the members of the
 // outermost object or array.
 func DecodeJSON(raw []byte, members int) (any, error) {
+	// encoding/json would replace invalid bytes without an error.
 	if !utf8.Valid(raw) {
 		return nil, errUTF8
 	}
+	// The text is measured first: a body of 8 MiB with 700,000 members took 276 MB when it was decoded.
 	switch size := measureJSON(raw); {
 	case size.values > maxJSONValues:
 		return nil, errValues
@@ -30,11 +32,13 @@ func DecodeJSON(raw []byte, members int) (any, error) {
 		return nil, errMembers
 	}
 	d := json.NewDecoder(bytes.NewReader(raw))
+	// A float64 would round whole numbers beyond 2^53.
 	d.UseNumber()
 	var v any
 	if err := d.Decode(&v); err != nil {
 		return nil, err
 	}
+	// Decode stops behind the first value and ignores what follows.
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return nil, errTrailing
 	}

@@ -57,13 +57,14 @@ func pulpTime(v any) any {
 // Href is a link to a row, or a PRN where the row has none.
 type Href string
 
-// WriteJSON answers with a JSON body; clients insist on exactly this content type. A body that cannot be encoded is a
-// fault of this package, answered with 500.
+// WriteJSON answers with a JSON body. A body that cannot be encoded is a fault of this package, answered with 500.
 func WriteJSON(w http.ResponseWriter, status int, body any) {
+	// The body is encoded before the header is sent, or a failure could not be answered with 500.
 	b, err := json.Marshal(body)
 	if err != nil {
 		status, b = http.StatusInternalServerError, []byte(`{"detail":"Internal error."}`)
 	}
+	// Clients insist on exactly this type, without a charset.
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	_, _ = w.Write(b) // the client is gone if this fails

@@ -93,6 +93,7 @@ func AsProblem(err error) *Problem {
 	switch kind {
 	case pulperr.Invalid, pulperr.Unsupported:
 		return &Problem{status, []string{pulperr.Message(err)}}
+	// Django REST framework reports a duplicate as an invalid field, with 400 and not with 409.
 	case pulperr.Exists:
 		return &Problem{status, FieldErrors{NonField: {pulperr.Message(err)}}}
 	case pulperr.NotFound:
@@ -152,6 +153,7 @@ func sentence(text string) string {
 
 // WriteError answers a request that failed. It logs statuses from 500 on, which the client did not cause.
 func WriteError(w http.ResponseWriter, r *http.Request, log *slog.Logger, err error) {
+	// Errors of all parts pass here, and their reasons may repeat any length of a client's text.
 	p := AsProblem(err).limited()
 	if p.Status >= http.StatusInternalServerError {
 		level := slog.LevelError
@@ -170,6 +172,7 @@ func WriteError(w http.ResponseWriter, r *http.Request, log *slog.Logger, err er
 		w.Header().Set("Retry-After", strconv.Itoa(seconds))
 	}
 	if p.Status == http.StatusUnauthorized {
+		// A browser asks for the password because of this header. The realm is that of Django REST framework.
 		w.Header().Set("WWW-Authenticate", `Basic realm="api"`)
 	}
 	WriteJSON(w, p.Status, p.Body)

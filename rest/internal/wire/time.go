@@ -18,6 +18,7 @@ func TimeOrNull(t *time.Time) *Time { return (*Time)(t) }
 // Timestamp writes a time in UTC with six digits of microseconds, or none if they are zero.
 func Timestamp(t time.Time) string {
 	t = t.UTC()
+	// Python's isoformat, with which Pulp writes times, leaves out microseconds that are zero.
 	if t.Nanosecond()/1000 == 0 {
 		return t.Format("2006-01-02T15:04:05Z")
 	}
@@ -47,6 +48,7 @@ func ParseTime(text string) (time.Time, bool) {
 
 // storable returns a time as the databases keep it: in UTC, with microseconds, of a year with four digits.
 func storable(t time.Time, ok bool) (time.Time, bool) {
+	// Postgres keeps microseconds. Clients in Python cannot read years outside of 1 to 9999, also after a change to UTC.
 	t = t.UTC().Truncate(time.Microsecond)
 	return t, ok && t.Year() > 0 && t.Year() < 10000
 }

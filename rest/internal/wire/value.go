@@ -32,6 +32,7 @@ func Text(v any) (string, []string) {
 	default:
 		return "", []string{"Not a valid string."}
 	}
+	// Postgres cannot store the character in a text.
 	if models.HasNUL(text) {
 		return "", []string{MsgNUL}
 	}

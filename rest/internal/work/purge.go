@@ -34,6 +34,7 @@ const (
 // final state. They do it once in each age, but at most once a minute. Age 0 ends that.
 func SchedulePurge(ctx context.Context, q *tasking.Queue, age time.Duration) error {
 	if age <= 0 {
+		// The schedule does not exist if the age was 0 before.
 		if err := schedule.Delete(ctx, q.DB(), purgeSchedule); !errors.Is(err, pulperr.NotFound) {
 			return err
 		}

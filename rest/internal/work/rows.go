@@ -92,6 +92,7 @@ func runCreate(ctx context.Context, env *tasking.Env, a RowArgs) error {
 	if c, ok := row.(models.AnyContent); ok {
 		return createContent(ctx, env, a, c)
 	}
+	// Clients look for the new row in the record of the task, so neither is saved without the other.
 	return env.DB.Tx(ctx, func(ctx context.Context, tx *models.Tx) error {
 		if err := models.Create(ctx, tx.DB, row); err != nil {
 			return err

@@ -40,6 +40,7 @@ func runModify(ctx context.Context, env *tasking.Env, a ModifyArgs) error {
 				return err
 			}
 		}
+		// Pulp removes before it adds, so a unit in both lists is in the new version.
 		if _, err := v.Remove(ctx, a.Remove); err != nil {
 			return err
 		}
