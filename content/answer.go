@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// answer is a request for a file and what its answer says besides the bytes.
+// answer is a request for a file and the parts of its answer besides the bytes.
 type answer struct {
 	w      http.ResponseWriter
 	r      *http.Request
@@ -34,6 +34,8 @@ func describe(to, h http.Header, sha256 string, size int64) {
 // withoutBytes answers HEAD, conditions that are not fulfilled and ranges that cannot be, and reports whether it did.
 func (a *answer) withoutBytes(sha256 string, size int64) bool {
 	if a.r.Method != http.MethodHead {
+		// http.ServeContent decides on conditions and ranges while it writes. A HEAD request to a probe shows its decision
+		// before the client gets a header.
 		probe := &statusProbe{header: http.Header{}}
 		describe(probe.header, a.header, sha256, size)
 		head := *a.r
@@ -74,7 +76,7 @@ func (b *blank) Seek(offset int64, whence int) (int64, error) {
 	return offset, nil
 }
 
-// watched is a source of bytes that remembers its fault, which [http.ServeContent] does not tell.
+// watched is a source of bytes that keeps its fault, which [http.ServeContent] does not return.
 type watched struct {
 	io.ReadSeeker
 	fault error

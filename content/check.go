@@ -29,6 +29,7 @@ func Check(registry *models.Registry, opts *Options, parts ...Part) []error {
 	m := newRouteMux(o.Prefix, http.NotFoundHandler())
 	for _, p := range append([]Part{{Routes: o.Routes}}, parts...) {
 		for _, route := range p.Routes {
+			// Mount needs an App, which does not exist before the database is open. Any handler shows whether the pattern fits.
 			err := m.add(route, http.NotFoundHandler())
 			if err != nil && p.Plugin != "" {
 				err = fmt.Errorf("plugin %q: %w", p.Plugin, err)
@@ -54,7 +55,7 @@ func checkHooks(t models.AnyType) []error {
 	case models.ContentGuardMaster:
 		guard := reflect.TypeFor[Guard]()
 		if _, ok := row.MethodByName("Permit"); !ok {
-			return []error{fmt.Errorf("%s has no method Permit, so everybody would be refused; add "+
+			return []error{fmt.Errorf("%s has no method Permit, so it would refuse every request; add "+
 				"Permit(context.Context, *http.Request) error, see content.Guard", row.Elem())}
 		}
 		return hook.Faults(row, guard)

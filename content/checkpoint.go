@@ -27,9 +27,11 @@ func (s *site) serveCheckpoint(w http.ResponseWriter, r *http.Request, d models.
 	}
 	name, rest, slash := strings.Cut(p, "/")
 	wanted, err := time.Parse(checkpointName, name)
+	// time.Parse also accepts fractions of a second, by which one folder would have several names.
 	if err != nil || wanted.Format(checkpointName) != name || wanted.After(time.Now()) {
 		return errNotFound
 	}
+	// The name has no fractions, so a checkpoint of any moment of that second belongs to the folder.
 	found, err := lookup.CheckpointAt(r.Context(), s.db, *row.RepositoryID, wanted.Add(time.Second))
 	if errors.Is(err, pulperr.NotFound) {
 		return errNotFound

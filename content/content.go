@@ -3,11 +3,11 @@
 // distribution's publication or repository version, or with a listing.
 //
 // Bytes that are not here yet are fetched from their remote while the client reads them: once, however many clients
-// ask at a time, hashed and stored on the way. A client never gets the whole of a file that is not what it should be:
-// the last block is held back until the digests were found right, and the connection is cut if they are not.
+// ask at a time, hashed and stored on the way. A client never gets the whole of a file with wrong bytes: the last block
+// is withheld until the digests were found right, and the connection is cut if they are wrong.
 //
-// Whatever the bytes come from, there is one way in which ranges and conditions are answered, that of
-// [http.ServeContent]. Memory does not grow with the number of files in a folder or with their size.
+// For bytes of every source, ranges and conditions are answered by [http.ServeContent]. Memory does not grow with the
+// number of files in a folder or with their size.
 //
 // Plugins take part by optional interfaces of their types ([Guard], [Handler], [Lister], [HeaderSetter]) and by
 // routes of their own ([Route]).
@@ -76,9 +76,9 @@ type Options struct {
 	// Limits are how long clients may keep a connection without sending or taking anything. Nil has the defaults; those
 	// of a handler around the app win.
 	Limits *webserver.Limits
-	// OwnOrigin is an origin, "https://content.example.com", at which browsers reach content and nothing else. What is
-	// requested there is served without the Content-Security-Policy "sandbox", which keeps scripts in files away from
-	// the API. Default: none.
+	// OwnOrigin is an origin, "https://content.example.com", at which browsers reach content only. Answers to requests
+	// there are sent without the Content-Security-Policy "sandbox", which keeps scripts in files away from the API.
+	// Default: none.
 	OwnOrigin string
 
 	// ContentTypes are added to the table of content types, by file name extension with its dot in lower case.
@@ -97,8 +97,8 @@ type App struct {
 	border  http.Handler
 }
 
-// New returns the content app for the domain that db is bound to. It starts nothing. The caller closes it, before the
-// database, the store and the pool.
+// New returns the content app for the domain that db is bound to. It starts no goroutine. The caller closes it, before
+// the database, the store and the pool.
 //
 // Errors: Invalid, with every fault of the options.
 func New(db *models.DB, store *storage.Store, downloads *download.Pool, opts *Options) (*App, error) {
@@ -121,6 +121,7 @@ func New(db *models.DB, store *storage.Store, downloads *download.Pool, opts *Op
 		listings: &listings{app: a, db: db, prefix: o.Prefix, hideGuarded: o.HideGuarded, pageSize: o.PageSize},
 	}
 	routes, routeFaults := newRoutes(a, o.Prefix, a.site, o.Routes)
+	// The mux passes requests on to the site, and the site asks the mux which paths a plugin covers.
 	a.routes, a.site.routes = routes, routes
 	a.border = newBorder(o, http.HandlerFunc(a.serveAll))
 	if err := errors.Join(append(faults, routeFaults...)...); err != nil {
@@ -129,12 +130,13 @@ func New(db *models.DB, store *storage.Store, downloads *download.Pool, opts *Op
 	return a, nil
 }
 
-// fill puts in the defaults and reports what cannot be.
+// fill puts in the defaults and returns the fields that have no valid value as faults.
 func (o *Options) fill() (faults []error) {
 	if o.Prefix == "" {
 		o.Prefix = DefaultPrefix
 	}
 	inner := strings.TrimSuffix(strings.TrimPrefix(o.Prefix, "/"), "/")
+	// http.ServeMux would read braces as wildcards.
 	valid := "/"+inner+"/" == o.Prefix && models.ValidPath(inner) && !strings.ContainsAny(inner, "{}")
 	if o.Prefix != "/" && !valid {
 		faults = append(faults, fmt.Errorf("prefix %q is not a canonical path between two slashes; write it as in %q",
@@ -200,21 +202,20 @@ func (a *App) serveAll(w http.ResponseWriter, r *http.Request) {
 }
 
 // ServeFile returns a handler that answers with the file which a content artifact is, wherever its bytes are: for
-// routes and content handlers of plugins. name decides the content type; what is in header replaces it. A nil header
-// is empty.
+// routes and content handlers of plugins. name decides the content type, unless header has one. A nil header is empty.
 func (a *App) ServeFile(contentArtifactID uuid.UUID, name string, header http.Header) http.Handler {
 	return a.files.serveByID(contentArtifactID, name, header)
 }
 
-// Close cuts all fetches short, waits for them and refuses new ones. Nothing that is incomplete is stored. It may be
+// Close cuts all fetches short, waits for them and refuses new ones. Incomplete files are not stored. It may be
 // called more than once. Call it once no request is served any more; see also [App.Drain].
 func (a *App) Close() error {
 	a.fetcher.close()
 	return a.finder.Close()
 }
 
-// Drain refuses new fetches and waits for those that are under way, also those whose clients have gone. When ctx is
-// done it cuts the rest short, as Close does, and returns the reason.
+// Drain refuses new fetches and waits for the running ones, also if their clients have gone. When ctx is done it cuts
+// the rest short, as Close does, and returns the cause of ctx.
 func (a *App) Drain(ctx context.Context) error {
 	err := a.fetcher.drain(ctx)
 	return errors.Join(err, a.Close())

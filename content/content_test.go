@@ -409,7 +409,7 @@ func TestCheckReportsAllFaultsByPlugin(t *testing.T) {
 		`plugin "other": content route "/b": pattern "/b" conflicts with pattern "/b": ` +
 			`/b matches the same requests as /b; choose another pattern`,
 		`plugin "other": content route "/" conflicts with the content app; choose another pattern`,
-		`plugin "odd": type "odd.none": content_test.noGuard has no method Permit, so everybody would be refused; ` +
+		`plugin "odd": type "odd.none": content_test.noGuard has no method Permit, so it would refuse every request; ` +
 			`add Permit(context.Context, *http.Request) error, see content.Guard`,
 		`plugin "odd": type "odd.wrong": method Permit(*http.Request) error is never called, because a content.Guard has ` +
 			`Permit(context.Context, *http.Request) error` + instead,

@@ -10,11 +10,12 @@ import (
 	"github.com/pulpgo/pulpcore/content/internal/lookup"
 )
 
-// maxDemoted bounds the memory of what failed.
+// maxDemoted bounds the number of sources and remotes that are kept.
 const maxDemoted = 10_000
 
-// demotions remember, in this process and for a while, which sources broke off and which remotes did not answer. They
-// are asked after the others, never left out: that is for sources that sent wrong bytes, which the database keeps.
+// demotions keep, in this process and for a while, the sources that broke off and the remotes that did not answer.
+// They are asked after the others, never left out: only sources that sent wrong bytes are left out, and the database
+// keeps these.
 type demotions struct {
 	period time.Duration // less than 0 forgets at once
 
@@ -37,7 +38,8 @@ func (d *demotions) add(id uuid.UUID) {
 			}
 		}
 		if len(d.failed) >= maxDemoted {
-			clear(d.failed) // the sources have to show it again
+			// Demotion is an order and no refusal: forgetting it costs one slow attempt for each source.
+			clear(d.failed)
 		}
 	}
 	d.failed[id] = now
@@ -62,6 +64,7 @@ func (d *demotions) order(sources []*lookup.RemoteSource) {
 	}
 	rank := func(s *lookup.RemoteSource) int {
 		switch {
+		// Last, because each file of a silent remote would cost the wait again.
 		case demoted(s.RemoteID):
 			return 2
 		case demoted(s.ID):

@@ -11,7 +11,7 @@ import (
 	"github.com/pulpgo/pulpcore/pulperr"
 )
 
-// Guard is implemented by the type of every content guard: it decides who may download from a distribution. Mirrors
+// Guard is implemented by the type of every content guard and decides which requests a distribution accepts. Mirrors
 // pulpcore.plugin.models.ContentGuard.permit.
 type Guard interface {
 	// Permit returns nil to let the request pass. An error of kind Forbidden refuses it with 403, one of kind
@@ -20,15 +20,15 @@ type Guard interface {
 	Permit(ctx context.Context, r *http.Request) error
 }
 
-// What the type of a distribution may implement besides.
+// Interfaces that the type of a distribution may implement.
 type (
 	// Handler answers some paths of a distribution itself. Mirrors Distribution.content_handler.
 	Handler interface {
-		// ContentHandler returns who answers for a path below the base path, or nil for what is published there. A
+		// ContentHandler returns the handler for a path below the base path, or nil to serve the published files. A
 		// folder's path ends with a slash, that of the root is empty. To serve a file of a unit return [App.ServeFile]'s
 		// handler.
 		//
-		// Errors: those of kind NotFound, Forbidden and Unauthorized are told to the client.
+		// Errors: those of kind NotFound, Forbidden and Unauthorized are shown to the client.
 		ContentHandler(ctx context.Context, a *App, path string) (http.Handler, error)
 	}
 	// Lister adds names to the listings of a distribution. Mirrors Distribution.content_handler_list_directory.
@@ -39,12 +39,11 @@ type (
 	}
 	// HeaderSetter sets headers of the answers with files. Mirrors Distribution.content_headers_for.
 	HeaderSetter interface {
-		// ContentHeaders returns headers that replace those of the same name, such as Content-Type. Those that
-		// describe the length of the answer are ignored.
+		// ContentHeaders returns headers that replace those of the same name, such as Content-Type. Headers that describe
+		// the length of the answer are ignored.
 		ContentHeaders(path string) http.Header
 	}
-	// PublicationServer is for types that serve publications and nothing else. Mirrors
-	// Distribution.SERVE_FROM_PUBLICATION.
+	// PublicationServer is for types that serve publications only. Mirrors Distribution.SERVE_FROM_PUBLICATION.
 	PublicationServer interface {
 		// NeedsPublication reports true if a repository version without a publication must not be served.
 		NeedsPublication() bool
@@ -73,7 +72,7 @@ func (s *site) permit(r *http.Request, match *lookup.Match) error {
 	if err == nil || errors.Is(err, pulperr.Forbidden) || errors.Is(err, pulperr.Unauthorized) {
 		return err
 	}
-	// Whatever kind the fault has, it says nothing about the path.
+	// The kind of the fault is hidden: NotFound, for example, would mean that the path does not exist.
 	return fmt.Errorf("content: guard %q: %w: %w", row.AsContentGuard().Name, pulperr.Internal, err)
 }
 
@@ -83,6 +82,7 @@ func (s *site) headersOf(d models.AnyDistribution, path string) http.Header {
 	if setter, ok := d.(HeaderSetter); ok {
 		for name, values := range setter.ContentHeaders(path) {
 			switch name = http.CanonicalHeaderKey(name); name {
+			// http.ServeContent decides how the bytes are sent. A wrong length would break the connection.
 			case "Accept-Ranges", "Connection", "Content-Length", "Content-Range", "Trailer", "Transfer-Encoding", "Upgrade":
 			default:
 				h[name] = values

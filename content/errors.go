@@ -25,7 +25,8 @@ var (
 func writeError(log *slog.Logger, w http.ResponseWriter, r *http.Request, err error) {
 	if r.Context().Err() != nil {
 		log.DebugContext(r.Context(), "client went away", "path", r.URL.Path, "err", context.Cause(r.Context()))
-		panic(http.ErrAbortHandler) // no client is left that could read the error
+		// No client is left that could read the error.
+		panic(http.ErrAbortHandler)
 	}
 	status := statusOf(err)
 	text := ""
@@ -38,6 +39,7 @@ func writeError(log *slog.Logger, w http.ResponseWriter, r *http.Request, err er
 	case http.StatusServiceUnavailable, http.StatusBadGateway, http.StatusGatewayTimeout:
 		log.WarnContext(r.Context(), "content request failed", "path", r.URL.Path, "err", err)
 	case http.StatusUnauthorized:
+		// RFC 9110 demands it with a 401: without it a browser does not ask for a password.
 		w.Header().Set("WWW-Authenticate", `Basic realm="Pulp"`)
 	case http.StatusMethodNotAllowed:
 		w.Header().Set("Allow", "GET,HEAD")
@@ -49,6 +51,7 @@ func statusOf(err error) int {
 	if errors.Is(err, errMethod) {
 		return http.StatusMethodNotAllowed
 	}
+	// Before the kinds: it wraps errors of other kinds, such as Invalid for wrong bytes, which would be a 400.
 	if up, ok := errors.AsType[*upstreamError](err); ok {
 		return up.status
 	}

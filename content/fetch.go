@@ -76,15 +76,17 @@ func (fe *fetcher) sources(ctx context.Context, f *lookup.File) ([]*lookup.Remot
 // close cuts all fetches short, waits for them and refuses new ones.
 func (fe *fetcher) close() {
 	fe.mu.Lock()
+	// Under the lock of join, so that no fetch starts after Wait has begun.
 	fe.closed = true
 	for _, f := range fe.flights {
 		f.cancel(errClosed)
 	}
 	fe.mu.Unlock()
+	// Without the lock, which each fetch needs for its end.
 	fe.running.Wait()
 }
 
-// drain refuses new fetches and waits for those that are under way, until ctx is done.
+// drain refuses new fetches and waits for the running ones, until ctx is done.
 func (fe *fetcher) drain(ctx context.Context) error {
 	fe.mu.Lock()
 	fe.closed = true
@@ -102,12 +104,13 @@ func (fe *fetcher) drain(ctx context.Context) error {
 	}
 }
 
-// join returns the flight that fetches a file, a new one if there is none. Without sources it returns one that is under
-// way, or nil.
+// join returns the flight that fetches a file, a new one if there is none. Without sources it returns a running
+// flight, or nil.
 func (fe *fetcher) join(ctx context.Context, f *lookup.File, sources []*lookup.RemoteSource) (*flight, error) {
 	fe.mu.Lock()
 	defer fe.mu.Unlock()
 	fl := fe.flights[f.ContentArtifactID]
+	// A running flight is joined also without sources: its remote may have been deleted since it began.
 	if fl == nil && len(sources) == 0 {
 		return nil, nil //nolint:nilnil // documented
 	}
@@ -115,7 +118,8 @@ func (fe *fetcher) join(ctx context.Context, f *lookup.File, sources []*lookup.R
 		if fe.closed {
 			return nil, errClosed
 		}
-		// It outlives the request that started it, if only to store what was begun.
+		// The flight outlives the request that started it, because other clients may join, and the file may have to be
+		// stored.
 		ctx, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 		fl = &flight{
 			fetcher: fe, id: f.ContentArtifactID, file: f, sources: sources, spool: newSpool(fe.opts.WorkDir), cancel: cancel,
@@ -144,27 +148,32 @@ func (fe *fetcher) cancelIfUnused(f *flight) {
 		return
 	}
 	f.cancel(errUnused)
+	// The next client needs a new flight, since this one can only fail.
 	fe.remove(f)
 }
 
 // remove lets no client join a flight any more. The caller holds mu.
 func (fe *fetcher) remove(f *flight) {
+	// A new flight may have replaced one that was canceled.
 	if fe.flights[f.id] == f {
 		delete(fe.flights, f.id)
 	}
 }
 
-// run fetches the file and ends the flight. It recovers panics, which a store's driver or a hook of a plugin's remote
-// can cause, and ends the flight with an error: in this goroutine a panic would otherwise end the process.
+// run fetches the file and ends the flight. A panic ends it with an error.
 func (f *flight) run(ctx context.Context) {
 	defer f.cancel(nil)
 	defer f.spool.release()
+	// The error of the flight if fetch panics or calls runtime.Goexit.
 	err := errInterrupted
 	defer func() {
+		// A store's driver or a hook of a plugin's remote may panic. net/http recovers only in its own goroutines; here a
+		// panic would end the process.
 		if p := recover(); p != nil {
 			f.fetcher.log.ErrorContext(ctx, "fetch of content panicked", "content_artifact", f.id,
 				"panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 		}
+		// Removed before the clients see the end, so that a client which comes now starts a new flight.
 		f.fetcher.mu.Lock()
 		f.fetcher.remove(f)
 		f.fetcher.mu.Unlock()
@@ -189,12 +198,14 @@ func (f *flight) fetch(ctx context.Context) error {
 		}
 		f.fetcher.log.WarnContext(ctx, "fetch of content failed", "content_artifact", f.id,
 			"remote", s.RemoteID, "url", download.Redact(s.URL), "err", err)
+		// Another source cannot help if the work directory is missing or full.
 		if errors.Is(err, errSpool) {
 			return err
 		}
 		fault = worse(fault, fetchError(err))
 		if f.spool.Reset() != nil {
-			return fault // also for those who have not read any of it
+			// A client has read bytes of this source. Clients that joined and have read none get the fault as well.
+			return fault
 		}
 	}
 	return fault
@@ -210,6 +221,7 @@ func (f *flight) lookAgain(ctx context.Context) error {
 		return nil
 	}
 	f.file = now
+	// The row may exist while its bytes were lost in the store; then the flight fetches them again.
 	there, err := f.fetcher.store.Exists(ctx, storage.ArtifactKey(now.SHA256))
 	if err == nil && there {
 		return errInStore
@@ -217,8 +229,8 @@ func (f *flight) lookAgain(ctx context.Context) error {
 	return err
 }
 
-// try fetches the file from one source, and stores it if the remote's policy says so. If the source is not the last one
-// it gets little time to answer and no second attempt unless a client has read something.
+// try fetches the file from one source, and stores it unless the remote's policy is streamed. A source that is not the
+// last one gets little time to answer, and no second attempt unless a client has read bytes.
 func (f *flight) try(ctx context.Context, s *lookup.RemoteSource, last bool) error {
 	fe := f.fetcher
 	row, err := s.Remote(ctx, fe.db)
@@ -278,24 +290,27 @@ func (f *flight) try(ctx context.Context, s *lookup.RemoteSource, last bool) err
 	return nil
 }
 
-// setRetained says whether the flight goes on without clients.
+// setRetained sets whether the flight goes on without clients.
 func (f *flight) setRetained(retained bool) {
 	f.fetcher.mu.Lock()
 	defer f.fetcher.mu.Unlock()
 	f.retained = retained
+	// The clients may have left while a source before was to be stored. Without them a streamed file has no use.
 	f.fetcher.cancelIfUnused(f)
 }
 
-// markSourceFailed keeps a source that sent wrong bytes from being asked again soon, and puts one that broke off or was
-// silent, or a remote that could not be reached at all, behind the others.
+// markSourceFailed leaves a source that sent wrong bytes out for the cool-down. It puts a source that broke off, and
+// all sources of a remote that was silent or could not be reached, behind the others.
 func (f *flight) markSourceFailed(ctx context.Context, s *lookup.RemoteSource, err error) error {
 	if isWrong(err) {
+		// In the database, because the source is wrong for all processes. The other faults only change an order.
 		return s.MarkFailed(ctx, f.fetcher.db)
 	}
 	_, source := errors.AsType[*download.SourceError](err)
 	_, silent := errors.AsType[*silentError](err)
 	status, answered := errors.AsType[*download.StatusError](err)
 	switch {
+	// No header came, so the fault is the remote's and not that of one file.
 	case silent, source && !f.spool.hasBegun():
 		f.fetcher.demoted.add(s.RemoteID)
 	case source, answered && status.Status >= http.StatusInternalServerError:
@@ -304,7 +319,7 @@ func (f *flight) markSourceFailed(ctx context.Context, s *lookup.RemoteSource, e
 	return nil
 }
 
-// save makes what was fetched an artifact. The clients have their bytes whatever comes of it.
+// save makes the fetched bytes an artifact.
 func (f *flight) save(ctx context.Context, t *tee) {
 	obj, stored, err := t.commit()
 	if !stored {
@@ -315,13 +330,14 @@ func (f *flight) save(ctx context.Context, t *tee) {
 		err = models.AttachArtifact(ctx, f.fetcher.db, f.fetcher.store, f.id, artifact)
 	}
 	if err != nil {
+		// Only logged: the clients have their bytes, and the next request fetches the file again.
 		f.fetcher.log.ErrorContext(ctx, "fetched content was not stored",
 			"content_artifact", f.id, "err", err)
 	}
 }
 
-// expectation returns what the bytes from a source must be. What is known of a saved artifact goes before what the
-// remote says.
+// expectation returns the digests and the size that the bytes from a source must have. Those of a saved artifact
+// replace those of the remote.
 func expectation(f *lookup.File, s *lookup.RemoteSource) *hashlib.Expect {
 	e := s.Expect()
 	if f.ArtifactID != nil {

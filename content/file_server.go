@@ -66,6 +66,7 @@ func (s *fileServer) serveFile(to *answer, f *lookup.File) error {
 	if errors.Is(err, errBytesMissing) {
 		s.log.ErrorContext(to.r.Context(), "bytes of an artifact are missing in the store",
 			"artifact", *f.ArtifactID, "sha256", f.SHA256, "err", err)
+		// A remote may still have the file.
 		return s.serveAbsent(to, f)
 	}
 	return err
@@ -77,7 +78,8 @@ var errBytesMissing = errors.New("content: the bytes are not there")
 func (s *fileServer) serveStored(to *answer, f *lookup.File) error {
 	key := storage.ArtifactKey(f.SHA256)
 	if s.redirect {
-		if to.r.Method == http.MethodHead { // a signed URL is good for one method only
+		// A signed URL is valid for one method, and this one would be for GET.
+		if to.r.Method == http.MethodHead {
 			to.describe(f.SHA256, f.Size)
 			serveContent(to.w, to.r, f.Stored, f.Size, &blank{size: f.Size})
 			return nil
@@ -92,12 +94,14 @@ func (s *fileServer) serveStored(to *answer, f *lookup.File) error {
 		return fmt.Errorf("content: %w", err)
 	}
 	defer reader.Close()
+	// Damaged bytes must not be served under the digest of the artifact.
 	if reader.Size() != f.Size {
 		return fmt.Errorf("%w: %d bytes in place of %d", errBytesMissing, reader.Size(), f.Size)
 	}
 	to.describe(f.SHA256, f.Size)
 	if file := reader.File(); file != nil {
-		serveContent(to.w, to.r, f.Stored, f.Size, file) // by sendfile
+		// net/http uses sendfile only for an *os.File.
+		serveContent(to.w, to.r, f.Stored, f.Size, file)
 		return nil
 	}
 	body := &watched{ReadSeeker: reader}
@@ -131,5 +135,7 @@ func (s *fileServer) cut(r *http.Request, err error) {
 	} else {
 		s.log.DebugContext(r.Context(), "client went away", "path", r.URL.Path, "err", context.Cause(r.Context()))
 	}
+	// net/http then closes the connection without the end of the body, so the client does not take the part for the
+	// whole.
 	panic(http.ErrAbortHandler)
 }

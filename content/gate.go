@@ -10,8 +10,8 @@ import (
 	"github.com/pulpgo/pulpcore/pulperr"
 )
 
-// gate bounds the fetches that run at a time, in total and for each remote, so that a remote that does not answer never
-// takes the places of all others. A fetch asks for its place once it has one of the remote's own connections.
+// gate bounds the fetches that run at a time, in total and for each remote, so that a remote that does not answer
+// never takes all places. A fetch asks for its place once it has one of the remote's own connections.
 type gate struct {
 	total chan struct{}
 	share int           // places that one remote may have
@@ -39,6 +39,7 @@ func (g *gate) enter(ctx context.Context, remote uuid.UUID) (leave func(), err e
 	s := g.use(remote)
 	timer := time.NewTimer(g.limit)
 	defer timer.Stop()
+	// The share first: a fetch that waits for its remote's share must not hold a place that other remotes can use.
 	if err := g.take(ctx, s.places, timer); err != nil {
 		g.unuse(remote, s)
 		return nil, err
@@ -60,7 +61,8 @@ func (g *gate) take(ctx context.Context, places chan struct{}, timer *time.Timer
 	case places <- struct{}{}:
 		return nil
 	case <-timer.C:
-		return pulperr.Public(pulperr.Unavailable, "all fetches that may run at a time took longer than %v", g.limit)
+		return pulperr.Public(pulperr.Unavailable, "all places for fetches from remotes were taken for %v; "+
+			"try again later", g.limit)
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
@@ -81,6 +83,7 @@ func (g *gate) use(remote uuid.UUID) *remoteShare {
 func (g *gate) unuse(remote uuid.UUID, s *remoteShare) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	// Otherwise the map would grow with each remote that was ever asked.
 	if s.users--; s.users == 0 {
 		delete(g.shares, remote)
 	}

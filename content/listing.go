@@ -36,6 +36,7 @@ func (l *listings) distributions(w http.ResponseWriter, r *http.Request, rel str
 	if err != nil {
 		return err
 	}
+	// A page behind the last name is empty although the folder exists.
 	if rel != "" && len(page.Entries) == 0 && after == "" {
 		return errNotFound
 	}
@@ -69,6 +70,7 @@ func (l *listings) folder(
 		}
 		merge(page, names, after)
 	}
+	// As in distributions: a page behind the last name does not mean that the folder is missing.
 	if dir != "" && len(page.Entries) == 0 && after == "" {
 		return errNotFound
 	}
@@ -91,6 +93,7 @@ func (l *listings) page(r *http.Request) (after string, limit int, err error) {
 		limit = min(limit, n)
 	}
 	after = q.Get("after")
+	// A cursor is one name of this folder. With a slash inside it the page would begin in another folder.
 	if name := strings.TrimSuffix(after, "/"); after != "" && (!models.ValidPath(name) || strings.Contains(name, "/")) {
 		return "", 0, errBadPage
 	}
@@ -104,6 +107,7 @@ func merge(page *lookup.Listing, names []string, after string) {
 			page.Entries = append(page.Entries, lookup.Entry{Name: name})
 		}
 	}
+	// A stable sort keeps the repository's entry, which has size and date, before one of the plugin with the same name.
 	slices.SortStableFunc(page.Entries, func(x, y lookup.Entry) int { return strings.Compare(x.Name, y.Name) })
 	page.Entries = slices.CompactFunc(page.Entries, func(x, y lookup.Entry) bool { return x.Name == y.Name })
 }
@@ -118,6 +122,7 @@ func writeListing(w http.ResponseWriter, title string, parent bool, page *lookup
 	}
 	for _, e := range page.Entries {
 		name := html.EscapeString(e.Name)
+		// Without ./ a browser would take a name with a colon for a URL with a scheme.
 		b.WriteString(`<a href="./` + html.EscapeString(escapeName(e.Name)) + `">` + name + "</a>")
 		if !e.Added.IsZero() {
 			b.WriteString(strings.Repeat(" ", max(nameColumn-utf8.RuneCountInString(e.Name), 1)))

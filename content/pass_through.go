@@ -18,6 +18,7 @@ func (s *fileServer) serveAbsent(to *answer, f *lookup.File) error {
 		return err
 	}
 	if len(sources) > 0 {
+		// The metadata of the remote artifact suffices for these answers, which must not cost a fetch.
 		if expect := expectation(f, sources[0]); expect.Size != nil {
 			if to.withoutBytes(expect.Digests.SHA256, *expect.Size) {
 				return nil
@@ -55,12 +56,13 @@ func (s *fileServer) serveArrived(to *answer, f *lookup.File) error {
 	return errNotFound
 }
 
-// serveFlight answers with what a flight brings.
+// serveFlight answers with the bytes of a flight.
 func (s *fileServer) serveFlight(to *answer, from *spool) error {
 	start, err := from.started(to.r.Context())
 	if err != nil {
 		return err
 	}
+	// http.ServeContent needs a size, and a HEAD does not wait for the end of the file to get one.
 	if to.r.Method == http.MethodHead && start.size < 0 {
 		to.describe(start.sha256, start.size)
 		to.w.WriteHeader(http.StatusOK)
@@ -83,16 +85,17 @@ func (s *fileServer) serveFlight(to *answer, from *spool) error {
 	return nil
 }
 
-// held reports whether a range waits for the end of the file: the ranges of a file of unknown size are known there, and
-// the bytes of a small one are found right there. A range that ends with the file needs no wait, because the last block
-// comes only when the whole was found right.
+// held reports whether a range waits for the end of the file.
 func (s *fileServer) held(ranges string, start spoolStart) bool {
 	if ranges == "" {
 		return false
 	}
+	// Ranges that count from the end, and the Content-Range of any other, need the size of the file.
 	if start.size < 0 {
 		return true
 	}
+	// A client that fetches in parts keeps each part, so a part waits until the digest of the file was found right. A
+	// range that ends with the file needs no wait: its last block is withheld until then.
 	return start.proven && start.size <= s.opts.MaxHeldRange && !toTheEnd(ranges)
 }
 

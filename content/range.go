@@ -17,7 +17,7 @@ const behindTheEnd = "bytes=9223372036854775807-"
 
 // reasonableRange returns r, or a copy whose Range header [http.ServeContent] answers as RFC 9110 demands. Another unit
 // than bytes and very many ranges are ignored. A header that is malformed, or of which no range can be satisfied by any
-// file, becomes one that is behind the end of every file, so that the answer 416 tells the length.
+// file, becomes a range behind the end of every file, so that the answer 416 has the length.
 func reasonableRange(r *http.Request) *http.Request {
 	header := r.Header.Get("Range")
 	if header == "" {
@@ -25,12 +25,14 @@ func reasonableRange(r *http.Request) *http.Request {
 	}
 	unit, set, _ := strings.Cut(header, "=")
 	clean := ""
+	// RFC 9110 ignores the case of a unit; net/http knows the lower case only.
 	if strings.EqualFold(unit, "bytes") {
 		clean = cleanRanges(set)
 	}
 	if clean == header {
 		return r
 	}
+	// A copy: the handlers around this one keep the header that the client sent.
 	r = r.Clone(r.Context())
 	if clean == "" {
 		r.Header.Del("Range")
@@ -57,6 +59,7 @@ func cleanRanges(set string) string {
 		}
 	}
 	switch {
+	// Each range costs a part with headers of its own, so very many small ones are an attack.
 	case !given || len(some) > maxRanges:
 		return ""
 	case some == nil:
@@ -74,6 +77,7 @@ func cleanSpan(part string) (string, bool) {
 	switch {
 	case !ok || !okFrom || !okTo || from < 0 && to < 0:
 		return "", false
+	// net/http would answer it with a Content-Range that ends before it begins.
 	case from < 0 && to == 0:
 		return "", true
 	case from >= 0 && to >= 0 && to < from:
@@ -89,7 +93,7 @@ func cleanSpan(part string) (string, bool) {
 	return span, true
 }
 
-// position reads a number of a range, -1 if there is none. One that is too large is behind the end of every file.
+// position reads a number of a range, -1 if there is none. A number beyond 64 bits is behind the end of every file.
 func position(text string) (int64, bool) {
 	switch {
 	case text == "":
@@ -99,14 +103,15 @@ func position(text string) (int64, bool) {
 	}
 	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil {
+		// The text has digits only, so the error is an overflow.
 		n = math.MaxInt64
 	}
 	return n, true
 }
 
-// serveContent is [http.ServeContent] for bytes of a known size. An empty file has no part that a Content-Range could
-// name, so ranges of it are ignored.
+// serveContent is [http.ServeContent] for bytes of a known size. It ignores ranges of an empty file.
 func serveContent(w http.ResponseWriter, r *http.Request, modified time.Time, size int64, body io.ReadSeeker) {
+	// A Content-Range cannot name a part of an empty file; net/http would write "bytes 0--1/0".
 	if size == 0 && r.Header.Get("Range") != "" {
 		r = r.Clone(r.Context())
 		r.Header.Del("Range")

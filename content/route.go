@@ -10,7 +10,7 @@ import (
 )
 
 // Route is a route of a plugin, beside or below the content app's own. It wins over the base paths of distributions.
-// Content guards are not asked: what a route serves it protects itself. Temporary files of a form that a handler parsed
+// Content guards are not asked: a route has to protect its own answers. Temporary files of a form that a handler parsed
 // are removed when it returns.
 type Route struct {
 	Pattern string // as http.ServeMux has them: "/pulp/container/{name}/manifests/{tag}"
@@ -48,7 +48,8 @@ func newRouteMux(prefix string, core http.Handler) *routeMux {
 	m := &routeMux{http.NewServeMux(), prefix}
 	m.mux.Handle(prefix, core)
 	if prefix != "/" {
-		m.mux.Handle("/", core) // which says that it is not found
+		// core answers paths outside of the prefix with its own 404.
+		m.mux.Handle("/", core)
 	}
 	return m
 }
@@ -76,12 +77,13 @@ func (m *routeMux) add(route Route, h http.Handler) error {
 	return nil
 }
 
-// registered is where the mux says in which file, this one, a pattern was registered.
+// registered matches the part of the mux's text that names this file as the place of a registration.
 const registered = ` \(registered at [^)]*\)`
 
-// handle registers a pattern; what the mux panics with becomes an error.
+// handle registers a pattern, and turns a panic of the mux into an error.
 func handle(mux *http.ServeMux, pattern string, h http.Handler) (err error) {
 	defer func() {
+		// http.ServeMux reports malformed and conflicting patterns by a panic only.
 		if p := recover(); p != nil {
 			text := regexp.MustCompile(registered).ReplaceAllString(fmt.Sprint(p), "")
 			text = strings.NewReplacer(":\n", ": ", "\n", " ").Replace(text)
@@ -97,6 +99,7 @@ func (m *routeMux) hides(r *http.Request, p string) bool {
 	if m == nil {
 		return false
 	}
+	// Patterns may name a method and a host.
 	_, pattern := m.mux.Handler(&http.Request{Method: r.Method, Host: r.Host, URL: &url.URL{Path: p}})
 	return pattern != m.prefix
 }

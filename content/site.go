@@ -13,7 +13,7 @@ import (
 	"github.com/pulpgo/pulpcore/pulperr"
 )
 
-// site answers for what distributions serve.
+// site answers with the content of distributions.
 type site struct {
 	app      *App // for hooks of plugins
 	db       *models.DB
@@ -25,7 +25,7 @@ type site struct {
 	prefix   string
 }
 
-// ServeHTTP answers what is not a route of a plugin.
+// ServeHTTP answers requests that no route of a plugin matches.
 func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err := s.serve(w, r); err != nil {
 		writeError(s.log, w, r, err)
@@ -34,7 +34,7 @@ func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // serve returns an error only before anything was written.
 func (s *site) serve(w http.ResponseWriter, r *http.Request) error {
-	// r.URL.Path was decoded once, and is not decoded again: what it says is the name.
+	// net/http has decoded r.URL.Path. A second decoding would turn a name with a percent sign into another one.
 	rel, below := strings.CutPrefix(r.URL.Path, s.prefix)
 	if !below {
 		return errNotFound
@@ -46,6 +46,8 @@ func (s *site) serve(w http.ResponseWriter, r *http.Request) error {
 	base, file, doubled := strings.Cut(rel, "//")
 	if doubled {
 		rel = base + "/" + strings.TrimLeft(file, "/")
+		// The mux was not asked about the path with two slashes. A path that a plugin's route covers must not be reached
+		// around the route.
 		if s.routes.hides(r, s.prefix+rel) {
 			return errNotFound
 		}
@@ -65,9 +67,11 @@ func (s *site) serve(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	basePath := match.Distribution.AsDistribution().BasePath
+	// Two slashes are accepted only directly behind a base path.
 	if doubled && basePath != base {
 		return errNotFound
 	}
+	// Before any look at files, so that a client without access cannot find out which ones exist.
 	if err := s.permit(r, match); err != nil {
 		return err
 	}
@@ -124,6 +128,7 @@ func (s *site) serveSource(w http.ResponseWriter, r *http.Request, d models.AnyD
 	if p == "" || strings.HasSuffix(p, "/") {
 		return s.serveFolder(w, r, d, source, p)
 	}
+	// The file first: most requests are for files, which then cost no query for a folder.
 	file, err := s.finder.File(r.Context(), source, p)
 	if err == nil {
 		return s.files.serveFile(&answer{w: w, r: r, header: s.headersOf(d, p), name: path.Base(p)}, file)
@@ -178,6 +183,7 @@ func (s *site) serveFolder(w http.ResponseWriter, r *http.Request, d models.AnyD
 
 // redirectToFolder adds the slash that is missing.
 func redirectToFolder(w http.ResponseWriter, r *http.Request) {
+	// Escaped, because a name may contain a question mark.
 	to := r.URL.EscapedPath() + "/"
 	if r.URL.RawQuery != "" {
 		to += "?" + r.URL.RawQuery

@@ -26,6 +26,7 @@ type sourceLimits struct {
 func (l *sourceLimits) start(ctx context.Context) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	l.timer = time.AfterFunc(fallbackAfter, func() { cancel(&silentError{fallbackAfter}) })
+	// The time counts from asked on: waits for a connection and for a place are not the source's fault.
 	l.timer.Stop()
 	return ctx, func() {
 		l.timer.Stop()
@@ -41,12 +42,12 @@ func (l *sourceLimits) asked() {
 
 func (l *sourceLimits) answered() { l.timer.Stop() }
 
-// maxWait is the longest wait for one of the remote's connections. Who waits for a remote that is silent waits about as
-// long as those whom it keeps waiting.
+// maxWait is the longest wait for one of the remote's connections.
 func (l *sourceLimits) maxWait() time.Duration {
 	if l.last {
 		return l.silence
 	}
+	// The downloads that hold the connections of a silent remote take about this time. After it another source is faster.
 	return min(l.silence, fallbackAfter)
 }
 

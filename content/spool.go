@@ -11,8 +11,8 @@ import (
 	"github.com/pulpgo/pulpcore/pulperr"
 )
 
-// holdback is how many bytes at the end of a download no client gets before the whole was found right. A client that
-// has the other bytes knows that they are not all.
+// holdback is the number of bytes at the end of a download that no client gets before the whole was found right. A
+// client that has the other bytes knows from the length that some are missing.
 const holdback = 64 << 10
 
 var (
@@ -43,7 +43,7 @@ type spool struct {
 
 func newSpool(dir string) *spool { return &spool{dir: dir, size: -1, refs: 1} }
 
-// begin notes that a source has begun to answer, and what is known of the file.
+// begin records that a source has begun to answer, and the size and digest of the file.
 func (s *spool) begin(size int64, sha256 string, proven bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -56,7 +56,8 @@ func (s *spool) Write(p []byte) (int, error) {
 	if err := s.create(); err != nil {
 		return 0, err
 	}
-	n, err := s.file.WriteAt(p, s.written) // only this goroutine changes both
+	// Without the lock, so that readers do not wait for the disk. Only this goroutine changes file and written.
+	n, err := s.file.WriteAt(p, s.written)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.written += int64(n)
@@ -72,7 +73,8 @@ func (s *spool) create() error {
 	if s.file != nil {
 		return nil
 	}
-	if s.dir == "" { // which to CreateTemp is the system's
+	// os.CreateTemp would use the system's temporary folder, which may be too small.
+	if s.dir == "" {
 		return fmt.Errorf("%w: Options.WorkDir is not set: %w", errSpool, pulperr.Unavailable)
 	}
 	f, err := os.CreateTemp(s.dir, "pulp-content-")
@@ -82,7 +84,7 @@ func (s *spool) create() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.file = f
-	// So that nothing is left if the process dies. Systems that cannot do this for open files do it in release.
+	// So that no file remains if the process dies. On systems that cannot remove an open file, release removes it.
 	s.unlinked = os.Remove(f.Name()) == nil
 	return nil
 }
@@ -94,11 +96,12 @@ func (s *spool) Reset() error {
 	if s.pinned {
 		return errDelivered
 	}
+	// The bytes stay in the file: no reader sees them before they are overwritten, because visible is 0.
 	s.written, s.visible, s.size, s.sha256, s.proven, s.begun = 0, 0, -1, "", false, false
 	return nil
 }
 
-// finish makes all bytes visible, or says that there will be no more. Only the first call counts.
+// finish makes all bytes visible, or records that no more will come. Only the first call counts.
 func (s *spool) finish(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -128,6 +131,7 @@ func (s *spool) wait(ctx context.Context, ready func() bool) error {
 		if s.changed == nil {
 			s.changed = make(chan struct{})
 		}
+		// Read under the lock, so that a change between Unlock and select is not missed.
 		changed := s.changed
 		s.mu.Unlock()
 		select {
@@ -153,6 +157,7 @@ func (s *spool) open(ctx context.Context, whole bool) (*spoolReader, error) {
 			return true
 		}
 		if s.done || s.visible > 0 && !whole {
+			// Under the lock of Reset, so that no restart comes between the check and the first read.
 			s.pinned = true
 			rd = &spoolReader{ctx: ctx, s: s, size: s.size, sha256: s.sha256}
 			return true
@@ -165,14 +170,14 @@ func (s *spool) open(ctx context.Context, whole bool) (*spoolReader, error) {
 	return rd, err
 }
 
-// spoolStart is what is known of a file when its source begins to answer.
+// spoolStart holds the properties of a file that are known when its source begins to answer.
 type spoolStart struct {
 	size   int64 // -1 if unknown
 	sha256 string
 	proven bool
 }
 
-// started waits until the source has begun to answer and returns what it said.
+// started waits until the source has begun to answer and returns the size and digest of the file.
 func (s *spool) started(ctx context.Context) (spoolStart, error) {
 	if err := s.wait(ctx, func() bool { return s.begun || s.done }); err != nil {
 		return spoolStart{}, err
@@ -215,7 +220,7 @@ func (s *spool) release() {
 	}
 }
 
-// spoolReader reads a spool from any position and waits for what is not there yet.
+// spoolReader reads a spool from any position and waits for bytes that have not arrived yet.
 type spoolReader struct {
 	ctx    context.Context // of the request that it belongs to
 	s      *spool
@@ -243,6 +248,7 @@ func (r *spoolReader) Read(p []byte) (int, error) {
 	if visible <= r.pos {
 		return 0, end
 	}
+	// Without the lock: once a client reads, visible bytes are never written again.
 	n, err := r.s.file.ReadAt(p[:min(int64(len(p)), visible-r.pos)], r.pos)
 	r.pos += int64(n)
 	return n, err

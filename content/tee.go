@@ -8,8 +8,8 @@ import (
 	"github.com/pulpgo/pulpcore/storage"
 )
 
-// tee is the sink of a download: bytes go to the spool, which clients read, and into the store. The store may fail;
-// the clients get their bytes.
+// tee is the sink of a download: bytes go to the spool, which clients read, and into the store. A fault of the store
+// does not end the download.
 type tee struct {
 	ctx    context.Context // of the download
 	spool  *spool
@@ -37,8 +37,9 @@ func newStoring(ctx context.Context) *storing {
 	return s
 }
 
-// whole says that all bytes are here. It reports false if the fetch has ended before.
+// whole is called when all bytes are here. It reports false if the fetch has ended before.
 func (s *storing) whole() bool {
+	// The cancellation of the fetch has reached the writer already.
 	if !s.detach() {
 		return false
 	}
@@ -54,7 +55,7 @@ func (s *storing) end() {
 	s.cancel(nil)
 }
 
-// open begins to write into the store: not before the download has its turn, because many may wait for it.
+// open begins to write into the store.
 func (t *tee) open() {
 	if t.store == nil || t.writer != nil {
 		return
@@ -67,8 +68,9 @@ func (t *tee) open() {
 	t.writer = w
 }
 
-// commit completes the artifact. It reports false if nothing is stored.
+// commit completes the artifact. It reports false if there is none to store.
 func (t *tee) commit() (storage.Object, bool, error) {
+	// A file without bytes has had no Write.
 	t.open()
 	if t.writer == nil {
 		return storage.Object{}, false, nil
@@ -79,15 +81,17 @@ func (t *tee) commit() (storage.Object, bool, error) {
 
 // Write adds p to both.
 func (t *tee) Write(p []byte) (int, error) {
+	// The writer is opened by the first byte: many fetches may wait for their turn, and each writer holds a file.
 	if t.open(); t.writer != nil {
 		if _, err := t.writer.Write(p); err != nil {
+			// The clients get their bytes also if the store is full.
 			t.give(err)
 		}
 	}
 	return t.spool.Write(p)
 }
 
-// Reset starts both over, unless a client has read something.
+// Reset starts both over, unless a client has read bytes.
 func (t *tee) Reset() error {
 	if err := t.spool.Reset(); err != nil {
 		return err
@@ -98,6 +102,7 @@ func (t *tee) Reset() error {
 
 // give gives up storing.
 func (t *tee) give(err error) {
+	// The end of the fetch also ends the writer, which is no fault of the store.
 	if t.ctx.Err() == nil {
 		t.log.ErrorContext(t.ctx, "fetched content cannot be stored", "err", err)
 	}
@@ -105,7 +110,7 @@ func (t *tee) give(err error) {
 	t.abort()
 }
 
-// abort drops what is not committed.
+// abort drops uncommitted bytes.
 func (t *tee) abort() {
 	if t.writer == nil {
 		return

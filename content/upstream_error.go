@@ -11,7 +11,7 @@ import (
 	"github.com/pulpgo/pulpcore/pulperr"
 )
 
-// upstreamError says that the file is not known to be gone, but that no source delivered it.
+// upstreamError means that no source delivered the file, although it may exist.
 type upstreamError struct {
 	status int // for the client: 502, 503 or 504
 	err    error
@@ -23,7 +23,7 @@ func (e *upstreamError) Error() string { return e.err.Error() }
 // Unwrap returns the fault.
 func (e *upstreamError) Unwrap() error { return e.err }
 
-// silentError says that a source did not begin to answer in time, and another one may.
+// silentError means that a source did not begin to answer in time, while another one may.
 type silentError struct{ limit time.Duration }
 
 // Error names the limit.
@@ -34,9 +34,9 @@ func (e *silentError) Error() string {
 // Unwrap returns pulperr.Unavailable.
 func (e *silentError) Unwrap() error { return pulperr.Unavailable }
 
-// fetchError turns the fault of one source into what the client gets if no other source has the file: 404 if the
+// fetchError turns the fault of one source into the error for the client if no other source has the file: 404 if the
 // source has no such file or may not be asked, 504 if it was silent, 502 if it could not be reached, broke off or sent
-// something else than the file, 503 if this server has too much to do.
+// other bytes, 503 if this server has too much to do.
 func fetchError(err error) error {
 	status := 0
 	source, isSource := errors.AsType[*download.SourceError](err)
@@ -50,6 +50,8 @@ func fetchError(err error) error {
 		status = http.StatusGatewayTimeout
 	case isSource, isRedirect, isWrong(err), isStatus && !errors.Is(err, pulperr.NotFound):
 		status = http.StatusBadGateway
+	// The faults of sources are handled above. Those that remain are limits of this server: places, connections, the work
+	// directory.
 	case errors.Is(err, pulperr.Unavailable):
 		status = http.StatusServiceUnavailable
 	default:
@@ -65,8 +67,9 @@ func isWrong(err error) bool {
 	return digest || size
 }
 
-// worse returns the one of two faults that says less about the file being gone; the first may be nil.
+// worse returns the fault that the client gets after two sources failed; the first may be nil.
 func worse(a, b error) error {
+	// The 404 of one source does not prove that the file is gone while another source could not be asked.
 	if _, ok := errors.AsType[*upstreamError](a); ok {
 		return a
 	}

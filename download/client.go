@@ -2,14 +2,15 @@
 // them: each with its own TLS settings, proxy, credentials, headers, concurrency and rate limit.
 //
 // A [Client] is one remote's side of the network: one transport, one limit. [Client.Fetch] downloads to a file,
-// [Client.Stream] to any [Sink]. Both hash while the bytes pass by, stop at the first byte that is too many, and hand
-// over nothing as finished that was cut or is not what was expected. A cut body is continued where it ended if the
-// source can prove that the file is still the same; otherwise the download starts over. The one cut that cannot be seen
-// is that of a body whose end is marked by the end of the connection alone (HTTP/1.0), if neither its size nor a digest
-// is expected. A [Pool] keeps one Client per remote and process, so that limits hold however many tasks use the remote.
+// [Client.Stream] to any [Sink]. Both hash the bytes while they arrive and stop at the first byte beyond the expected
+// size. A body that was cut, or that differs from the expectation, is an error. A cut body is continued where it ended
+// if the source can prove that the file is still the same; otherwise the download starts over. One kind of cut cannot
+// be detected: that of a body whose end is marked by the end of the connection alone (HTTP/1.0), if neither its size
+// nor a digest is expected. A [Pool] keeps one Client per remote and process, so that all tasks together keep to its
+// limits.
 //
-// Errors carry a [pulperr.Kind]: NotFound (404, 410), Unauthorized, Forbidden, Invalid (the bytes are not what was
-// expected, or the request cannot be made), TooLarge (over [Request].MaxSize), Unavailable (all other answers, cut
+// Errors carry a [pulperr.Kind]: NotFound (404, 410), Unauthorized, Forbidden, Invalid (the bytes differ from the
+// expectation, or the request cannot be made), TooLarge (over [Request].MaxSize), Unavailable (all other answers, cut
 // bodies, timeouts), Canceled. No error contains a password, a query value or a header.
 package download
 
@@ -79,6 +80,8 @@ func (c *Client) Stream(ctx context.Context, req *Request, sink Sink) (*Result, 
 	}
 	c.active.Add(1)
 	defer func() {
+		// A download that ends after Close has put its connection back into the transport's pool, where it would stay open
+		// until the idle timeout. The last download to end closes these connections.
 		if c.active.Add(-1) == 0 && c.closed.Load() {
 			c.requester.closeIdle()
 		}
@@ -105,8 +108,8 @@ func (c *Client) acquire(ctx context.Context, limit time.Duration) error {
 	case c.slots <- struct{}{}:
 		return nil
 	case <-late:
-		return pulperr.Public(pulperr.Unavailable, "all %d downloads that the remote allows at a time took longer than %v",
-			c.cfg.Concurrency, limit)
+		return pulperr.Public(pulperr.Unavailable, "each of the %d downloads that the remote allows at a time "+
+			"took longer than %v; raise its download_concurrency, or try again later", c.cfg.Concurrency, limit)
 	case <-ctx.Done():
 		return stopped(ctx)
 	}

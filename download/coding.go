@@ -14,8 +14,8 @@ import (
 	"github.com/pulpgo/pulpcore/pulperr"
 )
 
-// A body whose decoded size is bounded by nothing else may have maxUnpacked bytes, and beyond that maxRatio bytes for
-// each byte that was sent. Text that repeats itself reaches a ratio of about 100, a decompression bomb 1000.
+// If the caller sets no bound, a decoded body may have maxUnpacked bytes, and beyond that maxRatio bytes for each byte
+// that was sent. Text that repeats itself reaches a ratio of about 100, a decompression bomb 1000.
 const (
 	maxUnpacked = 16 << 20
 	maxRatio    = 200
@@ -26,6 +26,7 @@ var errCoding = errors.New("the Content-Encoding of the answer cannot be decoded
 // contentEncoding returns the Content-Encoding of an answer in lower case, or "" if there is none.
 func contentEncoding(h http.Header) string {
 	coding := strings.ToLower(strings.TrimSpace(strings.Join(h.Values("Content-Encoding"), ", ")))
+	// RFC 9110 reserves identity for Accept-Encoding. In an answer it can only mean that no coding was applied.
 	if coding == "identity" {
 		return ""
 	}
@@ -48,7 +49,7 @@ type decodedBody struct {
 	free   bool          // the size is bounded by the caller
 }
 
-// rawBody counts what was sent and remembers why it ended.
+// rawBody counts the bytes as sent and keeps the error that ended them.
 type rawBody struct {
 	r    io.Reader
 	size int64
@@ -77,12 +78,16 @@ func (d *decodedBody) Read(p []byte) (int, error) {
 	}
 	n, err := d.out.Read(p)
 	d.size += int64(n)
+	// The limit grows with the bytes that were sent: a decompression bomb ends before it fills the disk, and a large text
+	// that compresses well passes.
 	if limit := maxUnpacked + maxRatio*d.raw.size; !d.free && d.size > limit {
 		return 0, pulperr.Public(pulperr.TooLarge,
-			"%s: %d bytes of %s unpack to more than %d bytes; set a size or a larger bound if that is right",
+			"%s: %d bytes of %s unpack to more than %d bytes; if that is right, set the expected size or a maximum size",
 			d.url, d.raw.size, d.coding, limit)
 	}
 	if errors.Is(err, io.EOF) {
+		// The decoder stops at the end mark of the coding. Only the end of the body behind that mark proves that the file is
+		// whole.
 		if _, rest := d.in.ReadByte(); rest == nil {
 			return n, fmt.Errorf("%w: bytes follow its end", errCoding)
 		} else if !errors.Is(rest, io.EOF) {
@@ -96,7 +101,7 @@ func (d *decodedBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// open chooses the decoder. Servers send deflate with and without the zlib header that RFC 9110 asks for.
+// open chooses the decoder.
 func (d *decodedBody) open() (err error) {
 	if d.coding != "deflate" {
 		d.out, err = gzip.NewReader(d.in)
@@ -106,6 +111,8 @@ func (d *decodedBody) open() (err error) {
 	if err != nil {
 		return err
 	}
+	// Servers send deflate with and without the zlib header that RFC 9110 asks for. A zlib header names compression
+	// method 8 and is a multiple of 31 (RFC 1950).
 	if head[0]&0x0f == 8 && (int(head[0])<<8|int(head[1]))%31 == 0 {
 		d.out, err = zlib.NewReader(d.in)
 		return err
@@ -116,6 +123,7 @@ func (d *decodedBody) open() (err error) {
 
 // reason returns the fault of the connection if there was one, else that of the coding.
 func (d *decodedBody) reason(err error) error {
+	// Otherwise SourceError.PublicText would blame the Content-Encoding for a connection that broke.
 	if d.raw.err != nil {
 		return d.raw.err
 	}

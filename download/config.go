@@ -28,8 +28,8 @@ const (
 	DefaultMinRate            = 32 // bytes per second
 )
 
-// Config says how one remote is talked to. Every field is optional and its zero value is its default. A Config holds
-// secrets and therefore prints as "download.Config{…}" with every verb.
+// Config has the network settings of one remote. Every field is optional and its zero value is its default. A Config
+// holds secrets and therefore prints as "download.Config{…}" with every verb.
 //
 // Mirrors the network fields of pulpcore.plugin.models.Remote.
 type Config struct {
@@ -60,7 +60,7 @@ type Config struct {
 	SockReadTimeout    time.Duration // the longest silence of a server that should be sending; default 60 s
 
 	// MinRate is how many bytes per second a body must bring, on average over each two minutes that were spent waiting
-	// for it. An attempt that is slower ends like one that hears nothing. Default 32; less than 0 means any rate.
+	// for it. An attempt that is slower ends like one after SockReadTimeout. Default 32; less than 0 means any rate.
 	MinRate int
 	// MaxRetries is how many attempts may fail in a row after which another one follows. An attempt that brought the
 	// file forward begins a new count. Nil means 3.
@@ -91,12 +91,15 @@ func (c *Config) validateAuth() error {
 	var faults []error
 	headers := http.Header{}
 	addHeaders(headers, c.Headers)
+	// Basic authentication joins user name and password with a colon (RFC 7617), so the server would split the pair at
+	// another place.
 	if strings.Contains(c.Username, ":") {
 		faults = append(faults, pulperr.Field("username", "must not contain a colon"))
 	}
 	if c.Password != "" && c.Username == "" {
 		faults = append(faults, pulperr.Field("password", "needs a username"))
 	}
+	// A request has one Authorization header. The one made from the user name would replace the configured one unnoticed.
 	if c.Username != "" && headers.Get("Authorization") != "" {
 		faults = append(faults, pulperr.Field("headers", "Authorization cannot be combined with a username"))
 	}
@@ -183,6 +186,7 @@ func userAgent() string {
 	const module = "github.com/pulpgo/pulpcore"
 	version := "devel"
 	if info, ok := debug.ReadBuildInfo(); ok {
+		// The module is a dependency of the host program, and the main module only in tests of its own.
 		for _, m := range append(info.Deps, &info.Main) {
 			if m.Path == module && m.Version != "" && m.Version != "(devel)" {
 				version = m.Version

@@ -21,6 +21,8 @@ func (t *transfer) copy(resp *http.Response, body io.Reader) error {
 			return err
 		}
 		if t.part >= 0 && t.size+int64(n) > t.part {
+			// The source contradicts its own Content-Range, so the bytes of this answer that the sink already has are not
+			// trusted either.
 			t.spoiled = true
 			return t.fault(errRange)
 		}
@@ -49,9 +51,9 @@ func (t *transfer) copy(resp *http.Response, body io.Reader) error {
 	}
 }
 
-// last takes the bytes that complete a file of known size. The sink gets them when all are found right, because
-// a reader of the sink may count bytes and would take the file for complete.
+// last takes the bytes that complete a file of known size.
 func (t *transfer) last(p []byte, body io.Reader, readErr error) error {
+	// The file is complete, so the body must end here. A body that goes on belongs to another file.
 	if readErr == nil {
 		var one [1]byte
 		var n int
@@ -59,8 +61,11 @@ func (t *transfer) last(p []byte, body io.Reader, readErr error) error {
 			return t.excess(t.end())
 		}
 	}
+	// The sink gets the last bytes only after the digest was found right: a client that reads from the sink may count
+	// bytes and would take a wrong file for complete.
 	if t.hash != nil {
 		_, _ = t.hash.Write(p)
+		// verify compares t.size, which counts p only after it was written.
 		t.size += int64(len(p))
 		err := t.verify()
 		t.size -= int64(len(p))
@@ -71,22 +76,25 @@ func (t *transfer) last(p []byte, body io.Reader, readErr error) error {
 	if err := t.write(p); err != nil {
 		return err
 	}
+	// A Hasher computes its digests from the bytes written to it, so its last bytes cannot be withheld until the check.
 	if t.hash == nil {
 		if err := t.verify(); err != nil {
 			return err
 		}
 	}
+	// All expected bytes are here, but the source did not end the body: without a digest more bytes may belong to it.
 	if !errors.Is(readErr, io.EOF) && !t.proven() {
-		return t.fault(readErr) // all bytes are here, but the source did not say so
+		return t.fault(readErr)
 	}
 	return nil
 }
 
-// finish is called at the end of a body of unknown size, or of one that ended early.
+// finish is called at the end of a body of unknown size, and at the early end of any other body.
 func (t *transfer) finish(resp *http.Response) error {
 	end := t.total
 	if end < 0 && untilClose(resp) {
-		end = t.req.expectedSize() // then the end of the connection proves nothing
+		// The end of the connection does not prove that the body is whole; the expected size does.
+		end = t.req.expectedSize()
 	}
 	if t.size < max(end, t.part) {
 		return t.fault(errCut)
@@ -101,7 +109,7 @@ func (t *transfer) finish(resp *http.Response) error {
 	return t.verify()
 }
 
-// untilClose reports whether nothing but the end of the connection marks the end of the body.
+// untilClose reports whether only the end of the connection marks the end of the body.
 func untilClose(resp *http.Response) bool {
 	return resp.ProtoMajor == 1 && resp.ContentLength < 0 && len(resp.TransferEncoding) == 0
 }
@@ -114,6 +122,8 @@ func (t *transfer) write(p []byte) error {
 		err = io.ErrShortWrite
 	}
 	if err != nil {
+		// A fault of the sink, such as a full disk, is no reason to ask the source again, even if it looks like one of the
+		// source.
 		return &callerError{"write", err}
 	}
 	return nil
@@ -123,6 +133,7 @@ func (t *transfer) write(p []byte) error {
 func (t *transfer) verify() error {
 	t.got = t.digests()
 	err := t.req.Expect.Check(t.got, t.size)
+	// Wrong bytes must not be continued: the next attempt starts over.
 	t.spoiled = err != nil
 	return err
 }

@@ -21,12 +21,12 @@ var (
 	errRange     = errors.New("the answer to a range request does not continue what was downloaded")
 )
 
-// StatusError says that the source answered, but not with the file. Its kind is NotFound for 404 and 410,
-// Unauthorized for 401 and 407, Forbidden for 403, and Unavailable for all others.
+// StatusError is an answer of the source without the file. Its kind is NotFound for 404 and 410, Unauthorized for 401
+// and 407, Forbidden for 403, and Unavailable for all others.
 type StatusError struct {
 	Status     int           // for example 404
 	URL        string        // redacted, after redirects
-	RetryAfter time.Duration // as asked for by the server, at most a minute; 0 if it said nothing
+	RetryAfter time.Duration // as asked for by the server, at most a minute; 0 if it named none
 }
 
 // Error names the status and the URL.
@@ -63,7 +63,7 @@ func (e *StatusError) temporary() bool {
 	return e.Status == http.StatusTooManyRequests || e.Status >= 500
 }
 
-// SourceError says that the source could not be reached or that its answer was cut short. It is of kind Unavailable,
+// SourceError means that the source could not be reached or that its answer was cut short. It is of kind Unavailable,
 // or Unauthorized if the proxy refused the credentials.
 type SourceError struct {
 	URL string // redacted
@@ -81,7 +81,7 @@ func (e *SourceError) Unwrap() []error {
 	return []error{pulperr.Unavailable, e.Err}
 }
 
-// PublicText says what failed in words that carry no addresses of this network.
+// PublicText names the failure without addresses of this network.
 func (e *SourceError) PublicText() string {
 	switch e.ErrorCode() {
 	case "PLP0005":
@@ -108,6 +108,7 @@ func (e *SourceError) ErrorCode() string {
 	if errors.Is(e.Err, errProxyAuth) {
 		return "PLP0010"
 	}
+	// A resolver that does not answer is a timeout and does not mean that the name does not exist.
 	if dns, ok := errors.AsType[*net.DNSError](e.Err); ok && !dns.IsTimeout {
 		return "PLP0008"
 	}
@@ -124,6 +125,7 @@ func isTLS(err error) bool {
 	_, verify := errors.AsType[*tls.CertificateVerificationError](err)
 	_, record := errors.AsType[tls.RecordHeaderError](err)
 	_, alert := errors.AsType[tls.AlertError](err)
+	// Many errors of crypto/tls are plain texts without a type of their own.
 	return verify || record || alert || strings.Contains(err.Error(), "tls: ")
 }
 
@@ -142,7 +144,7 @@ func (e *fileError) Unwrap() error { return e.err }
 // PublicText names the URL and what the client may know of the fault.
 func (e *fileError) PublicText() string { return e.url + ": " + pulperr.Message(e.err) }
 
-// mismatch reports whether err says that the bytes are not what was expected.
+// mismatch reports whether err means that the bytes differ from the expectation.
 func mismatch(err error) bool {
 	_, size := errors.AsType[*hashlib.SizeMismatchError](err)
 	_, digest := errors.AsType[*hashlib.DigestMismatchError](err)
@@ -172,6 +174,7 @@ func (e *callerError) Unwrap() error { return e.err }
 
 // stopped returns the error for a done ctx.
 func stopped(ctx context.Context) error {
+	// A deadline that passed is a fault that may not occur again; a canceled context is a decision of the caller.
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return fmt.Errorf("%w: %w", pulperr.Unavailable, context.Cause(ctx))
 	}
@@ -183,6 +186,7 @@ func stopped(ctx context.Context) error {
 func Redact(rawURL string) string {
 	u, err := url.Parse(rawURL)
 	if err != nil {
+		// The parse error quotes the URL, which may contain a password, so neither is shown.
 		return "(unreadable URL)"
 	}
 	return redact(u)

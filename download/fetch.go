@@ -15,10 +15,11 @@ import (
 
 // Fetch downloads to a new file in dir, which must exist, and returns its path in the result. The name is random,
 // ends in the last element of the URL's path if that is short enough, and belongs to the caller. The file is
-// readable by its owner only and is not synced. On failure nothing is left in dir.
+// readable by its owner only and is not synced. On failure the file is removed.
 //
 // Errors: as [Client.Stream].
 func (c *Client) Fetch(ctx context.Context, dir string, req *Request) (*Result, error) {
+	// Part of the name comes from the URL. os.Root keeps the file below dir whatever that name is.
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return nil, fmt.Errorf("download: %w", err)
@@ -30,6 +31,7 @@ func (c *Client) Fetch(ctx context.Context, dir string, req *Request) (*Result, 
 		return nil, fmt.Errorf("download: create in %q: %w", dir, err)
 	}
 	res, err := c.Stream(ctx, req, &fileSink{f})
+	// A network file system may report a failed write only at close.
 	if closeErr := f.Close(); err == nil && closeErr != nil {
 		err = fmt.Errorf("download: close %q: %w", name, closeErr)
 	}
@@ -49,6 +51,7 @@ func (s *fileSink) Reset() error {
 	if _, err := s.f.Seek(0, io.SeekStart); err != nil {
 		return err
 	}
+	// Otherwise the end of a longer first version would remain behind a shorter second one.
 	return s.f.Truncate(0)
 }
 
@@ -65,6 +68,7 @@ func fileName(rawURL string) string {
 		}
 		return '_'
 	}, path.Base(u.Path))
+	// File systems limit a name to 255 bytes, of which the random part and its dash take 27.
 	if len(base) > 200 || strings.Trim(base, "._") == "" {
 		return name
 	}

@@ -16,14 +16,16 @@ import (
 	"github.com/pulpgo/pulpcore/pulperr"
 )
 
-// importPath splits the path of a file URL in the allowed directory that it is below and the rest. The innermost
-// directory wins. It compares whole path elements: /mnt/imports does not admit /mnt/imports-evil.
+// importPath splits the path of a file URL in the allowed directory that it is below and the rest.
 func importPath(urlPath string, allowed []string) (dir, rest string, ok bool) {
 	path := filepath.Clean(filepath.FromSlash(urlPath))
 	for _, a := range allowed {
 		a = filepath.Clean(a)
+		// Whole path elements are compared, so that /mnt/imports does not admit /mnt/imports-evil. The root directory
+		// already ends in a separator.
 		prefix := strings.TrimSuffix(a, string(filepath.Separator)) + string(filepath.Separator)
 		r, below := strings.CutPrefix(path, prefix)
+		// The innermost directory wins, because symbolic links may not lead out of the directory that is opened.
 		if below && r != "" && len(a) >= len(dir) {
 			dir, rest, ok = a, r, true
 		}
@@ -50,6 +52,7 @@ func openImport(urlPath string, allowed []string) (*os.File, fs.FileInfo, error)
 		f.Close()
 		return nil, nil, pathError(urlPath, err)
 	}
+	// A device or a pipe has no size and may never end.
 	if !info.Mode().IsRegular() {
 		f.Close()
 		return nil, nil, pulperr.Public(pulperr.Invalid, "'%s' is not a regular file", urlPath)
@@ -63,13 +66,14 @@ func pathError(urlPath string, err error) error {
 		return fmt.Errorf("open %q: %w: %w", urlPath, pulperr.NotFound, err)
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("open %q: %w: %w", urlPath, pulperr.Forbidden, err)
+	// Package os exports no error value for a path that leads out of an os.Root.
 	case strings.Contains(err.Error(), "path escapes"):
 		return fmt.Errorf("open %q: %w: %w", urlPath, pulperr.Forbidden, err)
 	}
 	return fmt.Errorf("open %q: %w: %w", urlPath, pulperr.Unavailable, err)
 }
 
-// readFile is the one attempt of a file URL. Nothing about a local file gets better by trying again.
+// readFile is the one attempt of a file URL. It is not retried: a second attempt would meet the same file.
 func (t *transfer) readFile(ctx context.Context) error {
 	f, info, err := openImport(t.url.Path, t.c.cfg.AllowedImportPaths)
 	if err != nil {
@@ -86,8 +90,10 @@ func (t *transfer) readFile(ctx context.Context) error {
 	if err := t.begin(resp); err != nil {
 		return err
 	}
+	// The header was made up for begin. In a Result it would look like the answer of a server.
 	t.header = nil
 	err = t.copy(resp, &ctxReader{ctx: ctx, r: f})
+	// The size was read when the file was opened. More or fewer bytes mean that another process writes to the file.
 	if errors.Is(err, errCut) || errors.Is(err, errRange) {
 		return pulperr.Public(pulperr.Conflict, "'%s' changed while it was read", t.url.Path)
 	}

@@ -29,8 +29,8 @@ type poolEntry struct {
 	made         atomic.Pointer[Client]  // nil until then
 }
 
-// NewPool returns a pool that keeps at most limit clients; the one that was not asked for longest goes first. Zero
-// or less means [DefaultPoolSize].
+// NewPool returns a pool that keeps at most limit clients and evicts the least recently used client first. Zero or
+// less means [DefaultPoolSize].
 func NewPool(limit int) *Pool {
 	if limit <= 0 {
 		limit = DefaultPoolSize
@@ -40,22 +40,26 @@ func NewPool(limit int) *Pool {
 
 // Client returns the client for key at version. If there is none, or one of another version, it is made from the
 // configuration that load returns; concurrent callers wait for it and share it. A fault is returned to all of them and
-// not kept. The client that was replaced, or that the pool had no more room for, is closed; those who hold it may go
-// on using it, and its connections end with their downloads. The caller must not close the client.
+// not kept. A client that was replaced or evicted is closed; callers that hold it may go on using it, and its
+// connections end with their downloads. The caller must not close the client.
 //
 // Key and version are free text, for example the remote's id and the time of its last change. After [Pool.Close] the
-// client returned is a fresh one that is closed already.
+// client returned is new and closed already.
 func (p *Pool) Client(key, version string, load func() (*Config, error)) (*Client, error) {
 	entry := p.entry(key, version, load)
 	c, err := (*Client)(nil), errLoad
 	defer func() {
-		if err != nil { // also if load panics
+		// The next caller must load the configuration again. err is errLoad until load has returned, so that the entry
+		// is also dropped if load panics.
+		if err != nil {
 			p.drop(entry)
 		}
 	}()
 	if c, err = entry.client(); err != nil {
 		return nil, err
 	}
+	// While load ran, another version may have replaced the entry, or the pool was closed. evict found no client to close
+	// then.
 	if !p.current(entry) {
 		_ = c.Close()
 	}
@@ -84,6 +88,7 @@ func (p *Pool) entry(key, version string, load func() (*Config, error)) *poolEnt
 		p.evict(el)
 	}
 	e := &poolEntry{key: key, version: version}
+	// load runs in Client, after mu is released: it may be slow, and callers for other remotes must not wait for it.
 	e.client = sync.OnceValues(func() (*Client, error) {
 		cfg, err := load()
 		if err != nil {
@@ -93,6 +98,7 @@ func (p *Pool) entry(key, version string, load func() (*Config, error)) *poolEnt
 		e.made.Store(c)
 		return c, err
 	})
+	// The entry is not stored, so Client finds that it is not current and closes the new client.
 	if p.closed {
 		return e
 	}
@@ -122,6 +128,7 @@ func (p *Pool) current(e *poolEntry) bool {
 func (p *Pool) drop(e *poolEntry) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	// Another caller may have stored a newer entry under the key.
 	if el := p.entries[e.key]; el != nil && el.Value.(*poolEntry) == e {
 		p.evict(el)
 	}

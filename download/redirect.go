@@ -12,7 +12,7 @@ import (
 
 const maxRedirects = 10
 
-// RedirectError says that a redirect was not followed. It is of kind Unavailable.
+// RedirectError means that a redirect was not followed. It is of kind Unavailable.
 type RedirectError struct {
 	URL    string // of the answer that redirects, redacted
 	Reason string // for a client
@@ -57,6 +57,7 @@ func sameOrigin(a, b *url.URL) bool {
 		return false
 	}
 	if a.Scheme == "http" && b.Scheme == "https" {
+		// Servers redirect plain http to https on the same host. On other ports a different service may listen.
 		return port(a) == "80" && port(b) == "443"
 	}
 	return a.Scheme == b.Scheme && port(a) == port(b)

@@ -98,7 +98,7 @@ func Once(w io.Writer) Sink { return once{w} }
 type once struct{ io.Writer }
 
 func (once) Reset() error {
-	return pulperr.Public(pulperr.Unavailable, "what was already sent cannot be taken back")
+	return pulperr.Public(pulperr.Unavailable, "the download cannot start over, because a client has its first bytes")
 }
 
 // CheckURL returns the fault of a URL that cannot be downloaded: another scheme than http, https and file, no host,

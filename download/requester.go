@@ -60,6 +60,7 @@ func (r *requester) setHeaders() {
 		agent += ", " + own
 	}
 	r.host = r.headers.Get("Host")
+	// net/http ignores a Host header and sends Request.Host, which send sets.
 	r.headers.Del("Host")
 	r.headers.Set("User-Agent", agent)
 	if r.cfg.Username != "" {
@@ -75,8 +76,7 @@ func (r *requester) closeIdle() {
 	r.anonymous.CloseIdleConnections()
 }
 
-// get sends the request and follows redirects. It returns the URL that answered, or that failed. Once a redirect has
-// left the origin, credentials are not sent again, not even to a host that leads back.
+// get sends the request and follows redirects. It returns the URL that answered, or that failed.
 func (r *requester) get(ctx context.Context, w *watchdog, out outgoing) (resp *http.Response, final string, err error) {
 	u, trusted := out.url, true
 	for hop := 0; ; hop++ {
@@ -97,16 +97,19 @@ func (r *requester) get(ctx context.Context, w *watchdog, out outgoing) (resp *h
 		if err != nil {
 			return nil, final, &RedirectError{URL: Redact(final), Reason: err.Error()}
 		}
+		// A redirect that leaves the origin hands the choice of the next URL to another host. Credentials are not sent
+		// again, not even if that host leads back.
 		trusted = trusted && sameOrigin(u, next)
 		u = next
 	}
 }
 
-// send makes one request. The wait for the rate limit ends with ctx; the watchdog bounds everything after it.
+// send makes one request.
 func (r *requester) send(
 	ctx context.Context, w *watchdog, u *url.URL, header http.Header, trusted bool,
 ) (*http.Response, error) {
 	if r.limiter != nil {
+		// The wait ends with ctx and not with the watchdog, which measures the source and not our own rate limit.
 		if err := r.limiter.Wait(ctx); err != nil {
 			return nil, fmt.Errorf("rate limit: %w", err)
 		}
@@ -121,6 +124,7 @@ func (r *requester) send(
 	}
 	wctx, connected := w.connecting(r.cfg.ConnectTimeout)
 	defer connected()
+	// Not http.Client, which would follow redirects by itself and choose the headers that it sends along.
 	resp, err := transport.RoundTrip(req.WithContext(wctx))
 	if err != nil {
 		return nil, w.reason(err)
@@ -141,6 +145,7 @@ func (r *requester) header(out outgoing, trusted bool) http.Header {
 	}
 	// Without this line net/http asks for gzip and decodes it, and the digests would not be those of the bytes sent.
 	h.Set("Accept-Encoding", "identity")
+	// accept refuses a 206 that the download did not ask for, so a Range of the caller would make each attempt fail.
 	h.Del("Range")
 	h.Del("If-Range")
 	if out.from >= 0 {
@@ -152,6 +157,7 @@ func (r *requester) header(out outgoing, trusted bool) http.Header {
 
 // addHeaders copies src in dst; a name in src replaces the one in dst.
 func addHeaders(dst, src http.Header) {
+	// src may have one name in several spellings. Their values belong together and replace those in dst as a whole.
 	fresh := http.Header{}
 	for name, values := range src {
 		name = http.CanonicalHeaderKey(name)

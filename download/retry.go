@@ -17,6 +17,7 @@ const (
 
 // retryable reports whether another attempt may end differently.
 func retryable(err error) bool {
+	// First, because the error of a sink may wrap an error that looks like one of the source.
 	if _, ok := errors.AsType[*callerError](err); ok {
 		return false
 	}
@@ -24,8 +25,10 @@ func retryable(err error) bool {
 		return status.temporary()
 	}
 	if source, ok := errors.AsType[*SourceError](err); ok {
+		// The proxy would refuse the same credentials again.
 		return !errors.Is(source, errProxyAuth)
 	}
+	// A mirror that is being updated may serve the right file at the next attempt.
 	return mismatch(err)
 }
 
@@ -45,6 +48,7 @@ func (b *budget) fail(size, total int64, continuable bool) bool {
 	if total > 0 {
 		step = min(step, total/100+1)
 	}
+	// A source that sends a few bytes per attempt must not renew the count for ever.
 	if continuable && size-b.reached >= step {
 		b.failures, b.reached = 0, size
 	}
@@ -61,6 +65,7 @@ func retryDelay(first time.Duration, attempts int, err error) time.Duration {
 			break
 		}
 	}
+	// Downloads that failed at the same moment must not all come back at the same moment.
 	d -= rand.N(d/2 + 1)
 	if status, ok := errors.AsType[*StatusError](err); ok {
 		d = max(d, status.RetryAfter)
@@ -84,6 +89,7 @@ func parseRetryAfter(value string, now time.Time) time.Duration {
 	value = strings.TrimSpace(value)
 	if value != "" && strings.Trim(value, "0123456789") == "" {
 		seconds, err := strconv.Atoi(value)
+		// The text has digits only, so the error is an overflow.
 		if err != nil || seconds > int(maxRetryAfter/time.Second) {
 			return maxRetryAfter
 		}
@@ -148,6 +154,7 @@ func validator(h http.Header) string {
 		return ""
 	}
 	if tag := h.Get("ETag"); tag != "" {
+		// A weak ETag does not promise the same bytes, and RFC 9110 forbids it in If-Range.
 		if strings.HasPrefix(tag, `"`) {
 			return tag
 		}
@@ -155,6 +162,8 @@ func validator(h http.Header) string {
 	}
 	modified, err := http.ParseTime(h.Get("Last-Modified"))
 	date, err2 := http.ParseTime(h.Get("Date"))
+	// Last-Modified counts in seconds. A file that was changed in the second of the answer can change once more and keep
+	// its date.
 	if err != nil || err2 != nil || date.Sub(modified) < time.Second {
 		return ""
 	}

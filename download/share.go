@@ -21,8 +21,8 @@ type sharedCall struct {
 }
 
 // Share runs fn, or, if a call with the same key is running for this client, waits for that one and returns what it
-// returned. Callers that want the same bytes at the same time use it to download them once. An error is returned to
-// the caller whose fn failed only; one of those who waited then runs its own fn.
+// returned. Callers that want the same bytes at the same time use it to download them once. Only the caller whose fn
+// failed gets the error; one of the waiting callers then runs its own fn.
 //
 // Errors: those of fn; the cause of ctx while it waits.
 func (c *Client) Share(ctx context.Context, key string, fn func(ctx context.Context) (any, error)) (any, error) {
@@ -52,6 +52,8 @@ func (c *calls) join(key string) (call *sharedCall, first bool) {
 	if c.running == nil {
 		c.running = map[string]*sharedCall{}
 	}
+	// errInterrupted stays if fn panics or calls runtime.Goexit, so that no waiting caller takes the zero value for a
+	// result.
 	call = &sharedCall{done: make(chan struct{}), err: errInterrupted}
 	c.running[key] = call
 	return call, true
@@ -60,7 +62,9 @@ func (c *calls) join(key string) (call *sharedCall, first bool) {
 func (c *calls) run(
 	ctx context.Context, key string, call *sharedCall, fn func(ctx context.Context) (any, error),
 ) (any, error) {
-	defer func() { // also if fn panics
+	// Deferred, because fn may panic. The key is deleted before done is closed: a waiting caller that makes its own
+	// attempt would join the ended call again.
+	defer func() {
 		c.mu.Lock()
 		delete(c.running, key)
 		c.mu.Unlock()

@@ -67,11 +67,15 @@ func (t *transfer) run(ctx context.Context) error {
 	}
 	for {
 		t.attempts++
+		// Each attempt takes a slot of its own, so that a download that waits for its retry does not keep others from the
+		// source.
 		err := t.once(ctx, t.attempt)
 		if err == nil {
 			return nil
 		}
 		if t.mayBeEncoded(err) {
+			// The bytes as sent were compared first, because a .tar.gz often comes with Content-Encoding: gzip. They are wrong,
+			// so the next attempt decodes them. The source is not at fault, so this uses up no retry.
 			t.decode, t.spoiled = true, true
 			if err := t.prepareRetry(err); err != nil {
 				return err
@@ -100,6 +104,7 @@ func (t *transfer) once(ctx context.Context, fn func(context.Context) error) err
 		return err
 	}
 	defer t.c.release()
+	// The slot comes first: a download that waits for this remote must not hold a place that other remotes need.
 	if t.req.Admit != nil {
 		release, err := t.req.Admit(ctx)
 		if err != nil {
@@ -134,6 +139,7 @@ func (t *transfer) attempt(ctx context.Context) error {
 	}
 	defer resp.Body.Close()
 	var body io.Reader = &watchedBody{w: w, body: resp.Body, rate: t.c.cfg.MinRate}
+	// An empty body has no header that a decoder could read.
 	if t.decoding && resp.ContentLength != 0 {
 		bounded := t.req.MaxSize > 0 || t.req.expectedSize() >= 0
 		body = newDecodedBody(t.encoding, t.redacted(), body, bounded)
@@ -141,7 +147,7 @@ func (t *transfer) attempt(ctx context.Context) error {
 	return t.copy(resp, body)
 }
 
-// accept looks at the header of an answer and prepares for its body. It reports done if there is nothing left to read.
+// accept checks the header of an answer and prepares for its body. It reports done if no bytes are left to read.
 func (t *transfer) accept(resp *http.Response) (done bool, err error) {
 	asked := t.started // then the request was for the rest
 	switch resp.StatusCode {
@@ -161,7 +167,8 @@ func (t *transfer) accept(resp *http.Response) (done bool, err error) {
 		return false, t.fault(errRange)
 	case http.StatusRequestedRangeNotSatisfiable:
 		if asked {
-			if t.ends(resp) { // the body was cut between its last byte and its end
+			// The body was cut between its last byte and its end.
+			if t.ends(resp) {
 				return true, t.verify()
 			}
 			t.spoiled = true
@@ -181,7 +188,7 @@ func (t *transfer) begin(resp *http.Response) error {
 	want := t.req.expectedSize()
 	wrongSize := want >= 0 && t.total >= 0 && t.total != want
 	if t.decoding = decodable(t.encoding) && (t.decode || wrongSize || !t.req.hasExpectation()); t.decoding {
-		// Nothing says how long the decoded file is, and no range of it can be asked for.
+		// The size of the decoded file is unknown, and a range can be asked of the encoded bytes only.
 		t.total, t.validator = -1, ""
 	} else if wrongSize {
 		t.spoiled = true
@@ -195,7 +202,10 @@ func (t *transfer) begin(resp *http.Response) error {
 	if t.req.OnHeader == nil {
 		return nil
 	}
+	// OnHeader may have promised the file to a client, so the next attempt must bring the same file even if no byte was
+	// written.
 	t.started = true
+	// A callback that reads the body would take bytes away from the sink.
 	shown := *resp
 	shown.Body, shown.ContentLength = http.NoBody, t.total
 	if err := t.req.OnHeader(&shown); err != nil {
@@ -220,14 +230,14 @@ func (t *transfer) continues(resp *http.Response) bool {
 	return true
 }
 
-// ends reports whether a 416 says that the file has exactly the bytes that the sink has. A size that the source gave
-// earlier must agree: a cache that kept a cut body gives the size of the cut body.
+// ends reports whether a 416 confirms that the file has exactly the bytes that the sink has.
 func (t *transfer) ends(resp *http.Response) bool {
 	r, ok := parseContentRange(resp.Header.Get("Content-Range"))
+	// The size that the source gave earlier must agree: a cache that kept a cut body gives the size of the cut body.
 	return ok && r.start < 0 && r.total == t.size && (t.total < 0 || t.total == t.size) && t.sameFile(resp)
 }
 
-// sameFile reports whether nothing in an answer says that it belongs to another file than the one that was begun.
+// sameFile reports whether the headers of an answer are consistent with the file that was begun.
 func (t *transfer) sameFile(resp *http.Response) bool {
 	for _, name := range []string{"ETag", "Last-Modified", "Content-Encoding"} {
 		first, now := t.header.Get(name), resp.Header.Get(name)
@@ -241,7 +251,7 @@ func (t *transfer) sameFile(resp *http.Response) bool {
 	return true
 }
 
-// mayBeEncoded reports whether err may come from comparing encoded bytes with what is expected of decoded ones.
+// mayBeEncoded reports whether err may come from comparing encoded bytes with the expectation for the decoded ones.
 func (t *transfer) mayBeEncoded(err error) bool {
 	return mismatch(err) && decodable(t.encoding) && !t.decoding && !t.decode
 }
@@ -262,7 +272,8 @@ func (t *transfer) prepareRetry(cause error) error {
 	if t.started && t.continuable() {
 		return nil
 	}
-	if !t.started { // the sink has nothing, but the last bytes of a small file may have been hashed
+	// The sink is empty, but the last bytes of a small file may have been hashed before they were found wrong.
+	if !t.started {
 		if t.hash != nil {
 			t.hash.Reset()
 		}
@@ -288,7 +299,7 @@ func (t *transfer) redacted() string { return Redact(t.final) }
 
 func (t *transfer) fault(err error) error { return &SourceError{URL: t.redacted(), Err: err} }
 
-// describe adds to err what it does not say yet: where, and after how many attempts.
+// describe adds to err the URL and the number of attempts, unless err has them.
 func (t *transfer) describe(err error) error {
 	where := redact(t.url)
 	if _, unsupported := errors.AsType[*hashlib.UnsupportedError](err); unsupported || mismatch(err) {
@@ -311,6 +322,7 @@ func (t *transfer) describe(err error) error {
 // discard reads the rest of an answer that is not used, at most 16 KiB within a second, and closes it. Its connection
 // can be used again if that was all.
 func discard(body io.ReadCloser) {
+	// A server that sends the rest slowly, or never, must not delay the next attempt.
 	timer := time.AfterFunc(time.Second, func() { body.Close() })
 	defer timer.Stop()
 	_, _ = io.CopyN(io.Discard, body, 16<<10)

@@ -57,6 +57,7 @@ func (c *Config) dialer() func(ctx context.Context, network, address string) (ne
 		return d.DialContext
 	}
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		// The dialer of the host program need not have a timeout.
 		ctx, cancel := context.WithTimeout(ctx, c.SockConnectTimeout)
 		defer cancel()
 		return c.DialContext(ctx, network, address)
@@ -80,7 +81,7 @@ func (c *Config) tls(identity bool) (*tls.Config, error) {
 	default:
 		pair, err := tls.X509KeyPair([]byte(c.ClientCert), []byte(c.ClientKey))
 		if err != nil {
-			// The cause is not quoted: nothing that was computed from a private key goes into a text.
+			// The cause is not quoted: a text must not contain data that was computed from a private key.
 			faults = append(faults, pulperr.Field("client_cert", "does not match client_key, or one of them is not PEM"))
 		} else if identity {
 			// Not Certificates: that would withhold the certificate if the server names other authorities.
@@ -100,7 +101,7 @@ func trust(pemText string) (*x509.CertPool, error) {
 	for block, rest := pem.Decode([]byte(pemText)); block != nil; block, rest = pem.Decode(rest) {
 		cert, err := x509.ParseCertificate(block.Bytes)
 		if err != nil || block.Type != "CERTIFICATE" {
-			return nil, pulperr.Field("ca_cert", "contains a PEM block that is no certificate")
+			return nil, pulperr.Field("ca_cert", "contains a PEM block that is not a certificate; remove it")
 		}
 		pool.AddCert(cert)
 		found++
@@ -108,7 +109,8 @@ func trust(pemText string) (*x509.CertPool, error) {
 	switch {
 	case found == 0:
 		return nil, pulperr.Field("ca_cert", "contains no certificate in PEM form")
-	case found < strings.Count(pemText, "-----BEGIN "): // pem.Decode passes over what it cannot read
+	// pem.Decode skips a block that it cannot read.
+	case found < strings.Count(pemText, "-----BEGIN "):
 		return nil, pulperr.Field("ca_cert", "contains a PEM block that is broken")
 	}
 	return pool, nil

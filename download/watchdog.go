@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// watchdog cancels one attempt that takes too long or hears nothing for too long.
+// watchdog cancels one attempt that takes too long or receives no data for too long.
 type watchdog struct {
 	ctx     context.Context
 	cancel  context.CancelCauseFunc
@@ -46,6 +46,8 @@ func (w *watchdog) connecting(limit time.Duration) (ctx context.Context, done fu
 		return w.ctx, func() {}
 	}
 	timer := time.AfterFunc(limit, func() { w.cancel(&timeoutError{"no connection", limit}) })
+	// http.Transport has no timeout that includes the wait for a free connection. GotConn is called for a new connection
+	// and for a reused one.
 	trace := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { timer.Stop() }}
 	return httptrace.WithClientTrace(w.ctx, trace), func() { timer.Stop() }
 }
@@ -58,8 +60,7 @@ func (w *watchdog) reason(err error) error {
 	return err
 }
 
-// watchedBody is a body whose reads end when the server is silent for too long. A sink that is slow to take the bytes
-// is not the server's fault and not counted.
+// watchedBody is a body whose reads fail when the server sends no data for too long.
 type watchedBody struct {
 	w    *watchdog
 	body io.Reader
@@ -74,9 +75,11 @@ const rateWindow = 2 * time.Minute
 
 func (b *watchedBody) Read(p []byte) (int, error) {
 	if b.w.ctx.Err() != nil {
-		return 0, context.Cause(b.w.ctx) // the rest may have arrived already, but the attempt has ended
+		// The rest may be in a buffer already, but the attempt has ended.
+		return 0, context.Cause(b.w.ctx)
 	}
 	began := time.Now()
+	// The timer runs only during the read: a sink that is slow to take the bytes is no fault of the server.
 	b.w.silence.Reset(b.w.limit)
 	n, err := b.body.Read(p)
 	b.w.silence.Stop()
@@ -96,6 +99,7 @@ func (b *watchedBody) pace(n int, waited time.Duration) error {
 	if b.waited < rateWindow {
 		return nil
 	}
+	// A byte now and then satisfies the read timeout, and would hold a task and its reservations for years.
 	slow := float64(b.got) < float64(b.rate)*b.waited.Seconds()
 	var err error
 	if slow {

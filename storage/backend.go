@@ -33,11 +33,11 @@ const (
 // Keys are valid and complete: the Store has checked them and put its prefix before them. All methods are safe for
 // concurrent use, also by other processes on the same folder or bucket. A method returns soon after its context is
 // canceled, and then returns an error. Errors are the backend's own; wrap gives them a kind. An error that isMissing
-// recognizes (fs.ErrNotExist, gcerrors.NotFound) means that nothing is stored at the key, and must mean nothing else.
+// recognizes (fs.ErrNotExist, gcerrors.NotFound) means that the key has no object, and must have no other meaning.
 type backend interface {
 	// create begins a write of size bytes (-1: unknown) to key. With key "" the key becomes known at commit, and the
-	// backend may keep the bytes at spool until then. Nothing is visible at key before commit. create need not reach the
-	// service: a fault may be reported by a later Write or commit. The context must live as long as the sink.
+	// backend may keep the bytes at spool until then. Before commit the object is not visible at key. create need not
+	// reach the service: a fault may be reported by a later Write or commit. The context must live as long as the sink.
 	create(ctx context.Context, key, spool string, size int64) (sink, error)
 
 	// open reads length bytes (-1: all) from offset on, fewer if the object ends before. An offset equal to the size
@@ -54,10 +54,10 @@ type backend interface {
 	// accepts both. Once remove has returned, stat and open of key fail.
 	remove(ctx context.Context, key string) error
 
-	// link stores the bytes at from under to as well, and keeps both. It replaces what is at to in one step: a reader
+	// link stores the bytes at from under to as well, and keeps both. It replaces an object at to in one step: a reader
 	// sees the old bytes or the new ones, complete. Where the service can, no byte passes through this process.
 	// spool is a free key for intermediate bytes, removed before link returns. After link has returned the bytes at to
-	// are as durable as after a commit. It fails with a missing error if nothing is at from.
+	// are as durable as after a commit. It fails with a missing error if from has no object.
 	link(ctx context.Context, from, to, spool string) error
 
 	// list yields every object whose key begins with prefix, which is "" or ends in a slash, each once and in any order.
@@ -87,12 +87,12 @@ type sink interface {
 	// Write adds p and keeps no reference to it.
 	io.Writer
 
-	// commit makes all bytes visible at key in one step, which replaces what was there. key is that of create, unless
+	// commit makes all bytes visible at key in one step, and replaces an object there. key is that of create, unless
 	// that was "". Once commit has returned nil, the bytes survive a crash of the process and, unless Options.Relaxed,
 	// a power cut. After the context was canceled commit fails and leaves key as it was.
 	commit(ctx context.Context, key string) error
 
-	// abort drops the bytes, also if the context was canceled. A second call does nothing.
+	// abort drops the bytes, also if the context was canceled. A second call has no effect.
 	abort() error
 }
 

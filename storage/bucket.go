@@ -29,6 +29,7 @@ func (b *bucketBackend) open(ctx context.Context, key string, offset, length int
 	}
 	r, err := b.bucket.NewRangeReader(ctx, key, offset, length, nil)
 	if err != nil {
+		// openEnd costs one more request, which can only help if the range is at fault.
 		if isMissing(err) || ctx.Err() != nil || offset == 0 && length < 0 {
 			return source{}, err
 		}
@@ -41,8 +42,10 @@ func (b *bucketBackend) open(ctx context.Context, key string, offset, length int
 	return source{ReadSeekCloser: r, size: r.Size(), length: n, modTime: r.ModTime()}, nil
 }
 
-// openEnd explains why a range could not be opened: services refuse ranges that contain no byte, each in its own way.
+// openEnd finds out why a range could not be opened.
 func (b *bucketBackend) openEnd(ctx context.Context, key string, offset, length int64, err error) (source, error) {
+	// Services refuse a range that contains no byte, each with another error. Only the size of the object shows whether
+	// that was the reason.
 	a, e := b.bucket.Attributes(ctx, key)
 	if e != nil {
 		return source{}, errors.Join(err, e)
@@ -57,7 +60,7 @@ func (b *bucketBackend) openEnd(ctx context.Context, key string, offset, length 
 	return source{ReadSeekCloser: nothing{}, size: a.Size, modTime: a.ModTime}, nil
 }
 
-// nothing is an open empty object.
+// nothing reads an empty part of an object.
 type nothing struct{}
 
 func (nothing) Read([]byte) (int, error)       { return 0, io.EOF }

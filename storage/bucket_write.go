@@ -35,6 +35,7 @@ func (b *bucketBackend) create(ctx context.Context, key, spool string, size int6
 	if err := b.intercept(ctx, OpCreate, key); err != nil {
 		return nil, err
 	}
+	// gocloud drops the bytes of a writer only if its context was canceled before Close.
 	ctx, cancel := context.WithCancel(ctx)
 	u := &upload{backend: b, ctx: ctx, cancel: cancel, key: key, spool: spool, size: size}
 	if size <= holdBytes {
@@ -62,6 +63,7 @@ func (u *upload) Write(p []byte) (int, error) {
 func (u *upload) begin() error {
 	key := u.key
 	if key == "" {
+		// The key of an artifact is its digest, which is known at the end. commit copies the bytes there.
 		key = u.spool
 	}
 	w, err := u.backend.bucket.NewWriter(u.ctx, key, writerOptions(u.size))
@@ -83,6 +85,7 @@ func (u *upload) commit(ctx context.Context, key string) error {
 		return u.backend.bucket.Upload(u.ctx, key, bytes.NewReader(u.held), writerOptions(u.size))
 	}
 	w := u.w
+	// Close ends the writer also if it fails, and abort must not close it again.
 	u.w = nil
 	if err := w.Close(); err != nil {
 		return err
@@ -90,11 +93,13 @@ func (u *upload) commit(ctx context.Context, key string) error {
 	if u.key != "" {
 		return nil
 	}
+	// Before the copy: if that fails, abort has to remove the object in the spool.
 	u.stored = true
 	if err := u.backend.link(ctx, u.spool, key, ""); err != nil {
 		return err
 	}
-	_ = u.abort() // the artifact is stored; if its spool file remains, Sweep removes it
+	// Not an error: the artifact is stored, and Sweep removes its spool file if that remains.
+	_ = u.abort()
 	return nil
 }
 
@@ -102,7 +107,8 @@ func (u *upload) commit(ctx context.Context, key string) error {
 func (u *upload) abort() error {
 	u.cancel()
 	if u.w != nil {
-		_ = u.w.Close() // says that it was canceled
+		// The error is that of the cancellation above.
+		_ = u.w.Close()
 		u.w = nil
 	}
 	u.held = nil
@@ -110,6 +116,7 @@ func (u *upload) abort() error {
 		return nil
 	}
 	u.stored = false
+	// The context of the upload is canceled by now.
 	ctx, cancel := cleanupContext(u.ctx)
 	defer cancel()
 	return u.backend.remove(ctx, u.spool)
@@ -124,13 +131,14 @@ func (b *bucketBackend) link(ctx context.Context, from, to, _ string) error {
 	if err == nil || isMissing(err) || ctx.Err() != nil {
 		return err
 	}
+	// Some services do not copy, or not every object: S3 copies at most 5 GB in one request.
 	if again := b.copy(ctx, from, to); again != nil {
 		return errors.Join(err, again)
 	}
 	return nil
 }
 
-// copy moves the bytes through this process: for services that do not copy, or not this object. S3 stops at 5 GB.
+// copy moves the bytes through this process.
 func (b *bucketBackend) copy(ctx context.Context, from, to string) (err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -144,20 +152,24 @@ func (b *bucketBackend) copy(ctx context.Context, from, to string) (err error) {
 		return err
 	}
 	n, err := io.Copy(w, r)
+	// A reader that ends early without an error must not make a short object.
 	if err == nil && n != r.Size() {
 		err = io.ErrUnexpectedEOF
 	}
 	if err != nil {
-		cancel() // or Close would commit the part
+		// Otherwise Close would store the bytes so far as a complete object.
+		cancel()
 		_ = w.Close()
 		return err
 	}
 	return w.Close()
 }
 
-// writerOptions avoids that gocloud sniffs the content type, and that a large object needs too many parts.
+// writerOptions returns the options for an object of size bytes, or of -1 for an unknown number.
 func writerOptions(size int64) *blob.WriterOptions {
+	// Upload needs a type, and NewWriter would guess one from the bytes.
 	o := &blob.WriterOptions{ContentType: "application/octet-stream"}
+	// S3 would refuse the object after 78 GiB, when the last part is used up.
 	if size > maxParts*partBytes {
 		o.BufferSize = int(size/maxParts) + 1
 	}

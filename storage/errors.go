@@ -12,7 +12,7 @@ import (
 	"github.com/pulpgo/pulpcore/pulperr"
 )
 
-// wrap gives a backend's error its kind and says what failed.
+// wrap adds its kind, the operation and the key to a backend's error.
 func wrap(ctx context.Context, op, key string, err error) error {
 	if err == nil {
 		return nil
@@ -21,14 +21,16 @@ func wrap(ctx context.Context, op, key string, err error) error {
 		full := pulperr.Public(pulperr.Unavailable, "the storage is full")
 		return fmt.Errorf("storage: %s %q: %w: %w", op, key, full, err)
 	}
+	// The backend has chosen the kind, for example Invalid for an offset behind the end.
 	if _, ok := errors.AsType[pulperr.Kind](err); ok {
 		return fmt.Errorf("storage: %s %q: %w", op, key, err)
 	}
 	return fmt.Errorf("storage: %s %q: %w: %w", op, key, kindOf(ctx, err), err)
 }
 
-// wrapWrite is wrap for operations that create an object: if they find nothing, the folder or bucket itself is missing.
+// wrapWrite is wrap for operations that create an object.
 func wrapWrite(ctx context.Context, op, key string, err error) error {
+	// An operation that creates its object can only miss the folder or the bucket. NotFound would mean the object.
 	if err != nil && isMissing(err) {
 		return fmt.Errorf("storage: %s %q: %w: the folder or bucket is gone: %w", op, key, pulperr.Unavailable, err)
 	}
@@ -37,10 +39,12 @@ func wrapWrite(ctx context.Context, op, key string, err error) error {
 
 func kindOf(ctx context.Context, err error) pulperr.Kind {
 	switch {
+	// Drivers report a canceled request with errors of their own, so the context is asked too.
 	case errors.Is(err, context.Canceled), errors.Is(ctx.Err(), context.Canceled):
 		return pulperr.Canceled
 	case isMissing(err):
 		return pulperr.NotFound
+	// A file system may allow shorter names than keyFault does.
 	case errors.Is(err, syscall.ENAMETOOLONG):
 		return pulperr.Invalid
 	}
@@ -55,7 +59,8 @@ func kindOf(ctx context.Context, err error) pulperr.Kind {
 	return pulperr.Unavailable
 }
 
-// isMissing reports whether there is nothing at the key. A key below a key, a/b where a is a file, is missing too.
+// isMissing reports whether err means that the key has no object. A key below a key, a/b where a is a file, is missing
+// too.
 func isMissing(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) ||
 		errors.Is(err, pulperr.NotFound) || gcerrors.Code(err) == gcerrors.NotFound

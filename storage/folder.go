@@ -15,7 +15,7 @@ import (
 
 // folder is the backend in a local folder. All access goes through an os.Root, so neither a key nor a symbolic link
 // leads out of it. Bytes are written to the flat spool folder, flushed, renamed to their key, and then the directory
-// is flushed: a crash leaves either nothing or everything at a key, and at worst a file in the spool.
+// is flushed: after a crash a key has either all bytes or no file, and at worst a file remains in the spool.
 type folder struct {
 	root      *os.Root
 	relaxed   bool
@@ -49,12 +49,14 @@ func makeFolder(dir string, relaxed bool) error {
 	if err := makeFolder(parent, relaxed); err != nil {
 		return err
 	}
+	// Another process may make the folder at the same time.
 	if err := os.Mkdir(dir, dirMode); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
 	if relaxed {
 		return nil
 	}
+	// A power cut could take a new folder away, with all bytes stored in it, until the entry in its parent was flushed.
 	root, err := os.OpenRoot(parent)
 	if err != nil {
 		return err
@@ -129,6 +131,7 @@ func (f *folder) remove(ctx context.Context, key string) error {
 	if err := f.intercept(ctx, OpDelete, key); err != nil {
 		return err
 	}
+	// Root.Remove also removes an empty directory, which another write may have made for its key a moment ago.
 	info, err := f.root.Lstat(key)
 	if err != nil {
 		return err
@@ -152,6 +155,7 @@ func (f *folder) list(ctx context.Context, prefix string) iter.Seq2[Attributes, 
 
 func (f *folder) walk(ctx context.Context, dir string, yield func(Attributes, error) bool) bool {
 	entries, err := fs.ReadDir(f.root.FS(), path.Join(".", dir))
+	// Another process may have removed the directory since its parent was read.
 	if err != nil && !isMissing(err) {
 		return yield(Attributes{}, err)
 	}
@@ -168,6 +172,7 @@ func (f *folder) walk(ctx context.Context, dir string, yield func(Attributes, er
 			continue
 		}
 		info, err := f.root.Lstat(key)
+		// A file may be removed during the walk. Symbolic links and devices were not written by the store.
 		if isMissing(err) || err == nil && !info.Mode().IsRegular() {
 			continue
 		}

@@ -32,6 +32,7 @@ func (f *folder) create(ctx context.Context, key, spool string, _ int64) (sink, 
 func (f *folder) spool(ctx context.Context, key, spool string) (*spoolFile, error) {
 	const flags = os.O_RDWR | os.O_CREATE | os.O_EXCL
 	file, err := f.root.OpenFile(spool, flags, fileMode)
+	// The spool is missing before the first write.
 	if errors.Is(err, fs.ErrNotExist) {
 		if err := f.root.MkdirAll(path.Dir(spool), dirMode); err != nil {
 			return nil, err
@@ -57,10 +58,13 @@ func (s *spoolFile) commit(ctx context.Context, key string) error {
 		if err := f.intercept(ctx, OpSync, key); err != nil {
 			return err
 		}
+		// Before the rename: a file system may store the rename first, and a power cut would then leave an empty or partial
+		// file at the key.
 		if err := s.file.Sync(); err != nil {
 			return err
 		}
 	}
+	// A network file system may report a failed write only at close, so close comes before the rename.
 	if err := s.file.Close(); err != nil {
 		return err
 	}
@@ -72,11 +76,13 @@ func (s *spoolFile) commit(ctx context.Context, key string) error {
 		return err
 	}
 	s.name = ""
+	// The new name is an entry of the directory, which survives a power cut only after the directory was flushed.
 	return f.syncDir(ctx, path.Dir(key))
 }
 
 func (s *spoolFile) abort() error {
 	err := s.file.Close()
+	// commit has closed the file if it failed later.
 	if errors.Is(err, os.ErrClosed) {
 		err = nil
 	}
@@ -100,7 +106,8 @@ func (f *folder) withParentDir(key string, step func() error) error {
 		return err
 	}
 	for ; dir != "."; dir = path.Dir(dir) {
-		f.known.Delete(dir) // they are new: their entries have to be flushed again
+		// The directories are new: their entries have to be flushed again.
+		f.known.Delete(dir)
 	}
 	return step()
 }
@@ -110,20 +117,23 @@ func (f *folder) link(ctx context.Context, from, to, spool string) error {
 	if err := f.intercept(ctx, OpLink, to); err != nil {
 		return err
 	}
+	// withParentDir would take a missing source for a missing directory of the target.
 	if _, err := f.root.Lstat(from); err != nil {
 		return err
 	}
 	err := f.withParentDir(to, func() error { return f.root.Link(from, to) })
 	switch {
-	case errors.Is(err, fs.ErrExist): // by another process, or damaged
+	// Another process has stored the same bytes, or the file there is damaged.
+	case errors.Is(err, fs.ErrExist):
 		return f.relink(ctx, from, to, spool)
+	// A file system without hard links, or two file systems below one folder.
 	case err != nil:
 		return f.copy(ctx, from, to, spool)
 	}
 	return f.syncDir(ctx, path.Dir(to))
 }
 
-// relink replaces what is at to, in one step.
+// relink replaces the file at to, in one step.
 func (f *folder) relink(ctx context.Context, from, to, spool string) error {
 	if err := f.withParentDir(spool, func() error { return f.root.Link(from, spool) }); err != nil {
 		return f.copy(ctx, from, to, spool)
@@ -131,7 +141,7 @@ func (f *folder) relink(ctx context.Context, from, to, spool string) error {
 	if err := f.root.Rename(spool, to); err != nil {
 		return errors.Join(err, f.root.Remove(spool))
 	}
-	// Renaming onto another name of the same file does nothing, and leaves both names.
+	// A rename onto another name of the same file has no effect and leaves both names.
 	if err := f.root.Remove(spool); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -174,6 +184,7 @@ func (f *folder) syncDir(ctx context.Context, dir string) error {
 	if err := syncDir(f.root, dir); err != nil {
 		return err
 	}
+	// The entry of a directory changes only when the directory is made, so one flush per process is enough.
 	for dir != "." {
 		if _, ok := f.known.Load(dir); ok {
 			return nil

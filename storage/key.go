@@ -46,8 +46,9 @@ func (k keyspace) full(op, key string) (string, error) {
 	if k.fault != nil {
 		return "", k.fault
 	}
+	// Sweep would remove an object in the spool, and List does not show it.
 	if first, _, _ := strings.Cut(key, "/"); first == spoolFolder {
-		return "", keyError(op, key, "the folder is reserved")
+		return "", keyError(op, key, "the folder spool is reserved for unfinished writes; choose another one")
 	}
 	whole := path.Join(k.prefix, key)
 	if why := keyFault(key, whole); why != "" {
@@ -56,21 +57,22 @@ func (k keyspace) full(op, key string) (string, error) {
 	return whole, nil
 }
 
-// keyFault says what is wrong with key, or "".
+// keyFault returns the fault of key, or "".
 func keyFault(key, whole string) string {
 	switch {
 	case key == "" || key == ".":
 		return "it is empty"
 	case !fs.ValidPath(key):
-		return "it is no clean relative path"
+		return "it is not a relative path, or it has an empty, . or .. part"
+	// On Windows a backslash separates folders.
 	case strings.ContainsFunc(key, func(r rune) bool { return r < ' ' || r == 0x7f || r == '\\' }):
 		return "it contains a control character or a backslash"
 	case len(whole) > maxKey:
-		return "it is too long"
+		return "it is longer than 1,024 bytes"
 	}
 	for name := range strings.SplitSeq(key, "/") {
 		if len(name) > maxName {
-			return "a part of it is too long"
+			return "a part of it is longer than 255 bytes"
 		}
 	}
 	return ""
@@ -88,9 +90,10 @@ func checkPrefix(prefix string) error {
 	if why := keyFault(prefix, prefix); why != "" {
 		return pulperr.Field("prefix", "%q: %s", prefix, why)
 	}
+	// The objects of a view in artifact, tmp or spool would mix with those of the store itself.
 	switch first, _, _ := strings.Cut(prefix, "/"); first {
 	case artifactFolder, tempFolder, spoolFolder:
-		return pulperr.Field("prefix", "%q: the folder is reserved", prefix)
+		return pulperr.Field("prefix", "%q: artifact, tmp and spool are the store's own folders; choose another one", prefix)
 	}
 	return nil
 }

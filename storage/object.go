@@ -110,6 +110,7 @@ func (s *Store) Delete(ctx context.Context, key string) error {
 	if err != nil {
 		return err
 	}
+	// Services differ in whether the deletion of a missing object fails.
 	if err := s.backend.remove(ctx, whole); err != nil && !isMissing(err) {
 		return wrap(ctx, "delete", key, err)
 	}
@@ -118,7 +119,7 @@ func (s *Store) Delete(ctx context.Context, key string) error {
 
 // Promote makes a temporary file an artifact without reading its bytes: by a hard link in a local folder, by a
 // server-side copy elsewhere. temp is what PutTemp returned. The temporary file stays, so that a transaction which
-// fails afterwards loses nothing; Delete it once the artifact's row is committed. That the artifact is stored already
+// fails afterwards loses no bytes; Delete it once the artifact's row is committed. That the artifact is stored already
 // is a success, also if the temporary file is gone then.
 //
 // Errors: NotFound if there is no such file; Conflict if it does not have temp.Size bytes; Invalid without a sha256;
@@ -133,6 +134,7 @@ func (s *Store) Promote(ctx context.Context, temp Object) (Object, error) {
 	if err != nil {
 		return Object{}, err
 	}
+	// First, because a promotion may be repeated after the temporary file was deleted.
 	there, err := s.stored(ctx, to, art.Size)
 	if err != nil {
 		return Object{}, wrap(ctx, "promote", temp.Key, err)
@@ -141,6 +143,7 @@ func (s *Store) Promote(ctx context.Context, temp Object) (Object, error) {
 		return art, nil
 	}
 	a, err := s.backend.stat(ctx, from)
+	// Promote does not read the bytes, so the size is the one check that finds a damaged file.
 	if err == nil && a.Size != temp.Size {
 		err = fmt.Errorf("%w: it has %d bytes, not %d", pulperr.Conflict, a.Size, temp.Size)
 	}
@@ -164,6 +167,7 @@ func (s *Store) Digest(ctx context.Context, key string) (Object, error) {
 	h := s.checksums.Writer()
 	buf := s.buffers.Get().(*[bufferSize]byte)
 	defer s.buffers.Put(buf)
+	// Without onlyReader io.CopyBuffer would call Reader.WriteTo, which does not use buf.
 	_, err = io.CopyBuffer(h, onlyReader{r}, buf[:])
 	if err = errors.Join(err, r.Close()); err != nil {
 		return Object{}, err
@@ -171,7 +175,7 @@ func (s *Store) Digest(ctx context.Context, key string) (Object, error) {
 	return Object{Key: key, Size: h.Size(), Digests: h.Digests()}, nil
 }
 
-// List yields what is below a folder of the store, such as "artifact" or "tmp", or everything for "". It serves to
+// List yields the objects below a folder of the store, such as "artifact" or "tmp", or everything for "". It serves to
 // find bytes without a row; a request must never wait for it. In a local folder it reads one directory at a time.
 // The order is not defined. After an error the sequence ends.
 //
@@ -192,6 +196,7 @@ func (s *Store) List(ctx context.Context, dir string) iter.Seq2[Attributes, erro
 				yield(Attributes{}, wrap(ctx, "list", whole, err))
 				return
 			}
+			// A caller that removes objects without a row would remove the files of running writes.
 			if strings.HasPrefix(a.Key, slashed(s.spool.folder)) {
 				continue
 			}

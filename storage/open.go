@@ -27,11 +27,13 @@ import (
 func Open(ctx context.Context, rawURL string, opts *Options) (*Store, error) {
 	o := opts.orDefault()
 	scheme, _, isURL := strings.Cut(rawURL, ":")
+	// A plain path may contain a colon, and so does one with a drive on Windows.
 	if !isURL || strings.ContainsAny(scheme, `/\`) || filepath.VolumeName(rawURL) != "" {
 		return openLocal(ctx, rawURL, o)
 	}
 	u, err := url.Parse(rawURL)
 	if err != nil {
+		// The cause would quote the URL, which may contain credentials.
 		return nil, pulperr.Field("url", "the storage URL cannot be parsed")
 	}
 	q := u.Query()
@@ -60,6 +62,7 @@ func openDriver(ctx context.Context, u *url.URL, o Options) (*Store, error) {
 	}
 	b, err := o.Mux.OpenBucketURL(ctx, u)
 	if err != nil {
+		// The text leaves out user and query, which may contain credentials.
 		return nil, wrapWrite(ctx, "open", u.Scheme+"://"+u.Host+u.Path, err)
 	}
 	s, err := newStore(newBucketBackend(b, o), o)
@@ -89,6 +92,7 @@ func openLocal(ctx context.Context, dir string, o Options) (*Store, error) {
 
 // folderOf returns the folder that a file URL names.
 func folderOf(u *url.URL) (string, error) {
+	// An unknown parameter is refused: ignoring a misspelt prefix would put all keys at another place.
 	for name := range u.Query() {
 		switch name {
 		case "create_dir", "metadata", "no_tmp_dir":

@@ -36,6 +36,7 @@ func (r *Reader) File() *os.File { return r.src.file }
 
 // Read reads the next bytes.
 func (r *Reader) Read(p []byte) (int, error) {
+	// A local file does not end with the context.
 	if err := context.Cause(r.ctx); err != nil {
 		return 0, wrap(r.ctx, "read", r.key, err)
 	}
@@ -58,6 +59,7 @@ func (r *Reader) Seek(offset int64, whence int) (int64, error) {
 	if offset < 0 || offset > r.src.length {
 		return 0, pulperr.Field("offset", "%d is outside of %d bytes", offset, r.src.length)
 	}
+	// Always from the start: the end of the backend's source is that of the object and not of the part.
 	pos, err := r.src.Seek(offset, io.SeekStart)
 	if err != nil {
 		return 0, wrap(r.ctx, "seek", r.key, err)
@@ -70,13 +72,16 @@ func (r *Reader) Seek(offset int64, whence int) (int64, error) {
 // error of w is returned as it is.
 func (r *Reader) WriteTo(w io.Writer) (int64, error) {
 	if r.src.file == nil {
+		// Without onlyReader io.Copy would call WriteTo again.
 		return io.Copy(w, onlyReader{r})
 	}
 	if err := context.Cause(r.ctx); err != nil {
 		return 0, wrap(r.ctx, "read", r.key, err)
 	}
+	// A network connection uses sendfile for exactly this type around an *os.File.
 	n, err := io.Copy(w, &io.LimitedReader{R: r.src.file, N: r.src.length - r.pos})
 	r.pos += n
+	// io.Copy takes the end of a file that was truncated for the end of the data.
 	if err == nil && r.pos < r.src.length {
 		return n, r.end(io.EOF)
 	}
@@ -91,7 +96,7 @@ func (r *Reader) Close() error {
 	return nil
 }
 
-// end tells the end of the data from the end of the stream.
+// end distinguishes the end of the data from a stream that was cut.
 func (r *Reader) end(err error) error {
 	switch {
 	case err == nil:

@@ -45,6 +45,7 @@ func (b *bucketBackend) sign(ctx context.Context, key string, o SignOptions) (st
 		return "", err
 	}
 	so := &blob.SignedURLOptions{Method: o.Method, Expiry: o.Expiry}
+	// gocloud refuses a content type for other methods. BeforeSign sets the one of a GET.
 	if o.Method == http.MethodPut {
 		so.ContentType = o.ContentType
 	}
@@ -52,13 +53,14 @@ func (b *bucketBackend) sign(ctx context.Context, key string, o SignOptions) (st
 	switch {
 	case b.beforeSign != nil:
 		so.BeforeSign = func(as func(any) bool) error { return b.beforeSign(as, o) }
+	// Refused and not ignored: the browser would save the file under the name of its digest.
 	case dressed:
 		return "", fmt.Errorf("%w: a file name or content type needs Options.BeforeSign", pulperr.Unsupported)
 	}
 	return b.bucket.SignedURL(ctx, key, so)
 }
 
-// probeSigning asks the driver for a URL and discards it. Drivers make URLs without a request to the service.
+// probeSigning reports whether the backend makes URLs.
 func probeSigning(b backend) bool {
 	s, ok := b.(signer)
 	if !ok {
@@ -66,6 +68,7 @@ func probeSigning(b backend) bool {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), cleanupTime)
 	defer cancel()
+	// The object need not exist: drivers make URLs without a request to the service.
 	_, err := s.sign(ctx, ArtifactKey(emptySHA256), SignOptions{Method: http.MethodGet, Expiry: time.Minute})
 	return !errors.Is(wrap(ctx, "sign", "", err), pulperr.Unsupported)
 }

@@ -31,6 +31,7 @@ func (s spool) sweep(ctx context.Context, before time.Time) (int, error) {
 		if err != nil {
 			return swept, errors.Join(append(faults, wrap(ctx, "sweep", spoolFolder, err))...)
 		}
+		// A younger file may belong to a write that is still running.
 		if a.ModTime.After(before) {
 			continue
 		}
@@ -38,6 +39,7 @@ func (s spool) sweep(ctx context.Context, before time.Time) (int, error) {
 		case err == nil:
 			swept++
 		case !isMissing(err): // a missing file was removed by another process that sweeps
+			// One file that cannot be removed must not stop the removal of the others.
 			faults = append(faults, wrap(ctx, "sweep", a.Key, err))
 		}
 	}
@@ -61,6 +63,7 @@ func (s spool) check(ctx context.Context) (err error) {
 	}
 	src, err := s.backend.open(ctx, key, 0, -1)
 	if err != nil {
+		// The file was just written, so a missing one is a fault of the backend.
 		return wrapWrite(ctx, "check", key, err)
 	}
 	got, err := io.ReadAll(src)

@@ -1,8 +1,8 @@
 // Package storage keeps the bytes that database rows point to: artifacts, addressed by their sha256, and temporary
 // files, addressed by a UUID.
 //
-// A [Store] hashes bytes once, while they are written, and checks them against what was promised before they appear
-// under their key. A key therefore holds either nothing or the complete, verified bytes, also after a failed
+// A [Store] hashes bytes once, while they are written, and compares them with the expected digests and size before they
+// appear under their key. A key therefore has either no object or the complete, verified bytes, also after a failed
 // check, a cut connection, a canceled context, a full disk, a killed process.
 //
 // [Open] takes a URL. A folder (file:///var/lib/pulp/media, or a plain path) is written by this package itself,
@@ -17,7 +17,7 @@
 //
 // # Errors
 //
-// Every error is of one of these kinds: NotFound; Invalid (a malformed key, or bytes that are not what was promised,
+// Every error is of one of these kinds: NotFound; Invalid (a malformed key, or bytes that differ from the expectation,
 // as [hashlib.SizeMismatchError] or [hashlib.DigestMismatchError]); Unsupported; Canceled; Unavailable (everything the
 // backend is to blame for: no answer, no permission, a full disk), with the cause wrapped.
 package storage
@@ -63,13 +63,13 @@ type Options struct {
 	// Prefix is put before every key, for installations that share a folder or bucket: "team/pulp".
 	Prefix string
 
-	// Log receives what is not worth failing for, such as a spool file that could not be removed. Default: nowhere.
+	// Log receives faults for which no operation fails, such as a spool file that could not be removed. Default: none.
 	Log *slog.Logger
 
 	// Mux opens URLs other than folders and mem://. Default blob.DefaultURLMux().
 	Mux *blob.URLMux
 
-	// BeforeSign tells the bucket's driver what a signed URL shall answer with. [Store.SignedURL] needs it for
+	// BeforeSign sets in the driver's request the headers of the answer to a signed URL. [Store.SignedURL] needs it for
 	// SignOptions.Filename and ContentType. Package s3storage has the one for S3.
 	BeforeSign func(as func(any) bool, o SignOptions) error
 
@@ -99,10 +99,12 @@ func newStore(b backend, o Options) (*Store, error) {
 	sh := &shared{
 		backend:   b,
 		checksums: o.Checksums,
-		spool:     spool{backend: b, folder: path.Join(o.Prefix, spoolFolder)},
-		log:       o.Log,
-		buffers:   sync.Pool{New: func() any { return new([bufferSize]byte) }},
-		release:   sync.OnceValue(b.close),
+		// One spool for all views, so that one Sweep finds the files of each of them.
+		spool:   spool{backend: b, folder: path.Join(o.Prefix, spoolFolder)},
+		log:     o.Log,
+		buffers: sync.Pool{New: func() any { return new([bufferSize]byte) }},
+		// A backend is closed once, and Close may be called more than once.
+		release: sync.OnceValue(b.close),
 	}
 	sh.canSign = sync.OnceValue(func() bool { return probeSigning(b) })
 	return &Store{shared: sh, keys: keyspace{prefix: o.Prefix}}, nil
@@ -129,10 +131,11 @@ func (o *Options) orDefault() Options {
 }
 
 // InPrefix returns a view of s in which every key starts with prefix, such as a domain's. Keys that the view takes and
-// returns are without it. Views share the backend: closing a view does nothing.
+// returns are without it. Views share the backend: closing a view has no effect.
 //
 // A malformed prefix makes every method of the view fail with Invalid.
 func (s *Store) InPrefix(prefix string) *Store {
+	// A view of a view with a malformed prefix must stay unusable, or its keys would lie outside of that prefix.
 	fault := s.keys.fault
 	if fault == nil {
 		fault = checkPrefix(prefix)
@@ -143,7 +146,7 @@ func (s *Store) InPrefix(prefix string) *Store {
 // Checksums returns the checksums that the store computes of everything written.
 func (s *Store) Checksums() *hashlib.Checksums { return s.checksums }
 
-// Close releases the backend. Readers and writers must be closed before. It is idempotent; on a view it does nothing.
+// Close releases the backend. Readers and writers must be closed before. It is idempotent, and has no effect on a view.
 func (s *Store) Close() error {
 	if s.view {
 		return nil
@@ -156,7 +159,7 @@ func (s *Store) CanSign() bool { return s.canSign() }
 
 // Usage returns how full the storage is.
 //
-// Errors: Unsupported if it has no limit, as a bucket, or cannot tell; Unavailable.
+// Errors: Unsupported if it has no limit, as a bucket, or the system does not report it; Unavailable.
 func (s *Store) Usage(ctx context.Context) (Usage, error) {
 	b, ok := s.backend.(interface {
 		usage(ctx context.Context) (Usage, error)
@@ -169,7 +172,7 @@ func (s *Store) Usage(ctx context.Context) (Usage, error) {
 }
 
 // Sweep removes files that killed writers have left in the spool folder and that were last written more than olderThan
-// ago. It returns how many it removed. It serves the store and all its views, and lists nothing but the spool.
+// ago. It returns how many it removed. It serves the store and all its views, and lists only the spool.
 // Choose olderThan longer than any write may pause: a day is safe. Parts of S3 uploads that were never completed are
 // not objects; let a lifecycle rule of the bucket end them.
 //
@@ -191,9 +194,10 @@ func (s *Store) Check(ctx context.Context) error {
 // bufferSize is the chunk in which bytes are moved, in bytes.
 const bufferSize = 128 << 10
 
-// cleanupTime bounds the removal of what an interrupted write left, which must also work after ctx was canceled.
+// cleanupTime bounds the removal of the bytes of an interrupted write.
 const cleanupTime = 30 * time.Second
 
 func cleanupContext(ctx context.Context) (context.Context, context.CancelFunc) {
+	// The cancellation of ctx is often the reason for the cleanup, so it must not end it.
 	return context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
 }

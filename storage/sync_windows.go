@@ -2,5 +2,5 @@ package storage
 
 import "os"
 
-// syncDir does nothing: Windows cannot flush a directory, and NTFS journals its entries.
+// syncDir is empty: Windows cannot flush a directory, and NTFS journals its entries.
 func syncDir(*os.Root, string) error { return nil }

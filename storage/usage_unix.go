@@ -18,6 +18,7 @@ func (f *folder) usage(context.Context) (Usage, error) {
 		return Usage{}, err
 	}
 	size := int64(st.Bsize)
+	// Bavail leaves out the blocks that are reserved for the superuser.
 	u := Usage{Total: int64(st.Blocks) * size, Free: int64(st.Bavail) * size}
 	u.Used = u.Total - int64(st.Bfree)*size
 	return u, nil

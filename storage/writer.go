@@ -12,15 +12,15 @@ import (
 	"github.com/pulpgo/pulpcore/pulperr"
 )
 
-// Object is what was stored: the key to find it again, and the digests and size computed while writing.
+// Object describes a stored object: its key, and the digests and the size computed while writing.
 type Object struct {
 	Key     string
 	Size    int64 // bytes
 	Digests hashlib.Digests
 }
 
-// Writer receives the bytes of one object. Nothing can be seen under its key before Commit, and nothing is left after
-// Abort. Always end with one of them; Abort after Commit does nothing, so it may be deferred. A Writer is not safe for
+// Writer receives the bytes of one object. They are not visible under its key before Commit, and Abort removes them.
+// Always end with one of the two; Abort after Commit has no effect, so it may be deferred. A Writer is not safe for
 // concurrent use, and the context it was made with must live as long as it does.
 type Writer struct {
 	ctx    context.Context
@@ -44,9 +44,10 @@ const (
 	finished
 )
 
-// NewArtifactWriter begins to write an artifact. What expect promises is checked: the size as soon as there are too
-// many bytes, everything else in Commit. nil promises nothing. With a sha256 in expect the bytes go straight to their
-// key and, if the size is known too and the artifact is stored already, nowhere at all.
+// NewArtifactWriter begins to write an artifact and compares its bytes with expect: the size as soon as there are too
+// many bytes, everything else in Commit. nil expects no particular bytes. With a sha256 in expect the bytes go
+// straight to their key. If the size is known too and the artifact is stored already, the bytes are checked but not
+// written.
 //
 // Errors: Invalid or Unsupported for an expectation that cannot be fulfilled; Unavailable.
 func (s *Store) NewArtifactWriter(ctx context.Context, expect *hashlib.Expect) (*Writer, error) {
@@ -76,7 +77,7 @@ func (s *Store) newWriter(ctx context.Context, temp string, expect *hashlib.Expe
 // stored already are a success.
 //
 // Errors: Invalid if r does not yield what expect promises; Unavailable, Canceled; an error of r as it is. After an
-// error nothing is stored.
+// error no object is stored.
 func (s *Store) PutArtifact(ctx context.Context, r io.Reader, expect *hashlib.Expect) (Object, error) {
 	w, err := s.NewArtifactWriter(ctx, expect)
 	if err != nil {
@@ -113,6 +114,7 @@ func (w *Writer) Write(p []byte) (int, error) {
 	if err := context.Cause(w.ctx); err != nil {
 		return 0, w.fail(wrapWrite(w.ctx, "write", w.key(), err))
 	}
+	// Before the bytes are written: a source that sends without end must not fill the disk.
 	size := w.hash.Size() + int64(len(p))
 	if w.expect.Size != nil && size > *w.expect.Size {
 		return 0, w.fail(fmt.Errorf("storage: write %q: %w", w.key(),
@@ -145,6 +147,7 @@ func (w *Writer) ReadFrom(r io.Reader) (int64, error) {
 			return total, nil
 		case err != nil:
 			return total, err
+		// A reader may return no bytes and no error for ever. Write, which checks the context, is not called then.
 		case n == 0:
 			if err := context.Cause(w.ctx); err != nil {
 				return total, w.fail(wrapWrite(w.ctx, "write", w.key(), err))
@@ -156,7 +159,7 @@ func (w *Writer) ReadFrom(r io.Reader) (int64, error) {
 // Size returns the number of bytes written since the beginning or the last Reset.
 func (w *Writer) Size() int64 { return w.hash.Size() }
 
-// Digests returns the digests of what was written so far. With it a Writer is a download's sink and hasher in one, so
+// Digests returns the digests of the bytes written so far. With it a Writer is a download's sink and hasher in one, so
 // that bytes are hashed once.
 func (w *Writer) Digests() hashlib.Digests { return w.hash.Digests() }
 
@@ -170,6 +173,7 @@ func (w *Writer) Reset() error {
 		w.store.log.WarnContext(w.ctx, "spooled bytes were left behind", "err", err)
 	}
 	w.hash.Reset()
+	// asked is cleared because the artifact may have been stored or deleted since begin looked.
 	w.err, w.state, w.asked = nil, writing, false
 	return w.begin()
 }
@@ -178,8 +182,8 @@ func (w *Writer) Reset() error {
 // on the disk when it returns.
 //
 // Errors: hashlib.SizeMismatchError and hashlib.DigestMismatchError of kind Invalid; Unavailable; Canceled. After an
-// error nothing is stored, except that the last step may fail after the complete bytes of an artifact are in place;
-// and only Reset or Abort make sense.
+// error no object is stored, except that the last step may fail after the complete bytes of an artifact are in place.
+// Then call Reset or Abort.
 func (w *Writer) Commit() (Object, error) {
 	if err := w.usable(); err != nil {
 		return Object{}, err
@@ -189,6 +193,7 @@ func (w *Writer) Commit() (Object, error) {
 	}
 	o := Object{Size: w.hash.Size(), Digests: w.hash.Digests()}
 	o.Key = w.keyFor(o.Digests)
+	// Before the bytes become visible: a key must never have unverified bytes, not even for a moment.
 	if err := w.expect.Check(o.Digests, o.Size); err != nil {
 		return Object{}, w.fail(fmt.Errorf("storage: commit %q: %w", w.key(), err))
 	}
@@ -199,7 +204,7 @@ func (w *Writer) Commit() (Object, error) {
 	return o, nil
 }
 
-// Abort drops everything written. It is idempotent and does nothing after Commit.
+// Abort drops everything written. It is idempotent, and has no effect after Commit.
 //
 // Errors: Unavailable if spooled bytes could not be removed; [Store.Sweep] will.
 func (w *Writer) Abort() error {
@@ -217,6 +222,7 @@ func (w *Writer) begin() error {
 	size := int64(-1)
 	if w.expect.Size != nil {
 		size = *w.expect.Size
+		// Only the key of an artifact determines its bytes.
 		if key != "" && w.temp == "" {
 			there, err := w.store.stored(w.ctx, key, size)
 			if err != nil {
@@ -241,6 +247,7 @@ func (w *Writer) commit(o Object) error {
 	if err != nil {
 		return err
 	}
+	// begin could not ask without digest and size. Bytes that are stored already are not written again.
 	if w.temp == "" && !w.asked {
 		there, err := w.store.stored(w.ctx, key, o.Size)
 		if err != nil {
@@ -250,11 +257,13 @@ func (w *Writer) commit(o Object) error {
 			return w.drop()
 		}
 	}
-	if w.sink == nil { // it was stored when the write began
+	// begin found the artifact stored, so the bytes were checked and not written. Reset writes them.
+	if w.sink == nil {
 		return fmt.Errorf("storage: commit %q: %w: the stored artifact was deleted meanwhile",
 			o.Key, pulperr.Unavailable)
 	}
 	if err := w.sink.commit(w.ctx, key); err != nil {
+		// An artifact stays: its bytes are right, and a row of another writer may refer to them.
 		if w.temp != "" {
 			w.store.clean(w.ctx, key)
 		}
@@ -264,8 +273,7 @@ func (w *Writer) commit(o Object) error {
 	return nil
 }
 
-// clean removes a temporary file whose commit failed late. An artifact stays in that case: its bytes are right, and
-// another writer's row may point to them.
+// clean removes a temporary file whose commit failed late.
 func (s *shared) clean(ctx context.Context, key string) {
 	cleanup, cancel := cleanupContext(ctx)
 	defer cancel()
@@ -284,8 +292,9 @@ func (s *shared) stored(ctx context.Context, key string, size int64) (bool, erro
 	case err != nil:
 		return false, err
 	case a.Size != size:
-		return false, nil // damaged, or the size was promised wrongly
+		return false, nil // damaged, or the expected size is wrong
 	}
+	// Another process may have made the object visible and not yet durable. A row that refers to it is durable at once.
 	if c, ok := s.backend.(durabilityChecker); ok {
 		return true, c.ensureDurable(ctx, key)
 	}
@@ -317,9 +326,10 @@ func (w *Writer) usable() error {
 	return w.err
 }
 
-// fail remembers err and drops what was written.
+// fail drops the bytes and keeps err, which every later call returns until Reset.
 func (w *Writer) fail(err error) error {
 	w.err, w.state = err, failed
+	// Only logged: err is the cause, and Sweep removes the spooled bytes.
 	if left := w.drop(); left != nil {
 		w.store.log.WarnContext(w.ctx, "spooled bytes were left behind", "err", left)
 	}
@@ -334,6 +344,7 @@ func (w *Writer) drop() error {
 		return nil
 	}
 	if err := s.abort(); err != nil {
+		// With a canceled context wrap would report Canceled for a fault of the backend.
 		return wrap(context.WithoutCancel(w.ctx), "abort", w.key(), err)
 	}
 	return nil

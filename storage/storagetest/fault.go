@@ -69,6 +69,7 @@ func (s *Switch) Arm(n int, err error) {
 func (s *Switch) Fired() storage.Op {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	// Otherwise a switch that has not fired would fail the checks after the flow.
 	s.err = nil
 	return s.fired
 }

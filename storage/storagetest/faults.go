@@ -71,7 +71,7 @@ func wantSafe(t *testing.T, open Opener, flow func(context.Context, *storage.Sto
 	t.Error("the flow never succeeded")
 }
 
-// wantSound fails the test unless each key holds what it says, and removes everything.
+// wantSound fails the test unless each object has the bytes that its key names, and removes all objects.
 func wantSound(t *testing.T, s *storage.Store, what string, fired storage.Op) {
 	t.Helper()
 	for a, err := range s.List(t.Context(), "") {
@@ -79,6 +79,7 @@ func wantSound(t *testing.T, s *storage.Store, what string, fired storage.Op) {
 			t.Fatalf("%s: List = %v", what, err)
 		}
 		o, err := s.Digest(t.Context(), a.Key)
+		// These operations come after the bytes got their key, so a complete object may remain.
 		late := fired == storage.OpSyncDir || fired == storage.OpDelete || fired == storage.OpLink
 		if err != nil || !late || a.Key != storage.ArtifactKey(o.Digests.SHA256) && fired == storage.OpSyncDir {
 			t.Errorf("%s: it left %q, %v", what, a.Key, err)

@@ -12,7 +12,7 @@ import (
 	"github.com/pulpgo/pulpcore/storage"
 )
 
-// model is what the store should hold.
+// model holds the objects that the store should have.
 type model struct {
 	store *storage.Store
 	rng   *rand.Rand
@@ -41,11 +41,12 @@ func testModel(t *testing.T, open Opener) {
 	wantSwept(t, m.store)
 }
 
-// content is one of few, so that bytes meet again.
+// content returns one of few contents, so that the same bytes are stored repeatedly.
 func (m *model) content() []byte { return Bytes(m.rng.Uint64N(12), m.rng.IntN(3)*700_000) }
 
-// key is usually one that exists.
+// key returns a key, usually that of a stored object.
 func (m *model) key() string {
+	// Sorted, because the seed alone must decide which key it is: a failure can then be repeated.
 	keys := slices.Sorted(maps.Keys(m.bytes))
 	if len(keys) == 0 || m.rng.IntN(8) == 0 {
 		return storage.ArtifactKey(Digests([]byte("missing")).SHA256)

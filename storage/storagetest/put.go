@@ -14,7 +14,7 @@ import (
 	"github.com/pulpgo/pulpcore/storage"
 )
 
-// sizes lie around the borders of the chunks, of what is held in memory, and of S3's parts.
+// sizes lie around the limits of the chunks, of the memory for small objects, and of S3's parts.
 var sizes = []int{0, 1, 50, 128 << 10, 1<<20 - 1, 1 << 20, 1<<20 + 1, 9 << 20}
 
 func testPut(t *testing.T, open Opener) {
@@ -38,6 +38,7 @@ func testPut(t *testing.T, open Opener) {
 				if err := s.Delete(t.Context(), want.Key); err != nil {
 					t.Fatalf("Delete = %v", err)
 				}
+				// Short reads find a writer that relies on full buffers.
 				got, err := s.PutArtifact(t.Context(), iotest.HalfReader(bytes.NewReader(b)), expect)
 				if err != nil || got != want {
 					t.Fatalf("PutArtifact = %+v, %v, want %+v", got, err, want)
@@ -142,6 +143,7 @@ func testDedupe(t *testing.T, open Opener) {
 	if err := s.Delete(t.Context(), first.Key); err != nil {
 		t.Fatal(err)
 	}
+	// The writer found the artifact stored and keeps no bytes, so Commit has none to store.
 	_, err = w.ReadFrom(bytes.NewReader(b))
 	if err == nil {
 		_, err = w.Commit()

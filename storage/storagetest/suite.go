@@ -17,7 +17,7 @@
 // The contract of each method is in gocloud.dev/blob/driver. The Store relies on these parts of it most:
 //
 //   - NewTypedWriter: an object appears at Close, complete and in one step. If the context was canceled before Close,
-//     Close fails and nothing appears. An object at the key is replaced. Once Close has returned nil, the bytes are
+//     Close fails and no object appears. An object at the key is replaced. Once Close has returned nil, the bytes are
 //     durable.
 //   - NewRangeReader: reads exactly the range, and reports the size of the whole object. A connection that is cut is
 //     an error and never an early io.EOF.
@@ -161,6 +161,7 @@ func wantNothing(t *testing.T, s *storage.Store) {
 // wantSwept fails the test if an ended write left a file in the spool.
 func wantSwept(t *testing.T, s *storage.Store) {
 	t.Helper()
+	// An hour ahead, so that files just written are swept even if the clock of the service is ahead of this one.
 	switch n, err := s.Sweep(t.Context(), -time.Hour); {
 	case err != nil:
 		t.Errorf("Sweep = %v", err)

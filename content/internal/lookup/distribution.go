@@ -96,6 +96,7 @@ func (m *Match) Guard(ctx context.Context, db *models.DB) (models.AnyContentGuar
 // parents returns path and its parent folders, shortest first, at most models.MaxBasePathSegments.
 func parents(path string) []string {
 	var out []string
+	// No base path is longer than that, so deeper folders need no look-up.
 	for i := 0; i < len(path) && len(out) < models.MaxBasePathSegments; i++ {
 		if path[i] == '/' {
 			out = append(out, path[:i])
@@ -125,7 +126,7 @@ func DistributionsBelow(ctx context.Context, db *models.DB, folder, after string
 	})
 }
 
-// Source is what a distribution serves at a moment: the files of a publication, or those of a repository version.
+// Source is the publication or the repository version whose files a distribution serves at a moment.
 type Source struct {
 	PublicationID *uuid.UUID `bun:"publication_id"` // nil if the version is served by itself
 	PassThrough   bool       `bun:"pass_through"`   // the publication also serves the version's own files

@@ -131,8 +131,8 @@ func (s *Source) HasFolder(ctx context.Context, db *models.DB, dir string) (bool
 	return len(rows) > 0, err
 }
 
-// List returns a page of the files and folders directly in a folder of the source: at most limit entries, those that
-// follow the After of the page before. The empty folder is the root. A folder that does not exist is empty.
+// List returns a page of the files and folders directly in a folder of the source: at most limit entries, which begin
+// behind the After of the previous page. The empty folder is the root. A folder that does not exist is empty.
 func (s *Source) List(ctx context.Context, db *models.DB, dir, after string, limit int) (*Listing, error) {
 	folder := folderOf(dir)
 	plan, err := s.plan(ctx, db, within(folder))
@@ -148,8 +148,8 @@ func (s *Source) List(ctx context.Context, db *models.DB, dir, after string, lim
 	return page, s.describe(ctx, db, page.Entries)
 }
 
-// walkPlan says how the paths of a version are walked: along the sorted paths of all content, asking of each whether
-// it is a member, or along the members, sorting their paths.
+// walkPlan is how the paths of a version are walked: along the sorted paths of all content, looking up the membership
+// of each, or along the members, sorting their paths.
 type walkPlan struct {
 	byPath bool
 	batch  int // paths to read at a time
@@ -167,6 +167,7 @@ func (s *Source) plan(ctx context.Context, db *models.DB, c cursor) (walkPlan, e
 	}
 	order := db.Conn().Kind.ByteOrder()
 	var paths, members int64
+	// The count stops behind the limit, because a folder may have millions of paths.
 	q := db.Bun().NewSelect().TableExpr("core_contentartifact AS ca").ColumnExpr("1 AS one").Limit(fewPaths + 1)
 	err := db.Bun().NewSelect().TableExpr("(?) AS x", c.where(q, "ca.relative_path", order)).ColumnExpr("COUNT(*)").
 		Scan(ctx, &paths)
@@ -207,6 +208,7 @@ func (s *Source) walk(ctx context.Context, db *models.DB, plan walkPlan, c curso
 	case s.PublicationID == nil:
 		q = version()
 	case s.PassThrough:
+		// A published file replaces one of the version with the same path: listLevel keeps the first row of a name.
 		q = db.Bun().NewSelect().ColumnExpr("path, id").OrderExpr("path?, precedence", order).Limit(int64(n)).
 			TableExpr("(SELECT *, 0 AS precedence FROM (?) AS x UNION ALL SELECT *, 1 FROM (?) AS y) AS s",
 				published(), version())
