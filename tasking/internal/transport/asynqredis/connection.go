@@ -34,9 +34,9 @@ func (n names) queue(queue string) string { return string(n) + "." + queue }
 // key returns the name of a key or a channel.
 func (n names) key(what string) string { return string(n) + ":" + what }
 
-// poolSize is how many connections a client has at most, without those of subscriptions. Four are enough, because
+// poolSize is how many connections a client has at most, without those of subscriptions. Two are as fast as ten, because
 // scripts share pipelines. The client keeps idle connections, so a short peak would leave ten per core.
-const poolSize = 4
+const poolSize = 2
 
 // newConnection returns a connection for the options.
 //
