@@ -18,6 +18,7 @@ package pulpcore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -56,6 +57,7 @@ type App struct {
 	api, content, all http.Handler
 
 	closing sync.Mutex
+	plugins closers // the ends of their Init
 	closers closers
 }
 
@@ -149,12 +151,19 @@ func (a *App) SetAdminPassword(ctx context.Context, password string) error {
 	return setAdminPassword(ctx, a.db, password)
 }
 
+func (a *App) closePlugins() error {
+	err := a.plugins.close()
+	a.plugins = nil
+	return err
+}
+
 // Close releases everything the App opened. It may be called twice. End [App.Run], [App.Work] and the servers that use
 // the handlers first.
 func (a *App) Close() error {
 	a.closing.Lock()
 	defer a.closing.Unlock()
-	err := a.closers.close()
+	// The plugins end first: what they started uses the database, the queue and the store.
+	err := errors.Join(a.closePlugins(), a.closers.close())
 	a.closers = nil
 	if err != nil {
 		return fmt.Errorf("pulpcore: close: %w", err)

@@ -27,6 +27,7 @@ type plan struct {
 	routes   []rest.Route
 	content  []content.Route
 	versions map[string]string
+	plugins  []*Plugin // whose Init is called
 }
 
 // versionBegins matches versions that can be compared: workers decide by them which of them may execute a task.
@@ -85,7 +86,7 @@ func compile(set *settings.Set, opts *Options, plugins []*Plugin) (*plan, error)
 
 // gather collects what the plugins bring.
 func (c *compiler) gather() *plan {
-	p := &plan{versions: map[string]string{"core": Version}, tasks: rest.Tasks()}
+	p := &plan{versions: map[string]string{"core": Version}, tasks: rest.Tasks(), plugins: c.plugins}
 	sets := make([]models.PluginModels, 0, len(c.plugins))
 	for _, plugin := range c.plugins {
 		sets = append(sets, plugin.set())
