@@ -96,8 +96,9 @@ func UserOf(ctx context.Context) *accounts.User {
 	return u
 }
 
-// admit refuses a request whose sender may not use what allow describes. The request that it returns knows the account.
-func (g *gate) admit(r *http.Request, allow Access) (*http.Request, error) {
+// admit refuses a request whose sender may not use what allow and p describe. The request that it returns knows the
+// account; p gets it too.
+func (g *gate) admit(r *http.Request, allow Access, p *Permission) (*http.Request, error) {
 	if allow == Anybody {
 		return r, nil
 	}
@@ -111,9 +112,9 @@ func (g *gate) admit(r *http.Request, allow Access) (*http.Request, error) {
 	// The access log has the name also if the account may not use the operation.
 	webserver.AddToAccessLog(r.Context(), slog.String("user", u.Username))
 	r = r.WithContext(context.WithValue(tasking.WithUser(r.Context(), u.ID), userKey{}, u))
-	// Without access policies no account but an administrator's has any permission.
-	if allow == Superusers && !u.IsSuperuser {
-		return r, wire.Refuse(http.StatusForbidden, wire.MsgForbidden)
+	p.User, p.HTTP = u, r
+	if allow == Authorized {
+		return r, g.opts.Authorizer.Authorize(r.Context(), p)
 	}
 	return r, nil
 }

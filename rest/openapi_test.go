@@ -265,7 +265,7 @@ func TestCheckReportsAllFaultsByPlugin(t *testing.T) {
 		`plugin "odd": viewset remotes/odd/odd/: action go: field Again: there is another field named "ref" on the wire; ` +
 			`give it another json tag`,
 		`plugin "other": route "/same/" clashes with "/same/"; choose another path`,
-		`plugin "other": route "/o/": access 9 is not known; use Superusers, Accounts or Anybody`,
+		`plugin "other": route "/o/": access 9 is not known; use Authorized, Accounts or Anybody`,
 		`plugin "other": route "/o/": there is no handler; set Handler`,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -68,6 +68,8 @@ type Options struct {
 	// Auth returns the account of a request. Default [BasicAuth]; a process that serves other pages with accounts shares
 	// one instance.
 	Auth Authenticator
+	// Authorizer decides what accounts may do. Default: superusers everything, others nothing.
+	Authorizer Authorizer
 	// Hosts are the names under which the API may be asked; a request for another one is answered with 400. Nil allows
 	// the names of this machine: see [webserver.Hosts].
 	Hosts *webserver.Hosts
@@ -229,6 +231,9 @@ func (o *Options) complete() (faults []error) {
 	o.KeepAlive = cmp.Or(o.KeepAlive, defaultKeepAlive)
 	if err := o.Limits.Validate(); err != nil {
 		faults = append(faults, err)
+	}
+	if o.Authorizer == nil {
+		o.Authorizer = superusers{}
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)

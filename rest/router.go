@@ -22,7 +22,7 @@ type Access uint8
 
 // The accesses of a route. The default is the narrowest one, which the API has itself.
 const (
-	Superusers Access = iota // accounts with is_superuser
+	Authorized Access = iota // accounts that the API's [Authorizer] lets in; without one, superusers
 	Accounts                 // every active account
 	Anybody                  // no log-in is asked for; the route does its own authentication, if any
 )
@@ -34,7 +34,7 @@ type Route struct {
 	Path string
 	// Handler answers all methods.
 	Handler http.Handler
-	// Allow is who may use the route. Default: Superusers.
+	// Allow is who may use the route. Default: Authorized.
 	Allow Access
 }
 
@@ -69,7 +69,7 @@ func newRouter(c *compiler, g *gate, parts []Part) http.Handler {
 	byPath[""] = map[string]*operation{"GET": root(lists)}
 	// The paths are sorted, so that the fault of a clash names the same path at each start.
 	for _, p := range slices.Sorted(maps.Keys(byPath)) {
-		rt.mux.Handle(base+p, newEndpoint(g, c.site, byPath[p]))
+		rt.mux.Handle(base+p, newEndpoint(g, c.site, p, byPath[p]))
 		// The root ends with a slash, so every route below it would clash with it.
 		if p != "" {
 			rt.taken = append(rt.taken, base+p)
@@ -93,7 +93,7 @@ func newRouter(c *compiler, g *gate, parts []Part) http.Handler {
 func (rt *router) mount(c *compiler, route Route) {
 	before := len(c.faults)
 	if route.Allow > Anybody {
-		c.fault("route %q: access %d is not known; use Superusers, Accounts or Anybody", route.Path, route.Allow)
+		c.fault("route %q: access %d is not known; use Authorized, Accounts or Anybody", route.Path, route.Allow)
 	}
 	if route.Handler == nil {
 		c.fault("route %q: there is no handler; set Handler", route.Path)
@@ -114,7 +114,7 @@ func (rt *router) mount(c *compiler, route Route) {
 	}
 	inner := formfiles.Handler(route.Handler)
 	h := func(w http.ResponseWriter, r *http.Request) {
-		r, err := rt.gate.admit(r, route.Allow)
+		r, err := rt.gate.admit(r, route.Allow, &Permission{Operation: "route " + route.Path})
 		if err != nil {
 			wire.WriteError(w, r, rt.gate.log, err)
 			return
