@@ -34,9 +34,12 @@ func (n names) queue(queue string) string { return string(n) + "." + queue }
 // key returns the name of a key or a channel.
 func (n names) key(what string) string { return string(n) + ":" + what }
 
-// poolSize is how many connections a client has at most, without those of subscriptions. Two are as fast as ten, because
+// poolSize is how many connections a client has at most, without those of subscriptions. Three are enough, because
 // scripts share pipelines. The client keeps idle connections, so a short peak would leave ten per core.
-const poolSize = 2
+const poolSize = 3
+
+// noPipelinePool makes pipelines use the connections of the pool. By default a client has up to ten more for them.
+const noPipelinePool = -1
 
 // newConnection returns a connection for the options.
 //
@@ -48,6 +51,7 @@ func newConnection(o *Options) (*connection, error) {
 		opts := *o.Redis
 		opts.MaintNotificationsConfig, opts.ContextTimeoutEnabled = noNotifications, true
 		opts.PoolSize = cmp.Or(opts.PoolSize, poolSize)
+		opts.PipelinePoolSize = cmp.Or(opts.PipelinePoolSize, noPipelinePool)
 		c.dial = func() redis.UniversalClient { return redis.NewUniversalClient(&opts) }
 		return c, nil
 	}
@@ -57,6 +61,7 @@ func newConnection(o *Options) (*connection, error) {
 	}
 	opts.MaintNotificationsConfig, opts.ContextTimeoutEnabled = noNotifications, true
 	opts.PoolSize = cmp.Or(opts.PoolSize, poolSize)
+	opts.PipelinePoolSize = cmp.Or(opts.PipelinePoolSize, noPipelinePool)
 	c.dial = func() redis.UniversalClient { return redis.NewClient(opts) }
 	return c, nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/hibiken/asynq"
@@ -98,7 +99,15 @@ type asynqLog struct{ log *slog.Logger }
 func (l asynqLog) Debug(args ...any) { l.log.Debug("asynq", "text", fmt.Sprint(args...)) }
 func (l asynqLog) Info(args ...any)  { l.log.Debug("asynq", "text", fmt.Sprint(args...)) }
 func (l asynqLog) Warn(args ...any)  { l.log.Warn("asynq", "text", fmt.Sprint(args...)) }
-func (l asynqLog) Error(args ...any) { l.log.Warn("asynq", "text", fmt.Sprint(args...)) }
 func (l asynqLog) Fatal(args ...any) { l.log.Error("asynq", "text", fmt.Sprint(args...)) }
+
+// Error logs a failure, except that of the subscription which [longPoll.Subscribe] closes.
+func (l asynqLog) Error(args ...any) {
+	text, level := fmt.Sprint(args...), slog.LevelWarn
+	if strings.HasPrefix(text, "cannot subscribe to cancelation channel") {
+		level = slog.LevelDebug
+	}
+	l.log.Log(context.Background(), level, "asynq", "text", text)
+}
 
 var _ asynq.Logger = asynqLog{}
