@@ -39,7 +39,8 @@ func CheckBindings(opts *Options) (faults []error) {
 		case !subprocess.CanIsolate:
 			fault("this system has no Subprocess; set IgnoreSubprocess, or bind the task without it")
 		case opts.Command == nil:
-			fault("Subprocess needs a command that starts the process; set worker.Options.Command, in an App Options.TaskCommand")
+			fault("Subprocess needs a command that starts the process; " +
+				"set worker.Options.Command, in an App Options.TaskCommand")
 		}
 		if b.Args != nil {
 			for _, err := range hook.Faults(b.Args, reflect.TypeFor[tasking.ResourceUser]()) {
