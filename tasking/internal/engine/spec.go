@@ -20,7 +20,7 @@ type Spec struct {
 	Raw []byte // the arguments in the clear, for execution in this process
 }
 
-// SpecOptions say what a task is to be.
+// SpecOptions are the properties of a new task.
 type SpecOptions struct {
 	Name      string
 	Raw       []byte // the arguments as JSON
@@ -97,7 +97,7 @@ func (d *Dispatcher) NewSpec(ctx context.Context, db *models.DB, o *SpecOptions)
 	return s, nil
 }
 
-// event says that the task was dispatched.
+// event returns the event of the task's dispatch.
 func (s *Spec) event(state models.TaskState) event.Event {
 	return event.Event{
 		Kind: event.TaskChanged, Time: models.Now(), DomainID: s.Row.DomainID, TaskID: s.Row.ID, GroupID: s.Row.Group,
