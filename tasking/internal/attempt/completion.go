@@ -52,6 +52,7 @@ func (a *Attempt) beginCompletion() error {
 	if a.own == completed {
 		return pulperr.Public(pulperr.Conflict, "the task is completed already")
 	}
+	// From here on the fence also accepts the state that this transaction gives to the task.
 	a.own = completing
 	return nil
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/pulpgo/pulpcore/pulperr"
 )
 
-// CanIsolate says whether tasks can have processes of their own.
+// CanIsolate reports whether tasks can have processes of their own.
 const CanIsolate = true
 
 // OwnGroup makes the command the leader of a process group.
@@ -35,6 +35,7 @@ func KillGroup(leader *os.Process) error {
 // KillSelf kills this process and, if it leads one, its group.
 func KillSelf() {
 	if syscall.Getpgrp() == syscall.Getpid() {
+		// 0 is the own group. Of a process that does not lead one, it is the group of the program that started it.
 		_ = syscall.Kill(0, syscall.SIGKILL)
 	}
 	os.Exit(1)
