@@ -25,7 +25,7 @@ func On(rows ...models.Row) []Resource {
 		}
 		list = append(list, Resource{func(*models.Registry) (string, error) {
 			if row.PulpType() == "" {
-				return "", pulperr.Public(pulperr.Invalid, "a row that was not saved cannot be reserved")
+				return "", pulperr.Public(pulperr.Invalid, "a row that was not saved cannot be reserved; save it first")
 			}
 			return models.PRNOf(row), nil
 		}})
@@ -132,7 +132,9 @@ func resolve(r *models.Registry, list []Resource) ([]string, error) {
 		}
 		// The prefix marks shared resources in the task's row, and Postgres stores no text with a NUL.
 		if strings.HasPrefix(name, taskdb.SharedPrefix) || models.HasNUL(name) || len(name) > maxResource {
-			return nil, pulperr.Public(pulperr.Invalid, "%q cannot be the name of a resource", name)
+			return nil, pulperr.Public(pulperr.Invalid,
+				"%q cannot be the name of a resource: it begins with %q, contains a NUL or has more than %d bytes",
+				name, taskdb.SharedPrefix, maxResource)
 		}
 		names = append(names, name)
 	}

@@ -205,7 +205,8 @@ func openPostgres(ctx context.Context, rawURL string) (*Conn, error) {
 	cfg, err := pgxpool.ParseConfig(rawURL)
 	if err != nil {
 		// The parser's message can quote the URL, which may hold a password.
-		return nil, pulperr.Public(pulperr.Invalid, "database URL: not a valid postgres URL")
+		return nil, pulperr.Public(pulperr.Invalid,
+			"database URL: not a valid postgres URL; its form is postgres://user:password@host:port/database")
 	}
 	// bun writes arguments into the text, so a statement cache would never hit.
 	cfg.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeSimpleProtocol

@@ -40,7 +40,7 @@ func (s *Subscription) Next(ctx context.Context) (Event, error) {
 		select {
 		case <-s.ready:
 		case <-s.closed:
-			return Event{}, pulperr.Public(pulperr.Unavailable, "the events have ended")
+			return Event{}, pulperr.Public(pulperr.Unavailable, "the subscription or its queue is closed")
 		case <-ctx.Done():
 			return Event{}, context.Cause(ctx)
 		}

@@ -43,7 +43,8 @@ func New(
 ) (*Group, error) {
 	domain := db.Domain()
 	if domain == nil {
-		return nil, fmt.Errorf("tasking: new group: the queue's database handle has no domain: %w", pulperr.Invalid)
+		return nil, fmt.Errorf("tasking: new group: the queue's database handle has no domain, see Queue.In: %w",
+			pulperr.Invalid)
 	}
 	now := models.Now()
 	g := &models.TaskGroup{DomainID: domain.ID, Description: description}

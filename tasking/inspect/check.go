@@ -54,9 +54,9 @@ func Check(ctx context.Context, db *models.DB) ([]Violation, error) {
 		{RuleReservations, "it has a reservation that it does not name", taskdb.SurplusReservations},
 		{RuleReservations, "it lacks a reservation", taskdb.MissingReservations},
 		{RuleConflict, "it may run beside tasks that it conflicts with", taskdb.ConflictingTasks},
-		{RuleStranded, "it waits and nothing is in its way", taskdb.StrandedTasks},
+		{RuleStranded, "it waits although no earlier task blocks it", taskdb.StrandedTasks},
 		{RuleOwner, "it runs and no worker has it", taskdb.OwnerlessTasks},
-		{RuleAttempt, "it ran and has no attempt", taskdb.MiscountedTasks},
+		{RuleAttempt, "it runs or ran without a counted attempt", taskdb.MiscountedTasks},
 	} {
 		rows, err := taskdb.FindBroken(ctx, taskdb.On(db), c.check, checkLimit)
 		if err != nil {

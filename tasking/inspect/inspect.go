@@ -47,7 +47,7 @@ func Delete(ctx context.Context, db *models.DB, id uuid.UUID) error {
 			return pulperr.Public(pulperr.NotFound, "there is no task %s", id)
 		}
 		if !found[0].State.Final() {
-			return pulperr.Public(pulperr.Conflict, "a task that has not ended cannot be deleted")
+			return pulperr.Public(pulperr.Conflict, "task %s has not ended and cannot be deleted; cancel it first", id)
 		}
 		_, err = deleteEnded(ctx, tx, []uuid.UUID{id})
 		return err

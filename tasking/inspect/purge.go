@@ -75,11 +75,13 @@ func Purge(ctx context.Context, db *models.DB, before time.Time, opts *PurgeOpti
 	}
 	for _, s := range p.opts.States {
 		if !s.Final() {
-			return p.done, pulperr.Public(pulperr.Invalid, "tasks in the state %q cannot be purged", string(s))
+			return p.done, pulperr.Public(pulperr.Invalid, "tasks in the state %q have not ended and cannot be purged",
+				string(s))
 		}
 	}
 	if !p.opts.AllDomains && db.Domain() == nil {
-		return p.done, fmt.Errorf("tasking: purge: the queue's database handle has no domain: %w", pulperr.Invalid)
+		return p.done, fmt.Errorf("tasking: purge: the database handle has no domain; bind one, or set AllDomains: %w",
+			pulperr.Invalid)
 	}
 	for _, step := range []func(context.Context) error{p.tasks, p.groups} {
 		if err := step(ctx); err != nil {

@@ -67,11 +67,12 @@ func Set[A any](
 func (o *Options) validate() error {
 	switch {
 	case o.Name == "" || len(o.Name) > engine.MaxName || models.HasNUL(o.Name):
-		return pulperr.Public(pulperr.Invalid, "the name of a schedule is empty, too long or contains a NUL")
+		return pulperr.Public(pulperr.Invalid, "a schedule needs a name of %d bytes at most, without a NUL", engine.MaxName)
 	case o.Every != 0 && o.Every < minInterval:
-		return pulperr.Public(pulperr.Invalid, "the interval of schedule %q is less than a second", o.Name)
+		return pulperr.Public(pulperr.Invalid, "the interval of schedule %q is %s; use 0 or at least %s", o.Name, o.Every,
+			minInterval)
 	case !o.Next.IsZero() && (o.Next.UTC().Year() < 1 || o.Next.UTC().Year() > 9999):
-		return pulperr.Public(pulperr.Invalid, "the next dispatch of schedule %q is out of range", o.Name)
+		return pulperr.Public(pulperr.Invalid, "the next dispatch of schedule %q is not in the years 1 to 9999", o.Name)
 	}
 	return nil
 }

@@ -57,7 +57,7 @@ func (c *claimer) claim(id uuid.UUID) (*taskdb.Claimed, error) {
 	// The database may have executed the claim although its answer was lost. If the worker gave up, the task would be its
 	// own in the database and run nowhere (F47).
 	err = retryUntil(c.session.abandon, func(error) bool { return false }, func(err error) {
-		c.log.Warn("the answer to a claim is asked for again", "task_id", id, "err", err)
+		c.log.Warn("the outcome of a claim could not be read; it is tried again", "task_id", id, "err", err)
 	}, func() (err error) {
 		t, err = taskdb.ReadClaim(ctx, taskdb.On(c.db), id, result.id)
 		return err
@@ -127,7 +127,7 @@ func (c *claimer) releaseLate(ctx context.Context, id, claim uuid.UUID) bool {
 	if err := c.release(ctx, t, 0); err != nil {
 		return false
 	}
-	c.log.WarnContext(ctx, "task was claimed late and is given back", "task_id", id)
+	c.log.WarnContext(ctx, "task was claimed after its worker had given the claim up; it waits again", "task_id", id)
 	return true
 }
 

@@ -121,7 +121,7 @@ func (c *completer) persist(ctx context.Context, a *attempt.Attempt, fn func() e
 		return ctx.Err() != nil || errors.Is(err, taskdb.ErrNotClaimed) || sqldialect.IsDataError(err)
 	}
 	return retryUntil(c.session.abandon, final, func(err error) {
-		a.Log.WarnContext(ctx, "the end of a task is stored later", "err", err)
+		a.Log.WarnContext(ctx, "the end of a task could not be stored; it is tried again", "err", err)
 	}, fn)
 }
 
@@ -304,7 +304,7 @@ func (c *completer) discardIncomplete(ctx context.Context, a *attempt.Attempt) e
 		return err
 	}
 	if err != nil {
-		a.Log.ErrorContext(ctx, "incomplete resources cannot be read", "err", err)
+		a.Log.ErrorContext(ctx, "incomplete resources of a task could not be read; they stay", "err", err)
 	}
 	for _, prn := range prns {
 		err := c.discard(ctx, db, prn)
@@ -318,7 +318,7 @@ func (c *completer) discardIncomplete(ctx context.Context, a *attempt.Attempt) e
 		}
 		if err != nil {
 			// A resource that cannot be removed must not keep the task from ending.
-			a.Log.ErrorContext(ctx, "incomplete resource stays", "prn", prn, "err", err)
+			a.Log.ErrorContext(ctx, "incomplete resource of a task could not be removed; it stays", "prn", prn, "err", err)
 		}
 	}
 	return nil

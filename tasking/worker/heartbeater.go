@@ -50,7 +50,7 @@ func (h *heartbeater) run(ctx context.Context) {
 			h.beat(ctx)
 		}
 		if err := h.checkClaims(ctx); err != nil && ctx.Err() == nil {
-			h.log.WarnContext(ctx, "own tasks cannot be read", "err", err)
+			h.log.WarnContext(ctx, "the tasks of this worker could not be read", "err", err)
 		}
 	}
 }
@@ -69,14 +69,14 @@ func (h *heartbeater) beat(ctx context.Context) {
 	// The worker ends: the error is that of the interrupted statement.
 	case ctx.Err() != nil:
 	case err != nil:
-		h.log.WarnContext(ctx, "heartbeat failed", "err", err)
+		h.log.WarnContext(ctx, "heartbeat could not be written", "err", err)
 		// On SQLite a heartbeat also fails while another transaction writes for long. No process can take tasks over then.
 		// On Postgres the tasks stop before the TTL is over, while no other worker can have claimed them yet.
 		if h.session.silence() > h.session.ttl*9/10 && h.conn.kind == sqldialect.Postgres {
 			h.attempts.cancelAll(engine.ErrLost)
 		}
 	case len(alive) < len(ids):
-		h.log.ErrorContext(ctx, "this worker was given up for dead", "worker_id", ids[0])
+		h.log.ErrorContext(ctx, "this worker was declared dead by another one; it registers again", "worker_id", ids[0])
 		// The first row owns the tasks. A lost row of another role does not affect them.
 		if !slices.Contains(alive, ids[0]) {
 			h.attempts.cancelAll(engine.ErrFenced)
@@ -86,7 +86,7 @@ func (h *heartbeater) beat(ctx context.Context) {
 		ctx, cancel := context.WithTimeout(ctx, limit)
 		defer cancel()
 		if err := h.session.register(ctx, alive); err != nil {
-			h.log.WarnContext(ctx, "worker registers later", "err", err)
+			h.log.WarnContext(ctx, "worker could not register again; the next heartbeat tries it", "err", err)
 		}
 	default:
 		h.session.beat()

@@ -54,7 +54,7 @@ func (e *executor) readReserved(a *attempt.Attempt) {
 	var now *taskdb.Claimed
 	// Repeated until the database answers: a reservation that the worker does not know of would outlive the task.
 	err := retryUntil(e.session.abandon, func(error) bool { return false }, func(err error) {
-		a.Log.WarnContext(ctx, "the reservations of a task are read later", "err", err)
+		a.Log.WarnContext(ctx, "the reservations of a task could not be read; it is tried again", "err", err)
 	}, func() (err error) {
 		now, err = taskdb.ReadClaim(ctx, taskdb.On(e.q.DB), a.Task.ID, a.Task.ClaimID)
 		return err

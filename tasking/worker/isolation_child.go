@@ -182,7 +182,7 @@ func (i *isolated) execute(ctx context.Context, p *parts) (json.RawMessage, erro
 	go a.Call(func(a *attempt.Attempt) (json.RawMessage, error) { return p.executor.call(a, nil) })
 	a.Await(i.req.CancelGrace, nil, func() {
 		if err := i.say(subprocess.Message{Stuck: goroutinesOf(t.ID)}); err != nil {
-			a.Log.ErrorContext(ctx, "the stacks of a task that does not stop are not reported", "err", err)
+			a.Log.ErrorContext(ctx, "the stacks of a task that does not stop could not be reported", "err", err)
 		}
 	})
 	a.FlushReports()

@@ -44,7 +44,7 @@ func (m *maintainer) run(ctx context.Context) {
 	m.start(ctx)
 	for {
 		if err := m.maintain(ctx); err != nil && ctx.Err() == nil {
-			m.log.WarnContext(ctx, "maintenance of tasks is done later", "err", err)
+			m.log.WarnContext(ctx, "maintenance of tasks failed and is tried again in a second", "err", err)
 		}
 		select {
 		case <-ticker.C:
@@ -62,7 +62,7 @@ func (m *maintainer) start(ctx context.Context) {
 	// With statistics from the time when the tables were empty, the planner reads whole tables. A failure only costs time,
 	// so the worker starts all the same.
 	if err := taskdb.AnalyzeTasks(ctx, taskdb.On(m.q.DB)); err != nil && ctx.Err() == nil {
-		m.log.DebugContext(ctx, "tables are not analysed", "err", err)
+		m.log.DebugContext(ctx, "statistics of the task tables could not be renewed", "err", err)
 	}
 }
 

@@ -89,7 +89,7 @@ func (p *poller) pollUnattended(ctx context.Context) {
 		page, err := taskdb.ReadUnattended(ctx, taskdb.On(p.db), queue, p.arrived[queue], unattendedAge, unattendedPage)
 		if err != nil {
 			if ctx.Err() == nil {
-				p.log.WarnContext(ctx, "ready tasks cannot be read", "err", err)
+				p.log.WarnContext(ctx, "ready tasks could not be read; it is tried again", "err", err)
 			}
 			return
 		}
@@ -152,7 +152,7 @@ func (s *slots) start(queue string, task uuid.UUID) bool {
 func (s *slots) try(task uuid.UUID) error {
 	t, err := s.claims.claim(task)
 	if err != nil {
-		s.log.Warn("task is tried later", "task_id", task, "err", err)
+		s.log.Warn("task could not be claimed and is tried again", "task_id", task, "err", err)
 		return err
 	}
 	if t == nil {
@@ -178,6 +178,6 @@ func (s *slots) release(t *taskdb.Claimed) {
 	// Repeated until it succeeds: the task is this worker's in the database, so no other worker would claim it before this
 	// one ends.
 	_ = retryUntil(s.session.abandon, isNotClaimed, func(err error) {
-		s.log.Warn("task of a newer plugin is given back later", "task_id", t.ID, "err", err)
+		s.log.Warn("task of a newer plugin could not be given back; it is tried again", "task_id", t.ID, "err", err)
 	}, func() error { return s.claims.release(context.Background(), t, releasedPause) })
 }

@@ -50,7 +50,7 @@ func (r *reaper) run(ctx context.Context) {
 		}
 		pause, err := r.poll(ctx)
 		if err != nil && ctx.Err() == nil {
-			r.log.WarnContext(ctx, "workers cannot be observed", "err", err)
+			r.log.WarnContext(ctx, "heartbeats of the workers could not be read; observation starts over", "err", err)
 			// While the database did not answer, the other workers could not write heartbeats either. All observations start
 			// over, or the outage would expire live workers (F46).
 			r.observer = liveness.Observer{}
@@ -98,7 +98,8 @@ func (r *reaper) observeWorkers(ctx context.Context) (shortest time.Duration, er
 			},
 			note: func(tasks int) {
 				r.telemetry.Reaped(ctx)
-				r.log.WarnContext(ctx, "worker is missing", "worker_id", other.ID, "name", other.Name, "tasks", tasks)
+				r.log.WarnContext(ctx, "heartbeat of a worker has expired; its tasks are ended",
+					"worker_id", other.ID, "name", other.Name, "tasks", tasks)
 			},
 		})
 	}
@@ -150,7 +151,10 @@ func (r *reaper) observeOwnerless(ctx context.Context) error {
 				// There is no row to lock. Adopt locks the tasks, so that of two processes one gets each of them.
 				return taskdb.Adopt(ctx, c, id, uuid.Nil, r.session.workerID(), mark)
 			},
-			note: func(tasks int) { r.log.ErrorContext(ctx, "tasks had no worker", "worker_id", id, "tasks", tasks) },
+			note: func(tasks int) {
+				r.log.ErrorContext(ctx, "running tasks had a worker without a row; they are ended",
+					"worker_id", id, "tasks", tasks)
+			},
 		})
 	}
 	return nil
@@ -176,7 +180,7 @@ func (r *reaper) observeUnattended(ctx context.Context) error {
 				// Another worker may have claimed the task since it was read: the condition on the owner leaves it to that worker.
 				return taskdb.Adopt(ctx, c, own, t.ID, r.session.workerID(), mark)
 			},
-			note: func(int) { r.log.ErrorContext(ctx, "task is not executed by its worker", "task_id", t.ID) },
+			note: func(int) { r.log.ErrorContext(ctx, "task is not executed by its worker; it is ended", "task_id", t.ID) },
 		})
 	}
 	return nil

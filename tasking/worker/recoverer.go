@@ -63,7 +63,7 @@ func (r *recoverer) start(ctx context.Context, v recovery) {
 	r.all.Go(func() {
 		defer r.end(v.id)
 		if err := r.recover(ctx, v); err != nil && ctx.Err() == nil {
-			r.log.WarnContext(ctx, "tasks are recovered later", "id", v.id, "err", err)
+			r.log.WarnContext(ctx, "tasks could not be recovered; the next poll tries it again", "id", v.id, "err", err)
 		}
 	})
 }
@@ -202,7 +202,7 @@ func (r *recoverer) endTask(ctx context.Context, t *taskdb.Claimed) {
 	a, err := r.environment.New(ctx, t, 0)
 	defer a.Cancel(nil)
 	if err != nil {
-		a.Log.WarnContext(ctx, "incomplete resources of a dead worker's task stay", "err", err)
+		a.Log.WarnContext(ctx, "incomplete resources of a dead worker's task could not be removed", "err", err)
 	}
 	a.SetReported() // the dead worker may have made reports
 	o := outcome{
@@ -214,7 +214,7 @@ func (r *recoverer) endTask(ctx context.Context, t *taskdb.Claimed) {
 	switch {
 	case errors.Is(err, engine.ErrFenced):
 		r.q.Telemetry.ReapEnded(ctx, t, engine.ResultFenced, engine.ErrFenced)
-		a.Log.WarnContext(ctx, "task of a dead worker was taken from this one")
+		a.Log.WarnContext(ctx, "task of a dead worker was recovered by another worker")
 	case err != nil:
 		r.q.Telemetry.ReapEnded(ctx, t, engine.ResultUnstored, err)
 		a.Log.ErrorContext(ctx, "the end of a dead worker's task could not be stored", "err", err)

@@ -31,7 +31,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	}
 	defer end()
 	if err := p.environment.Dirs.Sweep(ctx); err != nil {
-		w.opts.Log.WarnContext(ctx, "work directories of dead workers stay", "err", err)
+		w.opts.Log.WarnContext(ctx, "work directories of dead workers could not be removed", "err", err)
 	}
 	w.opts.Log.InfoContext(ctx, "worker has started",
 		"worker_id", p.session.workerID(), "name", w.opts.Name, "slots", cap(w.slots[engine.DefaultQueue]))
@@ -86,7 +86,7 @@ func (w *Worker) awaitEnd(ctx context.Context) {
 		idle, err := w.idle(ctx)
 		switch {
 		case err != nil && ctx.Err() == nil:
-			w.opts.Log.WarnContext(ctx, "ready tasks cannot be read", "err", err)
+			w.opts.Log.WarnContext(ctx, "ready tasks could not be read; it is tried again", "err", err)
 		case idle:
 			quiet++
 		default:

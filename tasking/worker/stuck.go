@@ -25,8 +25,10 @@ const (
 // context has ended.
 func (e *executor) reportStuck(a *attempt.Attempt) {
 	dump := goroutinesOf(a.Task.ID)
-	a.Log.Error("task was told to stop and does not", "cause", a.Cause(), "goroutines", dump)
-	e.setError(a, &models.TaskError{Description: "The task was told to stop and does not.", Traceback: &dump})
+	a.Log.Error("task was told to stop and its function does not return", "cause", a.Cause(), "goroutines", dump)
+	e.setError(a, &models.TaskError{
+		Description: "The task was told to stop, but its function does not return.", Traceback: &dump,
+	})
 	if e.opts.OnStuck != nil {
 		// A copy: the host may keep it while the attempt goes on.
 		task := a.Task.Task
@@ -45,7 +47,7 @@ func (e *executor) setError(a *attempt.Attempt, te *models.TaskError) {
 	// Tried once: the text only helps clients, and the end of the task does not depend on it.
 	err := taskdb.Write(ctx, e.q.DB, func(c taskdb.Conn) error { return taskdb.SetError(ctx, c, a.Task, te) })
 	if err != nil {
-		a.Log.WarnContext(ctx, "the error of a task is not stored", "err", err)
+		a.Log.WarnContext(ctx, "the error of a task that does not stop could not be stored", "err", err)
 	}
 }
 

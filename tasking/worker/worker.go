@@ -278,7 +278,8 @@ func (w *Worker) end(p *parts) {
 	defer cancel()
 	id := p.session.workerID()
 	if err := errors.Join(p.session.close(ctx), p.environment.Dirs.Remove(id)); err != nil {
-		w.opts.Log.WarnContext(ctx, "worker leaves traces", "worker_id", id, "err", err)
+		w.opts.Log.WarnContext(ctx, "rows or work directory of the ended worker could not be removed",
+			"worker_id", id, "err", err)
 	}
 }
 

@@ -58,7 +58,7 @@ func (p *Report) Done() int64 {
 // that depends on fn's error. It returns fn's error, or the one of storing the report's beginning or end.
 func (a *Attempt) Report(ctx context.Context, p *Report, message, code string, fn func() error) (err error) {
 	if models.HasNUL(message + code) {
-		return pulperr.Public(pulperr.Invalid, "the message of a progress report contains a NUL")
+		return pulperr.Public(pulperr.Invalid, "message or code of progress report %q contains a NUL; leave it out", code)
 	}
 	p.row = models.ProgressReport{TaskID: a.Task.ID, Message: message, Code: code, State: models.Running}
 	p.row.ID, p.row.Created = models.NewID(), models.Now()
@@ -112,7 +112,7 @@ func (a *Attempt) keepWriting(ctx context.Context, p *Report) (stop func()) {
 				return
 			}
 			if err := a.save(ctx, p); err != nil && ctx.Err() == nil {
-				a.Log.WarnContext(ctx, "progress report is written later", "err", err)
+				a.Log.WarnContext(ctx, "progress report could not be written; it is tried again", "err", err)
 			}
 		}
 	})
@@ -158,7 +158,7 @@ func (a *Attempt) FlushReports() {
 	for _, p := range open {
 		if err := a.save(ctx, p); err != nil {
 			// The database does not answer: each further report would cost the same time.
-			a.Log.WarnContext(ctx, "progress report is not written", "err", err)
+			a.Log.WarnContext(ctx, "last numbers of a progress report could not be written", "err", err)
 			return
 		}
 	}

@@ -46,7 +46,8 @@ func (d *WorkDir) openLocked() (*os.Root, error) {
 	case d.opened != nil:
 		return d.opened, nil
 	case d.given == "" && d.dirs.Root == "":
-		return nil, pulperr.Public(pulperr.Invalid, "the worker has no WorkDir")
+		return nil, pulperr.Public(pulperr.Invalid,
+			"the worker has no work directory; set worker.Options.WorkDir, in an App WORKING_DIRECTORY")
 	}
 	path := d.given
 	var err error
@@ -97,7 +98,7 @@ func (d *WorkDir) Remove(log *slog.Logger) {
 		err = errors.Join(err, RemoveAll(path))
 	}
 	if err != nil {
-		log.Warn("work directory stays", "path", path, "err", err)
+		log.Warn("work directory could not be removed", "path", path, "err", err)
 	}
 }
 

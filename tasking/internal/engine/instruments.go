@@ -40,10 +40,10 @@ func (i *instruments) open(m metric.Meter) error {
 	counter(&i.repairs, "repairs", "{repair}", "Reservations that had to be repaired; more than 0 is a fault.")
 	counter(&i.duplicates, "duplicates", "{claim}", "Claims that found nothing to claim.")
 	counter(&i.fenced, "fenced", "{task}", "Attempts whose task had been taken from the worker when they ended.")
-	counter(&i.reaps, "reaped_workers", "{worker}", "Workers that were given up for dead.")
+	counter(&i.reaps, "reaped_workers", "{worker}", "Workers that were declared dead.")
 	latency := []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200}
 	seconds(&i.waits, "wait.duration", "From the dispatch of a task to its first start.", latency...)
-	seconds(&i.grants, "start.duration", "From when nothing was in a task's way to its first start.", latency...)
+	seconds(&i.grants, "start.duration", "From when no other task blocked a task to its first start.", latency...)
 	seconds(&i.runs, "run.duration", "How long an attempt took.",
 		.001, .005, .01, .05, .1, .5, 1, 5, 10, 30, 60, 300, 900, 3600, 14400, 86400)
 	h, err := m.Int64Histogram("pulp.tasks.batch.size", metric.WithUnit("{task}"),

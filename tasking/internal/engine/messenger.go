@@ -65,7 +65,8 @@ func (m *Messenger) Deliver(ctx context.Context, tasks ...taskdb.ReadyTask) {
 	ctx = context.WithoutCancel(ctx) // the tasks are stored, whatever happens to the caller
 	sent, err := m.Transport.Announce(ctx, tasks)
 	if err != nil && !errors.Is(err, transport.ErrDown) {
-		m.log.WarnContext(ctx, "tasks are announced later", "tasks", len(tasks)-sent, "err", err)
+		m.log.WarnContext(ctx, "ready tasks could not be announced; the relay does it later",
+			"tasks", len(tasks)-sent, "err", err)
 	}
 	// If the transport took no message, the relay announces all of them after their grace.
 	if sent == 0 || sent == len(tasks) {
@@ -76,7 +77,8 @@ func (m *Messenger) Deliver(ctx context.Context, tasks ...taskdb.ReadyTask) {
 	defer cancel()
 	err = taskdb.Write(ctx, m.db, func(c taskdb.Conn) error { return taskdb.MakeDue(ctx, c, tasks[sent:]) })
 	if err != nil {
-		m.log.WarnContext(ctx, "tasks are announced later", "tasks", len(tasks)-sent, "err", err)
+		m.log.WarnContext(ctx, "ready tasks could not be made due; they are announced after their grace",
+			"tasks", len(tasks)-sent, "err", err)
 	}
 }
 

@@ -72,7 +72,7 @@ func (p *publisher) send() {
 		}
 		pause := eventPace
 		if err := p.publish(list); err != nil {
-			p.log.Debug("redis did not take events", "err", err)
+			p.log.Debug("events could not be published in redis", "err", err)
 			// While Redis is down the backlog would only grow. Readers learn of the gap from the next message.
 			p.dropAll()
 			pause = transport.RetryAfter

@@ -25,7 +25,9 @@ func (p PluginVersions) requirements(task string, asked map[string]string) (*str
 	}
 	for plugin, version := range asked {
 		if plugin == "" || models.HasNUL(plugin+version) {
-			return nil, pulperr.Public(pulperr.Invalid, "task %q: %q in version %q cannot be required", task, plugin, version)
+			return nil, pulperr.Public(pulperr.Invalid,
+				"task %q: plugin %q in version %q cannot be required: the name is empty, or one of the two contains a NUL",
+				task, plugin, version)
 		}
 	}
 	text, err := json.Marshal(asked)

@@ -52,7 +52,8 @@ func deathSignal(state *os.ProcessState) int {
 // Inherited returns the two files that a worker gives to the process of a task: its orders, and the report that it
 // reads. The caller closes them.
 func Inherited() (orders, report *os.File, err error) {
-	foreign := pulperr.Public(pulperr.Invalid, "this process was not started by a worker")
+	foreign := pulperr.Public(pulperr.Invalid,
+		"this process was not started by a worker; a worker starts it by worker.Options.Command")
 	for _, fd := range []int{0, reportFD} {
 		var st syscall.Stat_t // in a process that was started by hand, the number may be that of a database connection
 		if err := syscall.Fstat(fd, &st); err != nil || st.Mode&syscall.S_IFMT != syscall.S_IFIFO {

@@ -105,7 +105,7 @@ func (p *Process) send(what any) {
 		_, err = p.orders.Write(append(line, '\n'))
 	}
 	if err != nil {
-		p.log.Debug("the task's process does not listen", "err", err)
+		p.log.Debug("an order could not be sent to the task's process", "err", err)
 	}
 }
 
@@ -248,7 +248,7 @@ func (p *Process) judge(ctx context.Context, end *End, said *Outcome, err error)
 		end.Err = &DeathError{fmt.Sprintf("The task's process exited with status %d.", state.ExitCode()), string(p.tail)}
 	}
 	if said != nil && err != nil {
-		p.log.WarnContext(ctx, "the task's process did not end well after the task", "err", err)
+		p.log.WarnContext(ctx, "the task's process failed after the end of its task", "err", err)
 	}
 }
 

@@ -67,7 +67,7 @@ func (c *consumer) process(ctx context.Context, task *asynq.Task) error {
 	m, err := parseMessage(c.queue, task.ResultWriter().TaskID(), task.Payload())
 	if err != nil {
 		// Dropped: put back, it would come again for ever.
-		c.log.WarnContext(ctx, "message is not a task's", "err", err)
+		c.log.WarnContext(ctx, "message in redis names no task and is dropped", "err", err)
 		return nil
 	}
 	// Without the context of asynq, which also ends when Redis does not answer: that is no reason to end a task.

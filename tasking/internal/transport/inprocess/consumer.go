@@ -74,7 +74,7 @@ func (c *consumer) poll() (again bool) {
 	for m, err := range c.t.source(c.stopped, c.queue) {
 		if err != nil {
 			if c.stopped.Err() == nil {
-				c.t.log.Warn("ready tasks cannot be read", "queue", c.queue, "err", err)
+				c.t.log.Warn("ready tasks could not be read; it is tried again", "queue", c.queue, "err", err)
 			}
 			return false
 		}
