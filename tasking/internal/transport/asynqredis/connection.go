@@ -57,7 +57,8 @@ func newConnection(o *Options) (*connection, error) {
 	}
 	opts, err := redis.ParseURL(o.URL)
 	if err != nil { // the parser's message may quote a password
-		return nil, pulperr.Public(pulperr.Invalid, "the Redis URL is not valid")
+		return nil, pulperr.Public(pulperr.Invalid,
+			"the Redis URL is not valid; its form is redis://[user:password@]host[:port]/db, rediss:// or unix://")
 	}
 	opts.MaintNotificationsConfig, opts.ContextTimeoutEnabled = noNotifications, true
 	opts.PoolSize = cmp.Or(opts.PoolSize, poolSize)

@@ -14,8 +14,8 @@ import (
 // times a second: an answer "no message" is held back until [longPoll.wake], or for a quarter of a second, and then
 // the request is sent again. While it waits it holds no connection.
 //
-// It recognises the request by its keys. Should a version of asynq word the request differently, then nothing is held
-// back and asynq asks every idleInterval.
+// It recognises the request by its keys. If a version of asynq has other keys, no request is held back and asynq asks
+// every idleInterval.
 type longPoll struct {
 	redis.UniversalClient
 	timeout time.Duration
@@ -59,6 +59,7 @@ func (p *longPoll) EvalSha(ctx context.Context, sha string, keys []string, args 
 		case <-p.woken:
 			timer.Stop()
 		case <-timer.C:
+		// The server waits for this request before it stops.
 		case <-p.quit:
 			timer.Stop()
 			return cmd
