@@ -33,8 +33,8 @@ type Telemetry struct {
 // AttemptResult is how an attempt to execute a task went: the final state of the task, or one of these.
 type AttemptResult string
 
+// How an attempt ended that did not end its task.
 const (
-	// How an attempt ended that did not end its task.
 	ResultRetried   AttemptResult = "retried"   // the task waits for its next attempt
 	ResultFenced    AttemptResult = "fenced"    // the task had been taken from the worker
 	ResultUnstored  AttemptResult = "unstored"  // the database did not take its end

@@ -105,8 +105,12 @@ func (p *producer) state(m transport.Message) transport.MessageState {
 		return transport.Queued
 	}
 	info, err := asynq.NewInspectorFromRedisClient(client).GetTaskInfo(p.conn.queue(m.Queue), messageID(m))
-	if err != nil {
+	switch {
+	case errors.Is(err, asynq.ErrTaskNotFound), errors.Is(err, asynq.ErrQueueNotFound):
 		return transport.Lost
+	// An answer that did not come is no proof that the message is gone: the relay would send a second one for nothing.
+	case err != nil:
+		return transport.Queued
 	}
 	switch info.State {
 	case asynq.TaskStateActive:
