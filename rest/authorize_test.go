@@ -50,7 +50,7 @@ func TestAuthorizer(t *testing.T) {
 	each(t, func(t *testing.T, root *bundle) {
 		says := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "hello") })
 		b := setupOn(t, root.db, &rest.Options{Auth: actor("account"), Authorizer: reader{}, Routes: []rest.Route{
-			{Path: "/report/", Handler: says}, {Path: "/closed/", Handler: says},
+			{Pattern: "/report/", Handler: says}, {Pattern: "/closed/", Handler: says},
 		}})
 		const path = "repositories/file/file/"
 		own := root.create(path, map[string]any{"name": "own", "description": "one"})
