@@ -98,7 +98,14 @@ func (p *plan) open(ctx context.Context, opts *Options, log *slog.Logger, opened
 	// Close waits for fetches from remotes, which write to store and database, so it is called before these are closed.
 	opened.add(served.Close)
 	auth := rest.BasicAuth(db, &rest.BasicAuthOptions{Log: log})
-	api, err := rest.New(db, queue, store, p.restOptions(opts, log, auth, queue))
+	if opts.Authenticator != nil {
+		auth = rest.FirstOf(opts.Authenticator, auth)
+	}
+	permits := opts.Authorizer
+	if permits == nil {
+		permits = rest.SuperusersOnly()
+	}
+	api, err := rest.New(db, queue, store, p.restOptions(opts, log, auth, permits, queue))
 	if err != nil {
 		return nil, err
 	}
@@ -112,10 +119,11 @@ func (p *plan) open(ctx context.Context, opts *Options, log *slog.Logger, opened
 		closing = closers{opts.Store.Close, opened.close}
 	}
 	return &App{
-		set: p.set, log: log, db: db, store: store, queue: queue, auth: auth, front: front,
+		set: p.set, log: log, db: db, store: store, queue: queue, auth: auth, permits: permits, front: front,
 		workers: p.workerOptions(opts, log, store, downloads),
 		api:     apiHandler, content: contentHandler, all: p.route(apiHandler, contentHandler),
-		closers: closing,
+		patterns: p.patterns(),
+		closers:  closing,
 	}, nil
 }
 

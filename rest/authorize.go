@@ -71,7 +71,9 @@ func (v *Visible) conds() []models.Cond {
 	return []models.Cond{models.Where("m.pulp_id IN (?)", bun.SafeQuery(v.Keys, v.Args...))}
 }
 
-// superusers lets superusers do everything and other accounts nothing.
+// SuperusersOnly is the default [Authorizer]: superusers may do everything and other accounts nothing.
+func SuperusersOnly() Authorizer { return superusers{} }
+
 type superusers struct{}
 
 // Authorize implements [Authorizer].
