@@ -51,7 +51,6 @@ type App struct {
 	store   *storage.Store
 	queue   *tasking.Queue
 	auth    rest.Authenticator
-	permits rest.Authorizer
 	front   *front
 	workers worker.Options // what all workers have in common; each adds its kinds and its slots
 
@@ -148,9 +147,6 @@ func (a *App) Origins() *webserver.Origins { return a.front.origins }
 // Auth returns the API's authenticator: the one of [Options], if any, and HTTP basic authentication against the accounts
 // in the database, see [rest.BasicAuth]. A host can use it for pages of its own.
 func (a *App) Auth() rest.Authenticator { return a.auth }
-
-// Authorizer returns what decides on the permissions of accounts, for pages of the host's own.
-func (a *App) Authorizer() rest.Authorizer { return a.permits }
 
 // Proxies returns the proxies whose forwarding headers are trusted, from TRUSTED_PROXIES. API and content app use them
 // in any server, and [App.Serve] does for all that it serves.

@@ -101,11 +101,7 @@ func (p *plan) open(ctx context.Context, opts *Options, log *slog.Logger, opened
 	if opts.Authenticator != nil {
 		auth = rest.FirstOf(opts.Authenticator, auth)
 	}
-	permits := opts.Authorizer
-	if permits == nil {
-		permits = rest.SuperusersOnly()
-	}
-	api, err := rest.New(db, queue, store, p.restOptions(opts, log, auth, permits, queue))
+	api, err := rest.New(db, queue, store, p.restOptions(opts, log, auth, queue))
 	if err != nil {
 		return nil, err
 	}
@@ -119,7 +115,7 @@ func (p *plan) open(ctx context.Context, opts *Options, log *slog.Logger, opened
 		closing = closers{opts.Store.Close, opened.close}
 	}
 	return &App{
-		set: p.set, log: log, db: db, store: store, queue: queue, auth: auth, permits: permits, front: front,
+		set: p.set, log: log, db: db, store: store, queue: queue, auth: auth, front: front,
 		workers: p.workerOptions(opts, log, store, downloads),
 		api:     apiHandler, content: contentHandler, all: p.route(apiHandler, contentHandler),
 		patterns: p.patterns(),

@@ -64,11 +64,11 @@ func (p *plan) contentOptions(log *slog.Logger) *content.Options {
 }
 
 func (p *plan) restOptions(
-	opts *Options, log *slog.Logger, auth rest.Authenticator, permits rest.Authorizer, queue *tasking.Queue,
+	opts *Options, log *slog.Logger, auth rest.Authenticator, queue *tasking.Queue,
 ) *rest.Options {
 	o := restOptions(p.set.Core())
 	o.Views, o.Routes, o.Versions = p.views, p.routes, p.versions
-	o.Authorizer = permits
+	o.Authorizer = opts.Authorizer
 	o.Auth, o.Hosts, o.Origins, o.Log = auth, p.front.hosts, p.front.origins, log
 	// The status reports a connection to Redis only for a Redis outside of the process: clients read it as "content is
 	// cached".

@@ -88,6 +88,11 @@ func correlationID(given string) string {
 	return hex.EncodeToString(id[:])
 }
 
+// visible returns the rows that an account may see.
+func (g *gate) visible(p *Permission) (*Visible, error) {
+	return g.opts.Authorizer.Visible(p.HTTP.Context(), p)
+}
+
 type userKey struct{}
 
 // UserOf returns the user who sent the request that ctx belongs to, for handlers of a [Route]; nil if it is anonymous.

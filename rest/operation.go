@@ -118,7 +118,7 @@ func (e *endpoint) answer(w http.ResponseWriter, r *http.Request, o *operation, 
 	q := &request{site: e.site, w: w, r: r, db: e.site.db, user: p.User, permission: p}
 	if p.User != nil {
 		var err error
-		if q.visible, err = e.site.opts.Authorizer.Visible(r.Context(), p); err != nil {
+		if q.visible, err = e.gate.visible(p); err != nil {
 			return nil, err
 		}
 	}

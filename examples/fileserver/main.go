@@ -165,8 +165,7 @@ func serveRole(ctx context.Context, app *pulpcore.App, kind string, h http.Handl
 func withTaskPage(app *pulpcore.App, h http.Handler) http.Handler {
 	set := app.Settings()
 	page := taskpage.Handler(app.Queue(), app.Auth(), &taskpage.Options{
-		API: set.Core().APIRoot + "api/v3/", Authorizer: app.Authorizer(), Origins: app.Origins(),
-		Log: set.Logger(os.Stderr),
+		API: set.Core().APIRoot + "api/v3/", Origins: app.Origins(), Log: set.Logger(os.Stderr),
 	})
 	mux := http.NewServeMux()
 	mux.Handle("/tasks/", http.StripPrefix("/tasks", page))

@@ -28,7 +28,7 @@ type Options struct {
 	// API is the path of the REST API on the same origin, with a slash at both ends. Default "/pulp/api/v3/".
 	API string
 	// Authorizer decides who may see the page and cancel tasks, by the permissions "tasks_list" and "tasks_cancel":
-	// usually the App's. Default: superusers.
+	// that of the App's options. Default: superusers.
 	Authorizer rest.Authorizer
 	// Origins are the other origins whose pages may cancel tasks: usually the App's. Default: none.
 	Origins *webserver.Origins
