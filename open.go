@@ -22,10 +22,11 @@ import (
 
 // Open checks the settings and the plugins, connects to database, storage and Redis, and assembles the App. It reports
 // all faults of settings and plugins in one error, a line each, before it opens or makes anything. An empty
-// database gets its schema; one whose schema is older or newer than the plugins' is refused, see [Migrate]. The caller
-// closes the App.
+// database gets its schema; one whose schema is older or newer than the plugins' is refused, see [Migrate], and so is one
+// whose artifacts do not have the digests that ALLOWED_CONTENT_CHECKSUMS asks for, see [models.RequireChecksums]. The
+// caller closes the App.
 //
-// Errors: Invalid for faults of settings and plugins, Conflict for the schema, Unavailable.
+// Errors: Invalid for faults of settings, plugins and digests, Conflict for the schema, Unavailable.
 func Open(ctx context.Context, set *settings.Set, plugins ...*Plugin) (*App, error) {
 	return OpenWith(ctx, set, nil, plugins...)
 }
@@ -65,6 +66,11 @@ func (p *plan) open(ctx context.Context, opts *Options, log *slog.Logger, opened
 	db, err := p.openDatabase(ctx, log, opened)
 	if err != nil {
 		return nil, err
+	}
+	if !opts.IgnoreChecksums {
+		if err := models.RequireChecksums(ctx, db); err != nil {
+			return nil, err
+		}
 	}
 	store := opts.Store
 	if store == nil {

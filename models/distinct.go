@@ -21,11 +21,12 @@ const smallVersion = 10_000
 //	for name, err := range models.Distinct[string](ctx, db, Releases, "project", models.InVersion(v)) { … }
 //
 // The column should be the first natural key or the first column of an index that a tag asks for, see [Define]. Then
-// the cost is one or two look-ups in that index for each value that the type has, however many rows have it; a value
-// without a row for which the conditions hold costs a look-up for each of its rows. Memory holds 500 values. A version of
-// at most 10,000 units costs its units instead, and a comparison with given values of an indexed column, as by [Eq],
-// the rows with those values. Of a column without such an index, all rows are read. In these cases memory holds all
-// values.
+// the cost is one or two look-ups in that index for each value that the type has, however many rows have it. A value
+// without a row for which the conditions hold costs a look-up for each of its rows. Memory holds 500 values.
+//
+// In three cases one statement reads rows, and memory holds all values: those of a version of at most 10,000 units,
+// those for which a comparison of an indexed column with given values holds, as by [Eq], and all rows of the type if
+// there is no such index on the column.
 //
 // Errors: Invalid for an unknown column, an encrypted one, and with [OrderBy], [Limit] or [Offset]; Unsupported if no
 // plugin of the App has the type.

@@ -110,19 +110,22 @@ func TestDistinct(t *testing.T) {
 
 		incomplete := *v
 		incomplete.Complete = false // its members are not counted, so the index is walked
+		members, walked := models.InVersion(v), models.InVersion(&incomplete)
+		three := []string{"a", "b", "it's"}
 		for name, tt := range map[string]struct {
 			where []models.Cond
 			want  []string
 		}{
-			"all":                          {nil, []string{"", "a", "b", "it's", "out", "z", "ünï"}},
-			"members":                      {[]models.Cond{models.InVersion(v)}, []string{"a", "b", "it's"}},
-			"index of members":             {[]models.Cond{models.InVersion(&incomplete)}, []string{"a", "b", "it's"}},
-			"in two versions":              {[]models.Cond{models.InVersion(v), models.InVersion(&incomplete)}, []string{"a", "b", "it's"}},
-			"by an expression":             {[]models.Cond{models.Where("d.project > ?", "b"), models.InVersion(v)}, []string{"it's"}},
-			"by the master's":              {[]models.Cond{models.Where("m.pulp_created < ?", repo.Created)}, nil},
-			"by an equality":               {[]models.Cond{models.Eq("project", "b"), models.InVersion(&incomplete)}, []string{"b"}},
-			"by an equality without index": {[]models.Cond{models.Eq("python", "cp5"), models.InVersion(&incomplete)}, []string{"a", "b"}},
-			"of none":                      {[]models.Cond{models.In[string]("project", nil)}, nil},
+			"all":              {nil, []string{"", "a", "b", "it's", "out", "z", "ünï"}},
+			"members":          {[]models.Cond{members}, three},
+			"index of members": {[]models.Cond{walked}, three},
+			"in two versions":  {[]models.Cond{members, walked}, three},
+			"by an expression": {[]models.Cond{models.Where("d.project > ?", "b"), members}, []string{"it's"}},
+			"by the master's":  {[]models.Cond{models.Where("m.pulp_created < ?", repo.Created)}, nil},
+			"by an equality":   {[]models.Cond{models.Eq("project", "b"), walked}, []string{"b"}},
+			"of none":          {[]models.Cond{models.In[string]("project", nil)}, nil},
+
+			"by an equality without index": {[]models.Cond{models.Eq("python", "cp5"), walked}, []string{"a", "b"}},
 		} {
 			got := collect[string](t, db, "project", tt.where...)
 			if db.Conn().Kind == sqldialect.Postgres {
@@ -138,7 +141,7 @@ func TestDistinct(t *testing.T) {
 		if got := collect[int64](t, db, "size"); !slices.Equal(got, []int64{0, 1, 2, 3}) {
 			t.Errorf("sizes = %v", got)
 		}
-		if got := collect[string](t, db, "python", models.InVersion(&incomplete)); !slices.Equal(got, []string{"cp3", "cp4", "cp5"}) {
+		if got := collect[string](t, db, "python", walked); !slices.Equal(got, []string{"cp3", "cp4", "cp5"}) {
 			t.Errorf("values without NULL = %q", got)
 		}
 		if got := collect[string](t, db, "pulp_type"); !slices.Equal(got, []string{"ix.release"}) {
