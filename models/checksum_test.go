@@ -239,13 +239,14 @@ func TestFixChecksumsFaults(t *testing.T) {
 	})
 }
 
-func TestReportChecksumsOfRemotes(t *testing.T) {
+// Digests of files at remotes are counted, and reach plugins as far as they are allowed.
+func TestChecksumsOfRemotes(t *testing.T) {
 	eachInstallation(t, func(t *testing.T, i installation) {
 		ctx := t.Context()
 		old, _ := i.open(t, "sha256", "md5")
 		remote := newRemote("far")
 		noError(t, remotes.Create(ctx, old, remote))
-		_, cas := newFiles(t, old, "a", "b", "c")
+		units, cas := newFiles(t, old, "a", "b", "c")
 		var rows []*models.RemoteArtifact
 		for n, d := range []hashlib.Digests{{MD5: strings.Repeat("0", 32)}, {MD5: strings.Repeat("1", 32)}, {}} {
 			rows = append(rows, &models.RemoteArtifact{
@@ -257,6 +258,13 @@ func TestReportChecksumsOfRemotes(t *testing.T) {
 		db, _ := i.open(t, "sha256")
 		if r := report(t, db); !r.OK() || r.Unverifiable != 1 {
 			t.Errorf("report = %+v, want 1 unverifiable source", r)
+		}
+		repo := newRepo(t, old)
+		v := add(t, old, repo, units...)
+		for f, err := range v.Files(ctx, db) {
+			if noError(t, err); f.MD5 != "" || (f.SHA256 != "") != (f.RelativePath == "b") {
+				t.Errorf("digests of %s = %+v, want allowed ones alone", f.RelativePath, f.Digests)
+			}
 		}
 		if r := report(t, old); r.Unverifiable != 0 {
 			t.Errorf("report with the old list = %+v", r)
