@@ -67,14 +67,9 @@ func OpenWith(ctx context.Context, set *settings.Set, opts *Options, plugins ...
 func (p *plan) open(ctx context.Context, opts *Options, log *slog.Logger, opened *closers) (*App, error) {
 	core := p.set.Core()
 	// The database is opened first, so that it is closed after the queue and the content app, which use it.
-	db, err := p.openDatabase(ctx, log, opened)
+	db, err := p.openDatabase(ctx, opts, log, opened)
 	if err != nil {
 		return nil, err
-	}
-	if !opts.IgnoreChecksums {
-		if err := models.RequireChecksums(ctx, db); err != nil {
-			return nil, err
-		}
 	}
 	store := opts.Store
 	if store == nil {
@@ -146,8 +141,10 @@ func (p *plan) initPlugins(ctx context.Context, app *App) error {
 	return nil
 }
 
-// openDatabase connects to the database, gives an empty one its schema, and returns a handle for the default domain.
-func (p *plan) openDatabase(ctx context.Context, log *slog.Logger, opened *closers) (*models.DB, error) {
+// openDatabase connects to the database, gives an empty one its schema, checks schema and digests, and returns a handle
+// for the default domain.
+func (p *plan) openDatabase(ctx context.Context, opts *Options, log *slog.Logger, opened *closers,
+) (*models.DB, error) {
 	db, err := p.connect(ctx, log)
 	if err != nil {
 		return nil, err
@@ -165,6 +162,11 @@ func (p *plan) openDatabase(ctx context.Context, log *slog.Logger, opened *close
 	}
 	if err := models.CheckSchema(ctx, db); err != nil {
 		return nil, err
+	}
+	if !opts.IgnoreChecksums {
+		if err := models.RequireChecksums(ctx, db); err != nil {
+			return nil, err
+		}
 	}
 	return db.InDomain(ctx, models.DefaultDomain)
 }
