@@ -28,6 +28,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/pulpgo/pulpcore/content"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/rest"
 	"github.com/pulpgo/pulpcore/settings"
@@ -54,6 +55,7 @@ type App struct {
 	workers worker.Options // what all workers have in common; each adds its kinds and its slots
 
 	api, content, all http.Handler
+	served            *content.App // what content has inside
 
 	closing sync.Mutex
 	closers closers
@@ -66,6 +68,10 @@ type Options struct {
 	// Store holds artifacts and temporary files. Once Open has succeeded, the App closes it. Default: one opened from
 	// STORAGE_URL.
 	Store *storage.Store
+
+	// Auth returns the account of each request to the API, and is what [App.Auth] returns. Default: [rest.BasicAuth] on the
+	// App's database.
+	Auth rest.Authenticator
 
 	// Redis are the full connection options of the Redis that tasks are announced in, for Sentinel for example: a
 	// MasterName and the addresses of the sentinels. Default: those of REDIS_URL.
@@ -120,8 +126,8 @@ func (a *App) Queue() *tasking.Queue { return a.queue }
 // content app check it themselves; a host puts its handler around pages of its own that change state.
 func (a *App) Origins() *webserver.Origins { return a.front.origins }
 
-// Auth returns the API's authenticator: HTTP basic authentication against the accounts in the database, see
-// [rest.BasicAuth]. A host can use it for pages of its own.
+// Auth returns the API's authenticator: [Options].Auth, or HTTP basic authentication against the accounts in the
+// database, see [rest.BasicAuth]. A host can use it for pages of its own.
 func (a *App) Auth() rest.Authenticator { return a.auth }
 
 // Proxies returns the proxies whose forwarding headers are trusted, from TRUSTED_PROXIES. API and content app use them
@@ -133,6 +139,12 @@ func (a *App) Proxies() *webserver.Proxies { return a.front.proxies }
 // a server of its own makes that by [webserver.Limits.Server], or sets ReadHeaderTimeout and IdleTimeout and puts
 // [webserver.Limits.Handler] around its other handlers.
 func (a *App) Limits() *webserver.Limits { return webserverLimits(a.set.Core()) }
+
+// WaitForFetches waits until no file is fetched from a remote on demand. A client has the last byte of such a file before
+// the file is stored; after this call it is. Fetches go on to be accepted.
+//
+// Errors: the cause of ctx.
+func (a *App) WaitForFetches(ctx context.Context) error { return a.served.Idle(ctx) }
 
 // Settings returns the settings, with the sections and defaults that the plugins added.
 func (a *App) Settings() *settings.Set { return a.set }

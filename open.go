@@ -93,7 +93,10 @@ func (p *plan) open(ctx context.Context, opts *Options, log *slog.Logger, opened
 	}
 	// Close waits for fetches from remotes, which write to store and database, so it is called before these are closed.
 	opened.add(served.Close)
-	auth := rest.BasicAuth(db, &rest.BasicAuthOptions{Log: log})
+	auth := opts.Auth
+	if auth == nil {
+		auth = rest.BasicAuth(db, &rest.BasicAuthOptions{Log: log})
+	}
 	api, err := rest.New(db, queue, store, p.restOptions(opts, log, auth, queue))
 	if err != nil {
 		return nil, err
@@ -110,7 +113,7 @@ func (p *plan) open(ctx context.Context, opts *Options, log *slog.Logger, opened
 	return &App{
 		set: p.set, log: log, db: db, store: store, queue: queue, auth: auth, front: front,
 		workers: p.workerOptions(opts, log, store, downloads),
-		api:     apiHandler, content: contentHandler, all: p.route(apiHandler, contentHandler),
+		api:     apiHandler, content: contentHandler, all: p.route(apiHandler, contentHandler), served: served,
 		closers: closing,
 	}, nil
 }

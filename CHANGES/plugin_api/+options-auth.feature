@@ -1,0 +1,1 @@
+`Options.Auth` is the authenticator of a host that has its own log-in.
