@@ -69,8 +69,8 @@ type Options struct {
 	// STORAGE_URL.
 	Store *storage.Store
 
-	// Auth returns the account of each request to the API, and is what [App.Auth] returns. Default: [rest.BasicAuth] on the
-	// App's database.
+	// Auth returns the account of each request to the API, and is what [App.Auth] returns. Default: [rest.BasicAuth] on
+	// the App's database.
 	Auth rest.Authenticator
 
 	// Redis are the full connection options of the Redis that tasks are announced in, for Sentinel for example: a
@@ -140,8 +140,8 @@ func (a *App) Proxies() *webserver.Proxies { return a.front.proxies }
 // [webserver.Limits.Handler] around its other handlers.
 func (a *App) Limits() *webserver.Limits { return webserverLimits(a.set.Core()) }
 
-// WaitForFetches waits until no file is fetched from a remote on demand. A client has the last byte of such a file before
-// the file is stored; after this call it is. Fetches go on to be accepted.
+// WaitForFetches waits until no file is fetched from a remote on demand. A client has the last byte of such a file
+// before the file is stored; after this call it is. New fetches are accepted meanwhile, and waited for too.
 //
 // Errors: the cause of ctx.
 func (a *App) WaitForFetches(ctx context.Context) error { return a.served.Idle(ctx) }

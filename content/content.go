@@ -214,8 +214,8 @@ func (a *App) Close() error {
 	return a.finder.Close()
 }
 
-// Idle waits until no fetch from a remote is running. By then, what was fetched is stored, also if its clients have gone.
-// Fetches that begin meanwhile are waited for too; none is refused.
+// Idle waits until no fetch from a remote is running. By then, what was fetched is stored, also if its clients have
+// gone. Fetches that begin meanwhile are waited for too; none is refused.
 //
 // Errors: the cause of ctx.
 func (a *App) Idle(ctx context.Context) error { return a.fetcher.idle(ctx) }

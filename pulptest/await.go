@@ -86,8 +86,8 @@ func (a *App) createdBy(t testing.TB, task *models.Task) (hrefs []string) {
 }
 
 // Settle returns when all tasks have ended and all files that were fetched on demand are stored. It executes the tasks,
-// or waits for the worker of [App.Start]. A client has a file that is fetched on demand before it is stored: a test that
-// looks at the database or the store afterwards, or that ends, calls Settle first.
+// or waits for the worker of [App.Start]. A client has a file that is fetched on demand before it is stored: a test
+// that looks at the database or the store afterwards calls Settle first.
 //
 // A task that waits for another attempt is waited for if there is a worker; else the test ends.
 func (a *App) Settle(t testing.TB) {

@@ -12,8 +12,8 @@ import (
 // "postgres://user:password@localhost/postgres", of a role that may create databases.
 const PostgresEnv = dbtest.PostgresEnv
 
-// Each runs a test as the subtests "sqlite" and "postgres", each with an App on a new database of that kind. On Postgres
-// the database is dropped when the subtest ends, also after a failure. Fn may call t.Parallel.
+// Each runs a test as the subtests "sqlite" and "postgres", each with an App on a new database of that kind. On
+// Postgres the database is dropped when the subtest ends, also after a failure. Fn may call t.Parallel.
 //
 // Where [PostgresEnv] is not set, the subtest "postgres" is skipped and a notice is printed on standard error. With
 // PULP_TEST_STRICT=1 in the environment it fails instead, so that a CI job cannot leave it out by mistake.

@@ -13,10 +13,10 @@
 //
 // # Virtual time
 //
-// An App works in a bubble of [testing/synctest], with [App.Start], [App.Do], [App.Await] and [App.Settle]: what
-// waits for a minute takes milliseconds there, in which the worker polls as often as it does in a minute. Make the App within the bubble. Time goes on only
-// while every goroutine of the bubble waits for another one or for a timer, so in a bubble there is no place for
-// sockets: [App.URL], [Serve], [NewUpstream], Postgres and Redis.
+// An App works in a bubble of [testing/synctest], with [App.Start], [App.Do], [App.Await] and [App.Settle]: what waits
+// for a minute takes milliseconds there, in which the worker polls as often as it does in a minute. Make the App within
+// the bubble. Time goes on only while every goroutine of the bubble waits for another one or for a timer, so in a
+// bubble there is no place for sockets: [App.URL], [Serve], [NewUpstream], Postgres and Redis.
 package pulptest
 
 import (
@@ -28,6 +28,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/pulpgo/pulpcore"
 	"github.com/pulpgo/pulpcore/accounts"
@@ -49,8 +50,8 @@ type App struct {
 	server *httptest.Server // nil before the first call of URL
 }
 
-// New returns an App with the plugins, on a database of its own. It has no worker of its own: [RunTask], [App.Await] and
-// [App.RunPending] execute tasks, or [App.Start] starts one.
+// New returns an App with the plugins, on a database of its own. No worker is running: [RunTask], [App.Await] and
+// [App.RunPending] execute tasks, or [App.Start] starts a worker.
 func New(t testing.TB, plugins ...*pulpcore.Plugin) *App {
 	t.Helper()
 	return NewWith(t, nil, plugins...)
@@ -88,6 +89,7 @@ func NewWith(t testing.TB, opts []settings.Option, plugins ...*pulpcore.Plugin) 
 	a := &App{App: app, auth: auth}
 	t.Cleanup(func() {
 		a.closeServers()
+		a.awaitStoring()
 		if err := app.Close(); err != nil {
 			t.Errorf("pulptest: %v", err)
 		}
@@ -106,6 +108,16 @@ func (a *App) closeServers() {
 	if a.server != nil {
 		a.server.Close()
 	}
+}
+
+// awaitStoring waits a moment for files that clients have got and that are not stored yet, so that closing the App does
+// not log an error for each. An upstream that does not answer does not hold up the test.
+func (a *App) awaitStoring() {
+	const most = 2 * time.Second
+	// The context of the test is done when its cleanups run.
+	ctx, cancel := context.WithTimeout(context.Background(), most)
+	defer cancel()
+	_ = a.WaitForFetches(ctx)
 }
 
 // RunPending executes every task that can run, one after the other, until none is left.
@@ -156,8 +168,8 @@ func (a *App) NewUser(t testing.TB, name, clear string) *accounts.User {
 	return u
 }
 
-// URL returns the address of a server for the App's API and content app, started at the first call. It is for clients of
-// the test's own; [App.Do] needs no server.
+// URL returns the address of a server for the App's API and content app, started at the first call. It is for clients
+// of the test's own; [App.Do] needs no server.
 func (a *App) URL() string {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -79,8 +79,8 @@ func Header(name, value string) RequestOption {
 	return func(r *request) { r.header.Set(name, value) }
 }
 
-// As sends the name and the password of an account, such as one of [App.NewUser]. A wrong password is refused only after
-// half a second, as in production.
+// As sends the name and the password of an account, such as one of [App.NewUser]. A wrong password is refused only
+// after half a second, as in production.
 func As(name, password string) RequestOption {
 	return func(r *request) { r.name, r.password, r.asAdmin = name, password, false }
 }

@@ -51,7 +51,7 @@ func TestBodiesOfRequests(t *testing.T) {
 func TestAccountsOfRequests(t *testing.T) {
 	t.Parallel()
 	app := pulptest.New(t, file.Plugin())
-	user := app.NewUser(t, "alice", "secret")
+	app.NewUser(t, "alice", "secret")
 	status := func(want int, opts ...pulptest.RequestOption) {
 		t.Helper()
 		app.Do(t, http.MethodGet, repositories, opts...).Want(want)
@@ -74,7 +74,7 @@ func TestAccountsOfRequests(t *testing.T) {
 	must(t, accounts.SetPassword(t.Context(), app.DB(), "alice", "new"))
 	status(http.StatusUnauthorized, pulptest.As("alice", "secret"))
 	status(http.StatusForbidden, pulptest.As("alice", "new"))
-	user = app.NewUser(t, "bob", "secret")
+	user := app.NewUser(t, "bob", "secret")
 	_, err := app.DB().Bun().NewUpdate().Model(user).Set("is_active = FALSE").WherePK().Exec(t.Context())
 	must(t, err)
 	status(http.StatusUnauthorized, pulptest.As("bob", "secret"))

@@ -162,7 +162,7 @@ func (r *runner) tasks(ctx context.Context, narrow func(*bun.SelectQuery) *bun.S
 
 func (r *runner) unfinished(ctx context.Context) ([]*models.Task, error) {
 	return r.tasks(ctx, func(q *bun.SelectQuery) *bun.SelectQuery {
-		return q.Where("t.state IN (?)", bun.In([]models.TaskState{models.Waiting, models.Running, models.Canceling}))
+		return q.Where("t.state IN (?)", bun.List([]models.TaskState{models.Waiting, models.Running, models.Canceling}))
 	})
 }
 
