@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"strings"
 	"sync"
@@ -20,7 +19,6 @@ import (
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
 	"github.com/pulpgo/pulpcore"
-	"github.com/pulpgo/pulpcore/accounts"
 	"github.com/pulpgo/pulpcore/content"
 	"github.com/pulpgo/pulpcore/examples/fileserver/file"
 	"github.com/pulpgo/pulpcore/examples/minimal"
@@ -297,41 +295,6 @@ func BenchmarkBoot(b *testing.B) {
 		app := pulptest.New(b, file.Plugin())
 		if status, _ := app.Get(b, "/pulp/api/v3/status/"); status != http.StatusOK {
 			b.Fatal(fmt.Errorf("status = %d", status))
-		}
-	}
-}
-
-// bearer knows one account, by a token.
-type bearer struct{}
-
-func (bearer) Authenticate(r *http.Request) (*accounts.User, error) {
-	if r.Header.Get("Authorization") != "Bearer t" {
-		return nil, nil
-	}
-	return &accounts.User{ID: 1, Username: "host", IsActive: true, IsSuperuser: true}, nil
-}
-
-func TestAuthOfTheHost(t *testing.T) {
-	t.Parallel()
-	set, err := quiet(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	app, err := pulpcore.OpenWith(t.Context(), set, &pulpcore.Options{Auth: bearer{}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer app.Close()
-	if app.Auth() != (bearer{}) {
-		t.Errorf("Auth() = %v, want that of the options", app.Auth())
-	}
-	for header, want := range map[string]int{"Bearer t": http.StatusOK, "Bearer x": http.StatusUnauthorized} {
-		req := httptest.NewRequest(http.MethodGet, "http://localhost/pulp/api/v3/tasks/", nil)
-		req.Header.Set("Authorization", header)
-		res := httptest.NewRecorder()
-		app.Handler().ServeHTTP(res, req)
-		if res.Code != want {
-			t.Errorf("GET with %q = %d, want %d", header, res.Code, want)
 		}
 	}
 }

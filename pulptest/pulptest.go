@@ -78,7 +78,7 @@ func NewWith(t testing.TB, opts []settings.Option, plugins ...*pulpcore.Plugin) 
 	log := slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	auth := newAuthenticator()
 	app, err := pulpcore.OpenWith(t.Context(), set, &pulpcore.Options{
-		Log: log, Auth: auth,
+		Log: log, Authenticator: auth,
 		// In this process, because the test binary is no program that could execute one task.
 		IgnoreSubprocess: true,
 	}, plugins...)

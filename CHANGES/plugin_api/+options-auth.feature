@@ -1,1 +1,0 @@
-`Options.Auth` is the authenticator of a host that has its own log-in.
