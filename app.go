@@ -29,6 +29,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/pulpgo/pulpcore/content"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/rest"
 	"github.com/pulpgo/pulpcore/settings"
@@ -55,7 +56,8 @@ type App struct {
 	workers worker.Options // what all workers have in common; each adds its kinds and its slots
 
 	api, content, all http.Handler
-	patterns          []string // of all that is served
+	served            *content.App // what content has inside
+	patterns          []string     // of all that is served
 
 	closing sync.Mutex
 	plugins closers // the ends of their Init
@@ -162,6 +164,12 @@ func (a *App) Proxies() *webserver.Proxies { return a.front.proxies }
 // [webserver.Limits.Handler] around its other handlers.
 func (a *App) Limits() *webserver.Limits { return webserverLimits(a.set.Core()) }
 
+// WaitForFetches waits until no file is fetched from a remote on demand. A client has the last byte of such a file
+// before the file is stored; after this call it is. New fetches are accepted meanwhile, and waited for too.
+//
+// Errors: the cause of ctx.
+func (a *App) WaitForFetches(ctx context.Context) error { return a.served.Idle(ctx) }
+
 // Settings returns the settings, with the sections and defaults that the plugins added.
 func (a *App) Settings() *settings.Set { return a.set }
 
@@ -177,20 +185,13 @@ func (a *App) SetAdminPassword(ctx context.Context, password string) error {
 	return setAdminPassword(ctx, a.db, password)
 }
 
-func (a *App) closePlugins() error {
-	err := a.plugins.close()
-	a.plugins = nil
-	return err
-}
-
 // Close releases everything the App opened. It may be called twice. End [App.Run], [App.Work] and the servers that use
 // the handlers first.
 func (a *App) Close() error {
 	a.closing.Lock()
 	defer a.closing.Unlock()
 	// The plugins end first: what they started uses the database, the queue and the store.
-	err := errors.Join(a.closePlugins(), a.closers.close())
-	a.closers = nil
+	err := errors.Join(a.plugins.closeOnce(), a.closers.closeOnce())
 	if err != nil {
 		return fmt.Errorf("pulpcore: close: %w", err)
 	}

@@ -57,7 +57,7 @@ func OpenWith(ctx context.Context, set *settings.Set, opts *Options, plugins ...
 	}
 	if err := p.initPlugins(ctx, app); err != nil {
 		// A host's store is not among what is opened here: if Open fails, the host still has it.
-		return nil, errors.Join(err, app.closePlugins(), opened.close())
+		return nil, errors.Join(err, app.plugins.closeOnce(), opened.close())
 	}
 	return app, nil
 }
@@ -119,8 +119,8 @@ func (p *plan) open(ctx context.Context, opts *Options, log *slog.Logger, opened
 		set: p.set, log: log, db: db, store: store, queue: queue, auth: auth, front: front,
 		workers: p.workerOptions(opts, log, store, downloads),
 		api:     apiHandler, content: contentHandler, all: p.route(apiHandler, contentHandler),
-		patterns: p.patterns(),
-		closers:  closing,
+		served: served, patterns: p.patterns(),
+		closers: closing,
 	}, nil
 }
 
@@ -207,6 +207,13 @@ func Migrate(ctx context.Context, set *settings.Set, plugins ...*Plugin) error {
 type closers []func() error
 
 func (c *closers) add(fn func() error) { *c = append(*c, fn) }
+
+// closeOnce is close for parts that may be closed again, which has no effect.
+func (c *closers) closeOnce() error {
+	err := c.close()
+	*c = nil
+	return err
+}
 
 func (c closers) close() error {
 	var errs []error

@@ -214,6 +214,12 @@ func (a *App) Close() error {
 	return a.finder.Close()
 }
 
+// Idle waits until no fetch from a remote is running. By then, what was fetched is stored, also if its clients have
+// gone. Fetches that begin meanwhile are waited for too; none is refused.
+//
+// Errors: the cause of ctx.
+func (a *App) Idle(ctx context.Context) error { return a.fetcher.idle(ctx) }
+
 // Drain refuses new fetches and waits for the running ones, also if their clients have gone. When ctx is done it cuts
 // the rest short, as Close does, and returns the cause of ctx.
 func (a *App) Drain(ctx context.Context) error {

@@ -35,6 +35,8 @@ type flight struct {
 	spool   *spool
 	cancel  context.CancelCauseFunc
 
+	ended chan struct{} // closed when all of the flight has ended, also its storing
+
 	// Guarded by fetcher.mu.
 	clients  int
 	retained bool // the file will be stored: the fetch goes on without clients
@@ -53,6 +55,7 @@ type fetcher struct {
 	mu      sync.Mutex
 	closed  bool
 	flights map[uuid.UUID]*flight // by content artifact
+	live    map[*flight]struct{}  // all that have not ended, also those that no client can join any more
 	running sync.WaitGroup        // of flights
 }
 
@@ -60,6 +63,7 @@ func newFetcher(db *models.DB, store *storage.Store, downloads *download.Pool, o
 	return &fetcher{
 		db: db, store: store, downloads: downloads, log: o.Log, opts: o, gate: newGate(o.MaxFetches, maxGateWait),
 		demoted: newDemotions(o.FailureCooldown), flights: map[uuid.UUID]*flight{},
+		live: map[*flight]struct{}{},
 	}
 }
 
@@ -104,6 +108,44 @@ func (fe *fetcher) drain(ctx context.Context) error {
 	}
 }
 
+// idle waits until no fetch is running, also those that begin meanwhile, or until ctx is done.
+func (fe *fetcher) idle(ctx context.Context) error {
+	for {
+		// Not running.Wait, because new fetches may begin here, and a WaitGroup must not go up from zero during Wait.
+		fl := fe.anyLive()
+		if fl == nil {
+			return nil
+		}
+		select {
+		case <-fl.ended:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// anyLive returns a flight that has not ended, or nil.
+func (fe *fetcher) anyLive() *flight {
+	fe.mu.Lock()
+	defer fe.mu.Unlock()
+	for fl := range fe.live {
+		return fl
+	}
+	return nil
+}
+
+// fly runs a flight that is in live.
+func (fe *fetcher) fly(ctx context.Context, fl *flight) {
+	// Deferred, because a hook of a plugin may end the goroutine by runtime.Goexit.
+	defer func() {
+		fe.mu.Lock()
+		delete(fe.live, fl)
+		fe.mu.Unlock()
+		close(fl.ended)
+	}()
+	fl.run(ctx)
+}
+
 // join returns the flight that fetches a file, a new one if there is none. Without sources it returns a running
 // flight, or nil.
 func (fe *fetcher) join(ctx context.Context, f *lookup.File, sources []*lookup.RemoteSource) (*flight, error) {
@@ -123,9 +165,10 @@ func (fe *fetcher) join(ctx context.Context, f *lookup.File, sources []*lookup.R
 		ctx, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 		fl = &flight{
 			fetcher: fe, id: f.ContentArtifactID, file: f, sources: sources, spool: newSpool(fe.opts.WorkDir), cancel: cancel,
+			ended: make(chan struct{}),
 		}
-		fe.flights[f.ContentArtifactID] = fl
-		fe.running.Go(func() { fl.run(ctx) })
+		fe.flights[f.ContentArtifactID], fe.live[fl] = fl, struct{}{}
+		fe.running.Go(func() { fe.fly(ctx, fl) })
 	}
 	fl.clients++
 	fl.spool.retain()

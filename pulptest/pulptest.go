@@ -7,13 +7,20 @@
 //		…
 //		pulptest.RunTask(t, app, file.Sync, file.SyncArgs{Remote: …, Repository: …})
 //	}
+//
+// [App.Do] sends requests as a client of the API does, [App.Await] follows the tasks that they start, and [Each] runs a
+// test on SQLite and on Postgres.
+//
+// # Virtual time
+//
+// An App works in a bubble of [testing/synctest], with [App.Start], [App.Do], [App.Await] and [App.Settle]: what waits
+// for a minute takes milliseconds there, in which the worker polls as often as it does in a minute. Make the App within
+// the bubble. Time goes on only while every goroutine of the bubble waits for another one or for a timer, so in a
+// bubble there is no place for sockets: [App.URL], [Serve], [NewUpstream], Postgres and Redis.
 package pulptest
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -21,27 +28,30 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/pulpgo/pulpcore"
+	"github.com/pulpgo/pulpcore/accounts"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/settings"
 	"github.com/pulpgo/pulpcore/stages"
 	"github.com/pulpgo/pulpcore/tasking"
-	"github.com/pulpgo/pulpcore/tasking/worker"
 )
 
 // App is an App that lives as long as its test.
 type App struct {
 	*pulpcore.App
 
-	worker *worker.Worker
+	auth   *authenticator
+	runner *runner
 
 	mu     sync.Mutex
-	server *httptest.Server
+	inside *innerServer     // nil before the first request of Do
+	server *httptest.Server // nil before the first call of URL
 }
 
-// New returns an App with the plugins, on a database of its own. It has no worker of its own: [RunTask] and
-// [App.RunPending] execute tasks.
+// New returns an App with the plugins, on a database of its own. No worker is running: [RunTask], [App.Await] and
+// [App.RunPending] execute tasks, or [App.Start] starts a worker.
 func New(t testing.TB, plugins ...*pulpcore.Plugin) *App {
 	t.Helper()
 	return NewWith(t, nil, plugins...)
@@ -59,34 +69,66 @@ func NewWith(t testing.TB, opts []settings.Option, plugins ...*pulpcore.Plugin) 
 		settings.Value("STORAGE_URL", "mem://"),
 		// The last is that of httptest.NewRequest.
 		settings.Value("ALLOWED_HOSTS", []string{".localhost", "127.0.0.1", "[::1]", "example.com"}),
+		// A test that ends while a task runs must not wait the ten minutes that a server has.
+		settings.Value("TASK_GRACE_INTERVAL", "5s"),
 	}, opts...)...)
 	if err != nil {
 		t.Fatalf("pulptest: %v", err)
 	}
 	log := slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	// In this process, because the test binary is no program that could execute one task.
-	app, err := pulpcore.OpenWith(t.Context(), set, &pulpcore.Options{Log: log, IgnoreSubprocess: true}, plugins...)
+	auth := newAuthenticator()
+	app, err := pulpcore.OpenWith(t.Context(), set, &pulpcore.Options{
+		Log: log, Authenticator: auth,
+		// In this process, because the test binary is no program that could execute one task.
+		IgnoreSubprocess: true,
+	}, plugins...)
 	if err != nil {
 		t.Fatalf("pulptest: %v", err)
 	}
-	a := &App{App: app}
+	auth.bind(app.DB())
+	a := &App{App: app, auth: auth}
 	t.Cleanup(func() {
-		if a.server != nil {
-			// Before the App, because requests in flight use it.
-			a.server.Close()
-		}
+		a.closeServers()
+		a.awaitStoring()
 		if err := app.Close(); err != nil {
 			t.Errorf("pulptest: %v", err)
 		}
 	})
-	if a.worker, err = app.Worker(1); err != nil {
+	if a.runner, err = newRunner(app); err != nil {
 		t.Fatalf("pulptest: %v", err)
 	}
 	return a
 }
 
+// closeServers ends the servers before the App is closed, because requests in flight use it.
+func (a *App) closeServers() {
+	if a.inside != nil {
+		a.inside.close()
+	}
+	if a.server != nil {
+		a.server.Close()
+	}
+}
+
+// awaitStoring waits a moment for files that clients have got and that are not stored yet, so that closing the App does
+// not log an error for each. An upstream that does not answer does not hold up the test.
+func (a *App) awaitStoring() {
+	const most = 2 * time.Second
+	// The context of the test is done when its cleanups run.
+	ctx, cancel := context.WithTimeout(context.Background(), most)
+	defer cancel()
+	_ = a.WaitForFetches(ctx)
+}
+
 // RunPending executes every task that can run, one after the other, until none is left.
-func (a *App) RunPending(ctx context.Context) error { return a.worker.RunPending(ctx) }
+func (a *App) RunPending(ctx context.Context) error { return a.runner.runPending(ctx) }
+
+// Start starts a worker in the background, as a server has one, with as many slots as the setting WORKERS says. It ends
+// with the test t. [RunTask], [App.Await] and [App.Settle] then wait for it instead of executing tasks themselves.
+func (a *App) Start(t testing.TB) {
+	t.Helper()
+	a.runner.start(t)
+}
 
 // RunTask dispatches a task, executes everything that is waiting, and returns the finished task. The test fails if the
 // task does.
@@ -106,23 +148,28 @@ func TryTask[A any](t testing.TB, app *App, task *tasking.Task[A], args A) (*mod
 	if err != nil {
 		t.Fatalf("pulptest: dispatch %s: %v", task.Name(), err)
 	}
-	if err := app.RunPending(t.Context()); err != nil {
-		t.Fatalf("pulptest: run tasks: %v", err)
-	}
-	done, err := app.Queue().Get(t.Context(), ticket.TaskID)
+	done, err := app.runner.finish(t.Context(), ticket.TaskID)
 	if err != nil {
-		t.Fatalf("pulptest: %v", err)
+		t.Fatalf("pulptest: run %s: %v", task.Name(), err)
 	}
-	switch {
-	case done.State == models.Completed:
-		return done, nil
-	case done.Error != nil:
-		return done, errors.New(done.Error.Description + done.Error.Reason)
-	}
-	return done, fmt.Errorf("the task is %s", done.State)
+	return done, failureOf(done)
 }
 
-// URL returns the address of a server for the App's API and content app, started at the first call.
+// NewUser makes an account without privileges that can log in with a password: see [As]. Its log-ins cost no hashing
+// until the test changes the password by [accounts.SetPassword].
+func (a *App) NewUser(t testing.TB, name, clear string) *accounts.User {
+	t.Helper()
+	u := &accounts.User{Username: name, IsActive: true}
+	// An empty password is not hashed. The authenticator knows the real one.
+	if err := accounts.Create(t.Context(), a.DB(), u, ""); err != nil {
+		t.Fatalf("NewUser(%q) = %v", name, err)
+	}
+	a.auth.remember(name, clear)
+	return u
+}
+
+// URL returns the address of a server for the App's API and content app, started at the first call. It is for clients
+// of the test's own; [App.Do] needs no server.
 func (a *App) URL() string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -132,46 +179,29 @@ func (a *App) URL() string {
 	return a.server.URL
 }
 
-// Get returns status and body of a path of the App's server.
-func (a *App) Get(t testing.TB, path string) (status int, body string) {
-	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, a.URL()+path, nil)
-	if err != nil {
-		t.Fatalf("pulptest: %v", err)
+// inner returns the server of Do.
+func (a *App) inner() *innerServer {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.inside == nil {
+		a.inside = newInnerServer(a.Handler())
 	}
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatalf("pulptest: %v", err)
-	}
-	defer res.Body.Close()
-	raw, err := io.ReadAll(res.Body)
-	if err != nil {
-		t.Fatalf("pulptest: get %s: %v", path, err)
-	}
-	return res.StatusCode, string(raw)
+	return a.inside
 }
 
-// Serve starts a server that plays the upstream, with files given as pairs of path and content, and returns its
-// address without a slash at the end.
-func Serve(t testing.TB, pathsAndContents ...string) string {
+// Get returns status and body of a path of the App, asked for without an account. It follows redirects. For more, see
+// [App.Do].
+func (a *App) Get(t testing.TB, path string) (status int, body string) {
 	t.Helper()
-	if len(pathsAndContents)%2 != 0 {
-		t.Fatal("pulptest: Serve takes pairs of path and content")
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, origin+path, nil)
+	if err != nil {
+		t.Fatalf("pulptest: %v", err)
 	}
-	files := map[string]string{}
-	for i := 0; i < len(pathsAndContents); i += 2 {
-		files["/"+pathsAndContents[i]] = pathsAndContents[i+1]
+	res := send(t, a.inner().follower, req)
+	if res.Err != nil {
+		t.Fatalf("pulptest: get %s: %v", path, res.Err)
 	}
-	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, ok := files[r.URL.Path]
-		if !ok {
-			http.NotFound(w, r)
-			return
-		}
-		_, _ = io.WriteString(w, body)
-	}))
-	t.Cleanup(srv.Close)
-	return srv.URL
+	return res.Status, res.Body
 }
 
 // Collect runs a stage without input, such as a plugin's first stage, and returns what it put. Units are resolved

@@ -4,63 +4,87 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 
 	"github.com/pulpgo/pulpcore/examples/fileserver/file"
-	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulptest"
-	"github.com/pulpgo/pulpcore/tasking/inspect"
 )
 
-func digest(s string) string {
-	sum := sha256.Sum256([]byte(s))
-	return hex.EncodeToString(sum[:])
+const api = "/pulp/api/v3/"
+
+// object is a body of a request.
+type object map[string]any
+
+func line(path, body string) string {
+	sum := sha256.Sum256([]byte(body))
+	return fmt.Sprintf("%s,%s,%d\n", path, hex.EncodeToString(sum[:]), len(body))
 }
 
-// setup returns an App with a remote and a repository, and the arguments to sync them.
-func setup(t *testing.T, upstreamFiles ...string) (*pulptest.App, file.SyncArgs) {
+// setup makes a repository with a remote, as a client of the API does, and returns its href.
+func setup(t *testing.T, app *pulptest.App, up *pulptest.Upstream) (repo string) {
 	t.Helper()
+	remote := app.Do(t, "POST", api+"remotes/file/file/", pulptest.JSON(object{
+		"name": "up", "url": up.URL + "/PULP_MANIFEST", "policy": "on_demand", "max_retries": 0,
+	})).Want(http.StatusCreated).Href()
+	return app.Do(t, "POST", api+"repositories/file/file/", pulptest.JSON(object{
+		"name": "repo", "remote": remote, "autopublish": true,
+	})).Want(http.StatusCreated).Href()
+}
+
+func TestAFileIsFetchedOnceAndServed(t *testing.T) {
+	t.Parallel()
+	pulptest.Each(t, func(t *testing.T, app *pulptest.App) {
+		t.Parallel()
+		up := pulptest.NewUpstream(t, pulptest.Files(t, "PULP_MANIFEST", line("a b.txt", "abc"), "a b.txt", "abc"))
+		repo := setup(t, app, up)
+
+		app.Await(t, app.Do(t, "POST", repo+"sync/", pulptest.JSON(object{})))
+		app.Await(t, app.Do(t, "POST", api+"distributions/file/file/", pulptest.JSON(object{
+			"name": "d", "base_path": "d", "repository": repo,
+		})))
+
+		for range 2 {
+			res := app.Do(t, "GET", "/pulp/content/d/a%20b.txt", pulptest.AsNobody).Want(http.StatusOK)
+			if res.Body != "abc" {
+				t.Errorf("GET = %q, want abc", res.Body)
+			}
+			app.Settle(t) // the client has the file before the store does
+		}
+		if n := up.Count("a b.txt"); n != 1 {
+			t.Errorf("the upstream was asked %d times, want once", n)
+		}
+	}, file.Plugin())
+}
+
+func TestAnUpstreamThatFailsChangesNothing(t *testing.T) {
+	t.Parallel()
 	app := pulptest.New(t, file.Plugin())
-	upstream := pulptest.Serve(t, upstreamFiles...)
-	remote := &file.Remote{Remote: models.Remote{Name: "up", URL: upstream + "/PULP_MANIFEST"}}
-	if err := file.Remotes.Create(t.Context(), app.DB(), remote); err != nil {
-		t.Fatal(err)
-	}
-	repo := &file.Repository{Repository: models.Repository{Name: "repo"}}
-	if err := file.Repositories.Create(t.Context(), app.DB(), repo); err != nil {
-		t.Fatal(err)
-	}
-	return app, file.SyncArgs{Remote: models.RefOf(remote), Repository: models.RefOf(repo)}
-}
+	up := pulptest.NewUpstream(t, pulptest.Files(t, "PULP_MANIFEST", line("a.txt", "abc")))
+	repo := setup(t, app, up)
+	up.Fail("PULP_MANIFEST", 1, http.StatusNotFound)
 
-func TestSyncMakesAVersion(t *testing.T) {
-	t.Parallel()
-	app, args := setup(t, "PULP_MANIFEST", fmt.Sprintf("a b.txt,%s,3\n", digest("abc")), "a b.txt", "abc")
+	_, err := app.TryAwait(t, app.Do(t, "POST", repo+"sync/", pulptest.JSON(object{})))
 
-	task := pulptest.RunTask(t, app, file.Sync, args)
-
-	created, err := inspect.CreatedResources(t.Context(), app.Queue().DB(), task.ID)
-	if err != nil || len(created) != 1 {
-		t.Fatalf("CreatedResources = %v, %v, want one", created, err)
+	if err == nil || !strings.Contains(err.Error(), "answered 404 Not Found") {
+		t.Errorf("sync = %v, want one about the status 404", err)
 	}
-	files, err := file.Files.List(t.Context(), app.DB())
-	if err != nil || len(files) != 1 || files[0].RelativePath != "a b.txt" {
-		t.Errorf("List = %v, %v, want a b.txt", files, err)
+	var row struct {
+		Latest string `json:"latest_version_href"`
+	}
+	app.Do(t, "GET", repo).JSON(&row)
+	if row.Latest != repo+"versions/0/" {
+		t.Errorf("the latest version is %s, want version 0", row.Latest)
 	}
 }
 
-func TestAWrongDigestFailsTheTaskAndChangesNothing(t *testing.T) {
+func TestOthersMayNotSync(t *testing.T) {
 	t.Parallel()
-	app, args := setup(t, "PULP_MANIFEST", fmt.Sprintf("a.txt,%s,3\n", digest("xyz")), "a.txt", "abc")
+	app := pulptest.New(t, file.Plugin())
+	repo := app.Do(t, "POST", api+"repositories/file/file/", pulptest.JSON(object{"name": "repo"})).Href()
+	app.NewUser(t, "alice", "secret")
 
-	_, err := pulptest.TryTask(t, app, file.Sync, args)
-
-	if err == nil || !strings.Contains(err.Error(), "sha256") {
-		t.Errorf("TryTask = %v, want one about sha256", err)
-	}
-	latest, err := models.LatestVersion(t.Context(), app.DB(), args.Repository.ID)
-	if err != nil || latest.Number != 0 {
-		t.Errorf("LatestVersion = %v, %v, want version 0", latest, err)
-	}
+	app.Do(t, "POST", repo+"sync/", pulptest.JSON(object{}), pulptest.As("alice", "secret")).Want(http.StatusForbidden)
+	app.Do(t, "POST", repo+"sync/", pulptest.JSON(object{}), pulptest.AsNobody).Want(http.StatusUnauthorized)
 }

@@ -7,7 +7,6 @@ import (
 	"io"
 	"maps"
 	"net/http"
-	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
@@ -16,10 +15,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pulpgo/pulpcore/examples/fileserver/file"
-	"github.com/pulpgo/pulpcore/internal/dbtest"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulptest"
-	"github.com/pulpgo/pulpcore/settings"
 	"github.com/pulpgo/pulpcore/tasking/inspect"
 )
 
@@ -30,30 +27,27 @@ func sum(body string) string {
 
 // upstream serves files and a manifest of them, below /base/.
 type upstream struct {
-	*httptest.Server
+	*pulptest.Upstream
 	mu       sync.Mutex
 	files    map[string]string
 	manifest string // replaces the true one
-	asked    map[string]string
 }
 
 func serve(t *testing.T, files map[string]string) *upstream {
-	u := &upstream{files: files, asked: map[string]string{}}
-	u.Server = httptest.NewServer(u)
-	t.Cleanup(u.Close)
+	t.Helper()
+	u := &upstream{files: files}
+	u.Upstream = pulptest.NewUpstream(t, http.StripPrefix("/base/", u))
 	return u
 }
 
 func (u *upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	path, ok := strings.CutPrefix(r.URL.Path, "/base/")
-	u.asked[path] = r.URL.RawQuery
-	body, known := u.files[path]
-	if path == "PULP_MANIFEST" {
-		body, known = u.list(), true
+	body, ok := u.files[r.URL.Path]
+	if r.URL.Path == "PULP_MANIFEST" {
+		body, ok = u.list(), true
 	}
-	if !ok || !known {
+	if !ok {
 		http.NotFound(w, r)
 		return
 	}
@@ -83,16 +77,16 @@ type bench struct {
 
 // each runs fn on both databases.
 func each(t *testing.T, fn func(t *testing.T, b *bench)) {
+	t.Helper()
 	t.Parallel()
-	dbtest.Each(t, func(t *testing.T, url string) {
+	pulptest.Each(t, func(t *testing.T, app *pulptest.App) {
 		t.Parallel()
-		app := pulptest.NewWith(t, []settings.Option{settings.Value("DATABASE_URL", url)}, file.Plugin())
 		b := &bench{t: t, app: app, repo: &file.Repository{Repository: models.Repository{Name: "repo"}}}
 		if err := file.Repositories.Create(t.Context(), app.DB(), b.repo); err != nil {
 			t.Fatal(err)
 		}
 		fn(t, b)
-	})
+	}, file.Plugin())
 }
 
 func (b *bench) remote(url string, policy models.Policy) *file.Remote {
@@ -152,14 +146,15 @@ func TestSyncAndPublish(t *testing.T) {
 				if diff := cmp.Diff(digests(up.files), got); diff != "" || version.Number != 1 {
 					t.Errorf("version %d, files (-want +got):\n%s", version.Number, diff)
 				}
-				for path, query := range up.asked {
-					if query != "token=x%2Fy" {
-						t.Errorf("%q was asked for with the query %q, want the remote's", path, query)
+				asked := up.Asked()
+				for _, u := range asked {
+					if u.RawQuery != "token=x%2Fy" {
+						t.Errorf("%q was asked for with the query %q, want the remote's", u.Path, u.RawQuery)
 					}
 				}
 				// The manifest, and one of the two files that are the same.
-				if want := map[models.Policy]int{models.Immediate: len(up.files), models.OnDemand: 1}[policy]; len(up.asked) != want {
-					t.Errorf("%d paths were asked for, want %d", len(up.asked), want)
+				if want := map[models.Policy]int{models.Immediate: len(up.files), models.OnDemand: 1}[policy]; len(asked) != want {
+					t.Errorf("%d paths were asked for, want %d", len(asked), want)
 				}
 				// Its own manifest, and the remote's, which the mirror was published with.
 				for _, manifest := range []string{b.publish(version), b.served("mirror", b.publications()[0])} {

@@ -1,0 +1,1 @@
+`pulptest` sends requests of any kind as any account (`App.Do`), follows the tasks that they start (`App.Await`), starts a worker (`App.Start`), waits for tasks and for fetches on demand (`App.Settle`), and runs a test on SQLite and Postgres (`Each`); its upstreams count requests and fail on demand (`NewUpstream`). An App works under `testing/synctest`.
