@@ -37,6 +37,7 @@ const (
 	DefaultPrefix          = "/pulp/content/"
 	DefaultPageSize        = 1000
 	DefaultFailureCooldown = 5 * time.Minute
+	DefaultGuardTimeout    = 30 * time.Second
 	DefaultMaxFetches      = 64
 	DefaultMaxFetchSize    = 32 << 30
 	DefaultMaxHeldRange    = 32 << 20
@@ -52,6 +53,9 @@ type Options struct {
 	RedirectToObjectStorage *bool
 	HideGuarded             bool // leave distributions with a content guard out of listings
 	PageSize                int  // names on one page of a listing; default DefaultPageSize
+	// GuardTimeout is how long a content guard may take; a request is answered with 503 then. Default
+	// DefaultGuardTimeout.
+	GuardTimeout time.Duration
 
 	// FailureCooldown is how long a remote is not asked again for a file of which it sent wrong bytes. Default
 	// DefaultFailureCooldown; less than 0 is no time at all.
@@ -118,7 +122,8 @@ func New(db *models.DB, store *storage.Store, downloads *download.Pool, opts *Op
 	}
 	a.site = &site{
 		app: a, db: db, finder: a.finder, files: a.files, log: o.Log, prefix: o.Prefix,
-		listings: &listings{app: a, db: db, prefix: o.Prefix, hideGuarded: o.HideGuarded, pageSize: o.PageSize},
+		guards:   &guards{db: db, log: o.Log, timeout: o.GuardTimeout},
+		listings: &listings{db: db, prefix: o.Prefix, hideGuarded: o.HideGuarded, pageSize: o.PageSize},
 	}
 	routes, routeFaults := newRoutes(a, o.Prefix, a.site, o.Routes)
 	// The mux passes requests on to the site, and the site asks the mux which paths a plugin covers.
@@ -154,6 +159,13 @@ func (o *Options) fill() (faults []error) {
 		if *n.value <= 0 {
 			*n.value = n.base
 		}
+	}
+	if o.GuardTimeout < 0 {
+		faults = append(faults, fmt.Errorf("the guard timeout is %v; make it positive, or 0 for %v", o.GuardTimeout,
+			DefaultGuardTimeout))
+	}
+	if o.GuardTimeout <= 0 {
+		o.GuardTimeout = DefaultGuardTimeout
 	}
 	if o.MaxFetchSize <= 0 {
 		o.MaxFetchSize = DefaultMaxFetchSize
