@@ -125,24 +125,18 @@ func (g *guards) ask(ctx context.Context, req *Request, row models.AnyContentGua
 	return fmt.Errorf("content: guard %q: %w: %w", name, pulperr.Internal, err)
 }
 
-// Ask asks another content guard about the request, for guards that combine others. It is for [Guard.Permit] only.
-//
-// Errors: those of that guard, see [Guard]; Internal if the guard does not exist, if it waits for this answer itself, or
-// if the request has needed 100 guards.
-func (r *Request) Ask(ctx context.Context, guardID uuid.UUID) error {
-	if r.asked == nil {
-		return fmt.Errorf("content: Request.Ask was called outside of Permit; use App.Guarded: %w", pulperr.Internal)
-	}
-	if slices.Contains(r.asked.now, guardID) {
-		return fmt.Errorf("content: guard %s asks itself by way of others; take it out of one of them: %w", guardID,
+// another asks a further guard about the request.
+func (a *asked) another(ctx context.Context, req *Request, id uuid.UUID) error {
+	if slices.Contains(a.now, id) {
+		return fmt.Errorf("content: guard %s asks itself by way of others; take it out of one of them: %w", id,
 			pulperr.Internal)
 	}
-	if r.asked.total.Add(1) >= maxAsked {
+	if a.total.Add(1) >= maxAsked {
 		return fmt.Errorf("content: a request needs more than %d guards; combine fewer: %w", maxAsked, pulperr.Internal)
 	}
-	row, err := models.Cast(ctx, r.DB, models.ContentGuardMaster, guardID)
+	row, err := models.Cast(ctx, req.DB, models.ContentGuardMaster, id)
 	if errors.Is(err, pulperr.NotFound) {
-		return fmt.Errorf("content: guard %s does not exist any more: %w", guardID, pulperr.Internal)
+		return fmt.Errorf("content: guard %s does not exist any more: %w", id, pulperr.Internal)
 	}
 	if err != nil {
 		return err
@@ -151,7 +145,18 @@ func (r *Request) Ask(ctx context.Context, guardID uuid.UUID) error {
 	if !ok {
 		return fmt.Errorf("content: %T is no content guard: %w", row, pulperr.Internal)
 	}
-	return r.asked.guards.ask(ctx, r, guard)
+	return a.guards.ask(ctx, req, guard)
+}
+
+// Ask asks another content guard about the request, for guards that combine others. It is for [Guard.Permit] only.
+//
+// Errors: those of that guard, see [Guard]; Internal if the guard does not exist, if it waits for this answer itself, or
+// if the request has needed 100 guards.
+func (r *Request) Ask(ctx context.Context, guardID uuid.UUID) error {
+	if r.asked == nil {
+		return fmt.Errorf("content: Request.Ask was called outside of Permit; use App.Guarded: %w", pulperr.Internal)
+	}
+	return r.asked.another(ctx, r, guardID)
 }
 
 // Guarded finds the distribution of a path, asks its content guard about r, and returns the request as hooks get it:
@@ -160,23 +165,7 @@ func (r *Request) Ask(ctx context.Context, guardID uuid.UUID) error {
 // has no slash at either end.
 //
 // Errors: NotFound if no distribution has the path; those of the guard, see [Guard].
-func (a *App) Guarded(r *http.Request, path string) (*Request, error) {
-	if !models.ValidPath(path) {
-		return nil, errNotFound
-	}
-	match, err := a.finder.Distribution(r.Context(), path)
-	if errors.Is(err, pulperr.NotFound) {
-		return nil, errNotFound
-	}
-	if err != nil {
-		return nil, err
-	}
-	req := a.site.newRequest(r, match.Distribution, pathBelow(match.Distribution, path))
-	if err := a.site.guards.permit(req, match); err != nil {
-		return nil, err
-	}
-	return req, nil
-}
+func (a *App) Guarded(r *http.Request, path string) (*Request, error) { return a.site.guarded(r, path) }
 
 // WriteError answers with an error as the content app does: by its kind, with its public text. Call it before anything
 // was written.

@@ -35,10 +35,16 @@ type chosenSource struct {
 	was *lookup.Source
 }
 
-func (s *site) newRequest(r *http.Request, d models.AnyDistribution, path string) *Request {
-	return &Request{
-		HTTP: r, App: s.app, DB: s.db, Distribution: d, Path: path, site: s, source: new(chosenSource),
+func (c *chosenSource) get(find func() (*lookup.Source, error)) (*lookup.Source, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.was != nil {
+		return c.was, nil
 	}
+	// An error is not kept: it may come from the deadline of a guard, which the content app does not share.
+	found, err := find()
+	c.was = found
+	return found, err
 }
 
 // at returns the request for another path of what it serves.
@@ -71,18 +77,7 @@ func (r *Request) Source(ctx context.Context) (*Source, error) {
 }
 
 func (r *Request) chosen(ctx context.Context) (*lookup.Source, error) {
-	r.source.mu.Lock()
-	defer r.source.mu.Unlock()
-	if r.source.was != nil {
-		return r.source.was, nil
-	}
-	found, err := r.site.source(ctx, r.Distribution, r.Path)
-	if err != nil {
-		// An error is not kept: it may come from the deadline of a guard, which the content app does not share.
-		return nil, err
-	}
-	r.source.was = found
-	return found, nil
+	return r.source.get(func() (*lookup.Source, error) { return r.site.source(ctx, r.Distribution, r.Path) })
 }
 
 // Source is what a distribution serves at the time of a request: a publication, or a repository version by itself.

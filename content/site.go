@@ -84,6 +84,31 @@ func (s *site) serve(w http.ResponseWriter, r *http.Request) error {
 	return s.serveDistribution(w, req)
 }
 
+func (s *site) newRequest(r *http.Request, d models.AnyDistribution, path string) *Request {
+	return &Request{
+		HTTP: r, App: s.app, DB: s.db, Distribution: d, Path: path, site: s, source: new(chosenSource),
+	}
+}
+
+// guarded returns the request for a path, base path included, if the distribution's guard permits it.
+func (s *site) guarded(r *http.Request, path string) (*Request, error) {
+	if !models.ValidPath(path) {
+		return nil, errNotFound
+	}
+	match, err := s.finder.Distribution(r.Context(), path)
+	if errors.Is(err, pulperr.NotFound) {
+		return nil, errNotFound
+	}
+	if err != nil {
+		return nil, err
+	}
+	req := s.newRequest(r, match.Distribution, pathBelow(match.Distribution, path))
+	if err := s.guards.permit(req, match); err != nil {
+		return nil, err
+	}
+	return req, nil
+}
+
 // pathBelow returns the part of a path that follows the distribution's base path and the slash behind it.
 func pathBelow(d models.AnyDistribution, path string) string {
 	return strings.TrimPrefix(strings.TrimPrefix(path, d.AsDistribution().BasePath), "/")
