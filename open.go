@@ -87,13 +87,13 @@ func (p *plan) open(ctx context.Context, opts *Options, log *slog.Logger, opened
 		return nil, err
 	}
 	opened.add(queue.Close)
-	served, err := content.New(db, store, downloads, p.contentOptions(log))
+	auth := rest.BasicAuth(db, &rest.BasicAuthOptions{Log: log})
+	served, err := content.New(db, store, downloads, p.contentOptions(log, auth))
 	if err != nil {
 		return nil, err
 	}
 	// Close waits for fetches from remotes, which write to store and database, so it is called before these are closed.
 	opened.add(served.Close)
-	auth := rest.BasicAuth(db, &rest.BasicAuthOptions{Log: log})
 	api, err := rest.New(db, queue, store, p.restOptions(opts, log, auth, queue))
 	if err != nil {
 		return nil, err

@@ -56,6 +56,9 @@ type Options struct {
 	// GuardTimeout is how long a content guard may take; a request is answered with 503 then. Default
 	// DefaultGuardTimeout.
 	GuardTimeout time.Duration
+	// Authorize decides for guards that leave the decision to the host, such as guards.RBAC. It returns what
+	// [Guard.Permit] does. Nil refuses every request.
+	Authorize func(ctx context.Context, r *Request, guard models.AnyContentGuard) error
 
 	// FailureCooldown is how long a remote is not asked again for a file of which it sent wrong bytes. Default
 	// DefaultFailureCooldown; less than 0 is no time at all.
@@ -99,6 +102,8 @@ type App struct {
 	site    *site
 	routes  *routeMux // of plugins; nil without any
 	border  http.Handler
+
+	authorize func(ctx context.Context, r *Request, guard models.AnyContentGuard) error
 }
 
 // New returns the content app for the domain that db is bound to. It starts no goroutine. The caller closes it, before
@@ -115,7 +120,9 @@ func New(db *models.DB, store *storage.Store, downloads *download.Pool, opts *Op
 		faults = append(faults, errors.New("the database handle is bound to no domain; make it with DB.InDomain"))
 	}
 	faults = append(faults, o.fill()...)
-	a := &App{db: db, store: store, finder: lookup.New(db), fetcher: newFetcher(db, store, downloads, o)}
+	a := &App{
+		db: db, store: store, finder: lookup.New(db), fetcher: newFetcher(db, store, downloads, o), authorize: o.Authorize,
+	}
 	a.files = &fileServer{
 		db: db, store: store, fetcher: a.fetcher, log: o.Log, opts: o,
 		redirect: (o.RedirectToObjectStorage == nil || *o.RedirectToObjectStorage) && store.CanSign(),
@@ -178,6 +185,11 @@ func (o *Options) fill() (faults []error) {
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Authorize == nil {
+		o.Authorize = func(context.Context, *Request, models.AnyContentGuard) error {
+			return pulperr.Public(pulperr.Forbidden, "Access denied.")
+		}
 	}
 	for ext := range o.ContentTypes {
 		if !strings.HasPrefix(ext, ".") || strings.ToLower(ext) != ext {

@@ -159,6 +159,12 @@ func (r *Request) Ask(ctx context.Context, guardID uuid.UUID) error {
 	return r.asked.another(ctx, r, guardID)
 }
 
+// Authorize asks the host whether a guard permits the request, see Options.Authorize. It is for guards that leave the
+// decision to the host.
+func (r *Request) Authorize(ctx context.Context, guard models.AnyContentGuard) error {
+	return r.App.authorize(ctx, r, guard)
+}
+
 // Guarded finds the distribution of a path, asks its content guard about r, and returns the request as hooks get it:
 // with the distribution and what it serves. Routes of plugins call it before they answer with anything that belongs to a
 // distribution, and pass its error to [App.WriteError]. The path begins with a base path, "name" or "name/dir/file", and

@@ -158,18 +158,16 @@ func (q *request) decode(ctx context.Context, in *input, fields []*schema.Field,
 			}
 			continue
 		}
-		if text, ok := raw.(string); ok && in.IsForm() && f.Form == schema.List && wire.Unfold(raw) == raw {
+		if text, ok := raw.(string); ok && in.IsForm() && (f.Form == schema.List || f.Form == schema.Refs) && wire.Unfold(raw) == raw {
 			raw = []any{text} // a list with one item looks like a text in a form
 		}
 		// A reference is parsed to its text first; the row that it names is looked up below.
 		value, reasons := f.Parse(raw)
-		if reasons == nil && f.Form == schema.Ref && value != nil {
-			text, _ := value.(string)
-			id, why, err := q.links.Resolve(ctx, q.db, f.Ref, text)
-			if err != nil {
+		if reasons == nil && value != nil {
+			var err error
+			if value, reasons, err = q.resolve(ctx, f, value); err != nil {
 				return err
 			}
-			value, reasons = id, why
 		}
 		if reasons != nil {
 			in.faults.Add(f.Name, reasons...)
@@ -178,4 +176,29 @@ func (q *request) decode(ctx context.Context, in *input, fields []*schema.Field,
 		f.Assign(row, value)
 	}
 	return nil
+}
+
+// resolve turns the text of a reference, or the texts of a list of them, into keys. Other values come back as they are.
+func (q *request) resolve(ctx context.Context, f *schema.Field, value any) (any, []string, error) {
+	switch f.Form {
+	case schema.Ref:
+		text, _ := value.(string)
+		id, reasons, err := q.links.Resolve(ctx, q.db, f.Ref, text)
+		return id, reasons, err
+	case schema.Refs:
+		texts, _ := value.([]string)
+		ids := make([]uuid.UUID, 0, len(texts))
+		for _, text := range texts {
+			id, reasons, err := q.links.Resolve(ctx, q.db, f.Ref, text)
+			if err != nil || reasons != nil {
+				return nil, reasons, err
+			}
+			// A client may name a row by its href and by its PRN.
+			if !slices.Contains(ids, id) {
+				ids = append(ids, id)
+			}
+		}
+		return ids, nil, nil
+	}
+	return value, nil, nil
 }
