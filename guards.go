@@ -21,19 +21,32 @@ func guardViews() []rest.View {
 	}
 }
 
-// superusers returns the function by which guards of type core.rbac permit superusers only.
-func superusers(auth rest.Authenticator) func(context.Context, *content.Request, models.AnyContentGuard) error {
-	return func(ctx context.Context, r *content.Request, _ models.AnyContentGuard) error {
-		u, err := auth.Authenticate(r.HTTP.WithContext(ctx))
+// DownloadOperation is the operation that the [rest.Authorizer] is asked about before a guard of type core.rbac permits a
+// download. The permission's Row is the guard.
+const DownloadOperation = "contentguards_core_rbac_download"
+
+// downloaders returns the function by which guards of type core.rbac permit whom the authorizer permits.
+func downloaders(
+	auth rest.Authenticator, may rest.Authorizer,
+) func(context.Context, *content.Request, models.AnyContentGuard) error {
+	if may == nil {
+		may = rest.SuperusersOnly()
+	}
+	return func(ctx context.Context, r *content.Request, guard models.AnyContentGuard) error {
+		u, err := auth.Authenticate(r.HTTP)
 		switch {
 		// Pulp answers 403 with the same words to requests without credentials and to wrong ones.
 		case errors.Is(err, pulperr.Unauthorized), err == nil && u == nil:
 			return pulperr.Public(pulperr.Forbidden, "Authentication credentials were not provided.")
 		case err != nil:
 			return err
-		case !u.IsSuperuser || !u.IsActive:
+		}
+		err = may.Authorize(ctx, &rest.Permission{
+			User: u, Operation: DownloadOperation, Type: guard.PulpType(), Row: guard.PulpID(), HTTP: r.HTTP,
+		})
+		if errors.Is(err, pulperr.Forbidden) || errors.Is(err, pulperr.NotFound) {
 			return pulperr.Public(pulperr.Forbidden, "You do not have permission to perform this action.")
 		}
-		return nil
+		return err
 	}
 }

@@ -2,9 +2,12 @@ package pulpcore_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"io"
+	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
@@ -19,7 +22,9 @@ import (
 	"github.com/pulpgo/pulpcore/examples/fileserver/file"
 	"github.com/pulpgo/pulpcore/internal/dbtest"
 	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/pulperr"
 	"github.com/pulpgo/pulpcore/pulptest"
+	"github.com/pulpgo/pulpcore/rest"
 	"github.com/pulpgo/pulpcore/settings"
 )
 
@@ -226,4 +231,74 @@ func TestGuardsOfTheCore(t *testing.T) {
 			t.Errorf("an unsigned URL: %d %s, want 403", status, text)
 		}
 	})
+}
+
+// oneReader is an authorizer that lets the account "other" download behind one guard.
+type oneReader struct {
+	rest.Authorizer
+	guard uuid.UUID
+}
+
+func (a *oneReader) Authorize(_ context.Context, p *rest.Permission) error {
+	if p.Operation != pulpcore.DownloadOperation || p.Type != "core.rbac" || p.Row != a.guard || p.HTTP == nil {
+		return pulperr.NotFound // the row must not show that it exists
+	}
+	if p.User.Username != "other" {
+		return pulperr.Forbidden
+	}
+	return nil
+}
+
+// TestAuthorizerOfDownloads asks the host's authorizer in place of the default.
+func TestAuthorizerOfDownloads(t *testing.T) {
+	t.Parallel()
+	set, err := settings.Load(settings.Value("DEPLOY_ROOT", t.TempDir()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	may := &oneReader{Authorizer: rest.SuperusersOnly()}
+	app, err := pulpcore.OpenWith(t.Context(), set, &pulpcore.Options{Authorizer: may, Log: slog.New(slog.DiscardHandler)},
+		file.Plugin())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := app.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	for _, name := range []string{"other", "third"} {
+		u := &accounts.User{Username: name, IsActive: true, IsSuperuser: name == "third"}
+		if err := accounts.Create(t.Context(), app.DB(), u, guardPassword); err != nil {
+			t.Fatal(err)
+		}
+	}
+	serve := func(base string) *guards.RBAC {
+		g, d := &guards.RBAC{}, &file.Distribution{}
+		g.Name, d.Name, d.BasePath = base, base, base
+		if err := models.Create(t.Context(), app.DB(), g); err != nil {
+			t.Fatal(err)
+		}
+		d.ContentGuardID = &g.ID
+		if err := models.Create(t.Context(), app.DB(), d); err != nil {
+			t.Fatal(err)
+		}
+		return g
+	}
+	may.guard = serve("a").ID
+	serve("b")
+	for _, tt := range []struct {
+		path, user string
+		status     int
+	}{{"a/f", "other", 404}, {"a/f", "third", 403}, {"b/f", "other", 403}, {"a/f", "", 403}} {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/pulp/content/"+tt.path, http.NoBody)
+		if tt.user != "" {
+			r.SetBasicAuth(tt.user, guardPassword)
+		}
+		w := httptest.NewRecorder()
+		app.Content().ServeHTTP(w, r)
+		if w.Code != tt.status {
+			t.Errorf("GET %s as %q = %d %s, want %d", tt.path, tt.user, w.Code, w.Body, tt.status)
+		}
+	}
 }

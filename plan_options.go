@@ -57,9 +57,9 @@ func webserverLimits(core settings.Core) *webserver.Limits {
 	}
 }
 
-func (p *plan) contentOptions(log *slog.Logger, auth rest.Authenticator) *content.Options {
+func (p *plan) contentOptions(opts *Options, log *slog.Logger, auth rest.Authenticator) *content.Options {
 	o := contentOptions(p.set.Core())
-	o.Routes, o.Log, o.Origins, o.Authorize = p.content, log, p.front.origins, superusers(auth)
+	o.Routes, o.Log, o.Origins, o.Authorize = p.content, log, p.front.origins, downloaders(auth, opts.Authorizer)
 	return o
 }
 
@@ -68,6 +68,7 @@ func (p *plan) restOptions(
 ) *rest.Options {
 	o := restOptions(p.set.Core())
 	o.Views, o.Routes, o.Versions = p.views, p.routes, p.versions
+	o.Authorizer = opts.Authorizer
 	o.Auth, o.Hosts, o.Origins, o.Log = auth, p.front.hosts, p.front.origins, log
 	// The status reports a connection to Redis only for a Redis outside of the process: clients read it as "content is
 	// cached".

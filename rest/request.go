@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/go-chi/chi/v5"
 	"github.com/google/uuid"
@@ -35,16 +36,28 @@ func (s *site) view(m models.Master, pulpType string) *view {
 	return s.views[s.links.Type(m, pulpType)]
 }
 
+// typeAt returns the name of the type whose rows a path below the base leads to, or "" for those of the core.
+func (s *site) typeAt(path string) string {
+	for t := range s.views {
+		if strings.HasPrefix(path, t.Path) {
+			return t.Name()
+		}
+	}
+	return ""
+}
+
 // request is one HTTP request within an operation.
 type request struct {
 	*site
-	w        http.ResponseWriter
-	r        *http.Request
-	db       *models.DB     // of the request's domain, or a transaction in it
-	user     *accounts.User // nil if it is anonymous
-	fields   *wire.Fields   // what the client wants of the answer; nil is all
-	status   int            // of a successful answer, if not the operation's usual one
-	location string         // of a row that was created
+	w          http.ResponseWriter
+	r          *http.Request
+	db         *models.DB     // of the request's domain, or a transaction in it
+	user       *accounts.User // nil if it is anonymous
+	permission *Permission    // that the operation needed
+	visible    *Visible       // the rows that the account may see; nil is all
+	fields     *wire.Fields   // what the client wants of the answer; nil is all
+	status     int            // of a successful answer, if not the operation's usual one
+	location   string         // of a row that was created
 }
 
 // tasks returns the queue of the request's domain.
@@ -145,6 +158,16 @@ func (q *request) read(ctx context.Context, file bool, fields ...*schema.Field) 
 	return in, nil
 }
 
+// mayRefer fails if the account may not use the row that a field refers to.
+func (q *request) mayRefer(ctx context.Context, field, kind string, row uuid.UUID) error {
+	if q.user == nil {
+		return nil
+	}
+	p := *q.permission
+	p.Type, p.Row, p.Field, p.Kind = "", row, field, kind
+	return q.opts.Authorizer.Authorize(ctx, &p)
+}
+
 // decode puts the members of a body into the fields of a row and collects their faults.
 func (q *request) decode(ctx context.Context, in *input, fields []*schema.Field, row any, mode writeMode) error {
 	for _, f := range fields {
@@ -158,7 +181,8 @@ func (q *request) decode(ctx context.Context, in *input, fields []*schema.Field,
 			}
 			continue
 		}
-		if text, ok := raw.(string); ok && in.IsForm() && (f.Form == schema.List || f.Form == schema.Refs) && wire.Unfold(raw) == raw {
+		list := f.Form == schema.List || f.Form == schema.Refs
+		if text, ok := raw.(string); ok && in.IsForm() && list && wire.Unfold(raw) == raw {
 			raw = []any{text} // a list with one item looks like a text in a form
 		}
 		// A reference is parsed to its text first; the row that it names is looked up below.
@@ -180,16 +204,19 @@ func (q *request) decode(ctx context.Context, in *input, fields []*schema.Field,
 
 // resolve turns the text of a reference, or the texts of a list of them, into keys. Other values come back as they are.
 func (q *request) resolve(ctx context.Context, f *schema.Field, value any) (any, []string, error) {
-	switch f.Form {
-	case schema.Ref:
-		text, _ := value.(string)
-		id, reasons, err := q.links.Resolve(ctx, q.db, f.Ref, text)
-		return id, reasons, err
-	case schema.Refs:
-		texts, _ := value.([]string)
-		ids := make([]uuid.UUID, 0, len(texts))
-		for _, text := range texts {
-			id, reasons, err := q.links.Resolve(ctx, q.db, f.Ref, text)
+	switch value := value.(type) {
+	case string:
+		if f.Form == schema.Ref {
+			id, reasons, err := q.resolveOne(ctx, f, value)
+			return id, reasons, err
+		}
+	case []string:
+		if f.Form != schema.Refs {
+			break
+		}
+		ids := make([]uuid.UUID, 0, len(value))
+		for _, text := range value {
+			id, reasons, err := q.resolveOne(ctx, f, text)
 			if err != nil || reasons != nil {
 				return nil, reasons, err
 			}
@@ -201,4 +228,13 @@ func (q *request) resolve(ctx context.Context, f *schema.Field, value any) (any,
 		return ids, nil, nil
 	}
 	return value, nil, nil
+}
+
+// resolveOne returns the key of the row that a text refers to, if the account may use that row.
+func (q *request) resolveOne(ctx context.Context, f *schema.Field, text string) (uuid.UUID, []string, error) {
+	id, reasons, err := q.links.Resolve(ctx, q.db, f.Ref, text)
+	if err == nil && reasons == nil {
+		err = q.mayRefer(ctx, f.Name, f.Ref, id)
+	}
+	return id, reasons, err
 }
