@@ -54,8 +54,13 @@ func (g *guards) permit(req *Request, match *lookup.Match) error {
 	}
 	ctx, cancel := context.WithTimeout(req.HTTP.Context(), g.timeout)
 	defer cancel()
+	own := *req
+	// net/http may use the request and its body again while a guard that is late still reads them.
+	own.HTTP = req.HTTP.Clone(ctx)
+	own.HTTP.Body = http.NoBody
+	own.asked = &asked{guards: g, total: new(atomic.Int32)}
 	answer := make(chan error, 1) // so that a guard that is late can end
-	go func() { answer <- g.answerOf(ctx, req, match) }()
+	go func() { answer <- g.answerOf(ctx, &own, match) }()
 	select {
 	case err := <-answer:
 		// A guard that heeds its context returns an error of it at the same moment.
@@ -91,12 +96,7 @@ func (g *guards) answerOf(ctx context.Context, req *Request, match *lookup.Match
 	if err != nil {
 		return err
 	}
-	own := *req
-	// net/http may use the request and its body again while a guard that is late still reads them.
-	own.HTTP = req.HTTP.Clone(ctx)
-	own.HTTP.Body = http.NoBody
-	own.asked = &asked{guards: g, total: new(atomic.Int32)}
-	return g.ask(ctx, &own, row)
+	return g.ask(ctx, req, row)
 }
 
 // ask asks one guard.
