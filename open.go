@@ -92,16 +92,16 @@ func (p *plan) open(ctx context.Context, opts *Options, log *slog.Logger, opened
 		return nil, err
 	}
 	opened.add(queue.Close)
-	served, err := content.New(db, store, downloads, p.contentOptions(log))
+	auth := rest.BasicAuth(db, &rest.BasicAuthOptions{Log: log})
+	if opts.Authenticator != nil {
+		auth = rest.FirstOf(opts.Authenticator, auth)
+	}
+	served, err := content.New(db, store, downloads, p.contentOptions(opts, log, auth))
 	if err != nil {
 		return nil, err
 	}
 	// Close waits for fetches from remotes, which write to store and database, so it is called before these are closed.
 	opened.add(served.Close)
-	auth := rest.BasicAuth(db, &rest.BasicAuthOptions{Log: log})
-	if opts.Authenticator != nil {
-		auth = rest.FirstOf(opts.Authenticator, auth)
-	}
 	api, err := rest.New(db, queue, store, p.restOptions(opts, log, auth, queue))
 	if err != nil {
 		return nil, err

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/pulpgo/pulpcore/content"
+	"github.com/pulpgo/pulpcore/content/guards"
 	"github.com/pulpgo/pulpcore/internal/routes"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
@@ -88,8 +89,10 @@ func compile(set *settings.Set, opts *Options, plugins []*Plugin) (*plan, error)
 
 // gather collects what the plugins bring.
 func (c *compiler) gather() *plan {
-	p := &plan{versions: map[string]string{"core": Version}, tasks: rest.Tasks(), plugins: c.plugins}
-	sets := make([]models.PluginModels, 0, len(c.plugins))
+	p := &plan{
+		versions: map[string]string{"core": Version}, tasks: rest.Tasks(), views: guardViews(), plugins: c.plugins,
+	}
+	sets := []models.PluginModels{guards.Models()}
 	for _, plugin := range c.plugins {
 		sets = append(sets, plugin.set())
 		p.versions[plugin.Name] = plugin.Version
@@ -158,7 +161,7 @@ func (c *compiler) checkParts(set *settings.Set, p *plan) {
 	var faults []error
 	p.front, faults = newFront(set.Core())
 	c.add(faults...)
-	api := make([]rest.Part, 0, len(c.plugins))
+	api := []rest.Part{{Plugin: "core", Views: guardViews()}}
 	served := make([]content.Part, 0, len(c.plugins))
 	for _, plugin := range c.plugins {
 		api = append(api, rest.Part{Plugin: plugin.Name, Views: plugin.Views, Routes: plugin.API})

@@ -57,9 +57,9 @@ func webserverLimits(core settings.Core) *webserver.Limits {
 	}
 }
 
-func (p *plan) contentOptions(log *slog.Logger) *content.Options {
+func (p *plan) contentOptions(opts *Options, log *slog.Logger, auth rest.Authenticator) *content.Options {
 	o := contentOptions(p.set.Core())
-	o.Routes, o.Log, o.Origins = p.content, log, p.front.origins
+	o.Routes, o.Log, o.Origins, o.Authorize = p.content, log, p.front.origins, downloaders(auth, opts.Authorizer)
 	return o
 }
 

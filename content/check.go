@@ -56,7 +56,7 @@ func checkHooks(t models.AnyType) []error {
 		guard := reflect.TypeFor[Guard]()
 		if _, ok := row.MethodByName("Permit"); !ok {
 			return []error{fmt.Errorf("%s has no method Permit, so it would refuse every request; add "+
-				"Permit(context.Context, *http.Request) error, see content.Guard", row.Elem())}
+				"Permit(context.Context, *content.Request) error, see content.Guard", row.Elem())}
 		}
 		return hook.Faults(row, guard)
 	case models.DistributionMaster:

@@ -1,6 +1,7 @@
 package content
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/url"
@@ -15,41 +16,70 @@ import (
 // checkpointName is the form of the folder of a checkpoint: the second in which it was made, in UTC.
 const checkpointName = "20060102T150405Z"
 
-// serveCheckpoint answers for a path of a distribution that has a folder for each checkpoint of its repository. The
-// folder of a time between two checkpoints leads to the earlier one.
-func (s *site) serveCheckpoint(w http.ResponseWriter, r *http.Request, d models.AnyDistribution, p string) error {
-	row := d.AsDistribution()
-	if row.RepositoryID == nil {
-		return errNoSource
+// checkpoint is the folder of a checkpoint that a path leads to.
+type checkpoint struct {
+	found *lookup.Checkpoint
+	made  string // the folder's own name
+	named string // the name in the path
+	rest  string // of the path, behind the folder's slash
+	slash bool   // the path has that slash
+}
+
+// checkpointOf finds the checkpoint that a path below the base path belongs to: the newest one of the time in it.
+func (s *site) checkpointOf(ctx context.Context, d *models.Distribution, p string) (*checkpoint, error) {
+	if d.RepositoryID == nil {
+		return nil, errNoSource
 	}
-	if p == "" {
-		return s.listings.checkpoints(w, r, row)
-	}
-	name, rest, slash := strings.Cut(p, "/")
-	wanted, err := time.Parse(checkpointName, name)
+	c := new(checkpoint)
+	c.named, c.rest, c.slash = strings.Cut(p, "/")
+	wanted, err := time.Parse(checkpointName, c.named)
 	// time.Parse also accepts fractions of a second, by which one folder would have several names.
-	if err != nil || wanted.Format(checkpointName) != name || wanted.After(time.Now()) {
-		return errNotFound
+	if err != nil || wanted.Format(checkpointName) != c.named || wanted.After(time.Now()) {
+		return nil, errNotFound
 	}
 	// The name has no fractions, so a checkpoint of any moment of that second belongs to the folder.
-	found, err := lookup.CheckpointAt(r.Context(), s.db, *row.RepositoryID, wanted.Add(time.Second))
+	c.found, err = lookup.CheckpointAt(ctx, s.db, *d.RepositoryID, wanted.Add(time.Second))
 	if errors.Is(err, pulperr.NotFound) {
-		return errNotFound
+		return nil, errNotFound
 	}
+	if err != nil {
+		return nil, err
+	}
+	c.made = c.found.Created.Format(checkpointName)
+	return c, nil
+}
+
+// checkpointSource returns the checkpoint that a path below the base path belongs to.
+func (s *site) checkpointSource(ctx context.Context, d *models.Distribution, p string) (*lookup.Source, error) {
+	c, err := s.checkpointOf(ctx, d, p)
+	if err != nil {
+		return nil, err
+	}
+	return &c.found.Source, nil
+}
+
+// serveCheckpoint answers for a path of a distribution that has a folder for each checkpoint of its repository. The
+// folder of a time between two checkpoints leads to the earlier one.
+func (s *site) serveCheckpoint(w http.ResponseWriter, req *Request) error {
+	r, row := req.HTTP, req.Distribution.AsDistribution()
+	if req.Path == "" && row.RepositoryID != nil {
+		return s.listings.checkpoints(w, r, row)
+	}
+	c, err := s.checkpointOf(r.Context(), row, req.Path)
 	if err != nil {
 		return err
 	}
-	if made := found.Created.Format(checkpointName); made != name {
-		to := url.URL{Path: s.prefix + row.BasePath + "/" + made + "/" + rest, RawQuery: r.URL.RawQuery}
+	if c.made != c.named {
+		to := url.URL{Path: s.prefix + row.BasePath + "/" + c.made + "/" + c.rest, RawQuery: r.URL.RawQuery}
 		w.Header().Set("Location", to.String())
 		writeStatus(w, http.StatusMovedPermanently, "")
 		return nil
 	}
-	if !slash {
+	if !c.slash {
 		redirectToFolder(w, r)
 		return nil
 	}
-	return s.serveSource(w, r, d, &found.Source, rest)
+	return s.serveSource(w, req.of(&c.found.Source, c.rest), &c.found.Source)
 }
 
 // checkpoints lists the folders of a repository's checkpoints.

@@ -37,6 +37,7 @@ const (
 	DefaultPrefix          = "/pulp/content/"
 	DefaultPageSize        = 1000
 	DefaultFailureCooldown = 5 * time.Minute
+	DefaultGuardTimeout    = 30 * time.Second
 	DefaultMaxFetches      = 64
 	DefaultMaxFetchSize    = 32 << 30
 	DefaultMaxHeldRange    = 32 << 20
@@ -52,6 +53,12 @@ type Options struct {
 	RedirectToObjectStorage *bool
 	HideGuarded             bool // leave distributions with a content guard out of listings
 	PageSize                int  // names on one page of a listing; default DefaultPageSize
+	// GuardTimeout is how long a content guard may take; a request is answered with 503 then. Default
+	// DefaultGuardTimeout.
+	GuardTimeout time.Duration
+	// Authorize decides for guards that leave the decision to the host, such as guards.RBAC. It returns what
+	// [Guard.Permit] does. Nil refuses every request.
+	Authorize func(ctx context.Context, r *Request, guard models.AnyContentGuard) error
 
 	// FailureCooldown is how long a remote is not asked again for a file of which it sent wrong bytes. Default
 	// DefaultFailureCooldown; less than 0 is no time at all.
@@ -95,6 +102,8 @@ type App struct {
 	site    *site
 	routes  *routeMux // of plugins; nil without any
 	border  http.Handler
+
+	authorize func(ctx context.Context, r *Request, guard models.AnyContentGuard) error
 }
 
 // New returns the content app for the domain that db is bound to. It starts no goroutine. The caller closes it, before
@@ -111,14 +120,17 @@ func New(db *models.DB, store *storage.Store, downloads *download.Pool, opts *Op
 		faults = append(faults, errors.New("the database handle is bound to no domain; make it with DB.InDomain"))
 	}
 	faults = append(faults, o.fill()...)
-	a := &App{db: db, store: store, finder: lookup.New(db), fetcher: newFetcher(db, store, downloads, o)}
+	a := &App{
+		db: db, store: store, finder: lookup.New(db), fetcher: newFetcher(db, store, downloads, o), authorize: o.Authorize,
+	}
 	a.files = &fileServer{
 		db: db, store: store, fetcher: a.fetcher, log: o.Log, opts: o,
 		redirect: (o.RedirectToObjectStorage == nil || *o.RedirectToObjectStorage) && store.CanSign(),
 	}
 	a.site = &site{
 		app: a, db: db, finder: a.finder, files: a.files, log: o.Log, prefix: o.Prefix,
-		listings: &listings{app: a, db: db, prefix: o.Prefix, hideGuarded: o.HideGuarded, pageSize: o.PageSize},
+		guards:   &guards{db: db, log: o.Log, timeout: o.GuardTimeout},
+		listings: &listings{db: db, prefix: o.Prefix, hideGuarded: o.HideGuarded, pageSize: o.PageSize},
 	}
 	routes, routeFaults := newRoutes(a, o.Prefix, a.site, o.Routes)
 	// The mux passes requests on to the site, and the site asks the mux which paths a plugin covers.
@@ -155,6 +167,13 @@ func (o *Options) fill() (faults []error) {
 			*n.value = n.base
 		}
 	}
+	if o.GuardTimeout < 0 {
+		faults = append(faults, fmt.Errorf("the guard timeout is %v; make it positive, or 0 for %v", o.GuardTimeout,
+			DefaultGuardTimeout))
+	}
+	if o.GuardTimeout <= 0 {
+		o.GuardTimeout = DefaultGuardTimeout
+	}
 	if o.MaxFetchSize <= 0 {
 		o.MaxFetchSize = DefaultMaxFetchSize
 	}
@@ -166,6 +185,11 @@ func (o *Options) fill() (faults []error) {
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Authorize == nil {
+		o.Authorize = func(context.Context, *Request, models.AnyContentGuard) error {
+			return pulperr.Public(pulperr.Forbidden, "Access denied.")
+		}
 	}
 	for ext := range o.ContentTypes {
 		if !strings.HasPrefix(ext, ".") || strings.ToLower(ext) != ext {

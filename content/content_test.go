@@ -245,53 +245,6 @@ func TestHooks(t *testing.T) {
 	})
 }
 
-func TestGuard(t *testing.T) {
-	each(t, nil, func(t *testing.T, s *site) {
-		d := s.distribute("x", s.tree("dir/f", "F"))
-		g := &Guard{Token: "sesame"}
-		g.Name = "guard"
-		s.must(guards.Create(t.Context(), s.db, g))
-		d.ContentGuardID = &g.ID
-		s.must(distributions.Update(t.Context(), s.db, d, "content_guard_id"))
-		tests := []struct {
-			name, token string
-			status      int
-			body        string
-		}{
-			{"permitted", "sesame", 200, "F"},
-			{"forbidden", "nonsense", 403, "403: Not with nonsense."},
-			{"unauthorized", "", 401, "401: Who are you?"},
-			{"a fault of the guard", "broken", 500, "500: Internal Server Error"},
-		}
-		for _, tt := range tests {
-			t.Run(tt.name, func(t *testing.T) {
-				got := s.get("/pulp/content/x/dir/f", "Token", tt.token)
-				if got.StatusCode != tt.status || got.body != tt.body {
-					t.Errorf("GET = %d %q, want %d %q", got.StatusCode, got.body, tt.status, tt.body)
-				}
-				if tt.status == 200 {
-					return
-				}
-				for _, path := range []string{
-					"/pulp/content/x", "/pulp/content/x/", "/pulp/content/x/dir", "/pulp/content/x/no", "/pulp/content/x//dir/f",
-				} {
-					if got := s.get(path, "Token", tt.token); got.StatusCode != tt.status {
-						t.Errorf("GET %s = %d, want %d", path, got.StatusCode, tt.status)
-					}
-				}
-			})
-		}
-		mute := &Mute{}
-		mute.Name = "mute"
-		s.must(mutes.Create(t.Context(), s.db, mute))
-		d.ContentGuardID = &mute.ID
-		s.must(distributions.Update(t.Context(), s.db, d, "content_guard_id"))
-		if got := s.get("/pulp/content/x/dir/f"); got.StatusCode != 500 {
-			t.Errorf("guard without Permit: %d, want 500", got.StatusCode)
-		}
-	})
-}
-
 func TestStatements(t *testing.T) {
 	each(t, nil, func(t *testing.T, s *site) {
 		repo := s.tree("f", "F")
@@ -410,15 +363,15 @@ func TestCheckReportsAllFaultsByPlugin(t *testing.T) {
 			`/b matches the same requests as /b; choose another pattern`,
 		`plugin "other": content route "/" conflicts with the content app; choose another pattern`,
 		`plugin "odd": type "odd.none": content_test.noGuard has no method Permit, so it would refuse every request; ` +
-			`add Permit(context.Context, *http.Request) error, see content.Guard`,
+			`add Permit(context.Context, *content.Request) error, see content.Guard`,
 		`plugin "odd": type "odd.wrong": method Permit(*http.Request) error is never called, because a content.Guard has ` +
-			`Permit(context.Context, *http.Request) error` + instead,
+			`Permit(context.Context, *content.Request) error` + instead,
 		`plugin "odd": type "odd.hooks": method ContentHandler(string) (http.Handler, error) is never called, because a ` +
-			`content.Handler has ContentHandler(context.Context, *content.App, string) (http.Handler, error)` + instead,
+			`content.Handler has ContentHandler(context.Context, *content.Request) (http.Handler, error)` + instead,
 		`plugin "odd": type "odd.hooks": method ListDirectory(context.Context, string) []string is never called, because a ` +
-			`content.Lister has ListDirectory(context.Context, *content.App, string) ([]string, error)` + instead,
+			`content.Lister has ListDirectory(context.Context, *content.Request) ([]string, error)` + instead,
 		`plugin "odd": type "odd.hooks": method ContentHeaders(context.Context) http.Header is never called, because a ` +
-			`content.HeaderSetter has ContentHeaders(string) http.Header` + instead,
+			`content.HeaderSetter has ContentHeaders(*content.Request) http.Header` + instead,
 		`plugin "odd": type "odd.hooks": method NeedsPublication(context.Context) (bool, error) is never called, because a ` +
 			`content.PublicationServer has NeedsPublication() bool` + instead,
 	}

@@ -19,7 +19,6 @@ const nameColumn = 100
 
 // listings answer with the names in folders, page by page.
 type listings struct {
-	app         *App // for hooks of plugins
 	db          *models.DB
 	prefix      string
 	hideGuarded bool // leave distributions with a content guard out
@@ -51,10 +50,9 @@ func (l *listings) distributions(w http.ResponseWriter, r *http.Request, rel str
 	return nil
 }
 
-// folder lists one level of what a distribution serves.
-func (l *listings) folder(
-	w http.ResponseWriter, r *http.Request, d models.AnyDistribution, s *lookup.Source, dir string,
-) error {
+// folder lists the folder at the request's path of what a distribution serves.
+func (l *listings) folder(w http.ResponseWriter, req *Request, s *lookup.Source) error {
+	r, dir := req.HTTP, req.Path
 	after, limit, err := l.page(r)
 	if err != nil {
 		return err
@@ -63,8 +61,8 @@ func (l *listings) folder(
 	if err != nil {
 		return err
 	}
-	if lister, ok := d.(Lister); ok {
-		names, err := lister.ListDirectory(r.Context(), l.app, dir)
+	if lister, ok := req.Distribution.(Lister); ok {
+		names, err := lister.ListDirectory(r.Context(), req)
 		if err != nil {
 			return err
 		}

@@ -9,8 +9,9 @@ import (
 )
 
 // Route is a route of a plugin, beside or below the content app's own. It wins over the base paths of distributions.
-// Content guards are not asked: a route has to protect its own answers. Temporary files of a form that a handler parsed
-// are removed when it returns.
+// Content guards are not asked: a route that answers with what a distribution serves calls [App.Guarded] first, and one
+// of another kind has to protect its own answers. Temporary files of a form that a handler parsed are removed when it
+// returns.
 type Route struct {
 	Pattern string // as http.ServeMux has them: "/pulp/container/{name}/manifests/{tag}"
 	Handler http.Handler

@@ -52,6 +52,17 @@ type (
 		Token string `json:"token"`
 	}
 	Mute struct{ models.ContentGuard }
+	// Next asks another guard and returns its answer.
+	Next struct {
+		models.ContentGuard
+		Other *uuid.UUID `json:"other"`
+		Times int        `json:"times"`
+	}
+	// Limit permits versions up to a number.
+	Limit struct {
+		models.ContentGuard
+		Number int `json:"number"`
+	}
 )
 
 var (
@@ -64,11 +75,14 @@ var (
 	owns          = models.Define[Own]("test.own")
 	guards        = models.Define[Guard]("test.guard")
 	mutes         = models.Define[Mute]("test.mute")
+	nexts         = models.Define[Next]("test.next")
+	limits        = models.Define[Limit]("test.limit")
 )
 
 func (*Strict) NeedsPublication() bool { return true }
 
-func (o *Own) ContentHandler(_ context.Context, a *content.App, path string) (http.Handler, error) {
+func (o *Own) ContentHandler(_ context.Context, r *content.Request) (http.Handler, error) {
+	a, path := r.App, r.Path
 	if id, ok := strings.CutPrefix(path, "by-id/"); ok {
 		key, err := uuid.Parse(id)
 		if err != nil {
@@ -86,30 +100,72 @@ func (o *Own) ContentHandler(_ context.Context, a *content.App, path string) (ht
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, o.Greeting) }), nil
 }
 
-func (*Own) ListDirectory(_ context.Context, _ *content.App, path string) ([]string, error) {
-	if path != "" {
+func (*Own) ListDirectory(_ context.Context, r *content.Request) ([]string, error) {
+	if r.Path != "" {
 		return nil, nil
 	}
 	return []string{"hello", "by-id/", "a.txt"}, nil
 }
 
-func (*Own) ContentHeaders(path string) http.Header {
-	return http.Header{"content-type": {"text/x-" + path}, "Content-Length": {"1"}, "X-Own": {"yes"}}
+func (*Own) ContentHeaders(r *content.Request) http.Header {
+	return http.Header{"content-type": {"text/x-" + r.Path}, "Content-Length": {"1"}, "X-Own": {"yes"}}
 }
 
-func (g *Guard) Permit(_ context.Context, r *http.Request) error {
-	switch token := r.Header.Get("Token"); token {
+// release is the key of a channel in the context of a request; a guard that hangs waits until it is closed.
+type release struct{}
+
+func (g *Guard) Permit(ctx context.Context, r *content.Request) error {
+	switch token := r.HTTP.Header.Get("Token"); token {
 	case g.Token:
 		return nil
 	case "":
 		return pulperr.Public(pulperr.Unauthorized, "Who are you?")
 	case "panic":
 		panic("boom")
+	case "heeds":
+		<-ctx.Done()
+		return ctx.Err()
+	case "hangs":
+		<-ctx.Value(release{}).(chan struct{})
+		return nil
+	case "busy":
+		return pulperr.Public(pulperr.TooMany, "Later.")
 	case "broken":
 		return fmt.Errorf("guard: %w", pulperr.NotFound)
 	default:
 		return pulperr.Public(pulperr.Forbidden, "Not with %s.", token)
 	}
+}
+
+func (n *Next) Permit(ctx context.Context, r *content.Request) error {
+	for range n.Times {
+		if err := r.Ask(ctx, *n.Other); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *Limit) Permit(ctx context.Context, r *content.Request) error {
+	source, err := r.Source(ctx)
+	if errors.Is(err, pulperr.NotFound) {
+		return pulperr.Public(pulperr.Forbidden, "nothing at %q", r.Path)
+	}
+	if err != nil {
+		return err
+	}
+	v, err := source.Version(ctx)
+	if err != nil {
+		return err
+	}
+	p, err := source.Publication(ctx)
+	if err != nil || v.Number != source.Number || (p == nil) != (source.PublicationID == nil) {
+		return fmt.Errorf("version %d of %d, publication %v, %w", v.Number, source.Number, p, err)
+	}
+	if v.Number > l.Number {
+		return pulperr.Public(pulperr.Forbidden, "version %d at %q", v.Number, r.Path)
+	}
+	return nil
 }
 
 // site is a content app with all that it needs.
@@ -164,7 +220,7 @@ func newSite(t testing.TB, dbURL string, o *siteOptions) *site {
 func openDB(t testing.TB, url string) *models.DB {
 	t.Helper()
 	return modelstest.Open(t, url, nil, models.PluginModels{Plugin: "test", Types: []models.AnyType{
-		files, remotes, repos, publications, distributions, stricts, owns, guards, mutes,
+		files, remotes, repos, publications, distributions, stricts, owns, guards, mutes, nexts, limits,
 	}})
 }
 
@@ -318,6 +374,23 @@ func (s *site) absent(policy models.Policy, url string, e *hashlib.Expect) uuid.
 	s.version(r, u)
 	s.distribute("x", r)
 	return file
+}
+
+// protect gives a distribution a guard that wants a token.
+func (s *site) protect(d *Distribution, token string) *Guard {
+	s.t.Helper()
+	g := &Guard{Token: token}
+	g.Name = uniqueName()
+	s.must(guards.Create(s.t.Context(), s.db, g))
+	s.guard(d, g.ID)
+	return g
+}
+
+func (s *site) guard(d models.AnyDistribution, id uuid.UUID) {
+	s.t.Helper()
+	_, err := s.db.Bun().NewUpdate().TableExpr("core_distribution").Set("content_guard_id = ?", id).
+		Where("pulp_id = ?", d.PulpID()).Exec(s.t.Context())
+	s.must(err)
 }
 
 func promise(body string) *hashlib.Expect {

@@ -20,6 +20,7 @@ type site struct {
 	finder   *lookup.Finder
 	files    *fileServer
 	listings *listings
+	guards   *guards
 	routes   *routeMux // of plugins; nil without any
 	log      *slog.Logger
 	prefix   string
@@ -72,15 +73,45 @@ func (s *site) serve(w http.ResponseWriter, r *http.Request) error {
 		return errNotFound
 	}
 	// Before any look at files, so that a client without access cannot find out which ones exist.
-	if err := s.permit(r, match); err != nil {
+	req := s.newRequest(r, match.Distribution, pathBelow(match.Distribution, rel))
+	if err := s.guards.permit(req, match); err != nil {
 		return err
 	}
-	rest := strings.TrimPrefix(rel, basePath)
-	if rest == "" {
+	if rel == basePath {
 		redirectToFolder(w, r)
 		return nil
 	}
-	return s.serveDistribution(w, r, match.Distribution, rest[1:])
+	return s.serveDistribution(w, req)
+}
+
+func (s *site) newRequest(r *http.Request, d models.AnyDistribution, path string) *Request {
+	return &Request{
+		HTTP: r, App: s.app, DB: s.db, Distribution: d, Path: path, site: s, source: new(chosenSource),
+	}
+}
+
+// guarded returns the request for a path, base path included, if the distribution's guard permits it.
+func (s *site) guarded(r *http.Request, path string) (*Request, error) {
+	if !models.ValidPath(path) {
+		return nil, errNotFound
+	}
+	match, err := s.finder.Distribution(r.Context(), path)
+	if errors.Is(err, pulperr.NotFound) {
+		return nil, errNotFound
+	}
+	if err != nil {
+		return nil, err
+	}
+	req := s.newRequest(r, match.Distribution, pathBelow(match.Distribution, path))
+	if err := s.guards.permit(req, match); err != nil {
+		return nil, err
+	}
+	return req, nil
+}
+
+// pathBelow returns the part of a path that follows the distribution's base path and the slash behind it.
+func pathBelow(d models.AnyDistribution, path string) string {
+	return strings.TrimPrefix(strings.TrimPrefix(path, d.AsDistribution().BasePath), "/")
 }
 
 // serveParentFolder answers for a path that leads to distributions and belongs to none.
@@ -99,59 +130,62 @@ func (s *site) serveParentFolder(w http.ResponseWriter, r *http.Request, rel str
 	return nil
 }
 
-// serveDistribution answers for a path below a base path: empty, or ending with a slash, for a folder.
-func (s *site) serveDistribution(w http.ResponseWriter, r *http.Request, d models.AnyDistribution, p string) error {
-	if h, ok := d.(Handler); ok {
-		handler, err := h.ContentHandler(r.Context(), s.app, p)
+// serveDistribution answers for a path below a base path, which the guard permits.
+func (s *site) serveDistribution(w http.ResponseWriter, req *Request) error {
+	ctx := req.HTTP.Context()
+	if h, ok := req.Distribution.(Handler); ok {
+		handler, err := h.ContentHandler(ctx, req)
 		if err != nil {
 			return err
 		}
 		if handler != nil {
-			handler.ServeHTTP(w, r)
+			handler.ServeHTTP(w, req.HTTP)
 			return nil
 		}
 	}
-	if d.AsDistribution().Checkpoint {
-		return s.serveCheckpoint(w, r, d, p)
+	if req.Distribution.AsDistribution().Checkpoint {
+		return s.serveCheckpoint(w, req)
 	}
-	source, err := s.source(r.Context(), d)
+	source, err := req.chosen(ctx)
 	if err != nil {
 		return err
 	}
-	return s.serveSource(w, r, d, source, p)
+	return s.serveSource(w, req, source)
 }
 
 // serveSource answers for a path of what a distribution serves.
-func (s *site) serveSource(w http.ResponseWriter, r *http.Request, d models.AnyDistribution, source *lookup.Source,
-	p string,
-) error {
+func (s *site) serveSource(w http.ResponseWriter, req *Request, source *lookup.Source) error {
+	ctx, p := req.HTTP.Context(), req.Path
 	if p == "" || strings.HasSuffix(p, "/") {
-		return s.serveFolder(w, r, d, source, p)
+		return s.serveFolder(w, req, source)
 	}
 	// The file first: most requests are for files, which then cost no query for a folder.
-	file, err := s.finder.File(r.Context(), source, p)
+	file, err := s.finder.File(ctx, source, p)
 	if err == nil {
-		return s.files.serveFile(&answer{w: w, r: r, header: s.headersOf(d, p), name: path.Base(p)}, file)
+		return s.files.serveFile(&answer{w: w, r: req.HTTP, header: s.headersOf(req), name: path.Base(p)}, file)
 	}
 	if !errors.Is(err, pulperr.NotFound) {
 		return err
 	}
-	folder, err := source.HasFolder(r.Context(), s.db, p)
+	folder, err := source.HasFolder(ctx, s.db, p)
 	if err != nil {
 		return err
 	}
 	if !folder {
 		return errNotFound
 	}
-	redirectToFolder(w, r)
+	redirectToFolder(w, req.HTTP)
 	return nil
 }
 
-// source returns what a distribution serves now.
-func (s *site) source(ctx context.Context, d models.AnyDistribution) (*lookup.Source, error) {
+// source returns what a distribution serves now at a path below its base path.
+func (s *site) source(ctx context.Context, d models.AnyDistribution, p string) (*lookup.Source, error) {
 	row := d.AsDistribution()
 	if row.PublicationID == nil && row.RepositoryID == nil && row.RepositoryVersionID == nil && row.RemoteID == nil {
 		return nil, errNoSource
+	}
+	if row.Checkpoint {
+		return s.checkpointSource(ctx, row, p)
 	}
 	source, err := s.finder.Source(ctx, row)
 	if errors.Is(err, pulperr.NotFound) {
@@ -167,18 +201,16 @@ func (s *site) source(ctx context.Context, d models.AnyDistribution) (*lookup.So
 }
 
 // serveFolder answers with the folder's index.html, or else with a listing.
-func (s *site) serveFolder(w http.ResponseWriter, r *http.Request, d models.AnyDistribution, from *lookup.Source,
-	dir string,
-) error {
-	index := dir + "index.html"
-	file, err := s.finder.File(r.Context(), from, index)
+func (s *site) serveFolder(w http.ResponseWriter, req *Request, from *lookup.Source) error {
+	index := req.at(req.Path + "index.html")
+	file, err := s.finder.File(req.HTTP.Context(), from, index.Path)
 	if err == nil {
-		return s.files.serveFile(&answer{w: w, r: r, header: s.headersOf(d, index), name: "index.html"}, file)
+		return s.files.serveFile(&answer{w: w, r: req.HTTP, header: s.headersOf(index), name: "index.html"}, file)
 	}
 	if !errors.Is(err, pulperr.NotFound) {
 		return err
 	}
-	return s.listings.folder(w, r, d, from, dir)
+	return s.listings.folder(w, req, from)
 }
 
 // redirectToFolder adds the slash that is missing.

@@ -47,7 +47,10 @@ type migrationPlan struct {
 func (p migrationPlan) all() ([]migration, error) {
 	var plan []migration
 	// The core comes first: the tables of plugins refer to those of its masters.
-	for _, s := range append([]PluginModels{{Plugin: "core", Migrations: coreMigrations}}, p.registry.sets...) {
+	for _, s := range append([]PluginModels{{Plugin: corePlugin, Migrations: coreMigrations}}, p.registry.sets...) {
+		if s.core {
+			continue // the core's migrations make the tables of its types
+		}
 		steps, faults := p.steps(s)
 		if err := errors.Join(faults...); err != nil {
 			return nil, fmt.Errorf("models: plugin %q: %w: %w", s.Plugin, pulperr.Invalid, err)
@@ -97,7 +100,7 @@ func (p migrationPlan) derive(s PluginModels) ([]migration, []error) {
 // changed returns the error of a migration whose text differs from the text that was applied.
 func (p migrationPlan) changed(m migration) error {
 	derived := slices.ContainsFunc(p.registry.sets, func(s PluginModels) bool {
-		return s.Plugin == m.plugin && s.Migrations == nil
+		return s.Plugin == m.plugin && s.Migrations == nil && !s.core
 	})
 	switch {
 	case derived:

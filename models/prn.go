@@ -60,7 +60,8 @@ func prnPlugin(pulpType string) string {
 
 func prnModel(pulpType string, m Master) string {
 	plugin, typ, _ := strings.Cut(pulpType, ".")
-	if plugin == "core" {
+	// Pulp names its own types after their classes: PublishedMetadata, but RBACContentGuard.
+	if plugin == corePlugin && m == ContentMaster {
 		return typ
 	}
 	return strings.ReplaceAll(typ, "_", "") + string(m)

@@ -21,7 +21,18 @@ type PluginModels struct {
 	// [Migrate]; [NextMigration] writes them. If it is nil the tables are derived from the types, which do not change
 	// then: that suits tests, and a plugin before its first release.
 	Migrations fs.FS
+
+	core bool
 }
+
+// CoreModels returns types that belong to the library itself, not to a plugin. Their names begin with "core.", and the
+// core's migrations make their tables.
+func CoreModels(types ...AnyType) PluginModels {
+	return PluginModels{Plugin: corePlugin, Types: types, core: true}
+}
+
+// corePlugin is the name in the place of a plugin's for what is the library's own.
+const corePlugin = "core"
 
 // Registry holds the types of one App. It is immutable and safe for concurrent use.
 type Registry struct {
@@ -66,7 +77,7 @@ func Check(sets ...PluginModels) (*Registry, []error) {
 	seen := map[string]bool{}
 	for _, s := range sets {
 		switch {
-		case !pluginName.MatchString(s.Plugin) || s.Plugin == "core":
+		case !pluginName.MatchString(s.Plugin) || s.Plugin == corePlugin && !s.core:
 			c.fault(s.Plugin, "the name is not usable; give it one of a-z, 0-9 and _ that begins with a letter and is not core")
 		case seen[s.Plugin]:
 			c.fault(s.Plugin, "it is given twice; leave one out, or rename it")
@@ -78,6 +89,9 @@ func Check(sets ...PluginModels) (*Registry, []error) {
 				continue
 			}
 			c.add(t, s.Plugin)
+		}
+		if s.core {
+			continue // its migrations are the library's
 		}
 		c.checkMigrations(s)
 	}

@@ -24,7 +24,9 @@ func (s *rowSchema) check(ctx context.Context, q *request, row models.Row, fault
 		return err
 	}
 	if s.master.check != nil {
-		s.master.check(q, row, faults)
+		if err := s.master.check(ctx, q, row, faults); err != nil {
+			return err
+		}
 	}
 	// A validator may rely on fields that are valid by themselves.
 	if err := faults.OrNil(); err != nil {
@@ -76,7 +78,7 @@ func (s *rowSchema) uniqueViolation(err error) error {
 
 // checkRemote finds the faults that each download from the remote would fail with, and puts its certificates into the
 // form in which they are kept.
-func checkRemote(q *request, row models.Row, faults FieldErrors) {
+func checkRemote(_ context.Context, q *request, row models.Row, faults FieldErrors) error {
 	r := as[models.AnyRemote](row).AsRemote()
 	config := r.DownloadConfig(q.db.Checksums(), nil)
 	if config.ProxyURL == "" && (r.ProxyUsername.IsSet() || r.ProxyPassword.IsSet()) {
@@ -101,6 +103,7 @@ func checkRemote(q *request, row models.Row, faults FieldErrors) {
 			*certs = new(download.Certificates(**certs)) // the row before an update points to the old text
 		}
 	}
+	return nil
 }
 
 // urlFault returns the reason why the URL of a remote is refused, or "".
@@ -116,7 +119,7 @@ func urlFault(raw string, allowed []string) string {
 }
 
 // checkDistribution finds a base path that clients cannot use, and sources that exclude each other.
-func checkDistribution(_ *request, row models.Row, faults FieldErrors) {
+func checkDistribution(_ context.Context, _ *request, row models.Row, faults FieldErrors) error {
 	d := as[models.AnyDistribution](row).AsDistribution()
 	if d.BasePath != "" && faults["base_path"] == nil && !validBasePath(d.BasePath) {
 		faults.Add("base_path", "Relative path is not in canonical form. "+d.BasePath)
@@ -131,6 +134,49 @@ func checkDistribution(_ *request, row models.Row, faults FieldErrors) {
 		faults.Add(NonField,
 			"Only one of the attributes 'repository', 'repository_version' and 'publication' may be used simultaneously.")
 	}
+	return nil
+}
+
+// combiner is a content guard that asks others.
+type combiner interface {
+	models.AnyContentGuard
+	Combined() []uuid.UUID // the others
+}
+
+// maxCombined is how many guards are read to find a cycle. A request for content fails with more of them anyway.
+const maxCombined = 200
+
+// checkGuard finds a guard that would ask itself by way of others. Two updates at a time can still make a cycle, so the
+// content app refuses the requests that meet one.
+func checkGuard(ctx context.Context, q *request, row models.Row, faults FieldErrors) error {
+	g, ok := row.(combiner)
+	if !ok || row.PulpID() == uuid.Nil {
+		return nil // no other guard can refer to a new one
+	}
+	pending, seen := g.Combined(), map[uuid.UUID]bool{}
+	for len(pending) > 0 && len(seen) < maxCombined {
+		id := pending[0]
+		pending = pending[1:]
+		if id == row.PulpID() {
+			faults.Add("guards", "The guard would ask itself by way of its guards.")
+			return nil
+		}
+		if seen[id] {
+			continue
+		}
+		seen[id] = true
+		next, err := models.Cast(ctx, q.db, models.ContentGuardMaster, id)
+		if errors.Is(err, pulperr.NotFound) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if c, ok := next.(combiner); ok {
+			pending = append(pending, c.Combined()...)
+		}
+	}
+	return nil
 }
 
 // validBasePath reports whether clients can use a base path as it is: characters that end a path are refused.

@@ -39,7 +39,7 @@ type master struct {
 	labels  func(row models.Row) *models.Labels // nil without labels
 	params  func(refs query.References) []*query.Param
 	members func(single bool) []member
-	check   func(q *request, row models.Row, faults FieldErrors) // nil is no check
+	check   func(ctx context.Context, q *request, row models.Row, faults FieldErrors) error // nil is no check
 }
 
 // masterTable is the table of masters.
@@ -53,7 +53,8 @@ func masterTable(l *links.Links) map[models.Master]*master {
 		},
 		models.ContentGuardMaster: {
 			create: atOnce, update: atOnce, remove: atOnce,
-			base: func(row models.Row) models.Base { return as[models.AnyContentGuard](row).AsContentGuard().Base },
+			base:  func(row models.Row) models.Base { return as[models.AnyContentGuard](row).AsContentGuard().Base },
+			check: checkGuard,
 		},
 		models.DistributionMaster: {
 			create: byTask, update: byTask, remove: byTask, removeQuickly: true,

@@ -71,10 +71,10 @@ func (s *rowSchema) render(ctx context.Context, q *request, rows []models.Row) (
 	p := &page{site: q.site, db: q.db, fields: s.fields, refs: q.links.NewRefs(q.db)}
 	for _, row := range rows {
 		for _, f := range s.fields {
-			if f.Form != schema.Ref {
+			if f.Form != schema.Ref && f.Form != schema.Refs {
 				continue
 			}
-			if id, ok := f.RefID(row); ok {
+			for _, id := range f.RefIDs(row) {
 				p.refs.Want(f.Ref, id)
 			}
 		}
@@ -120,6 +120,15 @@ func (s *rowSchema) object(p *page, v *view, row models.Row, values []valueFunc)
 		case f.Form == schema.Ref:
 			id, _ := f.RefID(row)
 			o.Set(f.Name, p.refs.Get(f.Ref, id))
+		case f.Form == schema.Refs:
+			hrefs := []string{}
+			for _, id := range f.RefIDs(row) {
+				// The row of a key in a list may be gone.
+				if href := p.refs.Get(f.Ref, id); href != nil {
+					hrefs = append(hrefs, *href)
+				}
+			}
+			o.Set(f.Name, hrefs)
 		default:
 			o.Set(f.Name, f.Answer(row))
 		}

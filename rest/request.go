@@ -181,21 +181,17 @@ func (q *request) decode(ctx context.Context, in *input, fields []*schema.Field,
 			}
 			continue
 		}
-		if text, ok := raw.(string); ok && in.IsForm() && f.Form == schema.List && wire.Unfold(raw) == raw {
+		list := f.Form == schema.List || f.Form == schema.Refs
+		if text, ok := raw.(string); ok && in.IsForm() && list && wire.Unfold(raw) == raw {
 			raw = []any{text} // a list with one item looks like a text in a form
 		}
 		// A reference is parsed to its text first; the row that it names is looked up below.
 		value, reasons := f.Parse(raw)
-		if reasons == nil && f.Form == schema.Ref && value != nil {
-			text, _ := value.(string)
-			id, why, err := q.links.Resolve(ctx, q.db, f.Ref, text)
-			if err == nil && why == nil {
-				err = q.mayRefer(ctx, f.Name, f.Ref, id)
-			}
-			if err != nil {
+		if reasons == nil && value != nil {
+			var err error
+			if value, reasons, err = q.resolve(ctx, f, value); err != nil {
 				return err
 			}
-			value, reasons = id, why
 		}
 		if reasons != nil {
 			in.faults.Add(f.Name, reasons...)
@@ -204,4 +200,41 @@ func (q *request) decode(ctx context.Context, in *input, fields []*schema.Field,
 		f.Assign(row, value)
 	}
 	return nil
+}
+
+// resolve turns the text of a reference, or the texts of a list of them, into keys. Other values come back as they are.
+func (q *request) resolve(ctx context.Context, f *schema.Field, value any) (any, []string, error) {
+	switch value := value.(type) {
+	case string:
+		if f.Form == schema.Ref {
+			id, reasons, err := q.resolveOne(ctx, f, value)
+			return id, reasons, err
+		}
+	case []string:
+		if f.Form != schema.Refs {
+			break
+		}
+		ids := make([]uuid.UUID, 0, len(value))
+		for _, text := range value {
+			id, reasons, err := q.resolveOne(ctx, f, text)
+			if err != nil || reasons != nil {
+				return nil, reasons, err
+			}
+			// A client may name a row by its href and by its PRN.
+			if !slices.Contains(ids, id) {
+				ids = append(ids, id)
+			}
+		}
+		return ids, nil, nil
+	}
+	return value, nil, nil
+}
+
+// resolveOne returns the key of the row that a text refers to, if the account may use that row.
+func (q *request) resolveOne(ctx context.Context, f *schema.Field, text string) (uuid.UUID, []string, error) {
+	id, reasons, err := q.links.Resolve(ctx, q.db, f.Ref, text)
+	if err == nil && reasons == nil {
+		err = q.mayRefer(ctx, f.Name, f.Ref, id)
+	}
+	return id, reasons, err
 }

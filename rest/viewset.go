@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"reflect"
@@ -28,6 +29,9 @@ type ViewSet[T any] struct {
 	Type *models.Type[T]
 	// Name is the last part of the path, lowercase. Required.
 	Name string
+	// Class is what the API document and the clients made from it call the resource. Default: the type and the master, as
+	// in FileRepository.
+	Class string
 	// Summary describes the resource in the API document, in a few words.
 	Summary string
 	// Filters are what lists can be narrowed by, besides what the master brings.
@@ -64,10 +68,11 @@ func (vs ViewSet[T]) mount(c *compiler) {
 		c.fault("viewset %q: there is no Type; set it to what models.Define returned", vs.Name)
 		return
 	}
-	v := c.newView(vs.Type, vs.Name, vs.Summary)
+	v := c.newView(vs.Type, vs.Name, vs.Class)
 	if v == nil {
 		return
 	}
+	v.summary = cmp.Or(vs.Summary, v.summary)
 	v.list = func(ctx context.Context, db *models.DB, where ...models.Cond) ([]models.Row, error) {
 		rows, err := vs.Type.List(ctx, db, where...)
 		out := make([]models.Row, len(rows))
@@ -143,7 +148,7 @@ func (v *view) checkNames(c *compiler, t reflect.Type) {
 }
 
 // newView describes a viewset, or returns nil after a fault without which no other check makes sense.
-func (c *compiler) newView(t models.AnyType, name, summary string) *view {
+func (c *compiler) newView(t models.AnyType, name, class string) *view {
 	if !viewName.MatchString(name) {
 		c.fault("viewset of type %q: the name %q is not usable; make it of a-z, 0-9, - and _, beginning with a letter",
 			t.Name(), name)
@@ -155,20 +160,17 @@ func (c *compiler) newView(t models.AnyType, name, summary string) *view {
 	}
 	m := c.masters[t.Master()]
 	plugin, typ, _ := strings.Cut(t.Name(), ".")
-	v := &view{summary: summary, newRow: t.New}
+	v := &view{summary: strings.ToLower(m.Title) + " of type " + t.Name(), newRow: t.New}
 	v.master, v.path = m, m.Path+plugin+"/"+name+"/"
 	v.what = "viewset " + v.path
 	v.op = strings.NewReplacer("/", "_", "-", "_").Replace(strings.TrimSuffix(v.path, "/"))
 	v.tag = m.Title + ": " + links.Camel(name)
-	v.class = links.Camel(typ) + m.Class
+	v.class = cmp.Or(class, links.Camel(typ)+m.Class)
 	// The generated bindings name their classes and parameters after these. Pulp has no prefix for types of the core.
 	if plugin != "core" {
 		v.plugin, v.href = plugin+".", plugin+"_"
 	}
 	v.href += links.Snake(v.class) + "_href"
-	if v.summary == "" {
-		v.summary = strings.ToLower(m.Title) + " of type " + t.Name()
-	}
 	v.row = func(ctx context.Context, q *request) (any, error) { return v.requested(ctx, q) }
 	fields, faults := schema.FieldsOf(c.registry, t)
 	for _, err := range faults {

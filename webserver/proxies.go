@@ -54,23 +54,28 @@ const (
 	forwardedFor   = "X-Forwarded-For"
 	forwardedProto = "X-Forwarded-Proto"
 	forwardedHost  = "X-Forwarded-Host"
+	clientCert     = "X-Client-Cert"
 )
 
 // forwarding returns all headers that only a proxy may set.
 func forwarding() []string {
 	return []string{
 		forwardedFor, forwardedProto, forwardedHost, "X-Forwarded-Port", "X-Forwarded-Server", "X-Real-Ip", "Forwarded",
+		clientCert,
 	}
 }
 
-type schemeKey struct{}
+type (
+	schemeKey      struct{}
+	certificateKey struct{}
+)
 
 // Handler gives h requests as the client sent them: r.RemoteAddr is the client's address, r.Host the host that it asked
-// for, and [SchemeOf] returns the scheme that it used. Headers that only a proxy may set are removed from every
-// request. Put it around all other handlers.
+// for, [SchemeOf] returns the scheme that it used, and [ClientCertificateOf] the certificate that it showed. Headers that
+// only a proxy may set are removed from every request. Put it around all other handlers.
 //
-// Of X-Forwarded-For the rightmost address that does not belong to a trusted proxy is the client's. X-Forwarded-Proto
-// and X-Forwarded-Host are used if they have one value.
+// Of X-Forwarded-For the rightmost address that does not belong to a trusted proxy is the client's. X-Forwarded-Proto,
+// X-Forwarded-Host and X-Client-Cert are used if they have one value.
 func (p *Proxies) Handler(h http.Handler) http.Handler {
 	if p == nil {
 		p = new(Proxies)
@@ -87,6 +92,9 @@ func (p *Proxies) clients(r *http.Request) *http.Request {
 	// The scheme becomes part of the links in answers, so no other text is taken over.
 	if proto := single(said, forwardedProto); trusted && (proto == "http" || proto == "https") {
 		ctx = context.WithValue(ctx, schemeKey{}, proto)
+	}
+	if cert := single(said, clientCert); trusted && cert != "" {
+		ctx = context.WithValue(ctx, certificateKey{}, cert)
 	}
 	r = r.WithContext(ctx)
 	// The copy of the request shares its headers with the original, which handlers around this one still use.
@@ -171,6 +179,15 @@ func SchemeOf(r *http.Request) string {
 		return "https"
 	}
 	return "http"
+}
+
+// ClientCertificateOf returns the text of X-CLIENT-CERT, in which a trusted proxy of [Proxies] sends the certificate that
+// the client has proved to own: percent-encoded PEM, as nginx writes $ssl_client_escaped_cert. It is empty if the client
+// showed none or if the request came from another address. The proxy must set the header on every request, or remove
+// it: a text that the client sent would be taken for the proxy's.
+func ClientCertificateOf(r *http.Request) string {
+	text, _ := r.Context().Value(certificateKey{}).(string)
+	return text
 }
 
 // AddressOf returns the client's address without the port, from the connection or the headers of trusted [Proxies].

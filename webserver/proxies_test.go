@@ -79,6 +79,39 @@ func TestProxies(t *testing.T) {
 	}
 }
 
+func TestClientCertificateOf(t *testing.T) {
+	t.Parallel()
+	proxies, err := webserver.TrustProxies("10.0.0.0/8")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		name, peer string
+		sent       []string
+		want       string
+	}{
+		{"by a proxy", "10.1.2.3:1", []string{"-----BEGIN%20"}, "-----BEGIN%20"},
+		{"by a stranger", "203.0.113.9:1", []string{"-----BEGIN%20"}, ""},
+		{"twice", "10.1.2.3:1", []string{"a", "b"}, ""},
+		{"two in one line", "10.1.2.3:1", []string{"a,b"}, ""},
+		{"not at all", "10.1.2.3:1", nil, ""},
+	} {
+		r := httptest.NewRequest("GET", "/", nil)
+		r.RemoteAddr, r.Header["X-Client-Cert"] = test.peer, test.sent
+		// The client's address is one of a proxy, so an inner handler would trust it.
+		r.Header.Set("X-Forwarded-For", "10.9.9.9")
+		if got := webserver.ClientCertificateOf(r); got != "" {
+			t.Errorf("%s: without Proxies: %q, want none", test.name, got)
+		}
+		see := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			if got := webserver.ClientCertificateOf(r); got != test.want || len(r.Header) != 0 {
+				t.Errorf("%s: %q, headers %v, want %q", test.name, got, r.Header, test.want)
+			}
+		})
+		proxies.Handler(proxies.Handler(see)).ServeHTTP(httptest.NewRecorder(), r)
+	}
+}
+
 func TestNoProxies(t *testing.T) {
 	t.Parallel()
 	r := httptest.NewRequest("GET", "https://here/", nil)

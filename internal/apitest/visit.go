@@ -30,6 +30,7 @@ func (w *walk) visit(t *testing.T) {
 	w.visitVersions(t, repo)
 	w.visitTasks(t, repo, remote)
 	w.visitGroups(t)
+	visitGuards(t, w)
 	publication := w.visitPublications(t, repo)
 	guard := any(nil)
 	if w.has("contentguards_file_header_create") {

@@ -14,7 +14,11 @@ type (
 	namer   interface {
 		Names(prefix string, more ...int) (string, bool)
 	}
-	closer interface{ Shut() }
+	closer  interface{ Shut() }
+	request struct{}
+	asker   interface {
+		Ask(r *request) error
+	}
 )
 
 type (
@@ -24,12 +28,16 @@ type (
 
 func (right) Check(int) error                          { return nil }
 func (*right) Names(string, ...int) (_ string, _ bool) { return "", true }
+func (*right) Ask(*request) error                      { return nil }
 func (wrong) Check() error                             { return nil }
 func (*wrong) Names(int, ...string)                    {}
+func (*wrong) Ask(request) error                       { return nil }
 
 func TestFaults(t *testing.T) {
 	t.Parallel()
-	hooks := []reflect.Type{reflect.TypeFor[checker](), reflect.TypeFor[namer](), reflect.TypeFor[closer]()}
+	hooks := []reflect.Type{
+		reflect.TypeFor[checker](), reflect.TypeFor[namer](), reflect.TypeFor[closer](), reflect.TypeFor[asker](),
+	}
 	if faults := hook.Faults(reflect.TypeFor[*right](), hooks...); len(faults) != 0 {
 		t.Errorf("Faults of a type with right methods = %v, want none", faults)
 	}
@@ -42,6 +50,8 @@ func TestFaults(t *testing.T) {
 			"give it that signature or another name",
 		"method Names(int, ...string) is never called, because a hook_test.namer has " +
 			"Names(string, ...int) (string, bool); give it that signature or another name",
+		"method Ask(hook_test.request) error is never called, because a hook_test.asker has " +
+			"Ask(*hook_test.request) error; give it that signature or another name",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("Faults (-want +got):\n%s", diff)

@@ -21,6 +21,12 @@ DROP TABLE core_task;
 {{end}}
 DROP TABLE core_distribution;
 --;;
+DROP TABLE core_composite_contentguard;
+--;;
+DROP TABLE core_content_redirect_contentguard;
+--;;
+DROP TABLE core_header_contentguard;
+--;;
 DROP TABLE core_contentguard;
 --;;
 DROP TABLE core_leftover;

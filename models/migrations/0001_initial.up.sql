@@ -249,6 +249,26 @@ CREATE TABLE core_contentguard (
   UNIQUE (pulp_domain_id, name)
 );
 --;;
+CREATE TABLE core_header_contentguard (
+  pulp_id {{.uuid}} PRIMARY KEY REFERENCES core_contentguard ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED,
+  pulp_domain_id {{.uuid}} NOT NULL,
+  header_name TEXT NOT NULL,
+  header_value TEXT NOT NULL,
+  jq_filter TEXT
+);
+--;;
+CREATE TABLE core_content_redirect_contentguard (
+  pulp_id {{.uuid}} PRIMARY KEY REFERENCES core_contentguard ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED,
+  pulp_domain_id {{.uuid}} NOT NULL,
+  secret {{.bytes}}
+);
+--;;
+CREATE TABLE core_composite_contentguard (
+  pulp_id {{.uuid}} PRIMARY KEY REFERENCES core_contentguard ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED,
+  pulp_domain_id {{.uuid}} NOT NULL,
+  guards {{.json}}
+);
+--;;
 CREATE TABLE core_distribution (
   pulp_id {{.uuid}} PRIMARY KEY,
   pulp_created {{.time}} NOT NULL,

@@ -38,7 +38,7 @@ func (f *Field) readTag(tag string) (faults []error) {
 			faults = append(faults, fmt.Errorf("rest tag: %w", err))
 		}
 	}
-	if f.Form == Ref && f.Ref == "" {
+	if (f.Form == Ref || f.Form == Refs) && f.Ref == "" {
 		faults = append(faults, fmt.Errorf(`it is a key, and nothing says of what; name that, as in rest:"ref=%s"`,
 			models.RepositoryMaster))
 	}
@@ -131,6 +131,17 @@ func (f *Field) Answer(row any) any {
 		return f.Default
 	}
 	return v.Interface()
+}
+
+// RefIDs returns the keys that a list of references, or a reference that is not null, holds in a row.
+func (f *Field) RefIDs(row any) []uuid.UUID {
+	if list, ok := f.value(row).Interface().([]uuid.UUID); ok {
+		return list
+	}
+	if id, ok := f.RefID(row); ok {
+		return []uuid.UUID{id}
+	}
+	return nil
 }
 
 // RefID returns the key that a reference of a row holds, or false if it is null.

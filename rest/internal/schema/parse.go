@@ -17,7 +17,7 @@ import (
 )
 
 // Parse reads one value of a request and returns it as a Go value that [Field.Assign] takes, nil for null, or the
-// reasons why it is refused. A reference comes back as its text.
+// reasons why it is refused. A reference comes back as its text, and a list of references as a []string.
 func (t Type) Parse(v any) (any, []string) {
 	// A form has no null; an empty text stands for it where a text would not be a value.
 	if v == nil || v == "" && t.Nullable && t.Form != Text && t.Form != Secret {
@@ -61,9 +61,26 @@ func (t Type) Parse(v any) (any, []string) {
 			return nil, []string{"Incorrect type. Expected URL string, received " + wire.TypeName(v) + "."}
 		}
 		return text, nil
+	case Refs:
+		return parseRefs(v)
 	default:
 		return t.parseJSON(v)
 	}
+}
+
+// parseRefs reads the texts of a list of references.
+func parseRefs(v any) (any, []string) {
+	items, ok := wire.Unfold(v).([]any)
+	if !ok {
+		return nil, []string{fmt.Sprintf("Expected a list of items but got type %q.", wire.TypeName(v))}
+	}
+	texts := make([]string, len(items))
+	for i, item := range items {
+		if texts[i], ok = item.(string); !ok {
+			return nil, []string{"Incorrect type. Expected URL string, received " + wire.TypeName(item) + "."}
+		}
+	}
+	return texts, nil
 }
 
 func (t Type) parseText(v any) (any, []string) {

@@ -29,6 +29,7 @@ const (
 	Secret      // write-only text
 	List        // array
 	JSON        // any other value
+	Refs        // array of hrefs or PRNs, kept as UUIDs
 )
 
 // Type is what a value may be on the wire.
@@ -61,6 +62,8 @@ func TypeOf(t reflect.Type) Type {
 		w.Form = Time
 	case reflect.TypeFor[uuid.UUID]():
 		w.Form = Ref
+	case reflect.TypeFor[[]uuid.UUID]():
+		w.Form = Refs
 	case reflect.TypeFor[json.RawMessage]():
 		w.Form, w.Nullable = JSON, true
 	default:
@@ -137,6 +140,8 @@ func (t Type) base() *openapi3.Schema {
 		return openapi3.NewDateTimeSchema()
 	case Ref:
 		return openapi3.NewStringSchema().WithFormat("uri")
+	case Refs:
+		return openapi3.NewArraySchema().WithItems(openapi3.NewStringSchema().WithFormat("uri"))
 	case Secret:
 		s := openapi3.NewStringSchema()
 		s.WriteOnly = true

@@ -1,0 +1,1 @@
+DROP TABLE certguard_x509_contentguard
