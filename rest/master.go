@@ -39,7 +39,7 @@ type master struct {
 	labels  func(row models.Row) *models.Labels // nil without labels
 	params  func(refs query.References) []*query.Param
 	members func(single bool) []member
-	check   func(q *request, row models.Row, faults FieldErrors) // nil is no check
+	check   func(c checker, row models.Row, faults FieldErrors) // nil is no check
 }
 
 // masterTable is the table of masters.
@@ -72,11 +72,10 @@ func masterTable(l *links.Links) map[models.Master]*master {
 		},
 		models.RemoteMaster: {
 			create: atOnce, update: byTask, remove: byTask,
-			base:    func(row models.Row) models.Base { return as[models.AnyRemote](row).AsRemote().Base },
-			labels:  func(row models.Row) *models.Labels { return &as[models.AnyRemote](row).AsRemote().Labels },
-			params:  remoteParams,
-			members: remoteMembers,
-			check:   checkRemote,
+			base:   func(row models.Row) models.Base { return as[models.AnyRemote](row).AsRemote().Base },
+			labels: func(row models.Row) *models.Labels { return &as[models.AnyRemote](row).AsRemote().Labels },
+			params: remoteParams,
+			check:  checkRemote,
 		},
 		models.RepositoryMaster: {
 			create: atOnce, update: byTask, remove: byTask,

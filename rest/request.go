@@ -139,14 +139,30 @@ func (q *request) read(ctx context.Context, file bool, fields ...*schema.Field) 
 		in.close()
 		return nil, err
 	}
+	in.expect(fields)
+	return in, nil
+}
+
+// expect refuses the members that are not among the fields.
+func (in *input) expect(fields []*schema.Field) {
 	in.Expect(func(name string) bool {
 		return slices.ContainsFunc(fields, func(f *schema.Field) bool { return f.Name == name })
 	}, in.faults)
-	return in, nil
 }
 
 // decode puts the members of a body into the fields of a row and collects their faults.
 func (q *request) decode(ctx context.Context, in *input, fields []*schema.Field, row any, mode writeMode) error {
+	return in.decode(ctx, decoder{q.links, q.db}, fields, row, mode)
+}
+
+// decoder finds the rows that references name.
+type decoder struct {
+	links *links.Links
+	db    *models.DB
+}
+
+// decode puts the members into the fields of a row and collects their faults.
+func (in *input) decode(ctx context.Context, d decoder, fields []*schema.Field, row any, mode writeMode) error {
 	for _, f := range fields {
 		raw, given := in.Get(f.Name)
 		if !given {
@@ -165,7 +181,7 @@ func (q *request) decode(ctx context.Context, in *input, fields []*schema.Field,
 		value, reasons := f.Parse(raw)
 		if reasons == nil && f.Form == schema.Ref && value != nil {
 			text, _ := value.(string)
-			id, why, err := q.links.Resolve(ctx, q.db, f.Ref, text)
+			id, why, err := d.links.Resolve(ctx, d.db, f.Ref, text)
 			if err != nil {
 				return err
 			}
