@@ -18,6 +18,7 @@ package pulpcore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -54,8 +55,10 @@ type App struct {
 	workers worker.Options // what all workers have in common; each adds its kinds and its slots
 
 	api, content, all http.Handler
+	patterns          []string // of all that is served
 
 	closing sync.Mutex
+	plugins closers // the ends of their Init
 	closers closers
 }
 
@@ -66,6 +69,13 @@ type Options struct {
 	// Store holds artifacts and temporary files. Once Open has succeeded, the App closes it. Default: one opened from
 	// STORAGE_URL.
 	Store *storage.Store
+
+	// Authenticator finds out who sends a request to the API, from a session or a token of the host for example. Requests
+	// whose credentials it does not know are left to [rest.BasicAuth]. Default: that alone. Tasks record the ID of the
+	// account that it returns.
+	Authenticator rest.Authenticator
+	// Authorizer decides what accounts may do. Default: [rest.SuperusersOnly].
+	Authorizer rest.Authorizer
 
 	// Redis are the full connection options of the Redis that tasks are announced in, for Sentinel for example: a
 	// MasterName and the addresses of the sentinels. Default: those of REDIS_URL.
@@ -107,6 +117,20 @@ func (a *App) Content() http.Handler { return a.content }
 // paths below CONTENT_PATH_PREFIX and the content routes of plugins; the API gets all others.
 func (a *App) Handler() http.Handler { return a.all }
 
+// Register adds the App to a mux of the host's own: the API at API_ROOT, the content app at CONTENT_PATH_PREFIX, and the
+// routes of plugins at their patterns. mux is an [http.ServeMux], or another router whose Handle takes its patterns; for
+// one that does not, such as chi, mount [App.Handler] as its NotFound handler or at "/".
+//
+// It panics, as [http.ServeMux.Handle] does, if the host has registered a pattern that conflicts.
+func (a *App) Register(mux interface {
+	Handle(pattern string, h http.Handler)
+},
+) {
+	for _, pattern := range a.patterns {
+		mux.Handle(pattern, a.all)
+	}
+}
+
 // DB returns the database, bound to the default domain.
 func (a *App) DB() *models.DB { return a.db }
 
@@ -120,8 +144,8 @@ func (a *App) Queue() *tasking.Queue { return a.queue }
 // content app check it themselves; a host puts its handler around pages of its own that change state.
 func (a *App) Origins() *webserver.Origins { return a.front.origins }
 
-// Auth returns the API's authenticator: HTTP basic authentication against the accounts in the database, see
-// [rest.BasicAuth]. A host can use it for pages of its own.
+// Auth returns the API's authenticator: the one of [Options], if any, and HTTP basic authentication against the accounts
+// in the database, see [rest.BasicAuth]. A host can use it for pages of its own.
 func (a *App) Auth() rest.Authenticator { return a.auth }
 
 // Proxies returns the proxies whose forwarding headers are trusted, from TRUSTED_PROXIES. API and content app use them
@@ -149,12 +173,19 @@ func (a *App) SetAdminPassword(ctx context.Context, password string) error {
 	return setAdminPassword(ctx, a.db, password)
 }
 
+func (a *App) closePlugins() error {
+	err := a.plugins.close()
+	a.plugins = nil
+	return err
+}
+
 // Close releases everything the App opened. It may be called twice. End [App.Run], [App.Work] and the servers that use
 // the handlers first.
 func (a *App) Close() error {
 	a.closing.Lock()
 	defer a.closing.Unlock()
-	err := a.closers.close()
+	// The plugins end first: what they started uses the database, the queue and the store.
+	err := errors.Join(a.closePlugins(), a.closers.close())
 	a.closers = nil
 	if err != nil {
 		return fmt.Errorf("pulpcore: close: %w", err)

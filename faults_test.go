@@ -86,7 +86,7 @@ func python() *pulpcore.Plugin {
 			rest.ViewSet[badPackage]{Type: badPackages, Name: "packages", Filters: rest.Filters{"titel": rest.NameFilter()}},
 			rest.ViewSet[badRemote]{Type: badRemotes, Name: "Remote"},
 		},
-		API: []rest.Route{{Path: "/pypi/{name}/", Handler: ok}, {Path: "/same/", Handler: ok}},
+		API: []rest.Route{{Pattern: "/pypi/{name/", Handler: ok}, {Pattern: "/same/", Handler: ok}},
 		Content: []content.Route{
 			{Pattern: "/simple/"}, {Pattern: "GET /pulp/content/{path...}", Handler: ok}, {Pattern: "/files/", Handler: ok},
 		},
@@ -103,7 +103,7 @@ func TestOpenReportsEveryFault(t *testing.T) {
 	ok := http.NotFoundHandler()
 	rpm := &pulpcore.Plugin{
 		Name: "rpm", Version: "(devel)", Tasks: []tasking.Binding{badShared.Bind(nothing)},
-		API:      []rest.Route{{Path: "/same/", Handler: ok}},
+		API:      []rest.Route{{Pattern: "/same/", Handler: ok}},
 		Content:  []content.Route{{Pattern: "/files/", Handler: ok}},
 		Settings: []settings.AnySection{settings.Define("rpm", struct{ A int }{})},
 	}

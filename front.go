@@ -76,6 +76,19 @@ func accessLog(opts *Options, core settings.Core, log *slog.Logger) *webserver.A
 	return &webserver.AccessLog{Log: opts.AccessLog}
 }
 
+// patterns returns what the App serves, as patterns of [http.ServeMux].
+func (p *plan) patterns() []string {
+	core := p.set.Core()
+	list := []string{core.APIRoot, core.ContentPathPrefix}
+	for _, r := range p.routes {
+		list = append(list, r.Pattern)
+	}
+	for _, r := range p.content {
+		list = append(list, r.Pattern)
+	}
+	return list
+}
+
 // route returns a handler that gives the content app the paths below CONTENT_PATH_PREFIX and the content routes of
 // plugins, and the API all others.
 func (p *plan) route(api, served http.Handler) http.Handler {

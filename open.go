@@ -54,6 +54,10 @@ func OpenWith(ctx context.Context, set *settings.Set, opts *Options, plugins ...
 	if err != nil {
 		return nil, errors.Join(err, opened.close())
 	}
+	if err := p.initPlugins(ctx, app); err != nil {
+		// A host's store is not among what is opened here: if Open fails, the host still has it.
+		return nil, errors.Join(err, app.closePlugins(), opened.close())
+	}
 	return app, nil
 }
 
@@ -94,6 +98,9 @@ func (p *plan) open(ctx context.Context, opts *Options, log *slog.Logger, opened
 	// Close waits for fetches from remotes, which write to store and database, so it is called before these are closed.
 	opened.add(served.Close)
 	auth := rest.BasicAuth(db, &rest.BasicAuthOptions{Log: log})
+	if opts.Authenticator != nil {
+		auth = rest.FirstOf(opts.Authenticator, auth)
+	}
 	api, err := rest.New(db, queue, store, p.restOptions(opts, log, auth, queue))
 	if err != nil {
 		return nil, err
@@ -111,8 +118,26 @@ func (p *plan) open(ctx context.Context, opts *Options, log *slog.Logger, opened
 		set: p.set, log: log, db: db, store: store, queue: queue, auth: auth, front: front,
 		workers: p.workerOptions(opts, log, store, downloads),
 		api:     apiHandler, content: contentHandler, all: p.route(apiHandler, contentHandler),
-		closers: closing,
+		patterns: p.patterns(),
+		closers:  closing,
 	}, nil
+}
+
+// initPlugins calls Init of the plugins. After an error, the App has the ends of those that succeeded.
+func (p *plan) initPlugins(ctx context.Context, app *App) error {
+	for _, plugin := range p.plugins {
+		if plugin.Init == nil {
+			continue
+		}
+		end, err := plugin.Init(ctx, app)
+		if err != nil {
+			return fmt.Errorf("pulpcore: plugin %q: init: %w", plugin.Name, err)
+		}
+		if end != nil {
+			app.plugins.add(end)
+		}
+	}
+	return nil
 }
 
 // openDatabase connects to the database, gives an empty one its schema, and returns a handle for the default domain.
@@ -149,7 +174,7 @@ func (p *plan) connect(ctx context.Context, log *slog.Logger) (*models.DB, error
 		return nil, err
 	}
 	return models.OpenDB(ctx, core.DatabaseURL.Reveal(), &models.DBOptions{
-		Registry: p.registry, Keys: keys, Checksums: core.Checksums, Log: log,
+		Registry: p.registry, Keys: keys, Checksums: core.Checksums, Settings: p.set, Log: log,
 	})
 }
 

@@ -3,11 +3,13 @@ package pulpcore
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/pulpgo/pulpcore/content"
+	"github.com/pulpgo/pulpcore/internal/routes"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
 	"github.com/pulpgo/pulpcore/rest"
@@ -27,6 +29,7 @@ type plan struct {
 	routes   []rest.Route
 	content  []content.Route
 	versions map[string]string
+	plugins  []*Plugin // whose Init is called
 }
 
 // versionBegins matches versions that can be compared: workers decide by them which of them may execute a task.
@@ -85,7 +88,7 @@ func compile(set *settings.Set, opts *Options, plugins []*Plugin) (*plan, error)
 
 // gather collects what the plugins bring.
 func (c *compiler) gather() *plan {
-	p := &plan{versions: map[string]string{"core": Version}, tasks: rest.Tasks()}
+	p := &plan{versions: map[string]string{"core": Version}, tasks: rest.Tasks(), plugins: c.plugins}
 	sets := make([]models.PluginModels, 0, len(c.plugins))
 	for _, plugin := range c.plugins {
 		sets = append(sets, plugin.set())
@@ -161,8 +164,32 @@ func (c *compiler) checkParts(set *settings.Set, p *plan) {
 		api = append(api, rest.Part{Plugin: plugin.Name, Views: plugin.Views, Routes: plugin.API})
 		served = append(served, content.Part{Plugin: plugin.Name, Routes: plugin.Content})
 	}
+	before := len(c.faults)
 	c.add(rest.Check(p.registry, restOptions(set.Core()), api...)...)
 	c.add(content.Check(p.registry, contentOptions(set.Core()), served...)...)
+	if len(c.faults) == before {
+		c.checkPatterns(set)
+	}
+}
+
+// checkPatterns finds routes of the API and of the content app that clash with each other. Both have checked their own.
+func (c *compiler) checkPatterns(set *settings.Set) {
+	mux, nothing := http.NewServeMux(), http.NotFoundHandler()
+	for _, own := range []string{set.Core().APIRoot, set.Core().ContentPathPrefix} {
+		c.add(routes.Register(mux, "path of the App", own, nothing))
+	}
+	for _, plugin := range c.plugins {
+		for _, r := range plugin.API {
+			if err := routes.Register(mux, "route", r.Pattern, nothing); err != nil {
+				c.fault("plugin %q: %w", plugin.Name, err)
+			}
+		}
+		for _, r := range plugin.Content {
+			if err := routes.Register(mux, "content route", r.Pattern, nothing); err != nil {
+				c.fault("plugin %q: %w", plugin.Name, err)
+			}
+		}
+	}
 }
 
 // flatten splits joined errors into single faults. It sorts them by their texts and drops repetitions.

@@ -68,6 +68,7 @@ func (p *plan) restOptions(
 ) *rest.Options {
 	o := restOptions(p.set.Core())
 	o.Views, o.Routes, o.Versions = p.views, p.routes, p.versions
+	o.Authorizer = opts.Authorizer
 	o.Auth, o.Hosts, o.Origins, o.Log = auth, p.front.hosts, p.front.origins, log
 	// The status reports a connection to Redis only for a Redis outside of the process: clients read it as "content is
 	// cached".

@@ -1,6 +1,7 @@
 package pulpcore
 
 import (
+	"context"
 	"io/fs"
 
 	"github.com/pulpgo/pulpcore/content"
@@ -17,6 +18,16 @@ type Plugin struct {
 	// Version is what the status shows, and what decides which workers may execute the plugin's tasks, see
 	// [tasking.DispatchOptions]. It begins with a number, behind a "v" or not: "1.10.0", "3.81.0rc1", "v2.0-dev".
 	Version string
+
+	// Init is called when the App is complete and before Open returns it, one plugin after the other, in the order in
+	// which they are given to Open; nil does nothing. It may start work of the plugin's own, check what needs the
+	// database, or keep the App. Its error fails Open. The function that it returns, which may be nil, ends that work: it
+	// is called when the App is closed, before anything of the App is, or at once if a later plugin's Init fails.
+	//
+	// A plugin value may be given to two Apps, so keep what belongs to one App in the returned function, not in variables.
+	// Most plugins need no Init: the tasks, requests, guards and hooks of a plugin are given the database and, by way of
+	// [settings.Section.In], the settings of their App.
+	Init func(ctx context.Context, app *App) (end func() error, err error)
 
 	Models     []models.AnyType
 	Migrations fs.FS             // see [models.PluginModels]; nil derives the tables. [WriteMigration] writes them

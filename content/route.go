@@ -4,9 +4,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"path"
-	"regexp"
-	"strings"
+
+	"github.com/pulpgo/pulpcore/internal/routes"
 )
 
 // Route is a route of a plugin, beside or below the content app's own. It wins over the base paths of distributions.
@@ -21,12 +20,12 @@ type Route struct {
 
 // newRoutes returns the mux of plugins' routes, or nil without any. core answers other requests. Routes that clash with
 // each other or hide the app's own paths are faults.
-func newRoutes(a *App, prefix string, core http.Handler, routes []Route) (m *routeMux, faults []error) {
-	if len(routes) == 0 {
+func newRoutes(a *App, prefix string, core http.Handler, list []Route) (m *routeMux, faults []error) {
+	if len(list) == 0 {
 		return nil, nil
 	}
 	m = newRouteMux(prefix, core)
-	for _, route := range routes {
+	for _, route := range list {
 		h := route.Handler
 		if h == nil && route.Mount != nil {
 			h = route.Mount(a)
@@ -62,7 +61,7 @@ func (m *routeMux) add(route Route, h http.Handler) error {
 	if route.Pattern == m.prefix || route.Pattern == "/" {
 		return fmt.Errorf("content route %q conflicts with the content app; choose another pattern", route.Pattern)
 	}
-	if err := handle(m.mux, route.Pattern, h); err != nil {
+	if err := routes.Register(m.mux, "content route", route.Pattern, h); err != nil {
 		return err
 	}
 	// A pattern that differs by its method alone is no conflict for the mux.
@@ -74,23 +73,6 @@ func (m *routeMux) add(route Route, h http.Handler) error {
 			}
 		}
 	}
-	return nil
-}
-
-// registered matches the part of the mux's text that names this file as the place of a registration.
-const registered = ` \(registered at [^)]*\)`
-
-// handle registers a pattern, and turns a panic of the mux into an error.
-func handle(mux *http.ServeMux, pattern string, h http.Handler) (err error) {
-	defer func() {
-		// http.ServeMux reports malformed and conflicting patterns by a panic only.
-		if p := recover(); p != nil {
-			text := regexp.MustCompile(registered).ReplaceAllString(fmt.Sprint(p), "")
-			text = strings.NewReplacer(":\n", ": ", "\n", " ").Replace(text)
-			err = fmt.Errorf("content route %q: %s; choose another pattern", pattern, text)
-		}
-	}()
-	mux.Handle(pattern, h)
 	return nil
 }
 
@@ -110,6 +92,5 @@ func (m *routeMux) accepts(p string) bool {
 	if m == nil {
 		return false
 	}
-	clean := path.Clean(p)
-	return p == clean && p+"/" != m.prefix || p == clean+"/"
+	return routes.IsClean(p) && p+"/" != m.prefix
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/pulpgo/pulpcore/hashlib"
 	"github.com/pulpgo/pulpcore/internal/sqldialect"
 	"github.com/pulpgo/pulpcore/secrets"
+	"github.com/pulpgo/pulpcore/settings"
 	"github.com/pulpgo/pulpcore/storage"
 )
 
@@ -31,6 +32,7 @@ type shared struct {
 	registry  *Registry
 	keys      *secrets.Keyring
 	checksums *hashlib.Checksums
+	settings  *settings.Set
 	log       *slog.Logger
 	locks     repositoryLocks
 }
@@ -40,6 +42,7 @@ type DBOptions struct {
 	Registry  *Registry          // nil has no types
 	Keys      *secrets.Keyring   // nil: rows with secrets can be neither written nor read
 	Checksums *hashlib.Checksums // nil is hashlib.Default
+	Settings  *settings.Set      // for [DB.Settings]; nil has none
 	Log       *slog.Logger       // nil discards
 }
 
@@ -60,7 +63,7 @@ func OpenDB(ctx context.Context, url string, opts *DBOptions) (*DB, error) {
 	if opts == nil {
 		opts = &DBOptions{}
 	}
-	sh := &shared{registry: opts.Registry, keys: opts.Keys, checksums: opts.Checksums, log: opts.Log}
+	sh := &shared{registry: opts.Registry, keys: opts.Keys, checksums: opts.Checksums, settings: opts.Settings, log: opts.Log}
 	if sh.registry == nil {
 		// Without sets there are no faults.
 		sh.registry, _ = NewRegistry()
@@ -151,6 +154,9 @@ func (db *DB) Keys() *secrets.Keyring { return db.keys }
 
 // Log returns the logger of the handle; never nil.
 func (db *DB) Log() *slog.Logger { return db.log }
+
+// Settings returns the settings of the App that the handle belongs to, for [settings.Section.In]; nil if there are none.
+func (db *DB) Settings() *settings.Set { return db.settings }
 
 // Checksums returns the allowed checksums.
 func (db *DB) Checksums() *hashlib.Checksums { return db.checksums }

@@ -100,9 +100,10 @@ func (r *Request[T]) Href(row models.Row) (string, bool) {
 	return "", false
 }
 
-// Resolve returns the row of type X that an href or a PRN names. Plugins call it in their actions.
+// Resolve returns the row of type X that an href or a PRN names. Plugins call it in their actions. It asks the
+// [Authorizer] whether the account may use the row.
 //
-// Errors: FieldErrors for the field if it is not the href or PRN of such a row; NotFound if there is no such row.
+// Errors: those of the Authorizer; FieldErrors for the field if it is not the href or PRN of such a row; NotFound if there is no such row.
 func Resolve[X, T any](ctx context.Context, r *Request[T], t *models.Type[X], field, hrefOrPRN string) (*X, error) {
 	target, ok := r.links.Parse(hrefOrPRN)
 	if !ok {
@@ -110,6 +111,9 @@ func Resolve[X, T any](ctx context.Context, r *Request[T], t *models.Type[X], fi
 	}
 	if target.Type == nil || target.Kind != string(t.Master()) || target.Type.Name() != t.Name() {
 		return nil, FieldErrors{field: {"Invalid hyperlink - Incorrect URL match."}}
+	}
+	if err := r.request.mayRefer(ctx, field, target.Kind, target.ID); err != nil {
+		return nil, err
 	}
 	row, err := t.Get(ctx, r.DB, models.Ref[X]{ID: target.ID})
 	if err != nil {

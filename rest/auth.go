@@ -24,6 +24,21 @@ type Authenticator interface {
 	Authenticate(r *http.Request) (*accounts.User, error)
 }
 
+// FirstOf returns an authenticator that asks others one after the other, until one of them knows the credentials of the
+// request or refuses them.
+func FirstOf(list ...Authenticator) Authenticator { return firstOf(list) }
+
+type firstOf []Authenticator
+
+func (f firstOf) Authenticate(r *http.Request) (*accounts.User, error) {
+	for _, a := range f {
+		if u, err := a.Authenticate(r); u != nil || err != nil {
+			return u, err
+		}
+	}
+	return nil, nil
+}
+
 // BasicAuthOptions are the parts of [BasicAuth] that have defaults.
 type BasicAuthOptions struct {
 	// Log receives a warning for each log-in that is refused: the name, the client's address, the correlation id and the

@@ -89,9 +89,9 @@ func TestRoutes(t *testing.T) {
 	})
 	db := openDB(t, dbtest.SQLite(t))
 	b := setupOn(t, db, &rest.Options{Routes: []rest.Route{
-		{Path: "/pulp_file/galaxy/", Handler: says},
-		{Path: "/pulp/api/v3/file/ping/", Handler: says, Allow: rest.Anybody},
-		{Path: "/panics", Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("secret") })},
+		{Pattern: "/pulp_file/galaxy/", Handler: says},
+		{Pattern: "/pulp/api/v3/file/ping/", Handler: says, Allow: rest.Anybody},
+		{Pattern: "/panics", Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("secret") })},
 	}})
 	for path, want := range map[string]string{
 		"/pulp_file/galaxy/":        "/pulp_file/galaxy/ for admin",
@@ -110,19 +110,19 @@ func TestAccessOfRoutes(t *testing.T) {
 	each(t, func(t *testing.T, b *bundle) {
 		says := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "hello") })
 		routes := []rest.Route{
-			{Path: "/closed/", Handler: says},
-			{Path: "/accounts/", Handler: says, Allow: rest.Accounts},
-			{Path: "/open/", Handler: says, Allow: rest.Anybody},
+			{Pattern: "/closed/", Handler: says},
+			{Pattern: "/accounts/", Handler: says, Allow: rest.Accounts},
+			{Pattern: "/open/", Handler: says, Allow: rest.Anybody},
 		}
 		for who, statuses := range map[string][3]int{
 			"superuser": {200, 200, 200}, "account": {403, 200, 200}, "stranger": {401, 401, 200},
 		} {
 			b := setupOn(t, b.db, &rest.Options{Routes: routes, Auth: actor(who)})
 			for i, route := range routes {
-				b.do("POST", route.Path+"below", nil).want(statuses[i])
+				b.do("POST", route.Pattern+"below", nil).want(statuses[i])
 			}
 		}
-		_, err := rest.New(b.db, b.queue, b.store, &rest.Options{Routes: []rest.Route{{Path: "/x", Handler: says, Allow: 7}}})
+		_, err := rest.New(b.db, b.queue, b.store, &rest.Options{Routes: []rest.Route{{Pattern: "/x", Handler: says, Allow: 7}}})
 		if err == nil || !strings.Contains(err.Error(), "access 7") {
 			t.Errorf("New = %v, want a fault about the access", err)
 		}

@@ -160,9 +160,9 @@ func TestFilesOfForms(t *testing.T) { //nolint:paralleltest // Uploads sets the 
 	uploads := nettest.NewUploads(t)
 	db := openDB(t, dbtest.SQLite(t))
 	routes := []rest.Route{
-		{Path: "/closed/", Handler: uploads},
-		{Path: "/open/", Handler: uploads, Allow: rest.Anybody},
-		{Path: "/panics", Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		{Pattern: "/closed/", Handler: uploads},
+		{Pattern: "/open/", Handler: uploads, Allow: rest.Anybody},
+		{Pattern: "/panics", Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			uploads.ServeHTTP(w, r)
 			panic("boom")
 		})},

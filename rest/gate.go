@@ -88,6 +88,11 @@ func correlationID(given string) string {
 	return hex.EncodeToString(id[:])
 }
 
+// visible returns the rows that an account may see.
+func (g *gate) visible(p *Permission) (*Visible, error) {
+	return g.opts.Authorizer.Visible(p.HTTP.Context(), p)
+}
+
 type userKey struct{}
 
 // UserOf returns the user who sent the request that ctx belongs to, for handlers of a [Route]; nil if it is anonymous.
@@ -96,8 +101,9 @@ func UserOf(ctx context.Context) *accounts.User {
 	return u
 }
 
-// admit refuses a request whose sender may not use what allow describes. The request that it returns knows the account.
-func (g *gate) admit(r *http.Request, allow Access) (*http.Request, error) {
+// admit refuses a request whose sender may not use what allow and p describe. The request that it returns knows the
+// account; p gets it too.
+func (g *gate) admit(r *http.Request, allow Access, p *Permission) (*http.Request, error) {
 	if allow == Anybody {
 		return r, nil
 	}
@@ -111,9 +117,9 @@ func (g *gate) admit(r *http.Request, allow Access) (*http.Request, error) {
 	// The access log has the name also if the account may not use the operation.
 	webserver.AddToAccessLog(r.Context(), slog.String("user", u.Username))
 	r = r.WithContext(context.WithValue(tasking.WithUser(r.Context(), u.ID), userKey{}, u))
-	// Without access policies no account but an administrator's has any permission.
-	if allow == Superusers && !u.IsSuperuser {
-		return r, wire.Refuse(http.StatusForbidden, wire.MsgForbidden)
+	p.User, p.HTTP = u, r
+	if allow == Authorized {
+		return r, g.opts.Authorizer.Authorize(r.Context(), p)
 	}
 	return r, nil
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/pulpgo/pulpcore/internal/dbtest"
 	"github.com/pulpgo/pulpcore/internal/nettest"
+	"github.com/pulpgo/pulpcore/pulperr"
 	"github.com/pulpgo/pulpcore/rest"
 	"github.com/pulpgo/pulpcore/webserver"
 )
@@ -64,7 +65,7 @@ func TestForgedRequestsForRoutes(t *testing.T) {
 	must(t, err)
 	calls := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "changed") })
 	b := setupOn(t, openDB(t, dbtest.SQLite(t)), &rest.Options{Origins: origins, Routes: []rest.Route{
-		{Path: "/galaxy/", Handler: calls}, {Path: "/open/", Handler: calls, Allow: rest.Anybody},
+		{Pattern: "/galaxy/", Handler: calls}, {Pattern: "/open/", Handler: calls, Allow: rest.Anybody},
 	}})
 	for _, path := range []string{"/galaxy/x", "/open/x"} {
 		b.do("POST", path, nil, from("https://evil.example")).want(403)
@@ -89,12 +90,12 @@ func TestHeadersOfAnswers(t *testing.T) {
 	t.Parallel()
 	const nothing = "default-src 'none'; frame-ancestors 'none'"
 	b := setupOn(t, openDB(t, dbtest.SQLite(t)), &rest.Options{Routes: []rest.Route{
-		{Path: "/page", Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		{Pattern: "/page", Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Security-Policy", "default-src 'self'")
 			w.Header().Del("X-Content-Type-Options")
 			_, _ = io.WriteString(w, "<html>")
 		})},
-		{Path: "/panics", Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("no") })},
+		{Pattern: "/panics", Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("no") })},
 	}})
 	for path, want := range map[string]string{
 		"status/": nothing, "docs/api.json": nothing, "tasks/": nothing, "nowhere/": nothing, "/": nothing, "/<script>": nothing,
@@ -124,7 +125,7 @@ func TestPanicsWithinAStream(t *testing.T) {
 	logged := make(chan string, 1)
 	b := setupOn(t, openDB(t, dbtest.SQLite(t)), &rest.Options{
 		Log: slog.New(slog.NewTextHandler(toChannel(logged), nil)),
-		Routes: []rest.Route{{Path: "/events", Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		Routes: []rest.Route{{Pattern: "/events", Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			_, _ = io.WriteString(w, "data: 1\n\n")
 			_ = http.NewResponseController(w).Flush()
 			panic("boom")
@@ -149,4 +150,47 @@ func TestDeafStreamsEnd(t *testing.T) {
 	})
 	took := nettest.Crowd(t, &http.Server{Handler: b.api}, clients, "GET /pulp/api/v3/tasks/events/ HTTP/1.1\r\nHost: example.com\r\n\r\n")
 	t.Logf("%d streams ended within %s", clients, took)
+}
+
+// TestRoutePatterns asks routes with methods and wildcards: the more specific one answers, of plugins and of the API.
+func TestRoutePatterns(t *testing.T) {
+	t.Parallel()
+	says := func(who string) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, who, " ", r.PathValue("name")) })
+	}
+	b := setupOn(t, openDB(t, dbtest.SQLite(t)), &rest.Options{Routes: []rest.Route{
+		{Pattern: "/pypi/", Handler: says("all")},
+		{Pattern: "POST /pypi/{name}/{$}", Summary: "Upload a package", Mount: func(a *rest.API) http.Handler {
+			if a.DB() == nil || a.Queue() == nil || a.Store() == nil {
+				t.Error("Mount is called before the API is complete")
+			}
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				a.WriteError(w, r, pulperr.Public(pulperr.Conflict, "%s is there.", r.PathValue("name")))
+			})
+		}},
+		{Pattern: "/pulp/api/v3/tasks/{name}/notes/", Handler: says("notes"), Allow: rest.Anybody},
+	}})
+	for _, tt := range []struct {
+		method, path string
+		status       int
+		body         string
+	}{
+		{"GET", "/pypi/a/", 200, "all "},
+		{"POST", "/pypi/a/", 409, `{"detail": "A is there."}`},
+		{"POST", "/pypi/a/b/", 200, "all "},
+		{"GET", "/pulp/api/v3/tasks/7/notes/x", 200, "notes 7"},
+	} {
+		a := b.do(tt.method, tt.path, nil).want(tt.status)
+		if tt.status == 409 {
+			diff(t, a.body, tt.body)
+		} else if string(a.body) != tt.body {
+			t.Errorf("%s %s = %q, want %q", tt.method, tt.path, a.body, tt.body)
+		}
+	}
+	b.do("GET", "/pulp/api/v3/tasks/", nil).want(200)
+	b.do("GET", "/pypi//a/", nil).want(404) // not redirected
+	doc := string(b.do("GET", "docs/api.json", nil).want(200).body)
+	if !strings.Contains(doc, `"/pypi/{name}/"`) || !strings.Contains(doc, "Upload a package") || strings.Contains(doc, "notes") {
+		t.Error("the document has not the routes with a summary, and those alone")
+	}
 }

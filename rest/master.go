@@ -227,7 +227,7 @@ func (ml *masterList) serve(ctx context.Context, q *request) (*reply, error) {
 			// Rows that the lists of the types hide must not show up here.
 			sel = sel.Where(m.Visible)
 		}
-		return l.Apply(sel)
+		return l.Apply(q.visible.apply(sel, "m"))
 	}
 	count, err := narrow(q.db.Bun().NewSelect().TableExpr("? AS m", bun.Ident(m.Table))).Count(ctx)
 	if err != nil {

@@ -144,6 +144,8 @@ func (m *multipleInput) find(ctx context.Context, q *request, faults FieldErrors
 		t, ok := q.links.Parse(m.Artifacts[p])
 		if !ok || t.Kind != links.Artifact {
 			faults.Add("artifacts", "URI not valid: "+wire.Shorten(m.Artifacts[p]))
+		} else if err := q.mayRefer(ctx, "artifacts", links.Artifact, t.ID); err != nil {
+			return err
 		}
 		keys = append(keys, t.ID)
 	}

@@ -183,14 +183,19 @@ func TestNewReportsAllFaults(t *testing.T) {
 			}},
 		},
 		Routes: []rest.Route{
-			{Path: "/x/"},
-			{Path: "y/", Handler: handler},
-			{Path: "/a/../b/", Handler: handler},
-			{Path: "/z/", Handler: handler},
-			{Path: "/z/deeper", Handler: handler},
-			{Path: "/x/{id}/", Handler: handler},
-			{Path: "/q?a=b", Handler: handler},
-			{Path: "/", Handler: handler},
+			{Pattern: "/x/"},
+			{Pattern: "y/", Handler: handler},
+			{Pattern: "/a/../b/", Handler: handler},
+			{Pattern: "/z/", Handler: handler},
+			{Pattern: "/z/deeper", Handler: handler},
+			{Pattern: "GET /z/{id}/", Handler: handler},
+			{Pattern: "PUT /z/{x}/", Handler: handler, Mount: func(*rest.API) http.Handler { return handler }},
+			{Pattern: "/b/{", Handler: handler},
+			{Pattern: "/z/{id...}", Handler: handler},
+			{Pattern: "/pulp/api/v3/tasks/{id}/{$}", Handler: handler},
+			{Pattern: "/pulp/api/v3/", Handler: handler},
+			{Pattern: "/q?a=b", Handler: handler},
+			{Pattern: "/", Handler: handler},
 		},
 	})
 	if pulperr.KindOf(err) != pulperr.Invalid {
@@ -201,8 +206,10 @@ func TestNewReportsAllFaults(t *testing.T) {
 		`filter "zero" has no kind`, `the path or the type "file.file" is served already`, "an action is empty",
 		`type "file.twice": field Hidden: answers have a computed member "hidden_fields" already`,
 		`cannot be named "modify"`, `route "/x/": there is no handler`, `route "y/"`, `route "/a/../b/"`,
-		`route "/z/deeper" clashes with "/z/"`, `route "y/": the path is not in canonical form; write "/y/"`,
-		`route "/x/{id}/": a path is no pattern, so "{" has no meaning in it; write "/x/", and`,
+		`route "y/": "y/" does not begin with a slash`, `route "PUT /z/{x}/": there is no handler`, `route "/b/{": `,
+		`route "/z/{id...}": pattern "/z/{id...}" conflicts with pattern "/z/"`,
+		`route "/pulp/api/v3/tasks/{id}/{$}": pattern`,
+		`route "/pulp/api/v3/" clashes with "/pulp/api/v3/", which the API serves below it`,
 		`route "/q?a=b": a path has no "?"`, `route "/": everything lies below it`,
 	} {
 		if !strings.Contains(err.Error(), want) {
@@ -236,14 +243,14 @@ func TestCheckReportsAllFaultsByPlugin(t *testing.T) {
 		t.Fatalf("models.Check = %v, want no fault", faults)
 	}
 	post := rest.Post("go", func(context.Context, *rest.Request[odd], *input) (*struct{}, error) { return nil, nil })
-	route := rest.Route{Path: "/same/", Handler: http.NotFoundHandler()}
+	route := rest.Route{Pattern: "/same/", Handler: http.NotFoundHandler()}
 	var got []string
 	for _, err := range rest.Check(registry, nil,
 		rest.Part{
 			Plugin: "odd", Views: []rest.View{rest.ViewSet[odd]{Type: odds, Name: "odd", Actions: []rest.Action[odd]{post}}},
 			Routes: []rest.Route{route},
 		},
-		rest.Part{Plugin: "other", Routes: []rest.Route{route, {Path: "/o/", Allow: 9}}},
+		rest.Part{Plugin: "other", Routes: []rest.Route{route, {Pattern: "/o/", Allow: 9}}},
 	) {
 		got = append(got, err.Error())
 	}
@@ -264,9 +271,9 @@ func TestCheckReportsAllFaultsByPlugin(t *testing.T) {
 			`task, taskgroup, taskschedule, appstatus`,
 		`plugin "odd": viewset remotes/odd/odd/: action go: field Again: there is another field named "ref" on the wire; ` +
 			`give it another json tag`,
-		`plugin "other": route "/same/" clashes with "/same/"; choose another path`,
-		`plugin "other": route "/o/": access 9 is not known; use Superusers, Accounts or Anybody`,
-		`plugin "other": route "/o/": there is no handler; set Handler`,
+		`plugin "other": route "/same/": pattern "/same/" conflicts with pattern "/same/": /same/ matches the same requests as /same/; choose another pattern`,
+		`plugin "other": route "/o/": access 9 is not known; use Authorized, Accounts or Anybody`,
+		`plugin "other": route "/o/": there is no handler; set either Handler or Mount`,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("Check (-want +got):\n%s", diff)

@@ -8,6 +8,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/go-chi/chi/v5"
+
+	"github.com/pulpgo/pulpcore/rest/internal/links"
 	"github.com/pulpgo/pulpcore/rest/internal/query"
 	"github.com/pulpgo/pulpcore/rest/internal/schema"
 	"github.com/pulpgo/pulpcore/rest/internal/wire"
@@ -17,6 +20,17 @@ import (
 type operation struct {
 	schema.Operation
 	handle handler
+}
+
+// permission is what an account needs for a request that the operation serves.
+func (e *endpoint) permission(r *http.Request, o *operation) *Permission {
+	p := &Permission{Type: e.typ, HTTP: r}
+	if o != nil {
+		p.Operation = o.ID
+	}
+	// A malformed key is answered with 404 by the operation, which says of what class the row is missing.
+	p.Row, _ = links.ParseID(chi.URLParam(r, "pulp_id"))
+	return p
 }
 
 // handler does the work of an operation. It returns nil if it has written the answer itself.
@@ -48,12 +62,13 @@ type endpoint struct {
 	gate     *gate
 	site     *site
 	byMethod map[string]*operation
+	typ      string // of the rows; "" for those of the core
 	allow    string // the header
 	open     bool   // even a client without an account may learn which methods there are
 }
 
-func newEndpoint(g *gate, s *site, byMethod map[string]*operation) *endpoint {
-	e := &endpoint{gate: g, site: s, byMethod: byMethod, open: true}
+func newEndpoint(g *gate, s *site, path string, byMethod map[string]*operation) *endpoint {
+	e := &endpoint{gate: g, site: s, typ: s.typeAt(path), byMethod: byMethod, open: true}
 	methods := slices.Sorted(maps.Keys(byMethod))
 	if byMethod["GET"] != nil {
 		methods = append(methods, "HEAD")
@@ -74,16 +89,17 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	o := e.byMethod[method]
 	// A client without an account does not learn the faults of its query: admit comes before everything else.
-	access := Superusers
+	access := Authorized
 	if e.open || o != nil && o.Anonymous {
 		access = Anybody
 	}
-	r, err := e.gate.admit(r, access)
+	p := e.permission(r, o)
+	r, err := e.gate.admit(r, access, p)
 	if err != nil {
 		wire.WriteError(w, r, e.site.log, err)
 		return
 	}
-	answer, err := e.answer(w, r, o)
+	answer, err := e.answer(w, r, o, p)
 	switch {
 	case err != nil:
 		wire.WriteError(w, r, e.site.log, err)
@@ -92,14 +108,20 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (e *endpoint) answer(w http.ResponseWriter, r *http.Request, o *operation) (*reply, error) {
+func (e *endpoint) answer(w http.ResponseWriter, r *http.Request, o *operation, p *Permission) (*reply, error) {
 	if r.Method == http.MethodOptions {
 		return &reply{status: http.StatusNoContent}, nil
 	}
 	if o == nil {
 		return nil, notAllowed(r)
 	}
-	q := &request{site: e.site, w: w, r: r, db: e.site.db, user: UserOf(r.Context())}
+	q := &request{site: e.site, w: w, r: r, db: e.site.db, user: p.User, permission: p}
+	if p.User != nil {
+		var err error
+		if q.visible, err = e.gate.visible(p); err != nil {
+			return nil, err
+		}
+	}
 	// Every operation takes fields= and exclude_fields=, also those whose document does not have them.
 	if r.URL.RawQuery != "" {
 		fields, err := wire.ReadFields(r.URL.Query())

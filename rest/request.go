@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/go-chi/chi/v5"
 	"github.com/google/uuid"
@@ -35,16 +36,28 @@ func (s *site) view(m models.Master, pulpType string) *view {
 	return s.views[s.links.Type(m, pulpType)]
 }
 
+// typeAt returns the name of the type whose rows a path below the base leads to, or "" for those of the core.
+func (s *site) typeAt(path string) string {
+	for t := range s.views {
+		if strings.HasPrefix(path, t.Path) {
+			return t.Name()
+		}
+	}
+	return ""
+}
+
 // request is one HTTP request within an operation.
 type request struct {
 	*site
-	w        http.ResponseWriter
-	r        *http.Request
-	db       *models.DB     // of the request's domain, or a transaction in it
-	user     *accounts.User // nil if it is anonymous
-	fields   *wire.Fields   // what the client wants of the answer; nil is all
-	status   int            // of a successful answer, if not the operation's usual one
-	location string         // of a row that was created
+	w          http.ResponseWriter
+	r          *http.Request
+	db         *models.DB     // of the request's domain, or a transaction in it
+	user       *accounts.User // nil if it is anonymous
+	permission *Permission    // that the operation needed
+	visible    *Visible       // the rows that the account may see; nil is all
+	fields     *wire.Fields   // what the client wants of the answer; nil is all
+	status     int            // of a successful answer, if not the operation's usual one
+	location   string         // of a row that was created
 }
 
 // tasks returns the queue of the request's domain.
@@ -150,15 +163,27 @@ func (in *input) expect(fields []*schema.Field) {
 	}, in.faults)
 }
 
+// mayRefer fails if the account may not use the row that a field refers to.
+func (q *request) mayRefer(ctx context.Context, field, kind string, row uuid.UUID) error {
+	if q.user == nil {
+		return nil
+	}
+	p := *q.permission
+	p.Type, p.Row, p.Field, p.Kind = "", row, field, kind
+	return q.opts.Authorizer.Authorize(ctx, &p)
+}
+
 // decode puts the members of a body into the fields of a row and collects their faults.
 func (q *request) decode(ctx context.Context, in *input, fields []*schema.Field, row any, mode writeMode) error {
-	return in.decode(ctx, decoder{q.links, q.db}, fields, row, mode)
+	return in.decode(ctx, decoder{q.links, q.db, q.mayRefer}, fields, row, mode)
 }
 
 // decoder finds the rows that references name.
 type decoder struct {
 	links *links.Links
 	db    *models.DB
+	// mayRefer fails if the account may not use a row; nil allows all.
+	mayRefer func(ctx context.Context, field, kind string, row uuid.UUID) error
 }
 
 // decode puts the members into the fields of a row and collects their faults.
@@ -182,6 +207,9 @@ func (in *input) decode(ctx context.Context, d decoder, fields []*schema.Field, 
 		if reasons == nil && f.Form == schema.Ref && value != nil {
 			text, _ := value.(string)
 			id, why, err := d.links.Resolve(ctx, d.db, f.Ref, text)
+			if err == nil && why == nil && d.mayRefer != nil {
+				err = d.mayRefer(ctx, f.Name, f.Ref, id)
+			}
 			if err != nil {
 				return err
 			}

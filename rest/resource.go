@@ -115,6 +115,7 @@ func resourceFault(path, class, alias string, renders bool) string {
 
 // narrow applies Select or its default.
 func (rs Resource[T, A]) narrow(q *request, sel *bun.SelectQuery) *bun.SelectQuery {
+	sel = q.visible.apply(sel, rs.Alias)
 	if rs.Select != nil {
 		return rs.Select(newRequest[T](q, nil), sel)
 	}

@@ -82,6 +82,8 @@ type Options struct {
 	// Auth returns the account of a request. Default [BasicAuth]; a process that serves other pages with accounts shares
 	// one instance.
 	Auth Authenticator
+	// Authorizer decides what accounts may do. Default: superusers everything, others nothing.
+	Authorizer Authorizer
 	// Hosts are the names under which the API may be asked; a request for another one is answered with 400. Nil allows
 	// the names of this machine: see [webserver.Hosts].
 	Hosts *webserver.Hosts
@@ -126,6 +128,7 @@ const NonField = wire.NonField
 type API struct {
 	site    *site
 	gate    *gate
+	routes  *routeMux
 	handler http.Handler
 }
 
@@ -149,7 +152,23 @@ func New(db *models.DB, queue *tasking.Queue, store *storage.Store, opts *Option
 	if a.gate.auth == nil {
 		a.gate.auth = BasicAuth(db, &BasicAuthOptions{Log: a.site.log})
 	}
+	a.routes.mount(a)
 	return a, nil
+}
+
+// DB returns the database handle, for routes of plugins.
+func (a *API) DB() *models.DB { return a.site.db }
+
+// Queue returns the queue that tasks are dispatched to, for routes of plugins.
+func (a *API) Queue() *tasking.Queue { return a.site.queue }
+
+// Store returns the store, for routes of plugins.
+func (a *API) Store() *storage.Store { return a.site.store }
+
+// WriteError answers a request with an error as the operations of the API do: by its kind, with the public text of the
+// error and nothing else of it. It is for routes of plugins.
+func (a *API) WriteError(w http.ResponseWriter, r *http.Request, err error) {
+	wire.WriteError(w, r, a.site.log, err)
 }
 
 // Part is what one plugin gives to the API.
@@ -223,8 +242,9 @@ func build(registry *models.Registry, given *Options, parts []Part) (*API, []err
 	c.plugin = ""
 	mountCore(c)
 	// The router comes last, because it serves and describes the operations that the parts above have added.
-	c.gate.next = newRouter(c, c.gate, parts)
-	return &API{s, c.gate, opts.Limits.Handler(c.gate)}, c.faults
+	routes := newRouter(c, c.gate, parts)
+	c.gate.next = routes
+	return &API{s, c.gate, routes, opts.Limits.Handler(c.gate)}, c.faults
 }
 
 // complete sets the defaults and returns the faults of the options.
@@ -243,6 +263,9 @@ func (o *Options) complete() (faults []error) {
 	o.KeepAlive = cmp.Or(o.KeepAlive, defaultKeepAlive)
 	if err := o.Limits.Validate(); err != nil {
 		faults = append(faults, err)
+	}
+	if o.Authorizer == nil {
+		o.Authorizer = superusers{}
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)

@@ -2,10 +2,8 @@ package rest
 
 import (
 	"encoding/json"
-	"fmt"
 	"maps"
 	"net/http"
-	"path"
 	"slices"
 	"strings"
 	"sync"
@@ -22,31 +20,19 @@ type Access uint8
 
 // The accesses of a route. The default is the narrowest one, which the API has itself.
 const (
-	Superusers Access = iota // accounts with is_superuser
+	Authorized Access = iota // accounts that the API's [Authorizer] lets in; without one, superusers
 	Accounts                 // every active account
 	Anybody                  // no log-in is asked for; the route does its own authentication, if any
 )
 
-// Route is a handler of a plugin's own beside the viewsets. It is given the request as it came, body unread, after
-// authentication unless it is open to Anybody. Temporary files of a form that it parsed are removed when it returns.
-type Route struct {
-	// Path begins with a slash. If it ends with one, everything below it belongs to the handler too.
-	Path string
-	// Handler answers all methods.
-	Handler http.Handler
-	// Allow is who may use the route. Default: Superusers.
-	Allow Access
-}
-
-// router leads requests to operations and routes.
+// router leads requests to operations.
 type router struct {
-	mux   *chi.Mux
-	gate  *gate
-	taken []string // paths
+	mux  *chi.Mux
+	gate *gate
 }
 
 // newRouter returns the handler of the operations and of the routes of plugins.
-func newRouter(c *compiler, g *gate, parts []Part) http.Handler {
+func newRouter(c *compiler, g *gate, parts []Part) *routeMux {
 	rt := &router{mux: chi.NewRouter(), gate: g}
 	rt.mux.Use(formfiles.Handler) // for authenticators that look into forms
 	base := c.links.Base
@@ -67,87 +53,18 @@ func newRouter(c *compiler, g *gate, parts []Part) http.Handler {
 	}
 	// The root lists the hrefs of all lists. It is not in the document.
 	byPath[""] = map[string]*operation{"GET": root(lists)}
-	// The paths are sorted, so that the fault of a clash names the same path at each start.
-	for _, p := range slices.Sorted(maps.Keys(byPath)) {
-		rt.mux.Handle(base+p, newEndpoint(g, c.site, byPath[p]))
-		// The root ends with a slash, so every route below it would clash with it.
-		if p != "" {
-			rt.taken = append(rt.taken, base+p)
-		}
-	}
-	docs := base + "docs/api.json"
-	rt.mux.Handle(docs, newDocuments(c))
-	rt.taken = append(rt.taken, docs)
-	for _, part := range parts {
-		c.plugin = part.Plugin
-		for _, route := range part.Routes {
-			rt.mount(c, route)
-			rt.taken = append(rt.taken, route.Path)
-		}
+	for p, methods := range byPath {
+		rt.mux.Handle(base+p, newEndpoint(g, c.site, p, methods))
 	}
 	rt.mux.NotFound(rt.notFound)
-	return rt.mux
-}
-
-// mount adds a handler of a plugin, unless its path is taken.
-func (rt *router) mount(c *compiler, route Route) {
-	before := len(c.faults)
-	if route.Allow > Anybody {
-		c.fault("route %q: access %d is not known; use Superusers, Accounts or Anybody", route.Path, route.Allow)
+	own := append(slices.Sorted(maps.Keys(byPath)), "docs/api.json")
+	for i, p := range own {
+		own[i] = base + p
 	}
-	if route.Handler == nil {
-		c.fault("route %q: there is no handler; set Handler", route.Path)
-	}
-	if fault := pathFault(route.Path); fault != "" {
-		c.fault("route %q: %s", route.Path, fault)
-	}
-	if len(c.faults) > before {
-		return
-	}
-	for _, other := range rt.taken {
-		above := strings.HasSuffix(route.Path, "/") && strings.HasPrefix(other, route.Path)
-		below := strings.HasPrefix(route.Path, other) && strings.HasSuffix(other, "/")
-		if above || below || route.Path == other {
-			c.fault("route %q clashes with %q; choose another path", route.Path, other)
-			return
-		}
-	}
-	inner := formfiles.Handler(route.Handler)
-	h := func(w http.ResponseWriter, r *http.Request) {
-		r, err := rt.gate.admit(r, route.Allow)
-		if err != nil {
-			wire.WriteError(w, r, rt.gate.log, err)
-			return
-		}
-		inner.ServeHTTP(w, r)
-	}
-	rt.mux.HandleFunc(route.Path, h)
-	if strings.HasSuffix(route.Path, "/") {
-		rt.mux.HandleFunc(route.Path+"*", h)
-	}
-}
-
-// pathFault returns the fault of a route's path with its remedy, or "".
-func pathFault(p string) string {
-	clean := path.Clean("/" + p)
-	if strings.HasSuffix(p, "/") && clean != "/" {
-		clean += "/"
-	}
-	// Patterns are looked for first: a route with braces would be reported as not canonical, which hides the cause.
-	if i := strings.IndexAny(p, "{}*"); i >= 0 {
-		return fmt.Sprintf("a path is no pattern, so %q has no meaning in it; write %q, and the handler gets all paths below",
-			p[i:i+1], strings.TrimSuffix(path.Dir("/"+p[:i]+"x"), "/")+"/")
-	}
-	if i := strings.IndexAny(p, "?#"); i >= 0 {
-		return fmt.Sprintf("a path has no %q; let the handler read the query", p[i:i+1])
-	}
-	switch {
-	case clean == "/":
-		return "everything lies below it; choose a path of the plugin's own"
-	case p != clean:
-		return fmt.Sprintf("the path is not in canonical form; write %q", clean)
-	}
-	return ""
+	routes := newRoutes(c, g, rt.mux, own, parts)
+	// The document comes last: routes add what they say about themselves.
+	rt.mux.Handle(base+"docs/api.json", newDocuments(c))
+	return routes
 }
 
 // notFound answers for paths that are not served. If only the last slash is missing, it redirects the client.

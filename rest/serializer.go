@@ -67,7 +67,7 @@ func (s *Serializer[T]) Decode(ctx context.Context, db *models.DB, data any) (*T
 	if !ok {
 		return nil, fmt.Errorf("rest: %T is not a row of type %s", row, s.typ.Name())
 	}
-	if err := in.decode(ctx, decoder{s.links, db}, s.fields, row, creating); err != nil {
+	if err := in.decode(ctx, decoder{links: s.links, db: db}, s.fields, row, creating); err != nil {
 		return nil, err
 	}
 	if err := s.answers.check(ctx, checker{db: db}, row, in.faults); err != nil {

@@ -72,6 +72,7 @@ func (v *versionsOf) list(ctx context.Context, q *request) (*reply, error) {
 	if err != nil {
 		return nil, err
 	}
+	q.visible = nil // it is a set of repositories, and an account that sees one sees its versions
 	return v.all.list(ctx, q, models.Where("rv.repository_id = ?", repository.PulpID()))
 }
 
@@ -93,6 +94,11 @@ func (v *versionsOf) version(ctx context.Context, q *request) (*models.Repositor
 	number, ok := links.ParseNumber(chi.URLParam(q.r, "number"))
 	if !ok {
 		return nil, wire.NotFound(class)
+	}
+	if q.visible != nil {
+		if _, err := v.requested(ctx, q); err != nil {
+			return nil, err
+		}
 	}
 	rv, err := links.FindVersion(ctx, q.db, links.OfVersion(v.typ, id, number))
 	if err == nil && rv == nil {

@@ -242,7 +242,7 @@ func (v *view) answerList(ctx context.Context, q *request, source *query.Source)
 		return nil, err
 	}
 	// The count has no order and no limits: it is the number of rows of all pages.
-	visible := v.master.visible()
+	visible := slices.Concat(v.master.visible(), q.visible.conds())
 	count, err := v.count(ctx, q.db, slices.Concat(l.Where, visible)...)
 	if err != nil {
 		return nil, err
@@ -265,7 +265,8 @@ func (v *view) requested(ctx context.Context, q *request) (models.Row, error) {
 		return nil, err
 	}
 	// Rows that lists hide are not found by their hrefs either.
-	rows, err := v.list(ctx, q.db, append(v.master.visible(), models.Eq("pulp_id", id), models.Limit(1))...)
+	where := slices.Concat(v.master.visible(), q.visible.conds())
+	rows, err := v.list(ctx, q.db, append(where, models.Eq("pulp_id", id), models.Limit(1))...)
 	if err != nil {
 		return nil, err
 	}

@@ -163,9 +163,9 @@ func (c *Core) checkAuth(ck *checker) {
 	ck.want(c.WorkerNameTemplate != "", "WORKER_NAME_TEMPLATE", "is empty")
 }
 
-func (ck *checker) wantAbsolute(key string, paths []string) {
+func (c *checker) wantAbsolute(key string, paths []string) {
 	for _, p := range paths {
-		ck.want(filepath.IsAbs(p), key, fmt.Sprintf("has the path %q, which is not absolute", p))
+		c.want(filepath.IsAbs(p), key, fmt.Sprintf("has the path %q, which is not absolute", p))
 	}
 }
 

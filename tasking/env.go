@@ -16,11 +16,11 @@ import (
 // Env is what a task has to work with. It ends with the task. Its methods are safe for concurrent use.
 type Env struct {
 	// DB is bound to the task's domain. Transactions made with it fail with [ErrLost] once the task is not this worker's
-	// any more, and what is created through it is recorded as made by the task. It has the store, if there is one.
+	// any more, and rows that are created through it are recorded as made by the task. It has the store, if there is one.
 	DB    *models.DB
 	Store *storage.Store // nil if the worker has none
 	Queue *Queue         // for tasks of the same domain, which get this one as their parent
-	// Log says which task, attempt, correlation id and group it is. Give its methods the function's ctx, which carries
+	// Log adds task, attempt, correlation id and group to each line. Give its methods the function's ctx, which carries
 	// the trace of the dispatch.
 	Log   *slog.Logger
 	Group *group.Group // nil if the task belongs to none; the progress of a nil group is counted nowhere
@@ -66,7 +66,7 @@ func (e *Env) Fetch(
 	return e.FetchRequest(ctx, remote, &download.Request{URL: url, Expect: expect})
 }
 
-// FetchRequest is [Env.Fetch] with all that a request can say, such as headers and the largest size.
+// FetchRequest is [Env.Fetch] with all options of a request, such as headers and the largest size.
 //
 // Errors: those of [download.Client.Fetch].
 func (e *Env) FetchRequest(
@@ -93,8 +93,8 @@ func (e *Env) Created(ctx context.Context, tx *models.Tx, prn string) error {
 // the task become true together, or neither. result is stored as JSON with the task; nil stores none. Progress reports
 // that are running then are completed with what they have counted.
 //
-// Afterwards the function should return. What it returns changes nothing; an error is logged. Its later transactions
-// fail with [ErrLost].
+// Afterwards the function should return. Its return value has no effect on the task; an error is logged. Its later
+// transactions fail with [ErrLost].
 //
 // Errors: [ErrCanceled] if the task is being canceled; [ErrLost] if it is not this worker's any more; Conflict if it
 // was completed before; Invalid for a result of more than 16 MiB. The transaction must be rolled back then.

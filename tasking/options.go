@@ -17,7 +17,7 @@ type DispatchOptions struct {
 	Exclusive []Resource // reserved besides those of the arguments' Resources method
 	Shared    []Resource
 
-	// Mode says who executes the task. Default: Deferred.
+	// Mode selects the executor of the task: a worker, or the dispatching process. Default: Deferred.
 	Mode Mode
 
 	// MaxAttempts is how often the task is started at most: if it fails, by an error, a panic or a timeout, or its worker
@@ -41,11 +41,11 @@ type DispatchOptions struct {
 	CorrelationID string // correlation id; default: from ctx, see [WithCorrelationID]
 }
 
-// Mode says who executes a task.
+// Mode selects the executor of a task: a worker, or the dispatching process.
 type Mode int
 
 // The modes. An immediate task is executed within the dispatching process, in at most 5 s, before Dispatch returns, and
-// never a second time, whatever MaxAttempts and [Retry] say. It waits for a worker instead if
+// never a second time, regardless of MaxAttempts and [Retry]. It waits for a worker instead if
 //   - an earlier task has or waits for one of its resources;
 //   - the dispatch is part of a caller's transaction;
 //   - no worker of kind KindWorker or KindAPI runs in the process: not yet, not any more, or without heartbeats;
@@ -75,7 +75,7 @@ func WithCorrelationID(ctx context.Context, cid string) context.Context {
 // CorrelationID returns the correlation id of ctx or "".
 func CorrelationID(ctx context.Context) string { return engine.CorrelationID(ctx) }
 
-// WithUser returns a context that says for which user tasks are dispatched.
+// WithUser returns a context with the user for whom tasks are dispatched.
 func WithUser(ctx context.Context, id int64) context.Context { return engine.WithUser(ctx, id) }
 
 // User returns the user of ctx, or false if there is none.

@@ -65,7 +65,7 @@ func Count[T any](p *Progress, seq iter.Seq2[T, error]) iter.Seq2[T, error] {
 }
 
 // Progress runs one step of a task and reports on it: message is for people, code, such as "sync.downloading", for
-// programs. The report is running while fn runs and then has the state that fn's error says: completed, canceled or
+// programs. The report is running while fn runs and then has a state that depends on fn's error: completed, canceled or
 // failed. It returns fn's error, or the one of storing the report's beginning or end.
 //
 // Mirrors pulpcore.plugin.models.ProgressReport as a context manager.

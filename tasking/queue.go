@@ -27,24 +27,24 @@ type Queue struct {
 // QueueOptions are the parts of a [Queue] that have defaults.
 type QueueOptions struct {
 	// RedisURL is where ready tasks are announced: "redis://[user:password@]host[:port]/db", rediss:// or unix://. Empty
-	// is for installations of a single process, which then need no Redis. Redis holds nothing that cannot be lost.
+	// is for installations of a single process, which then need no Redis. No task is lost if Redis loses its data.
 	RedisURL string
 	// Redis are the full connection options, for example for Sentinel; they win over RedisURL.
 	Redis *redis.UniversalOptions
 	// Prefix begins the queue's names in Redis. Each installation needs one of its own, or a database number of its own,
-	// if several share a Redis: otherwise each takes the other's marks for lost data, once a second and for ever. All
+	// if several share a Redis: otherwise each takes the other's token for a loss of data, once a second and for ever. All
 	// processes of one installation need the same. Default "pulp".
 	Prefix string
 	Log    *slog.Logger // default: nowhere
-	// Versions are those of the plugins of this process, by name. A task that is dispatched here runs on workers that
-	// have its plugin in the same version or a later one; see [DispatchOptions] for what is later. Default: on any.
+	// Versions are those of the plugins of this process, by name. A task that is dispatched here runs on workers that have
+	// its plugin in the same version or a later one; see [DispatchOptions] for the order of versions. Default: on any.
 	Versions map[string]string
 	// PreferDefer leaves immediate tasks to the workers, unless they are not deferred.
 	PreferDefer bool
 
-	// Tracer and Meter are where spans and metrics go; see docs/operations.md. Default: nowhere. The providers of
-	// package otel, which all of a process shares, are never asked. The gauges tell of the whole database, whichever
-	// process reads them. The host shuts the providers down, after it has closed the queue.
+	// Tracer and Meter are where spans and metrics go; see docs/operations.md. Default: nowhere. The providers of package
+	// otel, which all of a process shares, are never asked. The gauges show the whole database, in each process the same.
+	// The host shuts the providers down, after it has closed the queue.
 	Tracer trace.TracerProvider
 	Meter  metric.MeterProvider
 }
@@ -97,8 +97,8 @@ func (q *Queue) Get(ctx context.Context, id uuid.UUID) (*models.Task, error) {
 }
 
 // Cancel stops a task and returns it as it is then: canceled if it was waiting, canceling if it was running, in which
-// case it keeps its reservations until its function has returned. A second call changes nothing. Tasks that it
-// dispatched are not canceled with it.
+// case it keeps its reservations until its function has returned. A second call has no effect. Tasks that it dispatched
+// are not canceled with it.
 //
 // Errors: NotFound; Conflict if the task has ended otherwise than by being canceled; Locked if the resources' rows
 // stayed locked for 5 s, or in a caller's transaction for as long as that one waits.
@@ -107,8 +107,8 @@ func (q *Queue) Cancel(ctx context.Context, id uuid.UUID) (*models.Task, error) 
 }
 
 // Wait returns the task once its state is final. A task that waits for another one keeps its slot meanwhile: when all
-// slots are taken by tasks that wait for tasks which have not begun, no task goes on, and no error says so. Such tasks
-// need workers with more slots than there are of them, or dispatch what comes afterwards as a task of its own.
+// slots are taken by tasks that wait for tasks which have not begun, no task goes on, and no error reports that. Such
+// tasks need workers with more slots than there are of them, or dispatch what comes afterwards as a task of its own.
 //
 // Errors: NotFound; Conflict if it is called by a task that the other one waits for itself, because of what the first
 // one has reserved or over any number of tasks between them, of which those that call Wait must run in this process;

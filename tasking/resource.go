@@ -10,8 +10,8 @@ import (
 	"github.com/pulpgo/pulpcore/tasking/internal/taskdb"
 )
 
-// Resource is something that tasks reserve: a row, or any name they agree on. Tasks that reserve the same resource run
-// in the order of their dispatch, except that those which share it run side by side.
+// Resource is a row, or any name that tasks agree on, which tasks reserve. Tasks that reserve the same resource run in
+// the order of their dispatch, except that those which share it run side by side.
 type Resource struct {
 	name func(*models.Registry) (string, error)
 }
@@ -25,7 +25,7 @@ func On(rows ...models.Row) []Resource {
 		}
 		list = append(list, Resource{func(*models.Registry) (string, error) {
 			if row.PulpType() == "" {
-				return "", pulperr.Public(pulperr.Invalid, "a row that was not saved cannot be reserved")
+				return "", pulperr.Public(pulperr.Invalid, "a row that was not saved cannot be reserved; save it first")
 			}
 			return models.PRNOf(row), nil
 		}})
@@ -59,7 +59,7 @@ func Named(names ...string) []Resource {
 	return list
 }
 
-// Resources are what a task reserves. What is in both lists is exclusive.
+// Resources are what a task reserves. A resource in both lists is exclusive.
 type Resources struct {
 	Exclusive []Resource // for this task alone
 	Shared    []Resource // together with other tasks that share it
@@ -110,6 +110,7 @@ func (r Resources) names(reg *models.Registry, domain string) ([]string, error) 
 		}
 		seen[name] = true
 	}
+	// Every task shares its domain, so that a task which has the domain exclusively waits for all of its tasks.
 	for _, name := range append(shared, domain) {
 		if !seen[name] {
 			names = append(names, taskdb.SharedPrefix+name)
@@ -129,8 +130,11 @@ func resolve(r *models.Registry, list []Resource) ([]string, error) {
 		if err != nil {
 			return nil, fmt.Errorf("tasking: resource: %w", err)
 		}
+		// The prefix marks shared resources in the task's row, and Postgres stores no text with a NUL.
 		if strings.HasPrefix(name, taskdb.SharedPrefix) || models.HasNUL(name) || len(name) > maxResource {
-			return nil, pulperr.Public(pulperr.Invalid, "%q cannot be the name of a resource", name)
+			return nil, pulperr.Public(pulperr.Invalid,
+				"%q cannot be the name of a resource: it begins with %q, contains a NUL or has more than %d bytes",
+				name, taskdb.SharedPrefix, maxResource)
 		}
 		names = append(names, name)
 	}

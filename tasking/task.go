@@ -20,9 +20,9 @@ type Task[A any] struct {
 
 // Define declares the task named "<plugin>.<task>", in 255 bytes at most. A task that Pulp has, too, may have its name
 // there, "pulp_<plugin>.app.tasks.…", by which clients look for it. Its arguments are stored as JSON, so A must survive
-// encoding/json; it may implement [ResourceUser] to say what the task reserves. They are encrypted with the key of the
-// database, if it has one; results, errors and names of resources are not. Define never fails; the
-// worker reports faults.
+// encoding/json; it may implement [ResourceUser] to name the resources of the task. They are encrypted with the key of
+// the database, if it has one; results, errors and names of resources are not. Define never fails; the worker reports
+// faults.
 func Define[A any](name string) *Task[A] { return &Task[A]{name: name} }
 
 // Name returns the name given to [Define].
@@ -33,9 +33,9 @@ func (t *Task[A]) Name() string { return t.name }
 // log all of it.
 //
 // ctx is done when the task is canceled, takes too long, when the worker loses it or its time to shut down is over;
-// [context.Cause] tells which, see [ErrCanceled] and the others. A function that returns nil all the same, although it
-// took too long or the worker shuts down, has completed: it has done its work, if late. The reservations are held until
-// fn returns. See [Binding.With] for a time limit and a process of its own.
+// [context.Cause] returns the reason, see [ErrCanceled] and the others. A function that returns nil all the same,
+// although it took too long or the worker shuts down, has completed: it has done its work, if late. The reservations
+// are held until fn returns. See [Binding.With] for a time limit and a process of its own.
 func (t *Task[A]) Bind(fn func(ctx context.Context, env *Env, args A) error) Binding {
 	noResult := func(ctx context.Context, env *Env, args A) (any, error) { return nil, fn(ctx, env, args) }
 	return t.BindResult(noResult)
@@ -121,18 +121,18 @@ func (t *Task[A]) Spec(ctx context.Context, q *Queue, args A, opts *DispatchOpti
 // Binding is a task together with its function, for the options of a worker.
 type Binding struct{ function attempt.Function }
 
-// BindingOptions say how a task is executed. The zero value of each field is its default.
+// BindingOptions refine the execution of a task. The zero value of each field is its default.
 type BindingOptions struct {
 	// Timeout is how long the function may take; then its context ends with [ErrTimeout], and the task fails, unless the
-	// function still returns nil: it has done its work, if late. Default 0: without limit. Immediate tasks have 5 s
-	// whatever it says.
+	// function still returns nil: it has done its work, if late. Default 0: without limit. It does not apply to immediate
+	// tasks, which have 5 s.
 	Timeout time.Duration
 	// Subprocess executes the function in a process of its own, made by the command of the worker's options, which is
-	// killed if it does not stop when it is told to, and which may crash without harm to the worker.
+	// killed if it does not stop after the end of its context, and which may crash without harm to the worker.
 	Subprocess bool
 }
 
-// With returns the binding with options, in place of those that it had.
+// With returns the binding with options, which replace its former ones.
 func (b Binding) With(opts BindingOptions) Binding {
 	b.function.Timeout, b.function.Subprocess = opts.Timeout, opts.Subprocess
 	return b

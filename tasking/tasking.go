@@ -5,16 +5,16 @@
 // the same resource run in the order of their dispatch, others never wait for each other. A worker executes tasks and
 // gives each an [Env].
 //
-// This package is for who declares, dispatches and writes tasks. Package worker executes them, package schedule
-// dispatches them at set times, package group has those that belong together, package event tells what happens to them,
-// and package inspect is for who looks at tasks and administers them.
+// Programs declare, dispatch and write tasks with this package. Package worker executes them, package schedule
+// dispatches them at set times, package group has groups of tasks, package event has the events of tasks, and package
+// inspect has lists and the administration of tasks.
 //
 // # What holds
 //
 // The database is the truth. A task and its reservations are rows of one transaction. A task is ready when no earlier
-// task that has not ended conflicts with it; that is decided in the transaction that dispatches it or in the one that
-// ends the last task in its way. A worker claims a ready task by compare-and-set, so that a message delivered twice
-// runs once. Redis, by way of asynq, carries only the message that a task is ready: to lose all of it costs seconds.
+// task that has not ended conflicts with it; the transaction that dispatches it decides that, or the transaction that
+// ends the last task before it. A worker claims a ready task by compare-and-set, so that a message delivered twice runs
+// once. Redis, by way of asynq, carries only the message that a task is ready: to lose all of it costs seconds.
 //
 // A worker that dies is noticed by its heartbeat, and its tasks are failed, or run again if
 // [DispatchOptions].MaxAttempts allows it. A worker that was only suspended cannot commit with its task's [Env].DB any
@@ -29,8 +29,8 @@
 //
 // # Errors
 //
-// "Errors: NotFound" in a comment means that errors.Is(err, pulperr.NotFound) holds for what is returned then. Where a
-// function asks the database and that does not answer, its error is Unavailable; where another transaction held a lock
-// until the timeout, Locked. Any other error has no kind and is one of the database or of this package; the end
-// of ctx gives what ctx says.
+// "Errors: NotFound" in a comment means that errors.Is(err, pulperr.NotFound) holds for the returned error. If the
+// database does not answer, the error of a function that uses it is Unavailable; if another transaction held a lock
+// until the timeout, it is Locked. Any other error of the database or of this package has no kind; after the end of ctx
+// the error is that of ctx.
 package tasking

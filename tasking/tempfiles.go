@@ -14,7 +14,7 @@ import (
 
 // MkdirTemp makes a new directory with mode 0700 in the work directory. A "*" in pattern is replaced by random
 // characters, which otherwise are added at its end. The caller closes the root and may remove the directory, whose path
-// is its Name; what is left goes with the work directory.
+// is its Name; otherwise it is removed with the work directory.
 //
 // Errors: Invalid for a pattern with a path separator, and those of [Env.WorkDir].
 func (e *Env) MkdirTemp(pattern string) (*os.Root, error) {
@@ -28,14 +28,14 @@ func (e *Env) MkdirTemp(pattern string) (*os.Root, error) {
 }
 
 // CreateTemp makes a new file with mode 0600 in the work directory, named as by [Env.MkdirTemp] and open for reading
-// and writing. The caller closes it and may remove it; what is left goes with the work directory.
+// and writing. The caller closes it and may remove it; otherwise it is removed with the work directory.
 //
 // Errors: as [Env.MkdirTemp].
 func (e *Env) CreateTemp(pattern string) (*os.File, error) {
 	return inWorkDir(e, pattern, func(dir string) (*os.File, error) { return os.CreateTemp(dir, pattern) })
 }
 
-// inWorkDir makes something in the work directory while that cannot go away.
+// inWorkDir makes a file or a directory in the work directory, which is not removed meanwhile.
 func inWorkDir[T any](e *Env, pattern string, create func(dir string) (T, error)) (made T, err error) {
 	if strings.ContainsRune(pattern, os.PathSeparator) {
 		return made, fmt.Errorf("tasking: temporary file %q: a path separator: %w", pattern, pulperr.Invalid)
@@ -65,6 +65,7 @@ func (e *Env) Command(ctx context.Context, name string, args ...string) (*osexec
 	cmd := osexec.CommandContext(ctx, name, args...) //nolint:gosec // the caller's choice
 	cmd.Dir = dir.Name()
 	cmd.Env = subprocess.TempEnv(cmd.Environ(), dir.Name())
+	// A grandchild that keeps the output open would otherwise block the caller's Wait for ever.
 	cmd.WaitDelay = outputTimeout
 	if !e.attempt.Isolated { // else the whole process has one group, which its worker kills
 		subprocess.OwnGroup(cmd)

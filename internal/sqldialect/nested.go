@@ -12,17 +12,18 @@ import (
 )
 
 // ErrNested is returned when code inside a transaction works with the pool instead: on SQLite it would wait for the
-// writer that it holds itself, and on Postgres for a connection of a pool that may hold none but its like.
+// writer that it holds itself, and on Postgres for a connection of a pool in which other transactions may wait in the
+// same way.
 var ErrNested = pulperr.Public(pulperr.Internal,
 	"a database handle from outside of a transaction is used inside of it: use tx.DB, not db")
 
 // acquireTimeout is how long a statement waits for a connection of the Postgres pool.
 const acquireTimeout = time.Minute
 
-// mark says in a context that a transaction is open.
+// mark is the value in a context that belongs to an open transaction.
 type mark struct{ begun, ended atomic.Bool }
 
-// markKey tells the transactions of different databases apart.
+// markKey keeps the transactions of different databases apart.
 type markKey struct{ c *Conn }
 
 // MarkTx returns the context that a new transaction is begun with and its statements run with. With that context the
@@ -74,8 +75,10 @@ type connector struct {
 // Connect is of [driver.Connector].
 func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
 	if m := c.owner.mark(ctx); m != nil && m.begun.Load() {
-		return nil, ErrNested // at once: all connections may be taken
+		// At once and not after a wait: all connections may be in use by callers with the same mistake.
+		return nil, ErrNested
 	}
+	// The pool itself waits for a free connection as long as ctx lives.
 	wait, cancel := context.WithTimeoutCause(ctx, c.owner.acquireTimeout, errPoolBusy)
 	defer cancel()
 	conn, err := c.Connector.Connect(wait)
@@ -114,6 +117,7 @@ func (c *guardedConn) check(ctx context.Context) error {
 // BeginTx is of [driver.ConnBeginTx].
 func (c *guardedConn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
 	m := c.owner.mark(ctx)
+	// The context of a transaction begins one transaction. With a second one the first would wait for itself.
 	if m != nil && m.begun.Swap(true) {
 		return nil, ErrNested
 	}

@@ -56,7 +56,8 @@ type Conn struct {
 	preparing      bool          // the connections to Postgres keep statements prepared
 }
 
-// openPool returns the pool of a connector's connections, which refuse what is said in the wrong transaction.
+// openPool returns the pool of a connector's connections, which refuse the statements of other connections'
+// transactions.
 func (c *Conn) openPool(via driver.Connector, wrap func(driver.Conn) (driverConn, error)) *sql.DB {
 	return sql.OpenDB(connector{Connector: via, owner: c, wrap: wrap})
 }
@@ -92,8 +93,7 @@ func Open(ctx context.Context, rawURL string) (*Conn, error) {
 // connectTimeout is how long Open waits for another process that makes the same SQLite file.
 const connectTimeout = 10 * time.Second
 
-// ping connects. A SQLite file is switched to WAL by its first connection, and a second one that comes meanwhile is
-// refused at once, whatever its busy_timeout: it tries again.
+// ping connects, and tries again while another process switches a new SQLite file to WAL.
 func (c *Conn) ping(ctx context.Context) error {
 	enough := time.NewTimer(connectTimeout)
 	defer enough.Stop()
@@ -101,6 +101,7 @@ func (c *Conn) ping(ctx context.Context) error {
 	defer retry.Stop()
 	for {
 		err := c.Bun.PingContext(ctx)
+		// The switch to WAL ignores busy_timeout: a second connection is refused at once, and may succeed a moment later.
 		if err == nil || !IsRetryable(err) {
 			return err
 		}
@@ -132,6 +133,7 @@ func (c *Conn) Beside() *bun.DB {
 	if c.pool == nil {
 		return nil
 	}
+	// A pool of its own with one connection, so that no other user can keep it busy.
 	db := c.openPool(stdlib.GetConnector(*c.pool.Config().ConnConfig, stdlib.OptionAfterConnect(timesInUTC)), atMostOnce)
 	db.SetMaxOpenConns(1)
 	return bun.NewDB(db, pgdialect.New())
@@ -164,6 +166,8 @@ func openSQLite(rest string) (*Conn, error) {
 		return nil, fmt.Errorf("database: sqlite parameters: %w: %w", pulperr.Invalid, err)
 	}
 	given := strings.Join(params["_pragma"], " ")
+	// synchronous(FULL): after a commit files are deleted and messages acknowledged, so a power cut must not undo it.
+	// busy_timeout is for writers of other processes; those of this one queue up in LockWriter.
 	for _, p := range []string{"journal_mode(WAL)", "synchronous(FULL)", "busy_timeout(10000)", "foreign_keys(1)"} {
 		if name, _, _ := strings.Cut(p, "("); !strings.Contains(given, name) {
 			params.Add("_pragma", p)
@@ -208,7 +212,8 @@ func openPostgres(ctx context.Context, rawURL string) (*Conn, error) {
 	cfg, err := pgxpool.ParseConfig(rawURL)
 	if err != nil {
 		// The parser's message can quote the URL, which may hold a password.
-		return nil, pulperr.Public(pulperr.Invalid, "database URL: not a valid postgres URL")
+		return nil, pulperr.Public(pulperr.Invalid,
+			"database URL: not a valid postgres URL; its form is postgres://user:password@host:port/database")
 	}
 	// bun writes arguments into the text, so a statement cache would never hit.
 	cfg.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeSimpleProtocol

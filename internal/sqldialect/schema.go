@@ -121,6 +121,7 @@ func ColumnNames(ctx context.Context, k Kind, q bun.IDB, table string) ([]string
 // expression are left out, since ON CONFLICT cannot name them by their columns. The order of the columns is not
 // defined.
 func UniqueKeys(ctx context.Context, k Kind, q bun.IDB, table string) ([][]string, error) {
+	// Without deferrable keys (indimmediate), which ON CONFLICT cannot use.
 	query := `SELECT i.indexrelid::text AS name, a.attname AS col FROM pg_index AS i
 		JOIN pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)
 		WHERE i.indrelid = to_regclass(?) AND i.indisunique AND i.indisvalid AND i.indimmediate

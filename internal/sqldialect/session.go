@@ -19,8 +19,8 @@ func Clock(ctx context.Context, k Kind, idb bun.IDB) (time.Time, error) {
 	return now.UTC(), err
 }
 
-// LockTimeout bounds how long each of the transaction's further statements waits for a lock; waiting longer is an
-// error that [IsRetryable]. SQLite's transactions wait for nothing once they have begun.
+// LockTimeout bounds how long each of the transaction's further statements waits for a lock; waiting longer is an error
+// that [IsRetryable]. SQLite's transactions wait for no lock once they have begun.
 func LockTimeout(ctx context.Context, k Kind, tx bun.IDB, d time.Duration) error {
 	if k == SQLite {
 		return nil
@@ -40,17 +40,19 @@ func FollowIndex(ctx context.Context, k Kind, tx bun.IDB) error {
 }
 
 // Barrier waits until every transaction has ended that wrote to table, or tried to, before this call. It holds new
-// writers of the table up until its own transaction ends, so q must be a transaction in which nothing else happens. On
+// writers of the table up until its own transaction ends, so q must be a transaction without other statements. On
 // SQLite any transaction is such a barrier.
 //
-// Errors: one that [IsLockTimeout] knows if a writer does not end within five seconds.
+// Errors: an error of [IsLockTimeout] if a writer does not end within five seconds.
 func Barrier(ctx context.Context, k Kind, q bun.IDB, table string) error {
 	if k != Postgres {
 		return nil
 	}
+	// New writers queue up behind this lock, also while it is only waited for.
 	if _, err := q.NewRaw("SET LOCAL lock_timeout = '5s'").Exec(ctx); err != nil {
 		return fmt.Errorf("database: barrier: %w", err)
 	}
+	// SHARE conflicts with the locks of writers, and not with those of readers.
 	if _, err := q.NewRaw("LOCK TABLE ? IN SHARE MODE", bun.Ident(table)).Exec(ctx); err != nil {
 		return fmt.Errorf("database: barrier: %w", err)
 	}
@@ -58,7 +60,7 @@ func Barrier(ctx context.Context, k Kind, q bun.IDB, table string) error {
 }
 
 // Analyze renews what the planner knows about tables that grew a lot at once. Postgres would do it within minutes;
-// until then it takes every column's values for rare and reads whole tables. SQLite's planner has been told by the
+// until then it takes every column's values for rare and reads whole tables. SQLite's planner has statistics from the
 // migrations. Tables that another session analyses, or that this role may not analyse, are skipped.
 func Analyze(ctx context.Context, k Kind, db bun.IDB, tables ...string) error {
 	if k == SQLite {

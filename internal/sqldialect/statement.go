@@ -49,6 +49,7 @@ func numbered(text string) string {
 func (s *Statement) Query(ctx context.Context, args ...any) (*sql.Rows, error) {
 	switch {
 	case s.conn.preparing:
+		// Past bun, which would write the arguments into the text. The driver takes the mode from the first argument.
 		return s.conn.Bun.DB.QueryContext(ctx, s.text, append([]any{pgx.QueryExecModeCacheStatement}, args...)...)
 	case s.conn.Kind == Postgres:
 		return s.conn.Bun.QueryContext(ctx, s.text, args...)
@@ -73,7 +74,7 @@ func (s *Statement) prepare(ctx context.Context) (*sql.Stmt, error) {
 	return s.prepared, nil
 }
 
-// Close frees what was prepared.
+// Close frees the prepared statement.
 func (s *Statement) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

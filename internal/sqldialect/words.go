@@ -18,6 +18,7 @@ func (n Named) AppendNamedArg(gen schema.QueryGen, b []byte, name string) ([]byt
 	if !ok {
 		return b, false
 	}
+	// Parts of statements write themselves; bun would quote them as values.
 	if a, ok := v.(schema.QueryAppender); ok {
 		out, err := a.AppendQuery(gen, b)
 		return out, err == nil
@@ -35,11 +36,13 @@ func (k Kind) Now() any { return k.After(0) }
 // After is [Kind.Now] plus d.
 func (k Kind) After(d time.Duration) any {
 	if k == SQLite {
+		// Microseconds, as Postgres has them: times have to compare equal after they were stored.
 		return time.Now().UTC().Add(d).Truncate(time.Microsecond)
 	}
 	if d == 0 {
 		return bun.Safe("statement_timestamp()")
 	}
+	// Added by the server, whose clock differs from that of this host.
 	return bun.Safe(fmt.Sprintf("statement_timestamp() + interval '%d microseconds'", d.Microseconds()))
 }
 
@@ -49,6 +52,7 @@ func (k Kind) SkipLocked() bun.Safe {
 	if k == SQLite {
 		return ""
 	}
+	// Without a wait: the process that holds a row deals with it.
 	return "FOR UPDATE SKIP LOCKED"
 }
 
@@ -125,8 +129,8 @@ func (k Kind) HasElement(column string) string {
 // Values returns "VALUES (?, ?), (?, ?)" for a number of rows whose columns have the given types, in the words of
 // [Kind.TemplateData]. The columns are called column1, column2 and so on.
 //
-// Postgres has to be told the types, and reads them from the first row. SQLite's values take on the type of the column
-// that they are compared with or written to.
+// Postgres needs the types and takes them from the first row. SQLite's values take on the type of the column that they
+// are compared with or written to.
 func (k Kind) Values(rows int, types ...string) string {
 	row := "(" + strings.Repeat(", ?", len(types))[2:] + ")"
 	first := row

@@ -10,24 +10,24 @@ import (
 	"github.com/pulpgo/pulpcore/models"
 )
 
-// Kind says what an [Event] is about.
+// Kind is the subject of an [Event].
 type Kind string
 
 // The kinds of events.
 const (
-	// TaskChanged says that a task was dispatched or that its state changed.
+	// TaskChanged is the kind after the dispatch of a task and after each change of its state.
 	TaskChanged Kind = "task"
-	// ProgressChanged says that a progress report began or was written. The reports that still run when their task
-	// ends get the task's final state without an event of their own.
+	// ProgressChanged is the kind after the begin of a progress report and after each write of it. The reports that still
+	// run when their task ends get the task's final state without an event of their own.
 	ProgressChanged Kind = "progress"
 	// Lost means that events are missing here: the reader was too slow, or Redis was down. The reader has to read
 	// the database again. All other fields but Time are empty.
 	Lost Kind = "lost"
 )
 
-// Event is a hint that something has happened to a task. Events come after the fact is in the database. They may be
-// missing, be there twice, or, where several processes or calls have to do with one task, come in another order: the
-// database is the truth.
+// Event is a hint that the state or the progress of a task has changed. Events come after the change is in the
+// database. They may be missing, be there twice, or, where several processes or calls have to do with one task, come in
+// another order: the database is the truth.
 type Event struct {
 	Kind     Kind             `json:"kind"`
 	Time     time.Time        `json:"time"`

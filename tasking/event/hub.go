@@ -40,7 +40,7 @@ func (s *Subscription) Next(ctx context.Context) (Event, error) {
 		select {
 		case <-s.ready:
 		case <-s.closed:
-			return Event{}, pulperr.Public(pulperr.Unavailable, "the events have ended")
+			return Event{}, pulperr.Public(pulperr.Unavailable, "the subscription or its queue is closed")
 		case <-ctx.Done():
 			return Event{}, context.Cause(ctx)
 		}
@@ -84,7 +84,7 @@ func (s *Subscription) pop() (Event, bool) {
 	return e, true
 }
 
-// push keeps an event for the reader. If the buffer is full it is emptied: after a gap the reader reads the database.
+// push keeps an event for the reader. If the buffer is full it is emptied.
 func (s *Subscription) push(e Event) {
 	if e.Kind != Lost && e.DomainID != s.domain {
 		return
@@ -95,6 +95,7 @@ func (s *Subscription) push(e Event) {
 		return
 	}
 	if len(s.buffer) >= BufferSize {
+		// A reader that misses one event has to read the database, so the older ones are of no use to it.
 		s.buffer, e = nil, OfLoss()
 	}
 	s.buffer = append(s.buffer, e)
@@ -148,6 +149,7 @@ func (h *Hub) HasReaders() bool {
 // Close ends all subscriptions.
 func (h *Hub) Close() {
 	h.mu.Lock()
+	// A copy, because the end of each subscription takes the lock to remove it.
 	readers := slices.Collect(maps.Keys(h.readers))
 	h.mu.Unlock()
 	for _, s := range readers {

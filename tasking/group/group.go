@@ -43,7 +43,8 @@ func New(
 ) (*Group, error) {
 	domain := db.Domain()
 	if domain == nil {
-		return nil, fmt.Errorf("tasking: new group: the queue's database handle has no domain: %w", pulperr.Invalid)
+		return nil, fmt.Errorf("tasking: new group: the queue's database handle has no domain, see Queue.In: %w",
+			pulperr.Invalid)
 	}
 	now := models.Now()
 	g := &models.TaskGroup{DomainID: domain.ID, Description: description}
@@ -74,7 +75,7 @@ func Of(core *engine.Core, db *models.DB, id uuid.UUID) *Group {
 	return &Group{ID: id, core: core, db: db}
 }
 
-// Row returns what is stored of the group.
+// Row returns the row of the group.
 //
 // Errors: NotFound.
 func (g *Group) Row(ctx context.Context) (*models.TaskGroup, error) {
@@ -104,12 +105,14 @@ func (g *Group) Finish(ctx context.Context) error {
 	return g.finish(ctx, false)
 }
 
-// Cancel cancels every task of the group that has not ended; one that is dispatched into it later is stored as
-// canceled. It does not wait for running tasks to end. What cannot be canceled does not keep it from canceling the
-// others; called again, it cancels those that are left.
+// Cancel cancels every task of the group that has not ended; tasks that are dispatched into it later are stored as
+// canceled. It does not wait for running tasks to end. A task that cannot be canceled does not keep it from canceling
+// the others; called again, it cancels the remaining ones.
 //
 // Errors: NotFound; what Queue.Cancel of package tasking returns, joined.
 func (g *Group) Cancel(ctx context.Context) error {
+	// First the group is marked: from then on dispatches into it are stored as canceled. In the other order a member that
+	// is dispatched after the list was read would run (F66).
 	if err := g.finish(ctx, true); err != nil {
 		return err
 	}
@@ -124,6 +127,7 @@ func (g *Group) Cancel(ctx context.Context) error {
 			break
 		}
 		_, err := g.core.Cancel(ctx, g.db, id)
+		// A member may have ended, or been purged, since the list was read.
 		if err != nil && !errors.Is(err, pulperr.Conflict) && !errors.Is(err, pulperr.NotFound) {
 			faults = append(faults, err)
 		}

@@ -14,13 +14,13 @@ type Progress struct {
 	code  string
 }
 
-// Progress returns the report with a code, which must be one of those that were declared at the group's
-// creation: to add to another fails. The report of a nil group, which a task has that belongs to none, counts nothing.
+// Progress returns the report with a code, which must have been declared at the group's creation: to add to another
+// fails. A task that belongs to no group has a nil group; additions to its reports have no effect.
 func (g *Group) Progress(code string) Progress { return Progress{g, code} }
 
 // Add counts n more units as done, n < 0 fewer. The database does the addition, so any number of tasks may do it at
 // once; what members in one process add at the same time is written together. It is a transaction of its own: do not
-// call it inside of one, which would make all members wait for that one's end.
+// call it inside of another one, because all members would wait for the end of that.
 //
 // Errors: NotFound.
 func (p Progress) Add(ctx context.Context, n int64) error {

@@ -13,11 +13,11 @@ import (
 	"github.com/pulpgo/pulpcore/tasking/internal/taskdb"
 )
 
-// BlockedTask is a waiting task that is not ready, with what is in its way.
+// BlockedTask is a waiting task that is not ready, with the tasks that block it.
 type BlockedTask struct {
 	Task *models.Task
-	// Obstacles are the resources that others have or want before it, in the order in which the task names them. A task
-	// that became ready while it was looked at has none.
+	// Obstacles are the resources that earlier tasks have or wait for, in the order in which the task names them. A task
+	// that became ready during the call has none.
 	Obstacles []Obstacle
 }
 
@@ -25,17 +25,17 @@ type BlockedTask struct {
 type Obstacle struct {
 	Resource  string // PRN or name
 	Exclusive bool   // whether the waiting task wants it for itself
-	// Holders are the tasks before it that conflict, oldest first: those that have the resource and those that wait for
-	// it in front. Of other domains' tasks only the id is set.
+	// Holders are the conflicting tasks before it, oldest first: tasks that have the resource, and tasks that wait for it
+	// too. Of other domains' tasks only the id is set.
 	Holders []*models.Task
 	More    bool // there are more holders than those
 	found   []taskdb.Reserved
 }
 
 const (
-	// maxHolders is how many holders of one resource are looked up.
+	// maxHolders is how many holders of one resource are read.
 	maxHolders = 5
-	// maxWaits is how many resources of one task are looked at.
+	// maxWaits is how many resources of one task are read.
 	maxWaits = 50
 )
 
@@ -67,6 +67,7 @@ func Blocked(ctx context.Context, db *models.DB, limit int) ([]BlockedTask, erro
 	found := make([][]taskdb.Reserved, len(probes))
 	for begin := 0; begin < len(probes); begin += taskdb.MaxProbes {
 		end := min(begin+taskdb.MaxProbes, len(probes))
+		// One holder more than is shown, for the field More.
 		if err := taskdb.MakeProbes(ctx, taskdb.On(db), probes[begin:end], found[begin:end], maxHolders+1); err != nil {
 			return nil, taskdb.Wrap(err, "look for what blocks tasks")
 		}
@@ -108,6 +109,7 @@ func seqs(ctx context.Context, db *models.DB, tasks []*models.Task) (map[uuid.UU
 func holders(ctx context.Context, db *models.DB, found []taskdb.Reserved) (map[uuid.UUID]*models.Task, error) {
 	tasks := map[uuid.UUID]*models.Task{}
 	for _, r := range found {
+		// Tasks of other domains are not read below: callers see only their ids.
 		tasks[r.ID] = &models.Task{Base: models.Base{ID: r.ID}}
 	}
 	for part := range slices.Chunk(slices.Collect(maps.Keys(tasks)), taskdb.ReadPage) {

@@ -10,7 +10,7 @@ import (
 	"github.com/pulpgo/pulpcore/tasking/internal/taskdb"
 )
 
-// Violation is something in the database that cannot be if the task engine works, and a reason to report a fault.
+// Violation is a state of the database that the task engine must never cause, and a reason to report a fault.
 type Violation struct {
 	Rule   string    // one of the Rule constants
 	TaskID uuid.UUID // which task it is about
@@ -18,34 +18,32 @@ type Violation struct {
 	Detail string    // for people
 }
 
-// String says all of it in one line.
+// String returns all fields in one line.
 func (v Violation) String() string {
 	return fmt.Sprintf("%s: task %s (%s): %s", v.Rule, v.TaskID, v.Task, v.Detail)
 }
 
-// What must hold at any moment.
+// The rules, which hold at any moment.
 const (
-	// RuleReservations says that an unfinished task has exactly the reservations it names, and any other none.
+	// RuleReservations: an unfinished task has exactly the reservations that it names, and any other task has none.
 	RuleReservations = "reservations"
-	// RuleConflict says that of two unfinished tasks that need the same resource, one of them exclusively, only one may
-	// run.
+	// RuleConflict: of two unfinished tasks that need the same resource, one of them exclusively, only one may run.
 	RuleConflict = "conflict"
-	// RuleStranded says that a task which waits for earlier ones has an earlier one in its way. A worker repairs what
-	// breaks it within half a minute.
+	// RuleStranded: a waiting task that is not ready is blocked by an earlier one. A worker repairs violations within half
+	// a minute.
 	RuleStranded = "stranded"
-	// RuleOwner says that a running task has a claim and a worker that is registered. If the worker slept while it
-	// claimed, the rule may be broken until the task is ended as that of a dead worker.
+	// RuleOwner: a running task has a claim and a worker that is registered. If the worker was suspended during the claim,
+	// the rule may be broken until the task is ended as that of a dead worker.
 	RuleOwner = "owner"
-	// RuleAttempt says that a task which runs or ran was started at least once.
+	// RuleAttempt: a task that runs or ran was started at least once.
 	RuleAttempt = "attempt"
 )
 
 // checkLimit is how many violations one query reports at most.
 const checkLimit = 100
 
-// Check looks for what must not be, in all domains, and returns at most a few hundred violations; none is what an
-// operator wants to see. It changes nothing and may be called while everything runs. It reads every unfinished task and
-// every reservation, and the tasks that have ended too.
+// Check looks for violations of the rules in all domains and returns at most a few hundred of them; an intact database
+// has none. It only reads, and may be called while tasks run. It reads all tasks and reservations.
 func Check(ctx context.Context, db *models.DB) ([]Violation, error) {
 	var found []Violation
 	for _, c := range []struct {
@@ -56,9 +54,9 @@ func Check(ctx context.Context, db *models.DB) ([]Violation, error) {
 		{RuleReservations, "it has a reservation that it does not name", taskdb.SurplusReservations},
 		{RuleReservations, "it lacks a reservation", taskdb.MissingReservations},
 		{RuleConflict, "it may run beside tasks that it conflicts with", taskdb.ConflictingTasks},
-		{RuleStranded, "it waits and nothing is in its way", taskdb.StrandedTasks},
+		{RuleStranded, "it waits although no earlier task blocks it", taskdb.StrandedTasks},
 		{RuleOwner, "it runs and no worker has it", taskdb.OwnerlessTasks},
-		{RuleAttempt, "it ran and has no attempt", taskdb.MiscountedTasks},
+		{RuleAttempt, "it runs or ran without a counted attempt", taskdb.MiscountedTasks},
 	} {
 		rows, err := taskdb.FindBroken(ctx, taskdb.On(db), c.check, checkLimit)
 		if err != nil {

@@ -1,8 +1,8 @@
-// Package inspect is for programs that look at tasks and administer them: lists, what blocks tasks, workers, schedules,
-// checks and purges. Its functions take a database handle and look at the handle's domain. To dispatch tasks, to cancel
-// them and to wait for them, see package tasking.
+// Package inspect is for programs that show and administer tasks: it has lists, blocked tasks, workers, checks and
+// purges. Its functions take a database handle and read the handle's domain. To dispatch tasks, to cancel them and to
+// wait for them, see package tasking.
 //
-// "Errors: NotFound" in a comment means that errors.Is(err, pulperr.NotFound) holds for what is returned then.
+// "Errors: NotFound" in a comment means that errors.Is(err, pulperr.NotFound) holds for the returned error.
 package inspect
 
 import (
@@ -47,7 +47,7 @@ func Delete(ctx context.Context, db *models.DB, id uuid.UUID) error {
 			return pulperr.Public(pulperr.NotFound, "there is no task %s", id)
 		}
 		if !found[0].State.Final() {
-			return pulperr.Public(pulperr.Conflict, "a task that has not ended cannot be deleted")
+			return pulperr.Public(pulperr.Conflict, "task %s has not ended and cannot be deleted; cancel it first", id)
 		}
 		_, err = deleteEnded(ctx, tx, []uuid.UUID{id})
 		return err
@@ -58,7 +58,7 @@ func Delete(ctx context.Context, db *models.DB, id uuid.UUID) error {
 	return taskdb.Wrap(err, "delete task %s", id)
 }
 
-// ProgressReports returns what tasks reported, in the order in which the reports began.
+// ProgressReports returns the progress reports of tasks, in the order in which the reports began.
 func ProgressReports(ctx context.Context, db *models.DB, tasks ...uuid.UUID) ([]*models.ProgressReport, error) {
 	var list []*models.ProgressReport
 	if len(tasks) == 0 {
@@ -69,7 +69,7 @@ func ProgressReports(ctx context.Context, db *models.DB, tasks ...uuid.UUID) ([]
 	return list, taskdb.Wrap(err, "read progress reports")
 }
 
-// CreatedResources returns what tasks made, in the order in which they did.
+// CreatedResources returns the records of what tasks created, in the order of their creation.
 func CreatedResources(ctx context.Context, db *models.DB, tasks ...uuid.UUID) ([]*models.CreatedResource, error) {
 	var list []*models.CreatedResource
 	if len(tasks) == 0 {
@@ -80,8 +80,8 @@ func CreatedResources(ctx context.Context, db *models.DB, tasks ...uuid.UUID) ([
 	return list, taskdb.Wrap(err, "read created resources")
 }
 
-// Workers returns the processes that take part, whatever their kind, with the oldest first. One whose last heartbeat is
-// older than its TTL is missing and will be removed soon.
+// Workers returns the workers of all kinds, the oldest first. One whose last heartbeat is older than its TTL is missing
+// and will be removed soon.
 func Workers(ctx context.Context, db *models.DB) ([]*models.Worker, error) {
 	var list []*models.Worker
 	err := db.Bun().NewSelect().Model(&list).OrderExpr("w.pulp_id").Scan(ctx)

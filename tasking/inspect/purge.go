@@ -22,7 +22,7 @@ type PurgeOptions struct {
 	States []models.TaskState
 	// AllDomains purges the tasks of all domains instead of those of the queue's.
 	AllDomains bool
-	// Done is called after each batch with what was removed by then. Default: no call.
+	// Done is called after each batch with the counts so far. Default: no call.
 	Done func(Purged)
 	Log  *slog.Logger // of tasks that cannot be removed; default: nowhere
 }
@@ -54,11 +54,12 @@ func (p *Purged) add(more Purged) {
 const purgeBatch = 1000
 
 // Purge removes tasks that ended before a time, with their progress reports and their records of created resources. A
-// task that has not ended is never touched. Each batch of 1000 is a transaction of its own: what an error or the end of
-// ctx interrupts stays done, and the counts returned with the error say how much that was.
+// task that has not ended is never touched. Each batch of 1000 is a transaction of its own: after an error or the end
+// of ctx the batches before it stay removed, and the counts returned with the error include them.
 //
-// It also removes task groups that have no task left, because nothing else does and they would pile up: those that were
-// finished or canceled, see tasking.Group.Finish, and have not changed since that time. Others may still get members.
+// It also removes task groups that have no task left, because no other operation removes them: groups that were
+// finished or canceled, see tasking.Group.Finish, and have not changed since that time. Other groups may still get
+// members.
 //
 // Errors: Invalid if a state is not final.
 func Purge(ctx context.Context, db *models.DB, before time.Time, opts *PurgeOptions) (Purged, error) {
@@ -74,11 +75,13 @@ func Purge(ctx context.Context, db *models.DB, before time.Time, opts *PurgeOpti
 	}
 	for _, s := range p.opts.States {
 		if !s.Final() {
-			return p.done, pulperr.Public(pulperr.Invalid, "tasks in the state %q cannot be purged", string(s))
+			return p.done, pulperr.Public(pulperr.Invalid, "tasks in the state %q have not ended and cannot be purged",
+				string(s))
 		}
 	}
 	if !p.opts.AllDomains && db.Domain() == nil {
-		return p.done, fmt.Errorf("tasking: purge: the queue's database handle has no domain: %w", pulperr.Invalid)
+		return p.done, fmt.Errorf("tasking: purge: the database handle has no domain; bind one, or set AllDomains: %w",
+			pulperr.Invalid)
 	}
 	for _, step := range []func(context.Context) error{p.tasks, p.groups} {
 		if err := step(ctx); err != nil {
@@ -116,8 +119,7 @@ type ended struct {
 	Finished time.Time `bun:"finished_at"`
 }
 
-// tasks goes through the tasks that ended in time, those that ended first in front. It remembers where it was, or tasks
-// that cannot be removed would come again and again.
+// tasks removes the tasks that ended before the time, page by page, in the order of their ends.
 func (p *purge) tasks(ctx context.Context) error {
 	if len(p.opts.States) == 0 {
 		return nil
@@ -140,13 +142,14 @@ func (p *purge) tasks(ctx context.Context) error {
 		if err := p.remove(ctx, ids); err != nil {
 			return err
 		}
+		// The next page begins behind this one, because tasks that cannot be removed would come again in each page.
 		last = page[len(page)-1]
 		p.report()
 	}
 }
 
-// remove deletes tasks in one transaction. If something refers to one of them it tries each half by itself, down to the
-// ones that have to stay.
+// remove deletes tasks in one transaction. If a row refers to one of them it tries each half by itself, down to the
+// tasks that have to stay.
 func (p *purge) remove(ctx context.Context, ids []uuid.UUID) error {
 	if len(ids) == 0 {
 		return nil
@@ -172,7 +175,8 @@ func (p *purge) remove(ctx context.Context, ids []uuid.UUID) error {
 
 // deleteEnded deletes those of some tasks that have ended, with what belongs to them.
 func deleteEnded(ctx context.Context, tx *models.Tx, ids []uuid.UUID) (gone Purged, err error) {
-	var list []uuid.UUID // in one order, so that two who delete wait for each other
+	// In the order of ids, so that two calls that delete the same tasks wait for each other and cannot deadlock.
+	var list []uuid.UUID
 	err = tx.Bun().NewRaw(`SELECT pulp_id FROM core_task WHERE pulp_id IN (?)
 		AND state IN ('skipped', 'completed', 'failed', 'canceled') ORDER BY pulp_id ?`, bun.List(ids),
 		taskdb.On(tx.DB).ForUpdate()).Scan(ctx, &list)
@@ -212,8 +216,7 @@ func (p *purge) groups(ctx context.Context) error {
 	}
 }
 
-// deleteGroups deletes a batch of groups. A group into which a task is being dispatched is locked and left out. A
-// member may have come between the look and the lock, so the statement that deletes looks again.
+// deleteGroups deletes a batch of groups. A group into which a task is being dispatched is locked and left out.
 func (p *purge) deleteGroups(ctx context.Context, tx *models.Tx) (gone Purged, err error) {
 	const empty = "NOT EXISTS (SELECT 1 FROM core_task t WHERE t.task_group_id = core_taskgroup.pulp_id)"
 	var ids []uuid.UUID
@@ -224,6 +227,7 @@ func (p *purge) deleteGroups(ctx context.Context, tx *models.Tx) (gone Purged, e
 		return Purged{}, err
 	}
 	c := taskdb.On(tx.DB)
+	// A member may have been dispatched between the read and the lock, so both statements repeat the condition.
 	gone.GroupReports, err = taskdb.Exec(ctx, c, `DELETE FROM core_groupprogressreport WHERE task_group_id IN
 		(SELECT pulp_id FROM core_taskgroup WHERE pulp_id IN (?) AND `+empty+")", bun.List(ids))
 	if err != nil {

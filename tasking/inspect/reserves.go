@@ -10,17 +10,18 @@ import (
 	"github.com/pulpgo/pulpcore/models"
 )
 
-// The index on what tasks have reserved is one of ended tasks.
+// The index on reserved resources has ended tasks only, so the two halves are separate queries.
 const reservesPostgres = `t.pulp_id IN (SELECT x.pulp_id FROM core_task AS x
 		WHERE x.finished_at IS NOT NULL AND x.reserved_resources && ?::text[]
 	UNION ALL SELECT x.pulp_id FROM core_task AS x
 		WHERE x.state IN ('waiting', 'running', 'canceling') AND x.reserved_resources && ?::text[])`
 
-// Reserves returns a condition on tasks, whose alias is t, that holds for those that reserve or reserved one of some
-// resources, by their names in the column reserved_resources: PRNs, with "shared:" before them for shared ones.
+// Reserves returns a condition on tasks, whose alias is t. It holds for tasks that reserve or reserved one of the named
+// resources. The names are those of the column reserved_resources: PRNs, with "shared:" before them for shared
+// resources.
 func Reserves(db *models.DB, names ...string) (expr string, args []any) {
+	// The names are compared as they stand in the column's JSON: parsing it for every task takes far longer.
 	if db.Conn().Kind == sqldialect.SQLite {
-		// The names as they stand in the column's JSON: to parse the JSON of every task takes far longer.
 		parts := make([]string, len(names))
 		for i, name := range names {
 			parts[i] = "instr(t.reserved_resources, ?) > 0"

@@ -61,6 +61,8 @@ func (s *Dispatcher) Dispatch(ctx context.Context) (n int, err error) {
 		}
 		for i := range page {
 			row := &page[i]
+			// The next page begins behind this row also if its dispatch fails, or a page of failing schedules would keep out the
+			// others.
 			due, last = *row.NextDispatch, row.ID
 			if _, failed := s.failed[row.ID]; failed {
 				continue
@@ -70,6 +72,7 @@ func (s *Dispatcher) Dispatch(ctx context.Context) (n int, err error) {
 			case ctx.Err() != nil:
 				return n, errors.Join(append(faults, context.Cause(ctx))...)
 			case err != nil:
+				// A schedule that fails each time would otherwise be tried, and logged, every second.
 				s.failed[row.ID] = time.Now()
 				faults = append(faults, fmt.Errorf("tasking: schedule %q: %w", row.Name, err))
 			case done:
@@ -82,7 +85,7 @@ func (s *Dispatcher) Dispatch(ctx context.Context) (n int, err error) {
 	}
 }
 
-// dispatch dispatches the task of a schedule and advances the schedule, both or neither. It does nothing if the
+// dispatch dispatches the task of a schedule and advances the schedule, both or neither. It reports false if the
 // schedule is not due any more or another process has locked it.
 func (s *Dispatcher) dispatch(ctx context.Context, look *taskdb.Schedule) (done bool, err error) {
 	db, err := s.core.DB.InDomainID(ctx, look.DomainID)
@@ -91,6 +94,7 @@ func (s *Dispatcher) dispatch(ctx context.Context, look *taskdb.Schedule) (done 
 	}
 	err = db.Tx(ctx, func(ctx context.Context, tx *models.Tx) error {
 		c := taskdb.On(tx.DB)
+		// The clock of the database, so that the clocks of the hosts may differ.
 		now, err := taskdb.Clock(ctx, c)
 		if err != nil {
 			return err
@@ -107,6 +111,7 @@ func (s *Dispatcher) dispatch(ctx context.Context, look *taskdb.Schedule) (done 
 		if err := taskdb.AdvanceSchedule(ctx, c, row.ID, now, task.Row.ID, next); err != nil {
 			return err
 		}
+		// A resource that stays locked delays the schedules behind this one by a second at most.
 		if err := taskdb.LockTimeout(ctx, c, scheduleLockWait); err != nil {
 			return err
 		}
@@ -114,6 +119,7 @@ func (s *Dispatcher) dispatch(ctx context.Context, look *taskdb.Schedule) (done 
 		done = err == nil
 		return err
 	})
+	// done may be true of a transaction whose commit failed.
 	return done && err == nil, err
 }
 
@@ -134,5 +140,5 @@ func (s *Dispatcher) spec(ctx context.Context, db *models.DB, row *taskdb.Schedu
 	return spec, nil
 }
 
-// newCID returns a fresh correlation id.
+// newCID returns a new correlation id.
 func newCID() string { return strings.ReplaceAll(uuid.NewString(), "-", "") }

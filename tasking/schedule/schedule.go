@@ -1,7 +1,7 @@
 // Package schedule dispatches tasks at set times: once, or again and again after the same time.
 //
 // [Set] makes a schedule; workers dispatch the task when it is due. "Errors: NotFound" in a comment means that
-// errors.Is(err, pulperr.NotFound) holds for what is returned then.
+// errors.Is(err, pulperr.NotFound) holds for the returned error.
 package schedule
 
 import (
@@ -15,9 +15,9 @@ import (
 	"github.com/pulpgo/pulpcore/tasking/internal/taskdb"
 )
 
-// Options say when a task is dispatched. The zero value of each field but Name is its default.
-// Of the options of a dispatch there are no more than these: scheduled tasks have no MaxAttempts, though
-// [tasking.Retry] works, no Group, no Versions but the default ones, and are not immediate.
+// Options define when a task is dispatched. The zero value of each field but Name is its default. Of the options of a
+// dispatch there are no more than these: scheduled tasks have no MaxAttempts, though [tasking.Retry] works, no Group,
+// no Versions but the default ones, and are not immediate.
 type Options struct {
 	Name string // unique within the domain; at most 255 bytes
 
@@ -34,13 +34,13 @@ type Options struct {
 	User *int64 // who asks for the tasks; default: from ctx, see [tasking.WithUser]
 }
 
-// minInterval is the shortest interval: workers look at the schedules once a second.
+// minInterval is the shortest interval: workers read the schedules once a second.
 const minInterval = time.Second
 
-// Set makes the schedule of that name in the queue's domain, or changes it to what o says. From then on workers
-// dispatch the task with args when it is due and its last one, if any, has ended. One task makes up for all runs that
-// were left out while no worker ran, or while a task took longer than the interval. A schedule that dispatches once
-// stays when it is over, with no next dispatch.
+// Set makes the schedule of that name in the queue's domain, or changes it to o. From then on workers dispatch the task
+// with args when it is due and its last one, if any, has ended. One task makes up for all runs that were left out while
+// no worker ran, or while a task took longer than the interval. A schedule that dispatches once stays when it is over,
+// with no next dispatch.
 //
 // So it may be called at every start of a program: a schedule that exists goes on as it was, unless its next dispatch
 // would be later than one interval from now, and one that is over is not due again unless o.Next lies after its last
@@ -67,16 +67,17 @@ func Set[A any](
 func (o *Options) validate() error {
 	switch {
 	case o.Name == "" || len(o.Name) > engine.MaxName || models.HasNUL(o.Name):
-		return pulperr.Public(pulperr.Invalid, "the name of a schedule is empty, too long or contains a NUL")
+		return pulperr.Public(pulperr.Invalid, "a schedule needs a name of %d bytes at most, without a NUL", engine.MaxName)
 	case o.Every != 0 && o.Every < minInterval:
-		return pulperr.Public(pulperr.Invalid, "the interval of schedule %q is less than a second", o.Name)
+		return pulperr.Public(pulperr.Invalid, "the interval of schedule %q is %s; use 0 or at least %s", o.Name, o.Every,
+			minInterval)
 	case !o.Next.IsZero() && (o.Next.UTC().Year() < 1 || o.Next.UTC().Year() > 9999):
-		return pulperr.Public(pulperr.Invalid, "the next dispatch of schedule %q is out of range", o.Name)
+		return pulperr.Public(pulperr.Invalid, "the next dispatch of schedule %q is not in the years 1 to 9999", o.Name)
 	}
 	return nil
 }
 
-// store inserts a schedule or changes the one that has its name.
+// store inserts a schedule or changes the schedule of its name.
 func store(ctx context.Context, db *models.DB, spec *engine.Spec, o *Options) (*models.TaskSchedule, error) {
 	var row *taskdb.Schedule
 	err := taskdb.Tx(ctx, db, func(ctx context.Context, tx *models.Tx) error {
@@ -89,6 +90,8 @@ func store(ctx context.Context, db *models.DB, spec *engine.Spec, o *Options) (*
 		if row.Args, err = engine.SealArgs(db, engine.ScheduleTable, row.ID, spec.Raw); err != nil {
 			return err
 		}
+		// The insert comes first: of several processes that declare a new schedule at once, one inserts it and the others
+		// find its row to lock.
 		if inserted, err := taskdb.InsertSchedule(ctx, c, row); err != nil || inserted {
 			return err
 		}
@@ -98,6 +101,7 @@ func store(ctx context.Context, db *models.DB, spec *engine.Spec, o *Options) (*
 		}
 		row.NextDispatch = o.again(&old.TaskSchedule, now)
 		row.ID, row.Created, row.LastDispatch, row.LastTaskID = old.ID, old.Created, old.LastDispatch, old.LastTaskID
+		// Sealed again, because the ciphertext is bound to the id of the row.
 		if row.Args, err = engine.SealArgs(db, engine.ScheduleTable, row.ID, spec.Raw); err != nil {
 			return err
 		}
@@ -120,6 +124,7 @@ func newRow(spec *engine.Spec, o *Options, now time.Time) *taskdb.Schedule {
 	}
 	next := now
 	if !o.Next.IsZero() {
+		// Postgres keeps microseconds.
 		next = o.Next.UTC().Truncate(time.Microsecond)
 	}
 	row.NextDispatch = &next

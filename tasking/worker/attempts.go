@@ -10,7 +10,7 @@ import (
 	"github.com/pulpgo/pulpcore/tasking/internal/engine"
 )
 
-// attempts are the tasks that a worker deals with: those that it executes, and those of dead workers that it ends.
+// attempts are the tasks that a worker executes, and the tasks of dead workers that it ends.
 type attempts struct {
 	mu         sync.Mutex
 	executed   map[uuid.UUID]*attempt.Attempt
@@ -21,11 +21,12 @@ func newAttempts() *attempts {
 	return &attempts{executed: map[uuid.UUID]*attempt.Attempt{}, recovering: map[uuid.UUID]bool{}}
 }
 
-// add notes an attempt that begins. An older attempt at the task runs under a claim that the database has forgotten;
-// no other part would stop it.
+// add notes an attempt that begins.
 func (s *attempts) add(a *attempt.Attempt) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	// After a failover to a replica that lacks the first claim, this worker may claim the same task again. The old attempt
+	// loses its entry here, so neither the heartbeater nor a cancellation would reach it any more.
 	if old := s.executed[a.Task.ID]; old != nil {
 		old.Cancel(engine.ErrFenced)
 	}
@@ -36,6 +37,7 @@ func (s *attempts) add(a *attempt.Attempt) {
 func (s *attempts) remove(a *attempt.Attempt) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	// The entry may belong to a newer attempt at the same task: see add.
 	if s.executed[a.Task.ID] == a {
 		delete(s.executed, a.Task.ID)
 	}
@@ -45,6 +47,7 @@ func (s *attempts) remove(a *attempt.Attempt) {
 func (s *attempts) cancel(task uuid.UUID, cause error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	// A cancellation is broadcast to all processes, so the task usually runs in another worker.
 	if a := s.executed[task]; a != nil {
 		a.Cancel(cause)
 	}
@@ -63,6 +66,7 @@ func (s *attempts) cancelAll(cause error) {
 func (s *attempts) list() map[uuid.UUID]*attempt.Attempt {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	// A copy, because the caller queries the database with it while attempts begin and end.
 	return maps.Clone(s.executed)
 }
 
@@ -77,6 +81,8 @@ func (s *attempts) count() int {
 func (s *attempts) has(task uuid.UUID) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	// A task under recovery is this worker's in the database and has no attempt here. Without the first condition the
+	// reaper would take it for a task that its worker does not execute, and recover it a second time.
 	return s.recovering[task] || s.executed[task] != nil
 }
 

@@ -46,19 +46,25 @@ func newClaimer(q *engine.Core, s *session, log *slog.Logger) *claimer {
 // claim tries to make a task the worker's own and returns nil if it cannot be claimed. If the answer of the database is
 // lost, it asks until it knows whether the claim succeeded, or until the session is abandoned.
 func (c *claimer) claim(id uuid.UUID) (*taskdb.Claimed, error) {
+	// Not the context of the message: asynq ends that one when Redis does not answer, which is no reason to give up a
+	// claim.
 	ctx := context.Background()
 	result, err := c.batches.Do(ctx, id)
 	if err != nil || result.err == nil {
 		return result.task, err
 	}
 	var t *taskdb.Claimed
+	// The database may have executed the claim although its answer was lost. If the worker gave up, the task would be its
+	// own in the database and run nowhere (F47).
 	err = retryUntil(c.session.abandon, func(error) bool { return false }, func(err error) {
-		c.log.Warn("the answer to a claim is asked for again", "task_id", id, "err", err)
+		c.log.Warn("the outcome of a claim could not be read; it is tried again", "task_id", id, "err", err)
 	}, func() (err error) {
 		t, err = taskdb.ReadClaim(ctx, taskdb.On(c.db), id, result.id)
 		return err
 	})
 	if err == nil && t == nil {
+		// The statement may still reach the database. A task that is claimed by it has not run, so the reaper gives it back
+		// instead of failing it.
 		c.late.add(claimKey{id, result.id})
 		err = result.err // the database has not carried the claim out by now
 	}
@@ -68,6 +74,7 @@ func (c *claimer) claim(id uuid.UUID) (*taskdb.Claimed, error) {
 // write claims a batch. An error is a part of the results, with the id of the claim, because the claims may have
 // succeeded all the same.
 func (c *claimer) write(ctx context.Context, ids []uuid.UUID) ([]claimResult, error) {
+	// One id for the whole batch: the fencing token is the pair of task and claim.
 	claim := uuid.New()
 	var found map[uuid.UUID]*taskdb.Claimed
 	c.telemetry.Batch(ctx, engine.BatchClaim, len(ids))
@@ -82,7 +89,8 @@ func (c *claimer) write(ctx context.Context, ids []uuid.UUID) ([]claimResult, er
 	results := make([]claimResult, len(ids))
 	seen := make(map[uuid.UUID]bool, len(ids))
 	for i, id := range ids {
-		if !seen[id] { // a task that two messages of one batch name is given to one of them
+		// Two messages about one task in one batch: only the first gets the claimed task, or it would run twice.
+		if !seen[id] {
 			results[i] = claimResult{found[id], err, claim}
 		}
 		seen[id] = true
@@ -115,24 +123,25 @@ func (c *claimer) releaseLate(ctx context.Context, id, claim uuid.UUID) bool {
 	}
 	t := &taskdb.Claimed{ClaimID: claim}
 	t.ID = id
+	// A task that is being canceled cannot wait again: the reaper ends it.
 	if err := c.release(ctx, t, 0); err != nil {
 		return false
 	}
-	c.log.WarnContext(ctx, "task was claimed late and is given back", "task_id", id)
+	c.log.WarnContext(ctx, "task was claimed after its worker had given the claim up; it waits again", "task_id", id)
 	return true
 }
 
 // claimKey is a fencing token: the ids of a task and of a claim on it.
 type claimKey struct{ task, claim uuid.UUID }
 
-// lateClaims are claims without an answer that had changed nothing when the worker asked again. The database may still
-// carry them out.
+// lateClaims are claims without an answer that the database had not executed when the worker asked. It may still
+// execute them.
 type lateClaims struct {
 	mu   sync.Mutex
 	made map[claimKey]time.Time
 }
 
-// lateClaimTime is for how long the database may carry out a claim.
+// lateClaimTime is for how long the database may execute a claim.
 const lateClaimTime = time.Hour
 
 func (l *lateClaims) add(c claimKey) {

@@ -64,7 +64,9 @@ func newCompleter(q *engine.Core, s *session, claims *claimer, o *Options) *comp
 		discard: o.Discard,
 	}
 	c.batches.Limit = taskdb.ManyLocks
+	// A batch with more reservations would have to lock all resources instead of its own.
 	c.batches.Weight = func(f *completion) int { return max(1, len(f.attempt.ReservedNames())) }
+	// A result that the database cannot store must fail its own task and not the whole batch.
 	c.batches.Write, c.batches.IsItemError = c.write, sqldialect.IsDataError
 	return c
 }
@@ -79,6 +81,8 @@ func (c *completer) complete(
 	if a.Completed() {
 		return completionResult{state: models.Completed}, nil
 	}
+	// Before the end is stored: it releases the reservations, and another task could then use a resource that is about to
+	// be removed.
 	if o.state != models.Completed {
 		if err := c.discardIncomplete(ctx, a); err != nil {
 			return completionResult{}, err
@@ -98,6 +102,7 @@ func (c *completer) complete(
 	for {
 		f := &completion{attempt: a, outcome: o, reports: a.Reported() || isolated}
 		err := c.persist(ctx, a, func() (err error) {
+			// Asked again at each try: while the database was away, the budget may have ended or a shutdown begun.
 			f.chain = chain != nil && chain()
 			done, err = c.store(ctx, f)
 			return err
@@ -105,6 +110,7 @@ func (c *completer) complete(
 		if err == nil || !sqldialect.IsDataError(err) || o.result == nil {
 			return done, engine.AsFenced(err)
 		}
+		// The second round stores the failure without the result, so that the reservations are released all the same.
 		a.Log.ErrorContext(ctx, "the result of a task cannot be stored", "err", err)
 		o = outcome{state: models.Failed, err: &models.TaskError{Description: "The result of the task cannot be stored."}}
 	}
@@ -116,7 +122,7 @@ func (c *completer) persist(ctx context.Context, a *attempt.Attempt, fn func() e
 		return ctx.Err() != nil || errors.Is(err, taskdb.ErrNotClaimed) || sqldialect.IsDataError(err)
 	}
 	return retryUntil(c.session.abandon, final, func(err error) {
-		a.Log.WarnContext(ctx, "the end of a task is stored later", "err", err)
+		a.Log.WarnContext(ctx, "the end of a task could not be stored; it is tried again", "err", err)
 	}, fn)
 }
 
@@ -125,7 +131,8 @@ func (c *completer) persist(ctx context.Context, a *attempt.Attempt, fn func() e
 // Errors: [taskdb.ErrNotClaimed].
 func (c *completer) store(ctx context.Context, f *completion) (completionResult, error) {
 	done, err := c.batches.Do(ctx, f)
-	if err == nil && done.busy { // in a transaction of its own, so that the batch does not wait for the lock
+	// In a transaction of its own, so that the batch does not wait for the lock.
+	if err == nil && done.busy {
 		list := f.attempt.Reservations()
 		err = taskdb.LockedTx(ctx, c.db, list, func(ctx context.Context, tx *models.Tx) error {
 			all, err := c.completeInTx(ctx, taskdb.On(tx.DB), []*completion{f}, [][]taskdb.Reservation{list})
@@ -135,6 +142,7 @@ func (c *completer) store(ctx context.Context, f *completion) (completionResult,
 			return err
 		})
 	}
+	// Either the claim is lost, or an earlier try was committed and its answer lost (F48).
 	if err == nil && done.state == "" {
 		return c.earlier(ctx, f)
 	}
@@ -146,6 +154,8 @@ func (c *completer) earlier(ctx context.Context, f *completion) (done completion
 	if done.state, err = taskdb.FinalState(ctx, taskdb.On(c.db), f.attempt.Task); err != nil {
 		return done, err
 	}
+	// A chained task was claimed in the transaction whose answer was lost. If this slot did not go on with it, no worker
+	// would execute it.
 	for _, t := range f.taken {
 		if done.next, err = taskdb.ReadClaim(ctx, taskdb.On(c.db), t.task, t.claim); err != nil || done.next != nil {
 			return done, err
@@ -154,7 +164,7 @@ func (c *completer) earlier(ctx context.Context, f *completion) (done completion
 	return done, nil
 }
 
-// write ends a batch of tasks in one transaction, except those that are busy.
+// write ends a batch of tasks in one transaction, without the busy ones.
 func (c *completer) write(ctx context.Context, list []*completion) ([]completionResult, error) {
 	c.telemetry.Batch(ctx, engine.BatchFinish, len(list))
 	out := make([]completionResult, len(list))
@@ -194,6 +204,8 @@ func (c *completer) completeInTx(
 		o := f.outcome
 		ends[i] = taskdb.Completion{Task: f.attempt.Task, State: o.state, Err: o.err, Result: o.result}
 	}
+	// First, because this statement compares the claims: an attempt that has lost its claim must change neither reports
+	// nor reservations.
 	states, err := taskdb.Complete(ctx, conn, ends)
 	if err != nil {
 		return nil, err
@@ -207,6 +219,7 @@ func (c *completer) completeInTx(
 			continue
 		}
 		held = append(held, taskdb.Held{Seq: t.Seq, Reservations: lists[i]})
+		// Most tasks have no reports and save this statement.
 		if f.reports {
 			if err := taskdb.EndReports(ctx, conn, out[i].state, t.ID); err != nil {
 				return nil, err
@@ -240,6 +253,7 @@ func (c *completer) chain(
 		for next < len(list) && (!list[next].chain || out[next].state == "") {
 			next++
 		}
+		// A slot belongs to a queue: a long task must not take a slot that is kept for immediate ones.
 		if next == len(list) || list[next].attempt.Task.Queue != t.Queue || !c.plugins.Fulfil(t.Versions) {
 			left = append(left, t)
 			continue
@@ -256,6 +270,7 @@ func (c *completer) chain(
 		return nil, err
 	}
 	for i, id := range ids {
+		// The claim is noted before the commit, whose answer may be lost: see earlier.
 		f := list[takers[i]]
 		out[takers[i]].next, f.taken = found[id], append(f.taken, claimKey{id, claim})
 	}
@@ -272,8 +287,7 @@ func distribute(out []completionResult, ready []taskdb.ReadyTask) {
 	}
 }
 
-// discardIncomplete removes what a task left incomplete. Its transactions are fenced: of a task that is another
-// attempt's, the incomplete resources are that attempt's too. What cannot be removed stays.
+// discardIncomplete removes what a task left incomplete. Resources that cannot be removed stay.
 //
 // Errors: engine.ErrFenced.
 func (c *completer) discardIncomplete(ctx context.Context, a *attempt.Attempt) error {
@@ -282,6 +296,7 @@ func (c *completer) discardIncomplete(ctx context.Context, a *attempt.Attempt) e
 	}
 	db, task := a.DB, a.Task.ID
 	var prns []string
+	// A fenced transaction also for the read: if the claim is lost, the incomplete resources belong to the next attempt.
 	err := db.Tx(ctx, func(ctx context.Context, tx *models.Tx) (err error) {
 		prns, err = taskdb.IncompleteResources(ctx, taskdb.On(tx.DB), task)
 		return err
@@ -290,7 +305,7 @@ func (c *completer) discardIncomplete(ctx context.Context, a *attempt.Attempt) e
 		return err
 	}
 	if err != nil {
-		a.Log.ErrorContext(ctx, "incomplete resources cannot be read", "err", err)
+		a.Log.ErrorContext(ctx, "incomplete resources of a task could not be read; they stay", "err", err)
 	}
 	for _, prn := range prns {
 		err := c.discard(ctx, db, prn)
@@ -303,7 +318,8 @@ func (c *completer) discardIncomplete(ctx context.Context, a *attempt.Attempt) e
 			return err
 		}
 		if err != nil {
-			a.Log.ErrorContext(ctx, "incomplete resource stays", "prn", prn, "err", err)
+			// A resource that cannot be removed must not keep the task from ending.
+			a.Log.ErrorContext(ctx, "incomplete resource of a task could not be removed; it stays", "prn", prn, "err", err)
 		}
 	}
 	return nil
@@ -312,6 +328,7 @@ func (c *completer) discardIncomplete(ctx context.Context, a *attempt.Attempt) e
 // completeTx ends the task of an attempt within tx, see [attempt.Attempt.CompleteTx].
 func (c *completer) completeTx(ctx context.Context, tx *models.Tx, a *attempt.Attempt, result json.RawMessage) error {
 	conn, list := taskdb.On(tx.DB), a.Reservations()
+	// Without a timeout, which would hold for the other statements of the caller's transaction too.
 	if err := taskdb.LockResources(ctx, conn, list, 0); err != nil {
 		return err
 	}
@@ -331,6 +348,7 @@ func (c *completer) completeTx(ctx context.Context, tx *models.Tx, a *attempt.At
 		return engine.ErrLost
 	}
 	q := a.Core
+	// A transaction that is rolled back must not report an end that did not happen.
 	tx.AfterCommit(func() {
 		a.SetCompleted()
 		for _, r := range reports {

@@ -39,8 +39,11 @@ func (e *executor) run(
 	e.q.Emit(event.OfTask(&t.Task, models.Running))
 	a, err := e.start(t)
 	if err != nil {
+		// The domain's handle could not be made, but the task is claimed: its end has to be stored.
 		return e.end(a, outcome{state: models.Failed, err: e.taskError(err)}, chain)
 	}
+	// In a goroutine of its own: Goexit or a panic ends this task alone, and a function that never returns can be left
+	// behind at the shutdown.
 	go a.Call(func(a *attempt.Attempt) (json.RawMessage, error) { return e.call(a, raw) })
 	if !e.await(a) {
 		a.Log.ErrorContext(a.Ctx, "task does not end; its reservations stay until the process does")
@@ -76,14 +79,17 @@ func (e *executor) call(a *attempt.Attempt, raw []byte) (result json.RawMessage,
 	if b.Run == nil {
 		return nil, pulperr.Public(pulperr.Unsupported, "No plugin of this worker has a task %q.", t.Name)
 	}
+	// The process of an isolated task has the same bindings and executes the function itself.
 	if e.bindings.isolates(t.Name) && !e.environment.Isolated {
 		return e.isolate(a)
 	}
+	// Decrypted after the claim, and not with it, so that a lost key fails this task alone (F77).
 	if raw == nil {
 		if raw, err = engine.OpenArgs(e.q.DB, engine.TaskTable, t.ID, t.Args); err != nil {
 			return nil, fmt.Errorf("tasking: arguments of %s: %w", t.Name, err)
 		}
 	}
+	// Goroutines inherit the label, so the stacks of all that the function has started can be found if it is stuck.
 	pprof.Do(a.Ctx, pprof.Labels(taskLabel, t.ID.String()), func(ctx context.Context) {
 		result, err = b.Run(ctx, a, raw)
 	})
@@ -93,11 +99,11 @@ func (e *executor) call(a *attempt.Attempt, raw []byte) (result json.RawMessage,
 	return result, err
 }
 
-// await waits for the function, and reports on one that does not return although it was told to stop. It returns false
-// if the session was abandoned first.
+// await waits for the function, and reports a stuck one. It returns false if the session was abandoned first.
 func (e *executor) await(a *attempt.Attempt) bool {
 	grace := e.opts.CancelGrace
 	if e.bindings.isolates(a.Task.Name) {
+		// The process is killed after the same grace. The task is stuck only if it is still there after the kill.
 		grace += killedSlack
 	}
 	returned := a.Await(grace, e.session.abandon, func() { e.reportStuck(a) })
@@ -107,13 +113,16 @@ func (e *executor) await(a *attempt.Attempt) bool {
 	return returned
 }
 
-// outcome says what the return of the function means for the task.
+// outcome derives the end of the task from the return of its function and the cause of its context.
 func (e *executor) outcome(a *attempt.Attempt) outcome {
 	t := a.Task
+	// Also after a timeout or at a shutdown: the function has done its work, if late.
 	if a.Err == nil {
 		return outcome{state: models.Completed, result: a.Result}
 	}
 	o := outcome{state: models.Failed, retry: retryPause(t, a.Err)}
+	// The cause comes before the error of the function, which usually only reports that its context has ended.
+	// ErrImmediateTimeout is an ErrTimeout too, so its case comes first.
 	switch cause := a.Cause(); {
 	case errors.Is(cause, engine.ErrShutdown):
 		o.err = &models.TaskError{Reason: "Aborted during worker shutdown."}
@@ -133,7 +142,7 @@ func (e *executor) outcome(a *attempt.Attempt) outcome {
 	return o
 }
 
-// taskError returns what clients may know about err.
+// taskError returns the part of err that clients may see.
 func (e *executor) taskError(err error) *models.TaskError {
 	if d, ok := errors.AsType[*subprocess.DeathError](err); ok {
 		return &models.TaskError{Reason: d.Reason}
@@ -148,11 +157,13 @@ func (e *executor) taskError(err error) *models.TaskError {
 
 // end stores the outcome of an attempt and announces the tasks that became ready by it.
 func (e *executor) end(a *attempt.Attempt, o outcome, chain func() bool) (models.TaskState, *taskdb.Claimed) {
+	// The outcome has to be stored although the context of a canceled task has ended.
 	ctx := context.WithoutCancel(a.Ctx)
 	defer a.Cancel(nil)
 	defer e.attempts.remove(a)
 	defer a.Dir.Remove(a.Log)
 	var done completionResult
+	// After a lost claim the task's incomplete resources belong to its next attempt, so complete must not discard them.
 	err := engine.ErrFenced
 	if !a.Fenced() {
 		done, err = e.completer.complete(ctx, a, o, chain, e.bindings.isolates(a.Task.Name))
@@ -169,12 +180,15 @@ func (e *executor) end(a *attempt.Attempt, o outcome, chain func() bool) (models
 	case done.state == models.Waiting:
 		e.q.Telemetry.Ended(ctx, a.Task, a.Began, engine.ResultRetried, a.Err)
 		a.Log.WarnContext(ctx, "task runs again", "pause", *o.retry, "err", a.Err)
+		// The event only, and no delivery: the task may not begin before its pause is over. The relay announces it then.
 		e.q.Emit(event.OfTask(&a.Task.Task, models.Waiting))
 		return "", nil
 	}
 	e.q.Telemetry.Ended(ctx, a.Task, a.Began, engine.AttemptResult(done.state), a.Err)
 	a.LogEnd(ctx, done.state)
-	if !a.Completed() { // CompleteTx has emitted the event of a task that completed itself
+	// CompleteTx has emitted the event of a task that completed itself. The event comes before the delivery, or the start
+	// of a follower could be reported before this end.
+	if !a.Completed() {
 		e.q.Emit(event.OfTask(&a.Task.Task, done.state))
 	}
 	e.q.Deliver(ctx, done.ready...)

@@ -33,6 +33,8 @@ const ownInterval = 2 * time.Second
 func (h *heartbeater) run(ctx context.Context) {
 	defer h.conn.close()
 	interval := h.session.ttl / 3
+	// Claims are checked every 2 s, although heartbeats are fewer, so that a cancellation whose broadcast was lost takes
+	// effect within 4 s (F23).
 	ticker := time.NewTicker(min(ownInterval, interval))
 	defer ticker.Stop()
 	due := time.Now().Add(interval)
@@ -43,17 +45,18 @@ func (h *heartbeater) run(ctx context.Context) {
 			return
 		}
 		if !time.Now().Before(due) {
+			// Counted from the begin of the heartbeat: a slow database must not stretch the interval.
 			due = time.Now().Add(interval)
 			h.beat(ctx)
 		}
 		if err := h.checkClaims(ctx); err != nil && ctx.Err() == nil {
-			h.log.WarnContext(ctx, "own tasks cannot be read", "err", err)
+			h.log.WarnContext(ctx, "the tasks of this worker could not be read", "err", err)
 		}
 	}
 }
 
-// beat counts the heartbeat up. A row that is gone means that another process took this worker for dead, and its tasks:
-// it ends them and registers again.
+// beat counts the heartbeat up. If a row is gone, another process has declared this worker dead and recovered its
+// tasks: the worker stops them and registers again.
 func (h *heartbeater) beat(ctx context.Context) {
 	limit := h.session.ttl / 3
 	ids := h.session.ids()
@@ -63,33 +66,39 @@ func (h *heartbeater) beat(ctx context.Context) {
 		return err
 	})
 	switch {
+	// The worker ends: the error is that of the interrupted statement.
 	case ctx.Err() != nil:
 	case err != nil:
-		h.log.WarnContext(ctx, "heartbeat failed", "err", err)
+		h.log.WarnContext(ctx, "heartbeat could not be written", "err", err)
 		// On SQLite a heartbeat also fails while another transaction writes for long. No process can take tasks over then.
+		// On Postgres the tasks stop before the TTL is over, while no other worker can have claimed them yet.
 		if h.session.silence() > h.session.ttl*9/10 && h.conn.kind == sqldialect.Postgres {
 			h.attempts.cancelAll(engine.ErrLost)
 		}
 	case len(alive) < len(ids):
-		h.log.ErrorContext(ctx, "this worker was given up for dead", "worker_id", ids[0])
+		h.log.ErrorContext(ctx, "this worker was declared dead by another one; it registers again", "worker_id", ids[0])
+		// The first row owns the tasks. A lost row of another role does not affect them.
 		if !slices.Contains(alive, ids[0]) {
 			h.attempts.cancelAll(engine.ErrFenced)
 		}
+		// register uses the pool. Without a limit it would wait for tasks that keep all connections, and the next heartbeat
+		// with it.
 		ctx, cancel := context.WithTimeout(ctx, limit)
 		defer cancel()
 		if err := h.session.register(ctx, alive); err != nil {
-			h.log.WarnContext(ctx, "worker registers later", "err", err)
+			h.log.WarnContext(ctx, "worker could not register again; the next heartbeat tries it", "err", err)
 		}
 	default:
 		h.session.beat()
 	}
 }
 
-// checkClaims compares the attempts with what the database says about their tasks.
+// checkClaims compares the attempts with the rows of their tasks.
 func (h *heartbeater) checkClaims(ctx context.Context) error {
 	executed := h.attempts.list()
 	if len(executed) == 0 {
-		return nil // an idle worker asks nothing
+		// An idle worker makes no query here.
+		return nil
 	}
 	var rows []taskdb.OwnedTask
 	err := h.conn.read(ctx, ownInterval, func(ctx context.Context, c taskdb.Conn) (err error) {
@@ -113,13 +122,14 @@ func (h *heartbeater) checkClaims(ctx context.Context) error {
 	return h.stopFenced(ctx, executed)
 }
 
-// stopFenced stops those of some attempts that have lost their claim. The tasks of the others ended just now: a task
-// that has ended keeps its claim.
+// stopFenced stops the attempts of a list that have lost their claim.
 func (h *heartbeater) stopFenced(ctx context.Context, list map[uuid.UUID]*attempt.Attempt) error {
 	if len(list) == 0 {
 		return nil
 	}
 	var claims map[uuid.UUID]uuid.UUID
+	// One query for all tasks, on the own connection: from the pool it could wait for a task that keeps the last
+	// connection, and the heartbeat would wait with it (F44).
 	err := h.conn.read(ctx, ownInterval, func(ctx context.Context, c taskdb.Conn) (err error) {
 		claims, err = taskdb.ClaimsOf(ctx, c, slices.Collect(maps.Keys(list)))
 		return err
@@ -128,6 +138,7 @@ func (h *heartbeater) stopFenced(ctx context.Context, list map[uuid.UUID]*attemp
 		return err
 	}
 	for id, a := range list {
+		// A task that has just ended keeps its claim, so its attempt may store the end undisturbed.
 		if claims[id] != a.Task.ClaimID {
 			a.Cancel(engine.ErrFenced)
 		}
@@ -145,7 +156,7 @@ type ownConn struct {
 
 func newOwnConn(db *models.DB) *ownConn { return &ownConn{db: db, kind: db.Conn().Kind} }
 
-// write runs a statement that changes something, for limit at most.
+// write runs a statement that changes rows, for limit at most.
 func (c *ownConn) write(
 	ctx context.Context, limit time.Duration, fn func(context.Context, taskdb.Conn) error,
 ) error {

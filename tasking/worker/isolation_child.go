@@ -18,10 +18,10 @@ import (
 	"github.com/pulpgo/pulpcore/tasking/internal/taskdb"
 )
 
-// RunIsolated executes the one task for which another worker started this process, see [Options].Command, and
-// returns when its end has been reported; the process should then exit. Nothing else may run in the process: its
-// working directory becomes the task's, SIGTERM and the end of ctx cancel the task, and when the process that started
-// it dies, this one kills itself. Nothing of the worker's but its bindings and its parts for [Env] plays a role.
+// RunIsolated executes the one task for which another worker started this process, see [Options].Command, and returns
+// when its end has been reported; the process should then exit. The process must have no other work: its working
+// directory becomes the task's, SIGTERM and the end of ctx cancel the task, and when the process that started it dies,
+// this one kills itself. Of the worker only its bindings and its parts for [Env] are used.
 //
 // Errors: Invalid if this process was not started by a worker; Unsupported where there are no isolated tasks; Conflict
 // if the worker runs already. How the task ended is no error.
@@ -36,6 +36,8 @@ func (w *Worker) RunIsolated(ctx context.Context) error {
 		return fmt.Errorf("tasking: isolated task: request: %w: %w", pulperr.Invalid, err)
 	}
 	terminate := make(chan os.Signal, 1)
+	// The worker sends SIGTERM with each cancellation: before this line it ends the process, from here on it cancels the
+	// task.
 	signal.Notify(terminate, syscall.SIGTERM)
 	defer signal.Stop(terminate)
 	var listeners sync.WaitGroup
@@ -51,6 +53,7 @@ func (w *Worker) RunIsolated(ctx context.Context) error {
 	})
 	listeners.Go(i.obey)
 	err = i.run(ctx)
+	// Before the pipe is closed, or obey would take its end for the death of the worker and kill this process.
 	i.ended.Store(true)
 	_ = orders.Close()
 	return err
@@ -71,12 +74,14 @@ type isolated struct {
 	stopped error                   // what cancel has to be called with
 }
 
-// obey stops the task when it is told to, and this process when the other one is gone.
+// obey stops the task by the orders of the worker, and kills this process when the worker's process has died.
 func (i *isolated) obey() {
 	for {
 		var o subprocess.Order
 		if err := i.orders.Decode(&o); err != nil {
 			if !i.ended.Load() {
+				// The pipe has ended, so the worker is dead. Another worker will end the task, and its function must not go on
+				// beside the next attempt.
 				subprocess.KillSelf()
 			}
 			return
@@ -101,6 +106,7 @@ func (i *isolated) stoppable(cancel context.CancelCauseFunc) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.cancel = cancel
+	// The order may have come before the function was called.
 	if i.stopped != nil {
 		cancel(i.stopped)
 	}
@@ -112,13 +118,14 @@ func (i *isolated) say(m subprocess.Message) error {
 	return i.report.Encode(m)
 }
 
-// run executes the task and says how it ended.
+// run executes the task and reports its outcome.
 func (i *isolated) run(ctx context.Context) error {
 	p, end, err := i.begin()
 	if err != nil {
 		return err
 	}
 	defer end()
+	// The end of ctx cancels the task by way of stop, with the cause that outcomes are derived from.
 	result, err := i.execute(context.WithoutCancel(ctx), p)
 	o := &subprocess.Outcome{Result: result}
 	if err != nil {
@@ -159,11 +166,12 @@ func (i *isolated) execute(ctx context.Context, p *parts) (json.RawMessage, erro
 	if t == nil {
 		return nil, engine.ErrFenced
 	}
-	// chdir: this process has one task and nothing beside it
+	// After the host has opened the App, so that relative paths in its settings mean the same as in the worker.
+	// chdir: this process executes one task only
 	if err := os.Chdir(i.req.WorkDir); err != nil {
 		return nil, fmt.Errorf("tasking: work directory: %w: %w", pulperr.Unavailable, err)
 	}
-	// The worker counts the attempt and has its span.
+	// The worker counts the attempt, has its span and observes its time limit.
 	a, err := p.environment.New(engine.WithTrace(attempt.Context(t), i.req.Trace), t, 0)
 	if err != nil {
 		return nil, err
@@ -174,7 +182,7 @@ func (i *isolated) execute(ctx context.Context, p *parts) (json.RawMessage, erro
 	go a.Call(func(a *attempt.Attempt) (json.RawMessage, error) { return p.executor.call(a, nil) })
 	a.Await(i.req.CancelGrace, nil, func() {
 		if err := i.say(subprocess.Message{Stuck: goroutinesOf(t.ID)}); err != nil {
-			a.Log.ErrorContext(ctx, "the stacks of a task that does not stop are not reported", "err", err)
+			a.Log.ErrorContext(ctx, "the stacks of a task that does not stop could not be reported", "err", err)
 		}
 	})
 	a.FlushReports()

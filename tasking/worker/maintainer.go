@@ -11,9 +11,10 @@ import (
 	"github.com/pulpgo/pulpcore/tasking/schedule"
 )
 
-// maintainer does what an installation needs done once: it announces tasks again, dispatches schedules and sweeps. Of
-// all workers of the installation one has the lease to do so. The lease names the row of its holder and ends with that
-// row: when the holder closes its session, or when the reaper of another process removes the row of a dead holder.
+// maintainer carries out the duties that one worker has for the whole installation: it announces tasks again,
+// dispatches schedules and sweeps. One worker of the installation holds the lease for them. The lease names the row of
+// its holder and ends with that row: when the holder closes its session, or when the reaper of another process removes
+// the row of a dead holder.
 //
 // For a moment two workers may believe that they have the lease, if the holder was suspended. That does no harm: each
 // step locks the rows that it changes.
@@ -28,12 +29,12 @@ type maintainer struct {
 	resting   time.Time // until then another worker may take the lease
 }
 
-// maintenanceInterval is the time between two looks at the agenda. It is the one query that an idle worker makes
-// periodically, besides its heartbeat and the observation of others.
+// maintenanceInterval is the time between two reads of the agenda. An idle worker makes no other periodic query,
+// besides its heartbeat and the observation of others.
 const maintenanceInterval = time.Second
 
-// maintenanceRest is how long a worker that failed leaves the lease to others: it may be the only one that does not
-// reach Redis.
+// maintenanceRest is how long a worker leaves the lease to others after an error of the relay: perhaps only this worker
+// cannot reach Redis.
 const maintenanceRest = 3 * time.Second
 
 // run maintains the installation until ctx is done.
@@ -43,7 +44,7 @@ func (m *maintainer) run(ctx context.Context) {
 	m.start(ctx)
 	for {
 		if err := m.maintain(ctx); err != nil && ctx.Err() == nil {
-			m.log.WarnContext(ctx, "maintenance of tasks is done later", "err", err)
+			m.log.WarnContext(ctx, "maintenance of tasks failed and is tried again in a second", "err", err)
 		}
 		select {
 		case <-ticker.C:
@@ -58,13 +59,17 @@ func (m *maintainer) start(ctx context.Context) {
 	if m.relay != nil {
 		m.relay.start(ctx)
 	}
+	// With statistics from the time when the tables were empty, the planner reads whole tables. A failure only costs time,
+	// so the worker starts all the same.
 	if err := taskdb.AnalyzeTasks(ctx, taskdb.On(m.q.DB)); err != nil && ctx.Err() == nil {
-		m.log.DebugContext(ctx, "tables are not analysed", "err", err)
+		m.log.DebugContext(ctx, "statistics of the task tables could not be renewed", "err", err)
 	}
 }
 
-// maintain does what is to be done now, if this worker has the lease.
+// maintain executes the duties that are due, if this worker holds the lease.
 func (m *maintainer) maintain(ctx context.Context) error {
+	// One statement reads the lease and all conditions, because every worker executes it each second, most of them without
+	// a duty.
 	agenda, err := taskdb.ReadAgenda(ctx, taskdb.On(m.q.DB))
 	if err != nil {
 		return taskdb.Wrap(err, "read the agenda")
@@ -74,9 +79,12 @@ func (m *maintainer) maintain(ctx context.Context) error {
 	}
 	if m.relay != nil {
 		if err = m.relay.run(ctx, agenda); err != nil {
+			// The lease ends with the row of its holder. A holder that is alive and cannot reach Redis would keep it, and no
+			// worker would announce tasks again.
 			err = errors.Join(err, m.yield(ctx))
 		}
 	}
+	// Also after an error of the relay: schedules and the sweep need the database only.
 	if agenda.DueTimes {
 		_, scheduleErr := m.schedules.Dispatch(ctx)
 		err = errors.Join(err, scheduleErr)
@@ -88,15 +96,18 @@ func (m *maintainer) maintain(ctx context.Context) error {
 	return err
 }
 
-// holds reports whether this worker has the lease, and takes one that has ended.
+// holds reports whether this worker has the lease, and takes a lease that has ended.
 func (m *maintainer) holds(ctx context.Context, agenda taskdb.Agenda) (bool, error) {
 	own := m.session.workerID().String()
 	if agenda.Holder == own {
 		return true, nil
 	}
+	// A holder without a row has ended, or a reaper has declared it dead. The lease has no time of its own, because the
+	// clocks of the hosts may differ.
 	if agenda.HolderKnown || time.Now().Before(m.resting) {
 		return false, nil
 	}
+	// Compare-and-set: of several workers that find the ended lease, one takes it.
 	taken, err := taskdb.SwapMeta(ctx, m.q.DB, taskdb.Maintenance, agenda.Holder, own)
 	return taken, taskdb.Wrap(err, "take the lease of the maintenance")
 }
@@ -104,6 +115,7 @@ func (m *maintainer) holds(ctx context.Context, agenda taskdb.Agenda) (bool, err
 // yield gives the lease back for a while.
 func (m *maintainer) yield(ctx context.Context) error {
 	m.resting = time.Now().Add(maintenanceRest)
+	// Only if the lease is still this worker's: while it was suspended, another worker may have taken the lease.
 	_, err := taskdb.SwapMeta(ctx, m.q.DB, taskdb.Maintenance, m.session.workerID().String(), "")
 	return taskdb.Wrap(err, "give the lease of the maintenance back")
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/pulpgo/pulpcore/tasking/internal/transport"
 )
 
-// poller takes ready tasks from the database that no message brings to this worker: all of them while Redis is down,
-// and else unattended ones, whose messages are with workers that cannot execute them.
+// poller takes ready tasks from the database that no message brings to this worker. While Redis is down these are all
+// ready tasks; otherwise they are the unattended ones, whose messages are with workers that cannot execute them.
 type poller struct {
 	db        *models.DB
 	transport transport.Transport
@@ -47,7 +47,10 @@ func (p *poller) run(ctx context.Context) {
 	defer ending.Wait()
 	stop := func() {
 		p.receiver.stop()
+		// In a goroutine, because close waits for the handlers, which execute tasks: the poller must notice meanwhile if
+		// Redis is down again.
 		ending.Go(p.receiver.close)
+		// The old receiver still waits for its handlers, so the next outage needs another one.
 		p.receiver = p.receiver.fresh()
 		polls = false
 	}
@@ -56,6 +59,7 @@ func (p *poller) run(ctx context.Context) {
 		case <-ticker.C:
 		case <-unattended.C:
 			p.pollUnattended(ctx)
+		// Run stops the consumers of the transport; these are consumers of the poller.
 		case <-p.drain:
 			stop()
 			return
@@ -63,6 +67,7 @@ func (p *poller) run(ctx context.Context) {
 			stop()
 			return
 		}
+		// While Redis is down no message arrives. Consumers that read the database take over until Redis answers (F3).
 		switch down := p.transport.Down() >= downTimeout; {
 		case down && !polls:
 			p.receiver.start(p.database)
@@ -73,26 +78,29 @@ func (p *poller) run(ctx context.Context) {
 	}
 }
 
-// pollUnattended fills free slots with unattended tasks. It looks at one page of each queue and goes on behind that the
-// next time.
+// pollUnattended fills free slots with unattended tasks. It reads one page of each queue; the next call reads the page
+// behind it.
 func (p *poller) pollUnattended(ctx context.Context) {
 	for _, queue := range engine.Queues() {
+		// A worker without a free slot could not start what it reads.
 		if !p.slots.anyFree(queue) {
 			continue
 		}
 		page, err := taskdb.ReadUnattended(ctx, taskdb.On(p.db), queue, p.arrived[queue], unattendedAge, unattendedPage)
 		if err != nil {
 			if ctx.Err() == nil {
-				p.log.WarnContext(ctx, "ready tasks cannot be read", "err", err)
+				p.log.WarnContext(ctx, "ready tasks could not be read; it is tried again", "err", err)
 			}
 			return
 		}
+		// A page that is not full ends the queue, and the next poll begins at its front.
 		p.arrived[queue] = 0
 		if len(page) == unattendedPage {
 			p.arrived[queue] = page[unattendedPage-1].Seq
 		}
 		for _, t := range page {
 			if t.Unattended && p.slots.plugins.Fulfil(t.Versions) && !p.slots.start(queue, t.ID) {
+				// No slot is left for this task: the next poll begins with it.
 				p.arrived[queue] = t.Seq - 1
 				break
 			}
@@ -111,8 +119,8 @@ type slots struct {
 	log      *slog.Logger
 }
 
-// chainBudget is how long a slot goes from one task straight to the next one that waited for it. Then other tasks get
-// their turn.
+// chainBudget is how long a slot goes on with tasks that became ready by the end of the task before them. Then other
+// tasks get their turn.
 const chainBudget = 250 * time.Millisecond
 
 // releasedPause is how long a task waits that the worker cannot execute after all.
@@ -140,17 +148,19 @@ func (s *slots) start(queue string, task uuid.UUID) bool {
 	return true
 }
 
-// try claims a task and executes it to its end, and then the tasks that it chains. It is no error if there is nothing
-// to claim.
+// try claims a task and executes it to its end, and then the tasks that it chains. An empty claim is no error.
 func (s *slots) try(task uuid.UUID) error {
 	t, err := s.claims.claim(task)
 	if err != nil {
-		s.log.Warn("task is tried later", "task_id", task, "err", err)
+		s.log.Warn("task could not be claimed and is tried again", "task_id", task, "err", err)
 		return err
 	}
 	if t == nil {
+		// Messages may come twice or late, so an empty claim is normal. Operators see by the count how often that is.
 		s.claims.telemetry.Duplicate(context.Background())
 	}
+	// A chain bypasses the queue. Without a budget, tasks on one resource would keep the slot for as long as new ones
+	// arrive, and older tasks on other resources would wait.
 	until := time.Now().Add(chainBudget)
 	chain := func() bool { return time.Now().Before(until) && !s.session.drains() }
 	for t != nil {
@@ -165,7 +175,9 @@ func (s *slots) try(task uuid.UUID) error {
 
 // release leaves a claimed task to workers with newer plugins.
 func (s *slots) release(t *taskdb.Claimed) {
+	// Repeated until it succeeds: the task is this worker's in the database, so no other worker would claim it before this
+	// one ends.
 	_ = retryUntil(s.session.abandon, isNotClaimed, func(err error) {
-		s.log.Warn("task of a newer plugin is given back later", "task_id", t.ID, "err", err)
+		s.log.Warn("task of a newer plugin could not be given back; it is tried again", "task_id", t.ID, "err", err)
 	}, func() error { return s.claims.release(context.Background(), t, releasedPause) })
 }

@@ -34,10 +34,12 @@ const minPollPause = 10 * time.Millisecond
 // unattendedTimeout is how long the database may show a task as a worker's that the worker does not execute.
 const unattendedTimeout = time.Minute
 
-// run observes the heartbeats until ctx is done. A failed poll discards all observations, so that a database that was
-// away expires no worker.
+// run observes the heartbeats until ctx is done.
 func (r *reaper) run(ctx context.Context) {
+	// Recoveries make tasks this worker's own, so they end before Run removes the worker's row.
 	defer r.recoverer.wait()
+	// The first poll is at once, because observation begins with it: tasks of workers that died before this start are
+	// ended a TTL later (F36).
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -48,14 +50,16 @@ func (r *reaper) run(ctx context.Context) {
 		}
 		pause, err := r.poll(ctx)
 		if err != nil && ctx.Err() == nil {
-			r.log.WarnContext(ctx, "workers cannot be observed", "err", err)
+			r.log.WarnContext(ctx, "heartbeats of the workers could not be read; observation starts over", "err", err)
+			// While the database did not answer, the other workers could not write heartbeats either. All observations start
+			// over, or the outage would expire live workers (F46).
 			r.observer = liveness.Observer{}
 		}
 		timer.Reset(pause)
 	}
 }
 
-// poll observes all owners of tasks, starts the recovery of those that are dead, and returns when to poll again.
+// poll observes all owners of tasks, starts the recovery of dead ones, and returns the pause until the next poll.
 func (r *reaper) poll(ctx context.Context) (pause time.Duration, err error) {
 	r.observer.Begin()
 	defer r.observer.End()
@@ -80,7 +84,10 @@ func (r *reaper) observeWorkers(ctx context.Context) (shortest time.Duration, er
 	own := r.session.workerID()
 	for _, other := range list {
 		ttl := time.Duration(other.TTL) * time.Millisecond
+		// The pause between polls follows the shortest TTL of all workers: an API process with a TTL of 120 s would otherwise
+		// notice late that a worker with 30 s has died.
 		shortest = min(shortest, ttl)
+		// A worker does not observe itself: if it cannot write heartbeats, it cancels its own tasks (heartbeater.beat).
 		if other.ID == own || r.maySilence(other.ID) || !r.observer.Expired(other.ID, other.Beat, ttl) {
 			continue
 		}
@@ -91,16 +98,19 @@ func (r *reaper) observeWorkers(ctx context.Context) (shortest time.Duration, er
 			},
 			note: func(tasks int) {
 				r.telemetry.Reaped(ctx)
-				r.log.WarnContext(ctx, "worker is missing", "worker_id", other.ID, "name", other.Name, "tasks", tasks)
+				r.log.WarnContext(ctx, "heartbeat of a worker has expired; its tasks are ended",
+					"worker_id", other.ID, "name", other.Name, "tasks", tasks)
 			},
 		})
 	}
 	return shortest, nil
 }
 
-// maySilence reports whether a worker runs in this process whose heartbeat proves nothing: on SQLite any long
-// transaction delays it.
+// maySilence reports whether an unchanged heartbeat of a worker is no evidence of its death, because the worker runs in
+// this process on SQLite.
 func (r *reaper) maySilence(id uuid.UUID) bool {
+	// A heartbeat on SQLite needs the only writer, which one long transaction of any process may hold for longer than the
+	// TTL.
 	return r.db.Conn().Kind == sqldialect.SQLite && r.session.live.Has(id)
 }
 
@@ -109,12 +119,16 @@ func (r *reaper) maySilence(id uuid.UUID) bool {
 func (r *reaper) adoptAll(
 	ctx context.Context, c taskdb.Conn, dead *models.Worker, mark func([]uuid.UUID),
 ) ([]*taskdb.Claimed, error) {
+	// The lock on the row lets one process recover the worker. The comparison under the lock finds a heartbeat that was
+	// written after the last poll.
 	silent, err := taskdb.LockSilent(ctx, c, dead.ID, dead.Beat)
 	if err != nil || !silent {
 		return nil, err
 	}
 	tasks, err := taskdb.Adopt(ctx, c, dead.ID, uuid.Nil, r.session.workerID(), mark)
 	if err == nil {
+		// In the same transaction as the new claims: a suspended worker that goes on finds no row at its next heartbeat,
+		// stops its tasks and registers again (F34).
 		err = taskdb.DeleteWorker(ctx, c, dead.ID)
 	}
 	return tasks, err
@@ -134,16 +148,19 @@ func (r *reaper) observeOwnerless(ctx context.Context) error {
 		r.recoverer.start(ctx, recovery{
 			id: id,
 			adopt: func(ctx context.Context, c taskdb.Conn, mark func([]uuid.UUID)) ([]*taskdb.Claimed, error) {
+				// There is no row to lock. Adopt locks the tasks, so that of two processes one gets each of them.
 				return taskdb.Adopt(ctx, c, id, uuid.Nil, r.session.workerID(), mark)
 			},
-			note: func(tasks int) { r.log.ErrorContext(ctx, "tasks had no worker", "worker_id", id, "tasks", tasks) },
+			note: func(tasks int) {
+				r.log.ErrorContext(ctx, "running tasks had a worker without a row; they are ended",
+					"worker_id", id, "tasks", tasks)
+			},
 		})
 	}
 	return nil
 }
 
-// observeUnattended ends tasks that the database shows as this worker's and that it does not execute. They fail rather
-// than run, because they may have had effects. Only a task that was claimed late has certainly had none.
+// observeUnattended ends tasks that the database shows as this worker's and that it does not execute.
 func (r *reaper) observeUnattended(ctx context.Context) error {
 	own := r.session.workerID()
 	rows, err := taskdb.OwnedTasks(ctx, taskdb.On(r.db), own)
@@ -151,6 +168,8 @@ func (r *reaper) observeUnattended(ctx context.Context) error {
 		return taskdb.Wrap(err, "look for tasks that are not executed")
 	}
 	for _, t := range rows {
+		// A task that was claimed late has certainly not run, so it waits again. Any other one fails, because it may have had
+		// effects.
 		if r.attempts.has(t.ID) || r.claims.releaseLate(ctx, t.ID, t.Claim) ||
 			!r.observer.Expired(t.ID, liveness.NoHeartbeat, r.unattended) {
 			continue
@@ -158,9 +177,10 @@ func (r *reaper) observeUnattended(ctx context.Context) error {
 		r.recoverer.start(ctx, recovery{
 			id: t.ID,
 			adopt: func(ctx context.Context, c taskdb.Conn, mark func([]uuid.UUID)) ([]*taskdb.Claimed, error) {
-				return taskdb.Adopt(ctx, c, own, t.ID, r.session.workerID(), mark) // unless it has another owner by then
+				// Another worker may have claimed the task since it was read: the condition on the owner leaves it to that worker.
+				return taskdb.Adopt(ctx, c, own, t.ID, r.session.workerID(), mark)
 			},
-			note: func(int) { r.log.ErrorContext(ctx, "task is not executed by its worker", "task_id", t.ID) },
+			note: func(int) { r.log.ErrorContext(ctx, "task is not executed by its worker; it is ended", "task_id", t.ID) },
 		})
 	}
 	return nil

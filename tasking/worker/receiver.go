@@ -23,10 +23,10 @@ type receiver struct {
 }
 
 const (
-	// putBackPause is how long a message waits that this worker cannot deal with now.
+	// putBackPause is the pause of a message that this worker cannot handle at the moment.
 	putBackPause = 2 * time.Second
-	// leavePause is how long a message waits that another worker should take. It may be long, because the poller of a
-	// worker that can execute the task looks for it too.
+	// leavePause is the pause of a message that another worker should take. It may be long, because the poller of a worker
+	// that can execute the task finds the task in the database.
 	leavePause = 15 * time.Second
 )
 
@@ -62,12 +62,14 @@ var afterDrain = &transport.Later{Pause: putBackPause, Reason: "the worker shuts
 
 // handle executes the task that a message announces. Without a Later the message is done with, however the task ended.
 func (r *receiver) handle(m transport.Message) *transport.Later {
+	// Before a slot is taken: a message for a newer worker must not wait until a task of this one ends.
 	if !r.plugins.Fulfil(m.Versions) {
 		return r.leave(m)
 	}
 	tokens := r.slots.tokens[m.Queue]
 	select {
 	case tokens <- struct{}{}:
+	// A handler that waits for a slot gives its message back at once, so that an idle worker gets it during the shutdown.
 	case <-r.session.drain:
 		return afterDrain
 	}
@@ -79,19 +81,21 @@ func (r *receiver) handle(m transport.Message) *transport.Later {
 	err := r.slots.try(m.ID)
 	r.failpoint("finish.delivered")
 	if err != nil {
+		// The claim is undecided, so the message has to come again.
 		return &transport.Later{Pause: putBackPause, Reason: "the database does not answer"}
 	}
 	return nil
 }
 
-// leave puts a message back about a task for which this worker is too old, as long as the task waits. The pause varies,
-// so that other workers get their turn at the message.
+// leave puts a message back about a task for which this worker is too old, as long as the task waits.
 func (r *receiver) leave(m transport.Message) *transport.Later {
+	// A message about a task that has ended would go from one old worker to the next for ever. In doubt the message stays.
 	waits, err := taskdb.IsWaiting(context.Background(), taskdb.On(r.db), m.ID)
 	if err == nil && !waits {
 		return nil
 	}
 	return &transport.Later{
+		// The pause varies, or the same workers would get the message in the same order each time.
 		Pause: leavePause + rand.N(leavePause/3), Reason: "the worker's plugins are too old for the task",
 	}
 }

@@ -55,8 +55,7 @@ type recovery struct {
 	note  func(tasks int) // logs how many there are
 }
 
-// start begins a recovery, unless it is under way, and does not wait for it. If adopt returns nil there is nothing to
-// recover.
+// start begins a recovery, unless it is under way, and does not wait for it. If adopt returns nil, the recovery ends.
 func (r *recoverer) start(ctx context.Context, v recovery) {
 	if !r.begin(v.id) {
 		return
@@ -64,7 +63,7 @@ func (r *recoverer) start(ctx context.Context, v recovery) {
 	r.all.Go(func() {
 		defer r.end(v.id)
 		if err := r.recover(ctx, v); err != nil && ctx.Err() == nil {
-			r.log.WarnContext(ctx, "tasks are recovered later", "id", v.id, "err", err)
+			r.log.WarnContext(ctx, "tasks could not be recovered; the next poll tries it again", "id", v.id, "err", err)
 		}
 	})
 }
@@ -114,20 +113,24 @@ func (r *recoverer) recover(ctx context.Context, v recovery) error {
 	err = taskdb.Tx(ctx, r.q.DB, func(ctx context.Context, tx *models.Tx) error {
 		return taskdb.MakeOldestDue(ctx, taskdb.On(tx.DB), relayBatch)
 	})
+	// Also after an error of that transaction: the tasks are this worker's now, and no other worker would end them.
 	r.endAll(ctx, tasks)
+	// The sweep finds the directories of the dead worker, because its row is gone.
 	return errors.Join(taskdb.Wrap(err, "announce the oldest tasks again"), r.environment.Dirs.Sweep(ctx))
 }
 
-// awaitWriters gives a worker that seems dead on SQLite the chance to write a heartbeat. While one transaction writes,
-// every heartbeat waits; so this worker waits for its turn to write too, and then as long as the other one has for a
-// heartbeat.
+// awaitWriters gives a worker with an expired heartbeat on SQLite the chance to write one.
 func (r *recoverer) awaitWriters(ctx context.Context, ttl time.Duration) error {
+	// On Postgres heartbeats do not wait for each other. Without a TTL the recovery has another cause than a heartbeat.
 	if ttl == 0 || r.q.Kind == sqldialect.Postgres {
 		return nil
 	}
+	// This write waits for the same writer as the other worker's heartbeat. When it returns, the transaction that delayed
+	// both is over.
 	if err := taskdb.TouchWorker(ctx, r.q.DB, r.session.workerID()); err != nil {
 		return taskdb.Wrap(err, "wait for other writers")
 	}
+	// A worker writes three heartbeats per TTL, so a live one writes its next within this time.
 	timer := time.NewTimer(ttl / 3)
 	defer timer.Stop()
 	select {
@@ -139,7 +142,7 @@ func (r *recoverer) awaitWriters(ctx context.Context, ttl time.Duration) error {
 }
 
 // adopt returns the tasks that became this worker's own. On SQLite it returns nil if its transaction waited for another
-// one for long: the heartbeat may have waited too.
+// one for long.
 func (r *recoverer) adopt(ctx context.Context, v recovery) (tasks []*taskdb.Claimed, err error) {
 	if !r.enter(ctx) {
 		return nil, context.Cause(ctx)
@@ -151,10 +154,13 @@ func (r *recoverer) adopt(ctx context.Context, v recovery) (tasks []*taskdb.Clai
 	err = taskdb.Tx(ctx, r.q.DB, func(ctx context.Context, tx *models.Tx) (err error) {
 		r.attempts.endRecovery(marked...) // of a transaction that was rolled back
 		tasks, marked = nil, nil
+		// The heartbeat may have waited for the same transaction, so its value proves no death. The next poll decides anew.
 		if v.ttl > 0 && r.q.Kind == sqldialect.SQLite && time.Since(began) > v.ttl/6 {
 			return nil
 		}
 		tasks, err = v.adopt(ctx, taskdb.On(tx.DB), func(ids []uuid.UUID) {
+			// Before the commit: from then on the database shows the tasks as this worker's, and the reaper would take them for
+			// tasks that it does not execute.
 			marked = ids
 			r.attempts.beginRecovery(ids)
 		})
@@ -173,6 +179,7 @@ func (r *recoverer) endAll(ctx context.Context, tasks []*taskdb.Claimed) {
 	defer all.Wait()
 	for i, t := range tasks {
 		if !r.enter(ctx) {
+			// The worker shuts down. Its row stays while it owns tasks, so another worker recovers these (F35b).
 			for _, t := range tasks[i:] {
 				r.attempts.endRecovery(t.ID)
 			}
@@ -191,21 +198,23 @@ var errMissing = errors.New("tasking: the task's worker has gone missing")
 func (r *recoverer) endTask(ctx context.Context, t *taskdb.Claimed) {
 	defer r.attempts.endRecovery(t.ID)
 	ctx = engine.WithTaskID(r.q.Telemetry.Reaping(ctx, t), t.ID)
+	// An attempt without a time limit and without a function: it only serves to store the end.
 	a, err := r.environment.New(ctx, t, 0)
 	defer a.Cancel(nil)
 	if err != nil {
-		a.Log.WarnContext(ctx, "incomplete resources of a dead worker's task stay", "err", err)
+		a.Log.WarnContext(ctx, "incomplete resources of a dead worker's task could not be removed", "err", err)
 	}
 	a.SetReported() // the dead worker may have made reports
 	o := outcome{
 		state: models.Failed, err: &models.TaskError{Reason: "Worker has gone missing."}, retry: retryPause(t, errMissing),
 	}
 	r.q.At("reap.taken")
+	// No chain: a recovery has no slot in which a follower could run.
 	done, err := r.completer.complete(ctx, a, o, nil, false)
 	switch {
 	case errors.Is(err, engine.ErrFenced):
 		r.q.Telemetry.ReapEnded(ctx, t, engine.ResultFenced, engine.ErrFenced)
-		a.Log.WarnContext(ctx, "task of a dead worker was taken from this one")
+		a.Log.WarnContext(ctx, "task of a dead worker was recovered by another worker")
 	case err != nil:
 		r.q.Telemetry.ReapEnded(ctx, t, engine.ResultUnstored, err)
 		a.Log.ErrorContext(ctx, "the end of a dead worker's task could not be stored", "err", err)
@@ -214,11 +223,13 @@ func (r *recoverer) endTask(ctx context.Context, t *taskdb.Claimed) {
 		a.Log.WarnContext(ctx, "task of a dead worker runs again")
 	default:
 		r.q.Telemetry.ReapEnded(ctx, t, engine.AttemptResult(done.state), errMissing)
+		// The end of a canceled task was wanted, so it is no error that its worker died.
 		level := slog.LevelError
 		if done.state == models.Canceled {
 			level = slog.LevelWarn
 		}
 		a.Log.Log(ctx, level, "task of a dead worker was ended", "state", string(done.state))
+		// Before the delivery: a worker could otherwise report the start of a follower before this end.
 		r.q.Emit(event.OfTask(&t.Task, done.state))
 		r.q.Deliver(ctx, done.ready...)
 	}

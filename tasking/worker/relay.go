@@ -51,13 +51,17 @@ func (r *relay) start(ctx context.Context) {
 	}
 }
 
-// run announces what is due by the agenda, and what the loss of Redis's data made due.
+// run announces the tasks that are due, if the agenda has any or Redis has lost its data.
 func (r *relay) run(ctx context.Context, agenda taskdb.Agenda) error {
+	// Each time: a Redis that was restarted without its data answers like before, and only the missing token shows the
+	// loss.
 	lost, err := r.checkToken(ctx, agenda.Epoch)
 	if err != nil {
 		return err
 	}
 	if agenda.Redelivery == "" && !lost && !agenda.DueTasks {
+		// The backlog is only counted while tasks are due. After a peak the old count would stay, and lost messages would be
+		// repeated after up to a minute instead of 2 s.
 		r.q.Backlog.Halve()
 		return nil
 	}
@@ -67,6 +71,7 @@ func (r *relay) run(ctx context.Context, agenda taskdb.Agenda) error {
 // runAll announces everything that is due.
 func (r *relay) runAll(ctx context.Context) error {
 	for {
+		// Page by page: one statement for all ready tasks kept their rows locked, and every claim waiting, for minutes.
 		more, err := r.makePageDue(ctx)
 		if err == nil {
 			err = r.announceDue(ctx)
@@ -77,7 +82,7 @@ func (r *relay) runAll(ctx context.Context) error {
 	}
 }
 
-// announceDue announces what is due, batch by batch.
+// announceDue announces due tasks, batch by batch.
 func (r *relay) announceDue(ctx context.Context) error {
 	for first := true; ; first = false {
 		batch, err := r.leaseDue(ctx)
@@ -90,6 +95,8 @@ func (r *relay) announceDue(ctx context.Context) error {
 			}
 			return nil
 		}
+		// Outside of a transaction, so that no row is locked while Redis answers. If this process dies here, the lease on the
+		// batch ends and another relay announces it (F13).
 		taken, err := r.announce(ctx, batch)
 		if err != nil {
 			return err
@@ -97,6 +104,7 @@ func (r *relay) announceDue(ctx context.Context) error {
 		if err := r.postpone(ctx, batch, taken); err != nil {
 			return err
 		}
+		// After the messages are in Redis: a consumer that is woken earlier finds none and waits 250 ms for its next poll.
 		r.redis.Wake(ctx)
 		if len(batch) < relayBatch {
 			return nil
@@ -106,6 +114,7 @@ func (r *relay) announceDue(ctx context.Context) error {
 
 // leaseDue returns tasks to announce and keeps other relays away from them for a while.
 func (r *relay) leaseDue(ctx context.Context) (batch []taskdb.DueTask, err error) {
+	// A read first: nearly always no task is due, and the transaction below needs the only writer of SQLite.
 	due, err := taskdb.AnyDue(ctx, taskdb.On(r.q.DB))
 	if err != nil || !due {
 		return nil, taskdb.Wrap(err, "look for tasks that are not announced")
@@ -134,10 +143,14 @@ func (r *relay) announce(ctx context.Context, batch []taskdb.DueTask) (taken map
 		if state == transport.Queued {
 			continue
 		}
+		// The worker that took the message may claim the task any moment. After takeTime it counts as dead, and the message
+		// as lost (F16).
 		if state == transport.Taken && !t.Stale {
 			taken[t.ID] = true
 			continue
 		}
+		// asynq refuses a message whose id it has had, so the successor needs a new generation. A task that was claimed
+		// meanwhile keeps its generation and needs no message.
 		renewed, err := taskdb.RenewGeneration(ctx, r.q.DB, t.ReadyTask)
 		if err != nil {
 			return nil, taskdb.Wrap(err, "renew the message of task %s", t.ID)
@@ -145,6 +158,7 @@ func (r *relay) announce(ctx context.Context, batch []taskdb.DueTask) (taken map
 		if !renewed {
 			continue
 		}
+		// postpone leaves out tasks whose generation is not the one in the batch.
 		batch[i].Gen++
 		r.q.Telemetry.Relayed(ctx, engine.RelayReplaced)
 		r.log.WarnContext(ctx, "message of a task was lost by redis", "task_id", t.ID, "generation", batch[i].Gen)
@@ -162,6 +176,8 @@ func (r *relay) postpone(ctx context.Context, batch []taskdb.DueTask, taken map[
 	if err != nil {
 		return err
 	}
+	// With a deep backlog messages wait long without being lost. The later verification bounds its load on Redis and the
+	// database.
 	verify := max(relayVerify, time.Duration(backlog/relayRate)*time.Second)
 	var safe, soon []taskdb.DueTask
 	for _, t := range batch {
@@ -184,9 +200,9 @@ func (r *relay) postponeSome(ctx context.Context, list []taskdb.DueTask, after t
 	return taskdb.Wrap(err, "postpone the verification of messages")
 }
 
-// countReady returns how many tasks are ready. After Redis lost its data one batch follows the other, so it counts
-// every 10 s only.
+// countReady returns how many tasks are ready. It counts every 10 s at most.
 func (r *relay) countReady(ctx context.Context) (int64, error) {
+	// A count reads all ready tasks, and after a loss of data one batch follows the other.
 	if time.Since(r.counted) < countInterval {
 		return r.q.Backlog.Load(), nil
 	}
@@ -199,9 +215,8 @@ func (r *relay) countReady(ctx context.Context) (int64, error) {
 	return n, nil
 }
 
-// checkToken finds out whether Redis still has what it was given, and reports whether it does not. Redis has a random
-// token that the database has too. If the token is gone, so is everything else, and all ready tasks are announced
-// again.
+// checkToken reports whether Redis has lost its data. Redis and the database have the same random token. If it is gone
+// from Redis, all messages are gone too, and all ready tasks are announced again.
 func (r *relay) checkToken(ctx context.Context, known string) (lost bool, err error) {
 	token, err := r.redis.Token(ctx)
 	if err != nil || token != "" && token == known {
@@ -210,10 +225,11 @@ func (r *relay) checkToken(ctx context.Context, known string) (lost bool, err er
 	return r.newToken(ctx, token)
 }
 
-// newToken gives a Redis that is new or lost its data a token, and has all ready tasks announced again. Redis gets the
-// token first and the database follows, in a transaction that does not wait for Redis. A crash in between leaves two
-// different tokens; the next check resumes here. Of several processes that do this at once, one sets the token.
+// newToken gives a Redis that is new or lost its data a token, and has all ready tasks announced again.
 func (r *relay) newToken(ctx context.Context, token string) (changed bool, err error) {
+	// Redis gets the token first, before the transaction: that keeps all ready rows locked, and on SQLite every writer
+	// waiting, and must not wait for Redis. After a crash at this point the two tokens differ, and the next check goes on
+	// here.
 	if token == "" {
 		if token, err = r.redis.SetToken(ctx, strings.ToLower(rand.Text())); err != nil {
 			return false, err
@@ -221,6 +237,7 @@ func (r *relay) newToken(ctx context.Context, token string) (changed bool, err e
 	}
 	err = taskdb.Tx(ctx, r.q.DB, func(ctx context.Context, tx *models.Tx) error {
 		c := taskdb.On(tx.DB)
+		// Compared again under a lock: of several processes that notice the loss, one announces the tasks.
 		known, err := taskdb.Meta(ctx, c, taskdb.Epoch, true)
 		if changed = err == nil && known != token; !changed {
 			return err // another process was faster
@@ -238,8 +255,8 @@ func (r *relay) newToken(ctx context.Context, token string) (changed bool, err e
 	return true, nil
 }
 
-// redeliverAll has every ready task announced again, page by page. The database knows how far that is, so it does not
-// matter which process goes on.
+// redeliverAll has every ready task announced again, page by page. The database knows how far that is, so any process
+// can go on.
 func redeliverAll(ctx context.Context, c taskdb.Conn) error {
 	return taskdb.SetMeta(ctx, c, taskdb.Redelivery, taskdb.Place{}.String())
 }
@@ -247,12 +264,14 @@ func redeliverAll(ctx context.Context, c taskdb.Conn) error {
 // makePageDue makes the next page of ready tasks due and reports whether there may be more. If another process does so
 // there are none.
 func (r *relay) makePageDue(ctx context.Context) (more bool, err error) {
+	// Without a lock first, because nearly always no redelivery is going on.
 	text, err := taskdb.Meta(ctx, taskdb.On(r.q.DB), taskdb.Redelivery, false)
 	if err != nil || text == "" {
 		return false, err
 	}
 	err = taskdb.Tx(ctx, r.q.DB, func(ctx context.Context, tx *models.Tx) error {
 		c := taskdb.On(tx.DB)
+		// Another process that holds the lock makes this page due, so there is no reason to wait for it.
 		at, locked, err := taskdb.TryMeta(ctx, c, taskdb.Redelivery)
 		if more = err == nil && locked && at != ""; !more {
 			return err

@@ -11,7 +11,8 @@ import (
 )
 
 const (
-	// retryLimit is how often a task is started at most whose function asks for it and whose dispatch did not say.
+	// retryLimit is how often a task is started at most if its function asks for another attempt and its dispatch set no
+	// limit.
 	retryLimit = 10
 	// retryMax is the longest pause: the task keeps its reservations meanwhile.
 	retryMax = time.Minute
@@ -24,12 +25,14 @@ func retryPause(c *taskdb.Claimed, err error) *time.Duration {
 	if limit == 0 && asks {
 		limit = retryLimit
 	}
+	// The caller of an immediate task has its result when Dispatch returns, so the task never runs again.
 	if c.Attempt >= limit || c.Immediate {
 		return nil
 	}
 	if asks {
 		return new(min(max(asked.Pause, 0), retryMax))
 	}
+	// Errors of these kinds have their cause in the arguments or the code: another attempt would fail in the same way.
 	for _, final := range []pulperr.Kind{pulperr.Invalid, pulperr.NotFound, pulperr.Unsupported} {
 		if errors.Is(err, final) {
 			return nil
@@ -40,6 +43,8 @@ func retryPause(c *taskdb.Claimed, err error) *time.Duration {
 
 // backoff is the pause after an attempt: twice as long each time, a little more or less by chance.
 func backoff(attempt int) time.Duration {
+	// The bound of the shift keeps the Duration from overflowing.
 	pause := min(time.Second<<min(attempt-1, 10), retryMax)
+	// Tasks that failed at the same time, because an upstream was down, do not all begin again at the same time.
 	return pause - rand.N(pause/5)
 }

@@ -13,10 +13,10 @@ import (
 )
 
 // Run registers the worker, executes tasks until ctx is done and returns nil when the running ones have ended. Every
-// worker also watches over the others: it ends the tasks of those that die, and one of them maintains the installation.
+// worker also observes the others and ends the tasks of dead ones, and one of them maintains the installation.
 //
-// When ctx is done nothing new begins. After [Options].Grace, if there is one, running tasks are told to stop
-// with [engine.ErrShutdown]; those that do not within 10 s are left to the other workers, and Run returns an error.
+// When ctx is done no task begins any more. After [Options].Grace, if it is set, the contexts of running tasks end with
+// [engine.ErrShutdown]. Tasks that have not ended 10 s later are left to the other workers, and Run returns an error.
 //
 // With [Options].Burst it also ends when no task is left that it could execute.
 //
@@ -31,19 +31,22 @@ func (w *Worker) Run(ctx context.Context) error {
 	}
 	defer end()
 	if err := p.environment.Dirs.Sweep(ctx); err != nil {
-		w.opts.Log.WarnContext(ctx, "work directories of dead workers stay", "err", err)
+		w.opts.Log.WarnContext(ctx, "work directories of dead workers could not be removed", "err", err)
 	}
 	w.opts.Log.InfoContext(ctx, "worker has started",
 		"worker_id", p.session.workerID(), "name", w.opts.Name, "slots", cap(w.slots[engine.DefaultQueue]))
 	defer func() { w.opts.Log.InfoContext(ctx, "worker has ended", "worker_id", p.session.workerID()) }()
 
-	background, stop := context.WithCancel(context.WithoutCancel(ctx)) // it goes on while tasks are waited for
+	// The heartbeat and the receipt of cancellations go on until the last task has ended. With ctx they would end at the
+	// shutdown, and other workers would declare this one dead while its tasks still have their grace.
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var all sync.WaitGroup
 	defer all.Wait()
 	defer stop()
 	living := []interface{ run(context.Context) }{p.heartbeater, p.reaper, p.maintainer}
 	if !w.opts.NoTasks {
 		p.receiver.start(w.q.Transport)
+		// A transport within one process reads ready tasks from the database itself.
 		if w.q.Retainer != nil {
 			living = append(living, p.poller)
 		}
@@ -57,6 +60,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	p.session.startDrain()
 	p.receiver.stop()
 	err = w.awaitTasks(p.session)
+	// Only now: close waits for the handlers, which execute tasks, and the grace of the tasks would not begin.
 	p.receiver.close()
 	return err
 }
@@ -72,7 +76,8 @@ func (w *Worker) awaitEnd(ctx context.Context) {
 	}
 	ticker := time.NewTicker(burstInterval)
 	defer ticker.Stop()
-	for quiet := 0; quiet < 2; { // twice, because a task may have become ready between the two questions of one look
+	// Two idle checks in a row: a check makes two queries, and a task may become ready between them.
+	for quiet := 0; quiet < 2; {
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():
@@ -81,7 +86,7 @@ func (w *Worker) awaitEnd(ctx context.Context) {
 		idle, err := w.idle(ctx)
 		switch {
 		case err != nil && ctx.Err() == nil:
-			w.opts.Log.WarnContext(ctx, "ready tasks cannot be read", "err", err)
+			w.opts.Log.WarnContext(ctx, "ready tasks could not be read; it is tried again", "err", err)
 		case idle:
 			quiet++
 		default:
@@ -126,14 +131,16 @@ func (w *Worker) awaitTasks(s *session) error {
 		return nil
 	case <-timer.C:
 	}
+	// From here on, goroutines that repeat a statement or wait for a function give up. The process is about to end, and
+	// other workers end the tasks that are left.
 	close(s.abandon)
 	<-idle
 	return fmt.Errorf("tasking: tasks do not end: %w", pulperr.Unavailable)
 }
 
-// RunPending executes every task that is ready, and those that become ready by it, one after the other, and returns
-// when none is left. It needs no Redis and leaves no goroutine behind. Other workers see that it is alive, however long
-// a task takes. It is meant for tests and for programs that have no use for a worker of their own.
+// RunPending executes every task that is ready, and every task that becomes ready by it, one after the other, and
+// returns when none is left. It needs no Redis and leaves no goroutine behind. Other workers see that it is alive,
+// however long a task takes. It is meant for tests and for programs that have no use for a worker of their own.
 //
 // Errors: those of [Worker.Run], or the cause of ctx, whose end also ends the running task with [engine.ErrShutdown].
 func (w *Worker) RunPending(ctx context.Context) error {
@@ -146,13 +153,17 @@ func (w *Worker) RunPending(ctx context.Context) error {
 	var all sync.WaitGroup
 	defer all.Wait()
 	defer stop()
+	// Without heartbeats, other workers on the database would declare this one dead during a task that takes longer than
+	// the TTL.
 	all.Go(func() { p.heartbeater.run(background) })
 	defer func() {
 		w.q.Immediates.Remove(p.immediate)
 		p.session.startDrain()
 	}()
+	// The context of a task does not descend from ctx, so the end of ctx has to be passed on.
 	defer context.AfterFunc(ctx, func() { w.attempts.cancelAll(engine.ErrShutdown) })()
 	for {
+		// Each pass may make other tasks ready: those that it unblocked, and those that its tasks dispatched.
 		claimed, err := w.runReady(ctx, p)
 		if err != nil || !claimed {
 			return err
@@ -173,6 +184,7 @@ func (w *Worker) runReady(ctx context.Context, p *parts) (claimed bool, err erro
 		if err != nil {
 			return claimed, taskdb.Wrap(err, "claim task %s", r.ID)
 		}
+		// No task is returned if another worker has claimed it, or if it was canceled, since it was read.
 		if t != nil {
 			claimed = true
 			p.executor.run(t, nil, nil)

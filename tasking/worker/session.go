@@ -38,6 +38,7 @@ type role struct {
 }
 
 func newSession(q *engine.Core, o *Options) *session {
+	// An error leaves the host empty: it is shown to people and identifies no worker.
 	host, _ := os.Hostname()
 	versions := o.Versions
 	if versions == nil {
@@ -53,9 +54,11 @@ func newSession(q *engine.Core, o *Options) *session {
 	return s
 }
 
-// register stores rows under new ids for the roles that have none among those that are alive.
+// register stores a row under a new id for each role whose id is not in alive.
 func (s *session) register(ctx context.Context, alive []uuid.UUID) error {
 	s.mu.Lock()
+	// The lock is not held during the INSERT: enter and workerID are called for every task and must not wait for the
+	// database.
 	roles := slices.Clone(s.roles)
 	s.mu.Unlock()
 	var rows []*models.Worker
@@ -64,6 +67,7 @@ func (s *session) register(ctx context.Context, alive []uuid.UUID) error {
 			continue
 		}
 		row := s.row
+		// Never the old id: the process that declared the old row dead may still recover tasks that show it as their worker.
 		row.ID, row.Kind, row.Created = models.NewID(), roles[i].kind, models.Now()
 		row.Updated, row.LastHeartbeat = row.Created, row.Created
 		rows = append(rows, &row)
@@ -77,6 +81,7 @@ func (s *session) register(ctx context.Context, alive []uuid.UUID) error {
 	for i, old := range s.roles {
 		s.live.Replace(old.id, roles[i].id)
 	}
+	// A new row counts as a heartbeat. Otherwise enter would refuse all work until the first one.
 	s.roles, s.lastBeat = roles, time.Now()
 	return nil
 }
@@ -99,14 +104,17 @@ func (s *session) ids() []uuid.UUID {
 	return ids
 }
 
-// enter registers the beginning of a piece of work, or reports false if none may begin: while the session drains, and
-// while it had no heartbeat for so long that other processes may soon take it for dead. The caller calls busy.Done.
+// enter registers the beginning of a piece of work, or reports false if none may begin. The caller calls busy.Done.
 func (s *session) enter() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	// After two thirds of the TTL without a heartbeat other workers may declare this one dead soon, and a task that begins
+	// now would fail as lost.
 	if s.draining || time.Since(s.lastBeat) > s.ttl*2/3 {
 		return false
 	}
+	// Under the lock: startDrain could otherwise pass between the check and Add, and Run would return while this work
+	// begins.
 	s.busy.Add(1)
 	return true
 }
@@ -152,6 +160,8 @@ func (s *session) close(ctx context.Context) error {
 // retryUntil calls fn until it succeeds, fails with a permanent error, or stop is closed. It pauses between calls,
 // longer each time, and calls onError before each pause.
 func retryUntil(stop <-chan struct{}, isPermanent func(error) bool, onError func(error), fn func() error) error {
+	// The pause grows, so that a restarting database gets few attempts. It stays at 5 s, because a task keeps its
+	// reservations until its end is stored.
 	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
 		err := fn()
 		if err == nil || isPermanent(err) {

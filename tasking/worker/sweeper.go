@@ -11,8 +11,8 @@ import (
 	"github.com/pulpgo/pulpcore/tasking/internal/taskdb"
 )
 
-// sweeper repairs what should never be: tasks that wait for nothing, and reservations of tasks that have ended. It
-// looks without locks and writes only if it finds something.
+// sweeper repairs states that only a fault of this library can cause: waiting tasks that no earlier task blocks, and
+// reservations of tasks that have ended. It reads without locks and writes only to repair.
 type sweeper struct {
 	q   *engine.Core
 	log *slog.Logger
@@ -23,15 +23,17 @@ type sweeper struct {
 
 const (
 	sweepInterval = 30 * time.Second
-	// sweepPage is how many blocked tasks, or reservations, one statement looks at.
+	// sweepPage is how many blocked tasks, or reservations, one statement reads.
 	sweepPage = 500
-	// sweepTime is how long a sweep begins new pages. The next sweep goes on behind them. With 100,000 blocked tasks a
+	// sweepTime is how long a sweep begins further pages. The next sweep goes on behind them. With 100,000 blocked tasks a
 	// page takes about 5 ms.
 	sweepTime = 200 * time.Millisecond
 )
 
-// sweep looks at the next pages and repairs what it finds.
+// sweep reads the next pages and repairs them.
 func (s *sweeper) sweep(ctx context.Context) error {
+	// First the reservations: tasks that waited for one of them are stranded after its removal, and the next step grants
+	// them.
 	orphans, err := s.removeOrphans(ctx)
 	if orphans > 0 {
 		s.task = 0 // tasks that waited for the reservations may be anywhere
@@ -45,14 +47,14 @@ func (s *sweeper) sweep(ctx context.Context) error {
 	return taskdb.Wrap(errors.Join(err, strandedErr), "sweep reservations")
 }
 
-// removeOrphans removes reservations of tasks that have ended or do not exist, and returns how many. It needs no lock
-// on the task: an ended task never begins again.
+// removeOrphans removes reservations of tasks that have ended or do not exist, and returns how many.
 func (s *sweeper) removeOrphans(ctx context.Context) (removed int64, err error) {
 	for until := time.Now().Add(sweepTime); ; {
 		orphans, last, err := taskdb.OrphanedReservations(ctx, taskdb.On(s.q.DB), s.reservation, sweepPage)
 		if err != nil {
 			return removed, err
 		}
+		// The rows were read without a lock, which is safe: a task that has ended never begins again.
 		if len(orphans) > 0 {
 			err := taskdb.Tx(ctx, s.q.DB, func(ctx context.Context, tx *models.Tx) error {
 				return taskdb.RemoveReservations(ctx, taskdb.On(tx.DB), orphans)
@@ -68,7 +70,7 @@ func (s *sweeper) removeOrphans(ctx context.Context) (removed int64, err error) 
 	}
 }
 
-// grantStranded grants tasks that wait for nothing, and returns how many.
+// grantStranded grants waiting tasks that no task blocks, and returns how many.
 func (s *sweeper) grantStranded(ctx context.Context) (granted int, err error) {
 	for until := time.Now().Add(sweepTime); ; {
 		ids, last, err := taskdb.Stranded(ctx, taskdb.On(s.q.DB), s.task, sweepPage)
@@ -78,6 +80,8 @@ func (s *sweeper) grantStranded(ctx context.Context) (granted int, err error) {
 		if len(ids) > 0 {
 			var ready []taskdb.ReadyTask
 			err := taskdb.Tx(ctx, s.q.DB, func(ctx context.Context, tx *models.Tx) (err error) {
+				// The page was read without locks. GrantStranded locks the tasks and tests them again, because one may have been
+				// canceled or granted meanwhile.
 				ready, err = taskdb.GrantStranded(ctx, taskdb.On(tx.DB), ids)
 				return err
 			})

@@ -66,7 +66,8 @@ func TestNoWorkDir(t *testing.T) {
 	}
 	b.runScratch(w, models.Completed)
 	fail = true
-	if task := b.runScratch(w, models.Failed); task.Error.Description != "the worker has no WorkDir" {
+	task := b.runScratch(w, models.Failed)
+	if !strings.HasPrefix(task.Error.Description, "the worker has no work directory;") {
 		t.Errorf("error = %+v", task.Error)
 	}
 	if left, err := filepath.Glob("*.????????-????-*"); err != nil || len(left) > 0 {

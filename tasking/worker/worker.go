@@ -2,7 +2,7 @@
 //
 // A host makes a [Worker] with [New], gives it the bindings of all tasks, and calls [Worker.Run] until the program
 // ends. Tests call [Worker.RunPending]. "Errors: NotFound" in a comment means that errors.Is(err, pulperr.NotFound)
-// holds for what is returned then.
+// holds for the returned error.
 package worker
 
 import (
@@ -58,25 +58,26 @@ type Options struct {
 	Downloads   *download.Pool // clients of remotes, shared in the process; default: one per run
 	ImportPaths []string       // absolute directories that file URLs of remotes may point below
 
-	// Burst makes Run end once there is nothing ready that this worker can execute and nothing is running, for hosts that
-	// start workers on demand. Tasks that wait for another attempt are left to a later one.
+	// Burst makes Run end once no task is running and none is ready that this worker can execute. It is for hosts that
+	// start workers on demand. Tasks that wait for another attempt are left to a later worker.
 	Burst bool
 
-	// TTL is how long a worker may be silent until its tasks are failed as those of a dead one. Default 30 s.
+	// TTL is how long a worker may go without a heartbeat until other workers declare it dead and fail its tasks. Default
+	// 30 s.
 	TTL time.Duration
-	// Grace is how long running tasks are waited for when Run's context is done. Default 0: without limit.
+	// Grace is how long Run waits for running tasks after its context is done. Default 0: without limit.
 	Grace time.Duration
-	// CancelGrace is how long a task may go on after it was told to stop until it counts as stuck: see OnStuck. A task
-	// with a process of its own is killed then. Default 30 s.
+	// CancelGrace is how long a function may go on after its context has ended, until the task counts as stuck: see
+	// OnStuck. If the task has a process of its own, the process is killed then. Default 30 s.
 	CancelGrace time.Duration
-	// OnStuck is told once of each task in this process whose function does not return, with the stacks of its
-	// goroutines. Its reservations stay until it returns or the process ends, so a host may end the process here: other
-	// workers then end the task. Default: the log tells of it, with the stacks, and the task's error.
+	// OnStuck is called once for each stuck task of this process, with the stacks of its goroutines. The task keeps its
+	// reservations until its function returns or the process ends, so a host may end the process here: other workers then
+	// end the task. Default: the log has the stacks, and the task's error has a note.
 	OnStuck func(task *models.Task, dump string)
 	// ProgressInterval is how often a progress report is written at most. Default 1 s.
 	ProgressInterval time.Duration
-	// Tracebacks puts the stack of a task that panicked, or of one that does not stop, into its error, where clients see
-	// it. Default: only the log.
+	// Tracebacks puts the stack of a task that panicked or is stuck into its error, where clients see it. Default: stacks
+	// are only in the log.
 	Tracebacks bool
 
 	// Command returns a command, not started, that calls [Worker.RunIsolated] of a worker with the same bindings on the
@@ -118,7 +119,7 @@ const (
 	defaultCancelGrace = 30 * time.Second
 )
 
-// New returns a worker that takes tasks from q. It starts nothing; see [Worker.Run].
+// New returns a worker that takes tasks from q. It starts no goroutine and uses no connection: see [Worker.Run].
 //
 // Errors: Invalid for two bindings of one name, a name that is not "<plugin>.<task>" in lower case, a relative
 // WorkDir, or a task that needs a process of its own without [Options].Command, all of them joined.
@@ -145,6 +146,7 @@ func New(q *tasking.Queue, opts *Options) (*Worker, error) {
 }
 
 func (o *Options) setDefaults(log *slog.Logger) {
+	// An error leaves the host empty: the name is shown to people and identifies no worker.
 	host, _ := os.Hostname()
 	setDefault(&o.Slots, defaultSlots)
 	setDefault(&o.Name, fmt.Sprintf("%d@%s", os.Getpid(), host))
@@ -181,7 +183,7 @@ type parts struct {
 	maintainer  *maintainer
 }
 
-// parts makes the parts for one run. It starts nothing.
+// parts makes the parts for one run and starts none of them.
 func (w *Worker) parts() *parts {
 	q, o := w.q, &w.opts
 	p := &parts{session: newSession(q, o), downloads: o.Downloads}
@@ -205,10 +207,13 @@ func (w *Worker) parts() *parts {
 	}
 	p.immediate = &immediate{core: q, session: p.session, executor: p.executor, slots: w.inline}
 	p.receiver = &receiver{db: q.DB, session: p.session, slots: p.slots, plugins: o.Versions, failpoint: q.At}
+	// The poller starts and stops consumers while the transport's consumers go on, so it has a receiver of its own.
 	p.poller = &poller{
 		db: q.DB, transport: q.Transport, database: q.Database, receiver: p.receiver.fresh(), slots: p.slots,
 		drain: p.session.drain, log: o.Log, arrived: map[string]int64{},
 	}
+	// The heartbeat has a connection beside the pool: tasks that use the whole pool would delay it until other workers
+	// declare this one dead (F44).
 	p.heartbeater = &heartbeater{session: p.session, attempts: w.attempts, conn: newOwnConn(q.DB), log: o.Log}
 	p.reaper = &reaper{
 		db: q.DB, session: p.session, attempts: w.attempts, claims: p.claims, telemetry: q.Telemetry, log: o.Log,
@@ -218,6 +223,7 @@ func (w *Worker) parts() *parts {
 	p.maintainer = &maintainer{
 		q: q, session: p.session, sweeper: &sweeper{q: q, log: o.Log}, schedules: schedule.NewDispatcher(w.queue), log: o.Log,
 	}
+	// Only a transport that keeps messages outside the process can lose them.
 	if q.Retainer != nil {
 		p.maintainer.relay = &relay{q: q, redis: q.Retainer, takeTime: o.TTL / 3, log: o.Log}
 	}
@@ -233,6 +239,8 @@ func (w *Worker) begin(ctx context.Context) (p *parts, end func(), err error) {
 	if w.running {
 		return nil, nil, fmt.Errorf("tasking: worker %q runs already: %w", w.opts.Name, pulperr.Conflict)
 	}
+	// Work directories are named after the installation. Without the name the first sweep could not tell them from those
+	// of other installations.
 	if err := w.q.Installation.Read(ctx, w.q.DB); err != nil {
 		return nil, nil, fmt.Errorf("%w: %w", pulperr.Unavailable, err)
 	}
@@ -244,6 +252,7 @@ func (w *Worker) begin(ctx context.Context) (p *parts, end func(), err error) {
 	if slices.ContainsFunc(w.opts.Kinds, func(kind string) bool { return kind != KindContent }) {
 		w.q.Immediates.Add(p.immediate)
 	}
+	// The broadcast ends the attempt at once. If it is lost, the heartbeater finds the cancellation in the database (F23).
 	unhook := w.q.OnCancel(func(id uuid.UUID) { w.attempts.cancel(id, engine.ErrCanceled) })
 	return p, func() {
 		unhook()
@@ -251,7 +260,7 @@ func (w *Worker) begin(ctx context.Context) (p *parts, end func(), err error) {
 	}, nil
 }
 
-// end removes the traces of a run, unless tasks go on.
+// end removes the rows and the work directory of a run, unless tasks go on.
 func (w *Worker) end(p *parts) {
 	if w.opts.Downloads == nil {
 		_ = p.downloads.Close() // returns nil
@@ -259,14 +268,18 @@ func (w *Worker) end(p *parts) {
 	w.mu.Lock()
 	w.running = false
 	w.mu.Unlock()
+	// A function that has not returned may still write. The row stays, so that other workers declare this one dead after
+	// the end of the process and then end the task.
 	if w.attempts.count() > 0 {
 		return
 	}
+	// Run's context is usually done by now. A row that stays would look like a dead worker for a whole TTL.
 	ctx, cancel := context.WithTimeout(context.Background(), engine.ShutdownGrace)
 	defer cancel()
 	id := p.session.workerID()
 	if err := errors.Join(p.session.close(ctx), p.environment.Dirs.Remove(id)); err != nil {
-		w.opts.Log.WarnContext(ctx, "worker leaves traces", "worker_id", id, "err", err)
+		w.opts.Log.WarnContext(ctx, "rows or work directory of the ended worker could not be removed",
+			"worker_id", id, "err", err)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/pulpgo/pulpcore/accounts"
 	"github.com/pulpgo/pulpcore/pulperr"
 	"github.com/pulpgo/pulpcore/rest"
 	"github.com/pulpgo/pulpcore/tasking"
@@ -26,6 +27,9 @@ var files embed.FS
 type Options struct {
 	// API is the path of the REST API on the same origin, with a slash at both ends. Default "/pulp/api/v3/".
 	API string
+	// Authorizer decides who may see the page and cancel tasks, by the permissions "tasks_list" and "tasks_cancel":
+	// that of the App's options. Default: superusers.
+	Authorizer rest.Authorizer
 	// Origins are the other origins whose pages may cancel tasks: usually the App's. Default: none.
 	Origins *webserver.Origins
 	// Log receives what goes wrong. Default: nowhere.
@@ -33,12 +37,17 @@ type Options struct {
 }
 
 // Handler returns the page of the tasks of q's domain. Mount it at a path that ends with a slash, and take that path
-// off with [http.StripPrefix]. It is for superusers only, by the same accounts and in the same realm as the API, so
-// that a browser that was let in can also follow the API's events. opts may be nil.
+// off with [http.StripPrefix]. The accounts and the realm are those of the API, so that a browser that was
+// let in can also follow the API's events. opts may be nil.
 func Handler(q *tasking.Queue, auth rest.Authenticator, opts *Options) http.Handler {
-	p := &page{q: q, auth: auth, api: "/pulp/api/v3/", log: slog.New(slog.DiscardHandler)}
+	p := &page{
+		q: q, auth: auth, permits: rest.SuperusersOnly(), api: "/pulp/api/v3/", log: slog.New(slog.DiscardHandler),
+	}
 	if opts == nil {
 		opts = &Options{}
+	}
+	if opts.Authorizer != nil {
+		p.permits = opts.Authorizer
 	}
 	if opts.API != "" {
 		p.api = opts.API
@@ -59,14 +68,15 @@ func Handler(q *tasking.Queue, auth rest.Authenticator, opts *Options) http.Hand
 
 // page is the handler with what it needs.
 type page struct {
-	q    *tasking.Queue
-	auth rest.Authenticator
-	api  string
-	log  *slog.Logger
-	html *template.Template
+	q       *tasking.Queue
+	auth    rest.Authenticator
+	permits rest.Authorizer
+	api     string
+	log     *slog.Logger
+	html    *template.Template
 }
 
-// guard lets superusers in and sets the headers of every answer.
+// guard lets accounts in that may see tasks, and sets the headers of every answer.
 func (p *page) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
@@ -87,12 +97,21 @@ func (p *page) guard(next http.Handler) http.Handler {
 		case err != nil, user == nil:
 			h.Set("WWW-Authenticate", `Basic realm="api"`)
 			http.Error(w, "Log in as an administrator.", http.StatusUnauthorized)
-		case !user.IsSuperuser:
+		case p.permits.Authorize(r.Context(), permission(r, user)) != nil:
 			http.Error(w, "Only administrators may see the tasks.", http.StatusForbidden)
 		default:
 			next.ServeHTTP(w, r)
 		}
 	})
+}
+
+// permission is what an account needs for a request of the page.
+func permission(r *http.Request, user *accounts.User) *rest.Permission {
+	operation := "tasks_list"
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		operation = "tasks_cancel"
+	}
+	return &rest.Permission{User: user, Operation: operation, HTTP: r}
 }
 
 func (p *page) fail(w http.ResponseWriter, r *http.Request, err error) {

@@ -12,12 +12,13 @@ import (
 
 // Operation is an entry of the document.
 type Operation struct {
-	Method  string
-	Path    string // below the base; {pulp_id} and {number} stand for keys
-	Entity  string // parameter that stands for the path up to the last key in the document for clients
-	ID      string // operationId
-	Tag     string
-	Summary string
+	Method   string
+	Path     string // below the base; {pulp_id} and {number} stand for keys
+	Absolute bool   // Path is a whole one, whose wildcards stand for any text
+	Entity   string // parameter that stands for the path up to the last key in the document for clients
+	ID       string // operationId
+	Tag      string
+	Summary  string
 
 	Params  []Parameter
 	Columns []string // of ordering=; nil is none
@@ -105,6 +106,13 @@ func (o *Operation) place(base string, hrefs bool) (string, openapi3.Parameters)
 		add(o.Entity, openapi3.NewStringSchema())
 		end := strings.LastIndex(o.Path, "}/") + len("}/")
 		return "{" + o.Entity + "}" + o.Path[end:], params
+	}
+	if o.Absolute {
+		for _, part := range strings.Split(o.Path, "{")[1:] {
+			name, _, _ := strings.Cut(part, "}")
+			add(name, openapi3.NewStringSchema())
+		}
+		return o.Path, params
 	}
 	if strings.Contains(o.Path, "{pulp_id}") && !hrefs {
 		add("pulp_id", openapi3.NewUUIDSchema())

@@ -90,6 +90,7 @@ func (e *Environment) New(ctx context.Context, t *taskdb.Claimed, limit time.Dur
 		Environment: e, Task: t, Began: time.Now(), Log: e.logOf(t), DB: e.Core.DB, Ctx: ctx, done: make(chan struct{}),
 		Dir: WorkDir{dirs: e.Dirs, task: t},
 	}
+	// In this order: stop ends the parent context, which would set the cause first.
 	a.Cancel = func(cause error) { cancel(cause); stop() }
 	return a, a.bind(ctx)
 }
@@ -143,10 +144,12 @@ func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v\n%s", e.Valu
 
 var errGoexit = errors.New("tasking: the task ended its goroutine (runtime.Goexit)")
 
-// Call runs fn and sets the result. It is the whole of a goroutine: a function that ends its goroutine ends nothing
-// else, and one that never returns can be left behind.
+// Call runs fn and sets the result. It is the whole of a goroutine: a function that ends its goroutine ends no other
+// work, and a function that never returns can be left behind.
 func (a *Attempt) Call(fn func(*Attempt) (json.RawMessage, error)) {
+	// recover returns nil after Goexit too, so the flag tells it from a return.
 	returned := false
+	// Deferred first, so that it runs last: a waiter may read Err only after it is set.
 	defer close(a.done)
 	defer func() {
 		if v := recover(); v != nil {
@@ -159,8 +162,8 @@ func (a *Attempt) Call(fn func(*Attempt) (json.RawMessage, error)) {
 	returned = true
 }
 
-// Await waits for the function. It calls stuck once if the function has not returned grace after it was told to stop,
-// or when abandon is closed, for which await returns false.
+// Await waits for the function. It calls stuck once if the function has not returned grace after the end of its
+// context, or when abandon is closed; then it returns false.
 func (a *Attempt) Await(grace time.Duration, abandon <-chan struct{}, stuck func()) bool {
 	select {
 	case <-a.done:
@@ -192,8 +195,9 @@ func (a *Attempt) Await(grace time.Duration, abandon <-chan struct{}, stuck func
 func (a *Attempt) Cause() error { return context.Cause(a.Ctx) }
 
 // Fenced reports whether the task is known to be another attempt's: by the heartbeat, or by a transaction of the
-// function. Transactions after CompleteTx are always refused and prove nothing.
+// function.
 func (a *Attempt) Fenced() bool {
+	// After CompleteTx every transaction is refused, so its error is no evidence of a lost claim.
 	return errors.Is(a.Cause(), engine.ErrFenced) || errors.Is(a.Err, engine.ErrFenced) && !a.Completed()
 }
 
@@ -235,9 +239,10 @@ func (a *Attempt) AddReserved(names ...string) {
 	a.reserved = append(a.reserved, names...)
 }
 
-// fence is the last statement of each transaction of the function: it fails unless the task is still executed
-// under the claim. It is not the first statement, because a cancellation would then wait for the whole transaction.
+// fence is the last statement of each transaction of the function: it fails unless the task is still executed under the
+// claim.
 func (a *Attempt) fence(ctx context.Context, idb bun.IDB) error {
+	// As the first statement it would lock the row for the whole transaction, and a cancellation would wait for its end.
 	c := taskdb.Conn{IDB: idb, Kind: a.Core.Kind}
 	return engine.AsFenced(taskdb.Fence(ctx, c, a.Task.ID, a.Task.ClaimID, a.completing()))
 }
@@ -268,10 +273,11 @@ func (a *Attempt) Reserve(ctx context.Context, tx *models.Tx, names []string) er
 			return taskdb.Wrap(err, "reserve %q", name)
 		}
 		if free {
-			// Now and not after the commit, whose answer may be lost. To release what was not reserved does no harm.
+			// Now and not after the commit, whose answer may be lost. Releasing a reservation that does not exist does no harm.
 			a.AddReserved(name)
 			continue
 		}
+		// An earlier call may have committed although its answer was lost: then the reservation is the task's own (F60).
 		own, err := taskdb.OwnsReservation(ctx, c, t.Seq, key)
 		if err != nil {
 			return taskdb.Wrap(err, "look for an own reservation")

@@ -50,8 +50,9 @@ func (a *Attempt) beginCompletion() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.own == completed {
-		return pulperr.Public(pulperr.Conflict, "the task is completed already")
+		return pulperr.Public(pulperr.Conflict, "the task is completed already; call CompleteTx once")
 	}
+	// From here on the fence also accepts the state that this transaction gives to the task.
 	a.own = completing
 	return nil
 }

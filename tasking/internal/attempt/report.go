@@ -54,15 +54,16 @@ func (p *Report) Done() int64 {
 	return p.row.Done
 }
 
-// Report calls fn and reports on it as one step of the task with p, which is running meanwhile and then has the state
-// that fn's error says. It returns fn's error, or the one of storing the report's beginning or end.
+// Report calls fn and reports on it as one step of the task with p, which is running meanwhile and then has a state
+// that depends on fn's error. It returns fn's error, or the one of storing the report's beginning or end.
 func (a *Attempt) Report(ctx context.Context, p *Report, message, code string, fn func() error) (err error) {
 	if models.HasNUL(message + code) {
-		return pulperr.Public(pulperr.Invalid, "the message of a progress report contains a NUL")
+		return pulperr.Public(pulperr.Invalid, "message or code of progress report %q contains a NUL; leave it out", code)
 	}
 	p.row = models.ProgressReport{TaskID: a.Task.ID, Message: message, Code: code, State: models.Running}
 	p.row.ID, p.row.Created = models.NewID(), models.Now()
 	p.row.Updated = p.row.Created
+	// Before the INSERT, whose answer may be lost: the end of the task then closes the report all the same.
 	a.reports.begin()
 	err = a.DB.Tx(ctx, func(ctx context.Context, tx *models.Tx) error {
 		_, err := tx.Bun().NewInsert().Model(&p.row).Exec(ctx)
@@ -78,8 +79,10 @@ func (a *Attempt) Report(ctx context.Context, p *Report, message, code string, f
 	defer func() {
 		stop()
 		p.Change(func(r *models.ProgressReport) { r.State = state })
+		// The last numbers count also if the task was canceled.
 		saveErr := a.save(context.WithoutCancel(ctx), p)
 		if saveErr == nil {
+			// A report that could not be written stays open for FlushReports.
 			a.reports.remove(p)
 		} else if err == nil {
 			err = saveErr
@@ -109,7 +112,7 @@ func (a *Attempt) keepWriting(ctx context.Context, p *Report) (stop func()) {
 				return
 			}
 			if err := a.save(ctx, p); err != nil && ctx.Err() == nil {
-				a.Log.WarnContext(ctx, "progress report is written later", "err", err)
+				a.Log.WarnContext(ctx, "progress report could not be written; it is tried again", "err", err)
 			}
 		}
 	})
@@ -117,7 +120,7 @@ func (a *Attempt) keepWriting(ctx context.Context, p *Report) (stop func()) {
 }
 
 // save writes a report that is still running. It is a short transaction of its own: the task's are long. After
-// CompleteTx, which has written it, it does nothing.
+// CompleteTx, which has written the report, it has no effect.
 func (a *Attempt) save(ctx context.Context, p *Report) error {
 	r, dirty := p.take()
 	if !dirty || a.Completed() {
@@ -132,6 +135,7 @@ func (a *Attempt) save(ctx context.Context, p *Report) error {
 	case err != nil && a.Completed(): // meanwhile
 		return nil
 	case err != nil:
+		// Marks the report as changed again, so that the next tick writes it.
 		p.Change(func(*models.ProgressReport) {})
 	case written:
 		a.Core.Emit(event.OfProgress(&a.Task.Task, &r))
@@ -142,8 +146,8 @@ func (a *Attempt) save(ctx context.Context, p *Report) error {
 // noteTimeout is how long the last numbers of a report may take to be written.
 const noteTimeout = 5 * time.Second
 
-// FlushReports writes the last numbers of reports that are still open when the function has returned: those of a
-// goroutine that it left behind, and those that could not be written. The end of the task closes them.
+// FlushReports writes the last numbers of reports that are still open when the function has returned: reports of a
+// goroutine that it left behind, and reports that could not be written. The end of the task closes them.
 func (a *Attempt) FlushReports() {
 	open := a.reports.list()
 	if len(open) == 0 {
@@ -153,7 +157,8 @@ func (a *Attempt) FlushReports() {
 	defer cancel()
 	for _, p := range open {
 		if err := a.save(ctx, p); err != nil {
-			a.Log.WarnContext(ctx, "progress report is not written", "err", err)
+			// The database does not answer: each further report would cost the same time.
+			a.Log.WarnContext(ctx, "last numbers of a progress report could not be written", "err", err)
 			return
 		}
 	}
@@ -165,6 +170,7 @@ func (a *Attempt) WriteReports(ctx context.Context, c taskdb.Conn) ([]models.Pro
 	open := a.reports.list()
 	rows := make([]models.ProgressReport, len(open))
 	for i, p := range open {
+		// Not take: the transaction may be rolled back, and then the change is still to be written.
 		rows[i] = p.current()
 	}
 	// Every transaction locks the reports in the same order, or two could wait for each other.

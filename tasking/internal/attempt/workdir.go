@@ -46,11 +46,13 @@ func (d *WorkDir) openLocked() (*os.Root, error) {
 	case d.opened != nil:
 		return d.opened, nil
 	case d.given == "" && d.dirs.Root == "":
-		return nil, pulperr.Public(pulperr.Invalid, "the worker has no WorkDir")
+		return nil, pulperr.Public(pulperr.Invalid,
+			"the worker has no work directory; set worker.Options.WorkDir, in an App WORKING_DIRECTORY")
 	}
 	path := d.given
 	var err error
 	if path == "" {
+		// The attempt is a part of the name, so that a function never finds files of an earlier one.
 		path = filepath.Join(d.dirs.of(*d.task.WorkerID), fmt.Sprintf("%s.%d", d.task.ID, d.task.Attempt))
 		err = os.MkdirAll(path, 0o700)
 	}
@@ -85,6 +87,7 @@ func (d *WorkDir) Within(fn func(path string) error) error {
 func (d *WorkDir) Remove(log *slog.Logger) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	// Also without a directory: a goroutine that the function left behind must not make one now.
 	d.closed = true
 	if d.opened == nil {
 		return
@@ -95,7 +98,7 @@ func (d *WorkDir) Remove(log *slog.Logger) {
 		err = errors.Join(err, RemoveAll(path))
 	}
 	if err != nil {
-		log.Warn("work directory stays", "path", path, "err", err)
+		log.Warn("work directory could not be removed", "path", path, "err", err)
 	}
 }
 
@@ -104,6 +107,7 @@ func RemoveAll(path string) error {
 	if err := os.RemoveAll(path); err == nil {
 		return nil
 	}
+	// An error here shows again in the second RemoveAll.
 	_ = filepath.WalkDir(path, func(p string, entry fs.DirEntry, err error) error {
 		if entry != nil && entry.IsDir() && err == nil {
 			_ = os.Chmod(p, 0o700) //nolint:gosec // a directory; WalkDir reads it after this
@@ -153,6 +157,7 @@ func (d *WorkDirs) Sweep(ctx context.Context) error {
 		if !ok || err != nil {
 			continue // of another installation, or not of a worker
 		}
+		// As long as a worker has a row, it may use its directory, also if it is suspended at the moment.
 		exists, err := taskdb.WorkerExists(ctx, taskdb.On(d.DB), worker)
 		if err != nil {
 			return taskdb.Wrap(err, "read worker %s", worker)

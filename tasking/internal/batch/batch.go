@@ -48,9 +48,9 @@ var (
 	errUnwritten    = errors.New("tasking: the write of the batch panicked")
 )
 
-// Do writes item as part of a batch and returns its result. If ctx ends while the item is queued, it returns the
-// cause and nothing was written. A write that has begun ends early only when the contexts of all its callers have
-// ended, or with errWriteTimeout.
+// Do writes item as part of a batch and returns its result. If ctx ends while the item is queued, it returns the cause,
+// and the item is not written. A write that has begun ends early only when the contexts of all its callers have ended,
+// or with errWriteTimeout.
 func (b *Writer[T, R]) Do(ctx context.Context, item T) (R, error) {
 	p := &pending[T, R]{ctx: ctx, item: item, done: make(chan struct{}), leads: make(chan struct{})}
 	b.mu.Lock()
@@ -70,6 +70,7 @@ func (b *Writer[T, R]) Do(ctx context.Context, item T) (R, error) {
 			return none, context.Cause(ctx)
 		}
 	}
+	// The item is in a write that has begun, so its outcome has to be known.
 	<-p.done
 	return p.result, p.err
 }
@@ -86,6 +87,7 @@ func (b *Writer[T, R]) leave(p *pending[T, R]) bool {
 		b.queue = append(b.queue[:i], b.queue[i+1:]...)
 		select {
 		case <-p.leads:
+			// p became the leader as its context ended. Without another leader the queue would never be written.
 			b.handOver()
 		default:
 		}
@@ -101,6 +103,7 @@ func (b *Writer[T, R]) writeAsLeader() {
 	batch := b.queue[:n:n]
 	b.queue = b.queue[n:]
 	b.mu.Unlock()
+	// Deferred, so that the queue has a leader also after a panic of Write.
 	defer func() {
 		b.mu.Lock()
 		b.handOver()
@@ -109,7 +112,7 @@ func (b *Writer[T, R]) writeAsLeader() {
 	b.writeBatch(batch)
 }
 
-// fits is how many of those that wait go into one batch, at least one. The caller holds mu.
+// fits is how many of the queued items go into one batch, at least one. The caller holds mu.
 func (b *Writer[T, R]) fits() int {
 	if b.Weight == nil {
 		return min(len(b.queue), b.Limit)
@@ -123,7 +126,7 @@ func (b *Writer[T, R]) fits() int {
 	return len(b.queue)
 }
 
-// handOver makes the first that waits the leader. The caller holds mu.
+// handOver makes the first caller of the queue the leader. The caller holds mu.
 func (b *Writer[T, R]) handOver() {
 	if len(b.queue) == 0 {
 		b.queue, b.writing = nil, false
@@ -142,6 +145,7 @@ func (b *Writer[T, R]) writeBatch(batch []*pending[T, R]) {
 	}()
 	items := make([]T, len(batch))
 	for i, p := range batch {
+		// The error stays if Write panics. Without it the other callers would take the zero result for success.
 		items[i], p.err = p.item, errUnwritten
 	}
 	results, err := b.Write(ctx, items)
@@ -178,6 +182,7 @@ func joinContexts[T, R any](batch []*pending[T, R]) (ctx context.Context, stop f
 	stops := make([]func() bool, len(batch))
 	for i, p := range batch {
 		stops[i] = context.AfterFunc(p.ctx, func() {
+			// One caller that leaves must not cancel the write of the others.
 			if left.Add(-1) == 0 {
 				cancel(context.Cause(p.ctx))
 			}

@@ -19,6 +19,7 @@ func SealArgs(db *models.DB, table string, row uuid.UUID, raw []byte) ([]byte, e
 	if keys == nil {
 		return raw, nil
 	}
+	// Bound to its row, so that a ciphertext cannot be moved to another task.
 	return keys.Seal(raw, argsPlace(table, row))
 }
 

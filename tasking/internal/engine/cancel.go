@@ -23,6 +23,7 @@ var errReserved = errors.New("tasking: the task reserved more while it was being
 // stayed locked for 5 s, or in a caller's transaction for as long as that one waits.
 func (c *Core) Cancel(ctx context.Context, db *models.DB, id uuid.UUID) (*models.Task, error) {
 	t, err := c.cancelOnce(ctx, db, id)
+	// The task ran and reserved more between the read and the lock. The next round locks the new resources too.
 	for errors.Is(err, errReserved) {
 		t, err = c.cancelOnce(ctx, db, id)
 	}
@@ -37,7 +38,7 @@ func (c *Core) Cancel(ctx context.Context, db *models.DB, id uuid.UUID) (*models
 
 // cancelOnce cancels a task and returns it as it is then.
 //
-// Errors: errReserved, and then nothing was changed.
+// Errors: errReserved; no row was changed then.
 func (c *Core) cancelOnce(ctx context.Context, db *models.DB, id uuid.UUID) (*models.Task, error) {
 	t, err := Get(ctx, db, id)
 	if err != nil {
@@ -59,6 +60,7 @@ func (c *Core) cancelIn(ctx context.Context, tx *models.Tx, t *models.Task, nest
 	if nested { // the caller's transaction, whose other statements it would limit too
 		limit = 0
 	}
+	// Before the row is changed, although a running task needs no lock: a waiting one releases its reservations here.
 	if err := taskdb.LockResources(ctx, conn, list, limit); err != nil {
 		return err
 	}
@@ -67,6 +69,7 @@ func (c *Core) cancelIn(ctx context.Context, tx *models.Tx, t *models.Task, nest
 		return err
 	}
 	if waited != nil {
+		// Releasing the old list would leave the new reservations without a task, and they would block others.
 		if !slices.Equal(waited.ReservedResources, t.ReservedResources) {
 			return errReserved
 		}

@@ -1,6 +1,6 @@
-// Package engine is what the queue handles, workers and schedules of one process share: the connection to the other
-// processes, dispatch and cancellation, the waiting for tasks, spans and metrics. Package tasking is its face for who
-// dispatches tasks, package worker the one for who executes them.
+// Package engine has the parts that queue handles, workers and schedules of one process share: the connection to the
+// other processes, dispatch and cancellation, the waiting for tasks, spans and metrics. Package tasking exports it for
+// dispatching tasks, package worker for executing them.
 package engine
 
 import (
@@ -127,6 +127,7 @@ func (i *Installation) create(ctx context.Context, db *models.DB) (name string, 
 				return err
 			}
 		}
+		// Read back: another process may have been faster, and both have to use its name.
 		name, err = taskdb.Meta(ctx, c, taskdb.Installation, false)
 		return err
 	})
@@ -139,7 +140,7 @@ type LivingWorkers struct {
 	ids map[uuid.UUID]bool
 }
 
-// Replace notes the id of a worker and forgets the one that it had before; uuid.Nil is none.
+// Replace adds the id of a worker and removes its former one; uuid.Nil is none.
 func (l *LivingWorkers) Replace(old, id uuid.UUID) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -11,7 +11,7 @@ import (
 	"github.com/pulpgo/pulpcore/tasking/internal/taskdb"
 )
 
-// waitEdge says that a task waits for another one by [Core.Wait].
+// waitEdge is a task that waits for another one by [Core.Wait].
 type waitEdge struct{ waiter, awaited uuid.UUID }
 
 // waits are the calls of [Core.Wait] by tasks of this process. Its zero value has none.
@@ -48,11 +48,11 @@ func (w *waits) awaited() map[uuid.UUID][]uuid.UUID {
 	return list
 }
 
-// refuseDeadlock fails if the awaited task waits, directly or not, for the one that waits for it: for ever.
+// refuseDeadlock fails if the awaited task waits, directly or not, for its waiter: both would wait for ever.
 //
-// It is enough to look once, when the wait begins. A task is blocked only by tasks that are before it, and a running
-// one reserves only what no task has or wants, so what blocks the awaited task becomes less. If one of those tasks
-// begins to wait later on, it looks itself.
+// One check is enough, when the wait begins. A task is blocked only by tasks before it, and a running task reserves
+// only resources that no task has or waits for, so the set of blocking tasks only shrinks. A blocking task that begins
+// to wait later makes the check itself.
 func (w *waits) refuseDeadlock(ctx context.Context, db *models.DB, e waitEdge) error {
 	if e.waiter == e.awaited {
 		return pulperr.Public(pulperr.Conflict, "a task cannot wait for itself")
@@ -71,8 +71,8 @@ func (w *waits) refuseDeadlock(ctx context.Context, db *models.DB, e waitEdge) e
 	return nil
 }
 
-// waitSearch follows what tasks wait for: those that are in the way of a blocked one, and those that [Core.Wait] was
-// called for.
+// waitSearch follows the waits of tasks: a blocked task waits for the tasks that block it, and a running one for the
+// tasks of its calls of [Core.Wait].
 type waitSearch struct {
 	db      *models.DB
 	goal    uuid.UUID
@@ -108,7 +108,7 @@ func (s *waitSearch) run(ctx context.Context, task uuid.UUID) (bool, error) {
 	}
 }
 
-// follow marks tasks and those they wait for by [Core.Wait] as seen, and returns those that were not.
+// follow marks tasks, and the tasks that they wait for by [Core.Wait], as seen. It returns the newly marked ones.
 func (s *waitSearch) follow(tasks []uuid.UUID) (fresh []uuid.UUID) {
 	for len(tasks) > 0 {
 		id := tasks[len(tasks)-1]
@@ -121,7 +121,7 @@ func (s *waitSearch) follow(tasks []uuid.UUID) (fresh []uuid.UUID) {
 	return fresh
 }
 
-// expand adds probes for what is in the way of those of the tasks that are blocked.
+// expand adds probes for the reservations that block tasks.
 func (s *waitSearch) expand(ctx context.Context, tasks []uuid.UUID) error {
 	for len(tasks) > 0 {
 		page := tasks[:min(len(tasks), taskdb.ReadPage)]
@@ -141,16 +141,17 @@ func (s *waitSearch) expand(ctx context.Context, tasks []uuid.UUID) error {
 	return nil
 }
 
-// add adds a probe without what was looked at before.
+// add adds a probe for the reservations that no earlier probe has read.
 func (s *waitSearch) add(p taskdb.Probe) {
 	at := place{p.Key, p.Others}
+	// Otherwise n blocked tasks on one resource would each read the reservations of those before them.
 	if p.From = s.looked[at]; p.From < p.Seq {
 		s.looked[at] = p.Seq
 		s.probes = append(s.probes, p)
 	}
 }
 
-// probe makes some of the probes and returns whom they found.
+// probe makes some of the probes and returns the tasks that they found.
 func (s *waitSearch) probe(ctx context.Context) (tasks []uuid.UUID, err error) {
 	n := min(len(s.probes), taskdb.MaxProbes)
 	probes := s.probes[:n:n]

@@ -48,18 +48,22 @@ func (d *Dispatcher) init(c *Core, o *Options) {
 }
 
 // Dispatch stores a task, together with what others dispatch at the same time, and executes it here if it is immediate
-// and nothing is in its way.
+// and no task blocks it.
 func (d *Dispatcher) Dispatch(ctx context.Context, s *Spec) (models.TaskState, error) {
 	return d.telemetry.dispatch(ctx, s, d.dispatch)
 }
 
 func (d *Dispatcher) dispatch(ctx context.Context, s *Spec) (models.TaskState, error) {
+	// Within a caller's transaction the task cannot run at once: its own transactions would not see its row on Postgres,
+	// and on SQLite they would wait for the caller's.
 	if s.Row.Immediate && !s.DB.InTx() && !(d.preferDefer && s.Row.Deferred) {
 		if w := d.immediates.enter(); w != nil {
 			return w.Dispatch(ctx, s)
 		}
 	}
 	if !s.DB.InTx() {
+		// The batch is written with another context, so the connection could not notice that this caller is inside of a
+		// transaction and waits for itself.
 		if err := s.DB.CheckOutside(ctx); err != nil {
 			return "", fmt.Errorf("tasking: dispatch %s: %w", s.Row.Name, err)
 		}
@@ -91,7 +95,7 @@ func (d *Dispatcher) DispatchIn(ctx context.Context, tx *models.Tx, s *Spec) (mo
 	})
 }
 
-// write stores a batch of tasks in one transaction, except those that are busy.
+// write stores a batch of tasks in one transaction, without the busy ones.
 func (d *Dispatcher) write(ctx context.Context, list []*Spec) ([]dispatched, error) {
 	d.telemetry.Batch(ctx, batchDispatch, len(list))
 	out := make([]dispatched, len(list))
@@ -113,6 +117,7 @@ func (d *Dispatcher) write(ctx context.Context, list []*Spec) ([]dispatched, err
 			out[at].InsertedTask = done[i]
 		}
 		d.at("dispatch.before_commit")
+		// As the last statement: a cancellation of the dispatching task would wait for all statements after it.
 		return AsFenced(taskdb.FenceAll(ctx, c, scopes))
 	})
 	if err == nil {
@@ -133,6 +138,7 @@ func (d *Dispatcher) InsertAndDeliver(ctx context.Context, tx *models.Tx, s *Spe
 		return "", err
 	}
 	d.at("dispatch.before_commit")
+	// A message before the commit would lead to a claim that finds no task.
 	tx.AfterCommit(func() {
 		d.at("dispatch.committed")
 		d.deliverInserted(ctx, s, done[0])
@@ -141,7 +147,8 @@ func (d *Dispatcher) InsertAndDeliver(ctx context.Context, tx *models.Tx, s *Spe
 }
 
 func (d *Dispatcher) deliverInserted(ctx context.Context, s *Spec, done taskdb.InsertedTask) {
-	d.messenger.Emit(s.event(models.TaskState(done.State))) // before a worker knows of it
+	// Before the delivery: a worker could otherwise report the start of the task before its dispatch.
+	d.messenger.Emit(s.event(models.TaskState(done.State)))
 	d.telemetry.dispatched(ctx, s, done)
 	if done.Ready && done.State == string(models.Waiting) {
 		d.messenger.Deliver(ctx, taskdb.ReadyTask{ID: s.Row.ID, Queue: s.Row.Queue, Versions: s.Row.Versions})
@@ -162,6 +169,7 @@ func (d *Dispatcher) insert(ctx context.Context, c taskdb.Conn, batch []*Spec) (
 	}
 	rows := make([]*taskdb.NewTask, len(batch))
 	for i, s := range batch {
+		// A copy: the same spec is inserted again if the batch fails and its items are written alone.
 		row := s.Row
 		reason := "Resources temporarily unavailable."
 		if row.Group != nil && canceled[*row.Group] {

@@ -26,7 +26,7 @@ var (
 // ImmediateTimeout is how long an immediate task may take.
 const ImmediateTimeout = 5 * time.Second
 
-// ShutdownGrace is how long tasks may go on that were told to stop at the end of their worker.
+// ShutdownGrace is how long tasks may go on after their contexts have ended with ErrShutdown.
 const ShutdownGrace = 10 * time.Second
 
 // AsFenced turns the database's answer that a claim is not valid into the error that tasks see.

@@ -41,6 +41,7 @@ func (i *Immediates) Remove(w Immediate) {
 func (i *Immediates) enter() Immediate {
 	i.mu.Lock()
 	defer i.mu.Unlock()
+	// The first worker may drain or have no slot left while the next one could execute the task.
 	for _, w := range i.workers {
 		if w.Enter() {
 			return w

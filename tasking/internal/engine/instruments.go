@@ -12,7 +12,7 @@ import (
 	"github.com/pulpgo/pulpcore/tasking/internal/taskdb"
 )
 
-// instruments are what is counted and measured as it happens.
+// instruments count and measure events as they happen.
 type instruments struct {
 	dispatches, starts, finishes, relays, resets, repairs, duplicates, fenced, reaps metric.Int64Counter
 
@@ -40,10 +40,10 @@ func (i *instruments) open(m metric.Meter) error {
 	counter(&i.repairs, "repairs", "{repair}", "Reservations that had to be repaired; more than 0 is a fault.")
 	counter(&i.duplicates, "duplicates", "{claim}", "Claims that found nothing to claim.")
 	counter(&i.fenced, "fenced", "{task}", "Attempts whose task had been taken from the worker when they ended.")
-	counter(&i.reaps, "reaped_workers", "{worker}", "Workers that were given up for dead.")
+	counter(&i.reaps, "reaped_workers", "{worker}", "Workers that were declared dead.")
 	latency := []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200}
 	seconds(&i.waits, "wait.duration", "From the dispatch of a task to its first start.", latency...)
-	seconds(&i.grants, "start.duration", "From when nothing was in a task's way to its first start.", latency...)
+	seconds(&i.grants, "start.duration", "From when no other task blocked a task to its first start.", latency...)
 	seconds(&i.runs, "run.duration", "How long an attempt took.",
 		.001, .005, .01, .05, .1, .5, 1, 5, 10, 30, 60, 300, 900, 3600, 14400, 86400)
 	h, err := m.Int64Histogram("pulp.tasks.batch.size", metric.WithUnit("{task}"),
@@ -56,17 +56,18 @@ func (i *instruments) open(m metric.Meter) error {
 func since(began time.Time) float64 { return time.Since(began).Seconds() }
 
 const (
-	// backlogFresh is how long a look at the backlog holds.
+	// backlogFresh is how long the counts of the backlog stay valid.
 	backlogFresh = 5 * time.Second
-	// backlogShare is how many times as long as a look took it holds at least: looks never keep the database busy.
+	// backlogShare is how many times as long as their query took the counts stay valid at least: the query uses a
+	// twentieth of the time at most.
 	backlogShare = 20
-	// backlogTimeout is how long a look may take.
+	// backlogTimeout is how long the query may take.
 	backlogTimeout = 5 * time.Second
 	// stuckAfter is how long a canceled task may go on until it counts as stuck.
 	stuckAfter = 30 * time.Second
 )
 
-// backlogGauges show what the database says of unfinished tasks. All processes show the same.
+// backlogGauges show the counts of unfinished tasks in the database. All processes show the same.
 type backlogGauges struct {
 	db *models.DB
 
@@ -121,10 +122,11 @@ func (b *backlogGauges) observe(ctx context.Context, o metric.Observer) error {
 	return nil
 }
 
-// look returns what the database says, or said a short while ago.
+// look returns the counts of the database, which may be some seconds old.
 func (b *backlogGauges) look(ctx context.Context) (map[string]taskdb.QueueCounts, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	// The lock is held during the query, so that collections at the same time share its result.
 	began := time.Now()
 	if began.Before(b.until) {
 		return b.counts, nil

@@ -40,6 +40,7 @@ func (l *listener) receive(n transport.Notice) {
 			l.to.signals.cancel(id)
 		}
 	case transport.Connected:
+		// Events may have been missed while the connection was away: subscribers have to read the database.
 		l.to.pass([]event.Event{event.OfLoss()})
 	case transport.Events:
 		// Most processes have no reader most of the time, and parsing costs more than all else here.

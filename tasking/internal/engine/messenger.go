@@ -17,8 +17,8 @@ import (
 	"github.com/pulpgo/pulpcore/tasking/internal/transport/inprocess"
 )
 
-// Messenger tells the parts of this process and the other processes what happens to tasks. Nothing depends on it: what
-// gets lost is found in the database.
+// Messenger announces ready tasks, cancellations and events to the parts of this process and to other processes.
+// Messages may be lost: every receiver also reads the database.
 type Messenger struct {
 	db          *models.DB
 	log         *slog.Logger
@@ -65,20 +65,24 @@ func (m *Messenger) Deliver(ctx context.Context, tasks ...taskdb.ReadyTask) {
 	ctx = context.WithoutCancel(ctx) // the tasks are stored, whatever happens to the caller
 	sent, err := m.Transport.Announce(ctx, tasks)
 	if err != nil && !errors.Is(err, transport.ErrDown) {
-		m.log.WarnContext(ctx, "tasks are announced later", "tasks", len(tasks)-sent, "err", err)
+		m.log.WarnContext(ctx, "ready tasks could not be announced; the relay does it later",
+			"tasks", len(tasks)-sent, "err", err)
 	}
+	// If the transport took no message, the relay announces all of them after their grace.
 	if sent == 0 || sent == len(tasks) {
 		return
 	}
+	// The transport works and was only slow, so the relay announces the rest at once instead of after the grace.
 	ctx, cancel := context.WithTimeout(ctx, transport.Budget)
 	defer cancel()
 	err = taskdb.Write(ctx, m.db, func(c taskdb.Conn) error { return taskdb.MakeDue(ctx, c, tasks[sent:]) })
 	if err != nil {
-		m.log.WarnContext(ctx, "tasks are announced later", "tasks", len(tasks)-sent, "err", err)
+		m.log.WarnContext(ctx, "ready tasks could not be made due; they are announced after their grace",
+			"tasks", len(tasks)-sent, "err", err)
 	}
 }
 
-// Emit tells the listeners of this process and of others what has happened. It does not wait for them.
+// Emit passes events to the subscriptions of this process and of others. It does not wait for them.
 func (m *Messenger) Emit(list ...event.Event) {
 	m.pass(list)
 	if m.publisher != nil {
@@ -86,7 +90,7 @@ func (m *Messenger) Emit(list ...event.Event) {
 	}
 }
 
-// pass wakes those that wait for the tasks of events, and hands the events to the subscriptions of this process.
+// pass wakes the calls of Wait for the tasks of events, and hands the events to the subscriptions of this process.
 func (m *Messenger) pass(list []event.Event) {
 	m.signals.ended(list)
 	m.events.Deliver(list)
@@ -108,14 +112,16 @@ func (m *Messenger) Listen(ctx context.Context) {
 	}
 }
 
-// publishCancel tells all processes that a running task is to stop. Their workers find out without it, when they read
-// the states of their tasks.
+// publishCancel broadcasts the cancellation of a running task. If it is lost, the task's worker finds the cancellation
+// in the database.
 func (m *Messenger) publishCancel(ctx context.Context, id uuid.UUID) {
+	// The workers of this process need no transport.
 	m.signals.cancel(id)
 	if m.broadcaster == nil {
 		return
 	}
 	notice := transport.Notice{Topic: transport.Cancel, Payload: id.String()}
+	// The cancellation is committed, so the end of the caller's context must not stop the notice.
 	if err := m.broadcaster.Publish(context.WithoutCancel(ctx), notice); err != nil {
 		m.log.DebugContext(ctx, "a cancellation is not published", "task_id", id, "err", err)
 	}

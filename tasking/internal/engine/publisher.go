@@ -52,6 +52,7 @@ func (p *publisher) add(list []event.Event) {
 	case p.closed || len(list) == 0:
 		return
 	case len(p.backlog)+len(list) > maxBacklog:
+		// The transport is slower than the events. After a gap readers read the database, so the older events are of no use.
 		p.backlog, p.lost = slices.Clone(list), true
 	default:
 		p.backlog = append(p.backlog, list...)
@@ -71,13 +72,15 @@ func (p *publisher) send() {
 		}
 		pause := eventPace
 		if err := p.publish(list); err != nil {
-			p.log.Debug("redis did not take events", "err", err)
+			p.log.Debug("events could not be published in redis", "err", err)
+			// While Redis is down the backlog would only grow. Readers learn of the gap from the next message.
 			p.dropAll()
 			pause = transport.RetryAfter
 		}
 		timer := time.NewTimer(pause)
 		select {
 		case <-timer.C:
+		// close cuts the pauses short, and the rest of the backlog is still sent.
 		case <-p.quit:
 			timer.Stop()
 		}
@@ -93,6 +96,7 @@ func (p *publisher) take() []event.Event {
 	if p.backlog = p.backlog[n:]; len(p.backlog) == 0 {
 		p.backlog = nil
 	}
+	// Set under the lock under which add starts a sender, so that no event stays without one.
 	p.sending = len(list) > 0
 	if p.sending && p.lost {
 		p.lost = false
@@ -122,7 +126,7 @@ func (p *publisher) publish(list []event.Event) error {
 	return p.to.Publish(context.Background(), transport.Notice{Topic: transport.Events, Payload: string(payload)})
 }
 
-// parse returns the events of a message of another process, or nothing for one that is not understood.
+// parse returns the events of a message of another process, or none if it cannot parse the message.
 func (p *publisher) parse(payload string) []event.Event {
 	var parts []json.RawMessage
 	if err := json.Unmarshal([]byte(payload), &parts); err != nil || len(parts) == 0 {

@@ -14,7 +14,7 @@ const (
 	ImmediateQueue = "immediate"
 )
 
-// Queues returns the names of the queues, the one that workers look at first before the other.
+// Queues returns the names of the queues, in the order in which workers read them.
 func Queues() []string { return []string{ImmediateQueue, DefaultQueue} }
 
 // readyPage is how many ready tasks are read at a time.

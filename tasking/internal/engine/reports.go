@@ -13,13 +13,13 @@ import (
 	"github.com/pulpgo/pulpcore/tasking/internal/taskdb"
 )
 
-// Reports counts in the progress reports of task groups. What is added at the same time is written together.
+// Reports counts in the progress reports of task groups. Additions at the same time are written together.
 type Reports struct {
 	db      *models.DB
 	batches batch.Writer[Addition, added]
 }
 
-// Addition is what is added to one report of a group.
+// Addition is an addition to one report of a group.
 type Addition struct {
 	DB          *models.DB // whose task adds it, if any
 	Group       uuid.UUID
@@ -30,6 +30,7 @@ type Addition struct {
 // Add adds to a report, and reports whether there is one.
 func (r *Reports) Add(ctx context.Context, a Addition) (found bool, err error) {
 	done := added{busy: true}
+	// A batch has a transaction of its own and would not end with the caller's.
 	if !a.DB.InTx() {
 		done, err = r.batches.Do(ctx, a)
 	}
@@ -57,8 +58,7 @@ func (r *Reports) init(db *models.DB) {
 	r.batches.IsItemError = func(err error) bool { return errors.Is(err, ErrFenced) }
 }
 
-// write writes the sum for each report, and reports which exist. The rows are changed in a fixed order, so
-// that processes do not wait for each other.
+// write writes the sum for each report, and reports which exist.
 func (r *Reports) write(ctx context.Context, batch []Addition) ([]added, error) {
 	type key struct {
 		group uuid.UUID
@@ -74,10 +74,12 @@ func (r *Reports) write(ctx context.Context, batch []Addition) ([]added, error) 
 	for _, sum := range sums {
 		order = append(order, sum)
 	}
+	// Two processes that change the same rows in different orders could deadlock.
 	slices.SortFunc(order, func(a, b Addition) int {
 		return cmp.Or(slices.Compare(a.Group[:], b.Group[:]), cmp.Compare(a.Code, b.Code))
 	})
 	out := make([]added, len(batch))
+	// Additions reserve no resources: BatchTx only bounds their wait for the rows.
 	none := make([][]taskdb.Reservation, len(batch))
 	busy, err := taskdb.BatchTx(ctx, r.db, none, func(ctx context.Context, c taskdb.Conn, _ []int) error {
 		exists := map[key]bool{}

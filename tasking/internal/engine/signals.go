@@ -8,8 +8,8 @@ import (
 	"github.com/pulpgo/pulpcore/tasking/event"
 )
 
-// signals wake those parts of this process that wait for the end of a task or execute one that is to be canceled. A
-// signal may be lost or late, so its receivers also read the database now and then.
+// signals wake the calls of Wait in this process and cancel its running tasks. A signal may be lost or late, so its
+// receivers also read the database periodically.
 type signals struct {
 	mu      sync.Mutex
 	waiters map[uuid.UUID]map[chan struct{}]struct{} // by task
@@ -44,7 +44,7 @@ func (s *signals) cancel(id uuid.UUID) {
 	}
 }
 
-// ended wakes those that wait for the end of one of the tasks that events are about.
+// ended wakes the calls that wait for the end of the tasks of events.
 func (s *signals) ended(list []event.Event) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -70,6 +70,7 @@ func (s *signals) hasWaiters() bool {
 
 // watch returns a channel that receives when the task has ended.
 func (s *signals) watch(id uuid.UUID) (ch chan struct{}, stop func()) {
+	// Room for one signal, which may come while the waiter reads the database.
 	ch = make(chan struct{}, 1)
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -20,7 +20,7 @@ type Spec struct {
 	Raw []byte // the arguments in the clear, for execution in this process
 }
 
-// SpecOptions say what a task is to be.
+// SpecOptions are the properties of a new task.
 type SpecOptions struct {
 	Name      string
 	Raw       []byte // the arguments as JSON
@@ -42,13 +42,15 @@ const MaxName = 255
 func (o *SpecOptions) check() error {
 	switch {
 	case o.MaxAttempts < 0:
-		return pulperr.Public(pulperr.Invalid, "task %q: the number of attempts is negative", o.Name)
+		return pulperr.Public(pulperr.Invalid, "task %q: MaxAttempts is %d; use 0 or more", o.Name, o.MaxAttempts)
 	case len(o.Raw) > MaxJSON:
 		return pulperr.Public(pulperr.Invalid, "the arguments of task %q have %d bytes and may have %d; store what is "+
 			"large and name it", o.Name, len(o.Raw), MaxJSON)
 	case o.Name == "" || len(o.Name) > MaxName || len(o.IdempotencyKey) > MaxName,
 		models.HasNUL(o.Name + o.IdempotencyKey + o.CorrelationID):
-		return pulperr.Public(pulperr.Invalid, "the name or key of task %q is empty, too long or contains a NUL", o.Name)
+		return pulperr.Public(pulperr.Invalid,
+			"task %q: a task needs a name; name and idempotency key have %d bytes at most "+
+				"and, like the correlation id, no NUL", o.Name, MaxName)
 	}
 	return nil
 }
@@ -60,7 +62,8 @@ func (o *SpecOptions) check() error {
 func (d *Dispatcher) NewSpec(ctx context.Context, db *models.DB, o *SpecOptions) (*Spec, error) {
 	domain := db.Domain()
 	if domain == nil {
-		return nil, fmt.Errorf("tasking: dispatch %s: the queue's database handle has no domain: %w", o.Name, pulperr.Invalid)
+		return nil, fmt.Errorf("tasking: dispatch %s: the queue's database handle has no domain, see Queue.In: %w", o.Name,
+			pulperr.Invalid)
 	}
 	if err := o.check(); err != nil {
 		return nil, err
@@ -97,7 +100,7 @@ func (d *Dispatcher) NewSpec(ctx context.Context, db *models.DB, o *SpecOptions)
 	return s, nil
 }
 
-// event says that the task was dispatched.
+// event returns the event of the task's dispatch.
 func (s *Spec) event(state models.TaskState) event.Event {
 	return event.Event{
 		Kind: event.TaskChanged, Time: models.Now(), DomainID: s.Row.DomainID, TaskID: s.Row.ID, GroupID: s.Row.Group,

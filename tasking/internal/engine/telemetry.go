@@ -17,12 +17,12 @@ import (
 	"github.com/pulpgo/pulpcore/tasking/internal/taskdb"
 )
 
-// scope is what spans and metrics say they come from.
+// scope is the instrumentation scope of spans and metrics.
 const scope = "github.com/pulpgo/pulpcore/tasking"
 
 // Telemetry makes the spans and metrics of a queue and its workers. A queue without providers has none, and all methods
-// may be called on nil. What becomes an attribute of a metric is one of few: names of tasks and queues and the words
-// below; never an id, a resource or anything that users choose.
+// may be called on nil. Attributes of metrics have few values: names of tasks and queues and the constants below; never
+// an id, a resource or a text that users choose.
 type Telemetry struct {
 	tracer trace.Tracer
 	instruments
@@ -33,8 +33,8 @@ type Telemetry struct {
 // AttemptResult is how an attempt to execute a task went: the final state of the task, or one of these.
 type AttemptResult string
 
+// How an attempt ended that did not end its task.
 const (
-	// How an attempt ended that did not end its task.
 	ResultRetried   AttemptResult = "retried"   // the task waits for its next attempt
 	ResultFenced    AttemptResult = "fenced"    // the task had been taken from the worker
 	ResultUnstored  AttemptResult = "unstored"  // the database did not take its end
@@ -108,6 +108,7 @@ func (t *Telemetry) dispatch(
 	ctx context.Context, s *Spec, fn func(context.Context, *Spec) (models.TaskState, error),
 ) (models.TaskState, error) {
 	if t == nil {
+		// A host without a provider here may have spans of its own, and the execution of the task belongs to their trace.
 		s.Row.Trace = TraceOf(ctx)
 		return fn(ctx, s)
 	}
@@ -151,6 +152,7 @@ func (t *Telemetry) Starting(ctx context.Context, c *taskdb.Claimed) context.Con
 	}
 	set := attributes(nameKey.String(c.Name), queueKey.String(c.Queue))
 	t.starts.Add(ctx, 1, set)
+	// Later attempts would count the time of the earlier ones, and their pauses, as a wait for a worker.
 	if c.Attempt == 1 && c.StartedAt != nil && c.UnblockedAt != nil {
 		t.waits.Record(ctx, c.StartedAt.Sub(c.Created).Seconds(), set)
 		t.grants.Record(ctx, c.StartedAt.Sub(*c.UnblockedAt).Seconds(), set)
@@ -224,7 +226,7 @@ func (t *Telemetry) Batch(ctx context.Context, which string, size int) {
 	}
 }
 
-// Duplicate counts a claim that found nothing.
+// Duplicate counts a claim that found no task to claim.
 func (t *Telemetry) Duplicate(ctx context.Context) {
 	if t != nil {
 		t.duplicates.Add(ctx, 1)
@@ -253,7 +255,7 @@ func (t *Telemetry) Repaired(ctx context.Context, stranded int, orphans int64) {
 	}
 }
 
-// Reaped counts a worker that was given up for dead.
+// Reaped counts a worker that was declared dead.
 func (t *Telemetry) Reaped(ctx context.Context) {
 	if t != nil {
 		t.reaps.Add(ctx, 1)
@@ -277,7 +279,7 @@ func optional[ID interface{ String() string }](cid string, group *ID) []attribut
 	return list
 }
 
-// fail marks a span as failed, in words that anybody may read: the log has the others.
+// fail marks a span as failed, with the public message of err: the log has the rest.
 func fail(span trace.Span, err error) {
 	if !span.IsRecording() {
 		return

@@ -25,7 +25,9 @@ func (p PluginVersions) requirements(task string, asked map[string]string) (*str
 	}
 	for plugin, version := range asked {
 		if plugin == "" || models.HasNUL(plugin+version) {
-			return nil, pulperr.Public(pulperr.Invalid, "task %q: %q in version %q cannot be required", task, plugin, version)
+			return nil, pulperr.Public(pulperr.Invalid,
+				"task %q: plugin %q in version %q cannot be required: the name is empty, or one of the two contains a NUL",
+				task, plugin, version)
 		}
 	}
 	text, err := json.Marshal(asked)
@@ -51,7 +53,7 @@ func (p PluginVersions) pluginOf(task string) string {
 // PluginVersions are the versions of a worker's plugins, by name.
 type PluginVersions map[string]string
 
-// Fulfil reports whether the versions are those that a task needs, or later ones.
+// Fulfil reports whether the versions are at least the ones that a task needs.
 func (p PluginVersions) Fulfil(versions *string) bool {
 	if versions == nil || *versions == "" {
 		return true
@@ -70,7 +72,8 @@ func (p PluginVersions) Fulfil(versions *string) bool {
 }
 
 // CompareVersions compares "3.81.0" with "3.81.0rc1" or "3.9" the way people do: numbers by value, everything between
-// dots, and what follows a number ("rc1", "-dev") comes before nothing. Build metadata behind a plus does not count.
+// dots, and what follows a number ("rc1", "-dev") comes before the bare number. Build metadata behind a plus does not
+// count.
 func CompareVersions(a, b string) int {
 	a, _, _ = strings.Cut(strings.TrimPrefix(a, "v"), "+")
 	b, _, _ = strings.Cut(strings.TrimPrefix(b, "v"), "+")

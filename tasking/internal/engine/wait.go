@@ -26,12 +26,16 @@ const (
 func (c *Core) Wait(ctx context.Context, db *models.DB, id uuid.UUID) (*models.Task, error) {
 	own, inTask := TaskID(ctx)
 	if inTask {
+		// Before the check for a cycle: if two tasks begin to wait for each other at the same time, at least one of the
+		// checks sees the other wait.
 		defer c.waits.begin(waitEdge{own, id})()
 	}
+	// Before the first read: an end between the read and watch would be noticed by the next poll only.
 	ended, stop := c.watch(id)
 	defer stop()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	// Signals of other processes may be lost or not be received at all, so the database is read once a second.
 	for pause := firstPoll; ; pause = min(2*pause, lastPoll) {
 		t, err := Get(ctx, db, id)
 		switch {
@@ -44,6 +48,7 @@ func (c *Core) Wait(ctx context.Context, db *models.DB, id uuid.UUID) (*models.T
 			if err := c.waits.refuseDeadlock(ctx, db, waitEdge{own, id}); err != nil {
 				return nil, err
 			}
+			// Once is enough: see refuseDeadlock.
 			inTask = false
 		}
 		timer.Reset(pause)

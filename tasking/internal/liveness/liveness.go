@@ -7,10 +7,10 @@ import (
 	"github.com/google/uuid"
 )
 
-// Observer is what a process has seen of the heartbeats of others. Expiry is measured by observation on the process's
-// own clock, and not by timestamps: one pause between two polls counts for a quarter of the limit at most. A process
-// that slept, a suspended machine or a stalled database therefore expires no worker that had no chance to write. Its
-// zero value is ready for use by one goroutine.
+// Observer holds the heartbeats of others as a process has seen them. Expiry is measured by observation on the
+// process's own clock, and not by timestamps: one pause between two polls counts for a quarter of the limit at most. A
+// process that slept, a suspended machine or a stalled database therefore expires no worker that had no chance to
+// write. Its zero value is ready for use by one goroutine.
 type Observer struct {
 	seen  map[uuid.UUID]observation
 	polls int
@@ -51,6 +51,8 @@ func (o *Observer) Expired(id uuid.UUID, beat int64, limit time.Duration) bool {
 	now := observation{beat: beat, poll: o.polls}
 	same := ok && was.beat == beat
 	if same {
+		// The bound makes at least four polls necessary. A process that was suspended sees two polls with a long pause
+		// between them, and the heartbeats of workers that had no chance to write.
 		now.still = was.still + min(o.gap, limit/4)
 	}
 	if o.seen == nil {

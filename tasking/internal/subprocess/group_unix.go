@@ -12,7 +12,7 @@ import (
 	"github.com/pulpgo/pulpcore/pulperr"
 )
 
-// CanIsolate says whether tasks can have processes of their own.
+// CanIsolate reports whether tasks can have processes of their own.
 const CanIsolate = true
 
 // OwnGroup makes the command the leader of a process group.
@@ -35,6 +35,7 @@ func KillGroup(leader *os.Process) error {
 // KillSelf kills this process and, if it leads one, its group.
 func KillSelf() {
 	if syscall.Getpgrp() == syscall.Getpid() {
+		// 0 is the own group. Of a process that does not lead one, it is the group of the program that started it.
 		_ = syscall.Kill(0, syscall.SIGKILL)
 	}
 	os.Exit(1)
@@ -51,7 +52,8 @@ func deathSignal(state *os.ProcessState) int {
 // Inherited returns the two files that a worker gives to the process of a task: its orders, and the report that it
 // reads. The caller closes them.
 func Inherited() (orders, report *os.File, err error) {
-	foreign := pulperr.Public(pulperr.Invalid, "this process was not started by a worker")
+	foreign := pulperr.Public(pulperr.Invalid,
+		"this process was not started by a worker; a worker starts it by worker.Options.Command")
 	for _, fd := range []int{0, reportFD} {
 		var st syscall.Stat_t // in a process that was started by hand, the number may be that of a database connection
 		if err := syscall.Fstat(fd, &st); err != nil || st.Mode&syscall.S_IFMT != syscall.S_IFIFO {

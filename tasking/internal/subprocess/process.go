@@ -55,9 +55,11 @@ func Start(log *slog.Logger, cmd *osexec.Cmd, req Request) (*Process, error) {
 	}
 	p := &Process{cmd: cmd, log: log, messages: make(chan Message, 1)}
 	theirs, err := p.connect()
+	// The process has its own copies. While these are open, the end of the process is no end of its pipes.
 	defer CloseAll(theirs...)
 	if err == nil {
 		cmd.Env = TempEnv(cmd.Environ(), req.WorkDir)
+		// Programs that the task starts are killed with it.
 		OwnGroup(cmd)
 		err = cmd.Start()
 	}
@@ -96,14 +98,14 @@ func CloseAll(files ...*os.File) {
 	}
 }
 
-// send writes to the process. One that is gone shows by its end.
+// send writes to the process. An error is only logged: a process that has ended is noticed by Wait.
 func (p *Process) send(what any) {
 	line, err := json.Marshal(what)
 	if err == nil {
 		_, err = p.orders.Write(append(line, '\n'))
 	}
 	if err != nil {
-		p.log.Debug("the task's process does not listen", "err", err)
+		p.log.Debug("an order could not be sent to the task's process", "err", err)
 	}
 }
 
@@ -143,13 +145,15 @@ func (p *Process) readOutput() {
 		if line = bytes.TrimRight(line, "\r\n"); len(line) > 0 {
 			p.log.Info("output of the task's process", "line", string(line))
 		}
+		// A line that is too long is logged in parts. Without a reader the process would block on a full pipe.
 		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
 			return
 		}
 	}
 }
 
-// Wait tells the process to stop when ctx is done, kills it if it does not, and returns when it and its group are gone.
+// Wait orders the process to stop when ctx is done, kills it if it does not stop, and returns when it and its group
+// have ended.
 func (p *Process) Wait(ctx context.Context, grace time.Duration) *End {
 	exited := make(chan error, 1)
 	go func() { exited <- p.cmd.Wait() }() // Wait receives it
@@ -166,6 +170,7 @@ func (p *Process) Wait(ctx context.Context, grace time.Duration) *End {
 			case !ok:
 				messages = nil
 			case m.Stuck != "":
+				// The stacks are the last report before the kill, so the rest of the grace is of no use.
 				end.Stuck = m.Stuck
 				timer.Reset(0)
 			case m.fault != "":
@@ -184,6 +189,7 @@ func (p *Process) Wait(ctx context.Context, grace time.Duration) *End {
 			_ = KillGroup(p.cmd.Process) // else it ends this moment
 		case err := <-exited:
 			p.close()
+			// The pipe may still have messages that the process wrote before its end.
 			for m := range p.messages {
 				if m.Outcome != nil {
 					said = m.Outcome
@@ -206,7 +212,7 @@ func stopGrace(cause error, grace time.Duration) time.Duration {
 	return grace + killDelay
 }
 
-// stop tells the process to stop.
+// stop sends the order to stop.
 func (p *Process) stop(cause error) {
 	p.send(OrderOf(cause))
 	if errors.Is(cause, engine.ErrCanceled) {
@@ -227,6 +233,7 @@ func (p *Process) judge(ctx context.Context, end *End, said *Outcome, err error)
 	state := p.cmd.ProcessState
 	signal := deathSignal(state)
 	switch {
+	// The outcome counts even if the process was killed afterwards: the function had returned.
 	case said != nil && said.Err != nil:
 		end.Err = said.Err
 	case said != nil:
@@ -241,7 +248,7 @@ func (p *Process) judge(ctx context.Context, end *End, said *Outcome, err error)
 		end.Err = &DeathError{fmt.Sprintf("The task's process exited with status %d.", state.ExitCode()), string(p.tail)}
 	}
 	if said != nil && err != nil {
-		p.log.WarnContext(ctx, "the task's process did not end well after the task", "err", err)
+		p.log.WarnContext(ctx, "the task's process failed after the end of its task", "err", err)
 	}
 }
 

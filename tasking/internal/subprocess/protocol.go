@@ -28,7 +28,7 @@ type Request struct {
 	Trace       *string       `json:"trace,omitempty"` // of the attempt, in which the process goes on
 }
 
-// Order tells the process to stop.
+// Order is the order to stop.
 type Order struct {
 	Stop string `json:"stop"` // see OrderOf
 }
@@ -97,7 +97,7 @@ func (e *RemoteError) Unwrap() []error {
 	return errs
 }
 
-// DeathError says that the process ended before the function did.
+// DeathError is the error of a process that ended before its function returned.
 type DeathError struct {
 	Reason string // for clients
 	tail   string // the last that it wrote

@@ -27,8 +27,9 @@ func CancelWaiting(ctx context.Context, c Conn, id uuid.UUID) (*CanceledTask, er
 	return rows[0], nil
 }
 
-// CancelRunning asks the attempt at a task to stop, and reports whether there is one that was not asked before.
+// CancelRunning asks the attempt at a task to stop, and reports false if no attempt runs or if it was asked before.
 func CancelRunning(ctx context.Context, c Conn, id uuid.UUID) (bool, error) {
+	// The reservations stay: the function may still write until it returns.
 	n, err := Exec(ctx, c, `UPDATE core_task SET state = 'canceling', cancel_requested_at = ?now, pulp_last_updated = ?now
 		WHERE pulp_id = ?id AND (state = 'running') IS TRUE`, sqldialect.Named{"id": id, "now": c.Now()})
 	return n > 0, err

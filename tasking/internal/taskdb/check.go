@@ -9,7 +9,7 @@ import (
 	"github.com/pulpgo/pulpcore/internal/sqldialect"
 )
 
-// BrokenTask is a task that a check found, or a reservation of one that does not exist.
+// BrokenTask is a task that a check found, or a reservation whose task does not exist.
 type BrokenTask struct {
 	ID   uuid.UUID `bun:"id"`
 	Name string    `bun:"name"` // "" if there is no such task
@@ -39,8 +39,8 @@ const MissingReservations TaskCheck = `SELECT t.pulp_id AS id, t.name, ?key AS r
 		WHERE r.rkey = ?key AND r.exclusive = ?exclusive AND r.seq = t.seq AND r.task_id = t.pulp_id) LIMIT ?limit`
 
 // ConflictingTasks finds resources that an exclusive holder shares with others, each with the youngest of the tasks
-// that may run all the same. It counts per resource: to compare tasks in pairs would take for ever where very many have
-// one resource.
+// that may run all the same. It counts per resource: comparing tasks in pairs would take very long where many tasks
+// have one resource.
 const ConflictingTasks TaskCheck = `SELECT t.pulp_id AS id, t.name, g.rkey, g.holders FROM (
 		SELECT r.rkey, max(r.seq) AS last, count(*) AS holders FROM core_taskresource r
 		JOIN core_task h ON h.pulp_id = r.task_id
@@ -60,8 +60,8 @@ const MiscountedTasks TaskCheck = `SELECT t.pulp_id AS id, t.name, 0 AS rkey, 0 
 		OR t.state IN ('running', 'canceling', 'completed', 'failed') AND (t.attempt < 1 OR t.started_at IS NULL)
 	LIMIT ?limit`
 
-// StrandedTasks finds waiting tasks that nothing is in the way of and that were not granted: those that
-// [GrantStranded] grants.
+// StrandedTasks finds waiting tasks that no task blocks and that were not granted: the ones that [GrantStranded]
+// grants.
 const StrandedTasks TaskCheck = `SELECT t.pulp_id AS id, t.name, 0 AS rkey, 0 AS holders FROM core_task t
 	WHERE t.state = 'waiting' AND t.unblocked_at IS NULL AND NOT EXISTS (?blockers) LIMIT ?limit`
 

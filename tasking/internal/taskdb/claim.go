@@ -56,7 +56,7 @@ func Claim(ctx context.Context, c Conn, ids []uuid.UUID, worker, claim uuid.UUID
 	return found, nil
 }
 
-// ReadClaim returns the running task that has a claim, or nil. After a lost answer it tells whether [Claim] succeeded.
+// ReadClaim returns the running task that has a claim, or nil. After a lost answer it shows whether [Claim] succeeded.
 func ReadClaim(ctx context.Context, c Conn, id, claim uuid.UUID) (*Claimed, error) {
 	t := new(Claimed)
 	err := c.NewRaw("SELECT "+claimedColumns+" FROM core_task WHERE pulp_id = ? AND claim_id = ? AND "+executing,
@@ -77,6 +77,8 @@ const requeueSQL = `UPDATE core_task SET state = 'waiting', worker_id = NULL, cl
 //
 // Errors: [ErrNotClaimed], also if the task is being canceled.
 func Requeue(ctx context.Context, c Conn, t *Claimed, pause time.Duration, count int) error {
+	// The generation counts up, because asynq may still have the message about this attempt and refuses a second one with
+	// its id.
 	n, err := Exec(ctx, c, requeueSQL, sqldialect.Named{
 		"id": t.ID, "claim": t.ClaimID, "count": count, "due": c.After(pause), "now": c.Now(),
 	})
@@ -86,6 +88,7 @@ func Requeue(ctx context.Context, c Conn, t *Claimed, pause time.Duration, count
 	if n == 0 {
 		return ErrNotClaimed
 	}
+	// The next attempt makes reports of its own. Those of this one would stay running for ever.
 	return EndReports(ctx, c, models.Failed, t.ID)
 }
 
@@ -100,6 +103,7 @@ func Adopt(ctx context.Context, c Conn, from, only, to uuid.UUID, locked func([]
 		where += " AND pulp_id = ?only"
 	}
 	var ids []uuid.UUID
+	// In the order in which claims lock tasks, so that the two cannot deadlock.
 	err := c.NewRaw("SELECT pulp_id FROM core_task WHERE "+where+" AND "+executing+" ORDER BY pulp_id ?lock",
 		sqldialect.Named{"from": from, "only": only, "lock": c.ForUpdate()}).Scan(ctx, &ids)
 	if err != nil {
@@ -108,6 +112,7 @@ func Adopt(ctx context.Context, c Conn, from, only, to uuid.UUID, locked func([]
 	locked(ids)
 	tasks := make([]*Claimed, len(ids))
 	for i, id := range ids {
+		// The new claim is the fence against the old worker: if it was only suspended, its transactions fail from now on.
 		tasks[i] = new(Claimed)
 		err := c.NewRaw("UPDATE core_task SET worker_id = ?, claim_id = ? WHERE pulp_id = ? AND "+executing+
 			" RETURNING "+claimedColumns, to, uuid.New(), id).Scan(ctx, tasks[i])
@@ -124,6 +129,8 @@ func Adopt(ctx context.Context, c Conn, from, only, to uuid.UUID, locked func([]
 // Errors: [ErrNotClaimed].
 func Fence(ctx context.Context, c Conn, id, claim uuid.UUID, completing bool) error {
 	var found []int
+	// FOR SHARE: a recovery of the task waits until this transaction has ended (F35), while several transactions of the
+	// task do not wait for each other.
 	err := c.NewRaw("SELECT 1 FROM core_task WHERE pulp_id = ? AND claim_id = ? AND ("+executing+
 		" OR ? AND state = 'completed') ?", id, claim, completing, c.ForShare()).Scan(ctx, &found)
 	if err == nil && len(found) == 0 {
@@ -154,6 +161,7 @@ func FenceAll(ctx context.Context, c Conn, scopes []*models.TaskScope) error {
 		JOIN (?) AS v ON v.column1 = t.pulp_id AND v.column2 = t.claim_id
 		WHERE (t.state IN ('running', 'canceling')) IS TRUE ORDER BY t.pulp_id ?`,
 		bun.SafeQuery(c.Values(len(claims), "uuid", "uuid"), pairs...), c.ForShareOf("t")).Scan(ctx, &found)
+	// One lost claim fails the batch. Its writer takes this for the fault of one item and writes each item alone.
 	if err == nil && len(found) < len(claims) {
 		return ErrNotClaimed
 	}

@@ -62,7 +62,7 @@ func Complete(ctx context.Context, c Conn, list []Completion) (map[uuid.UUID]mod
 	return states, nil
 }
 
-// FinalState returns the state in which an attempt ended its task. After a lost answer it tells whether [Complete]
+// FinalState returns the state in which an attempt ended its task. After a lost answer it shows whether [Complete]
 // succeeded.
 //
 // Errors: [ErrNotClaimed] if the task has not ended under the claim.
@@ -88,7 +88,7 @@ func EndReports(ctx context.Context, c Conn, state models.TaskState, tasks ...uu
 const noteSQL = `UPDATE core_task SET error = ?error, pulp_last_updated = ?now
 	WHERE pulp_id = ?id AND claim_id = ?claim AND state = 'canceling'`
 
-// SetError stores what is wrong with a task that is being canceled. The task keeps it when it ends.
+// SetError stores the error of a task that is being canceled. The task keeps it when it ends.
 func SetError(ctx context.Context, c Conn, t *Claimed, e *models.TaskError) error {
 	text, err := errorText(e)
 	if err != nil {
@@ -125,6 +125,7 @@ func storable(text string) string {
 		return text
 	}
 	const mark = " […]"
+	// The cut may split a character.
 	return strings.ToValidUTF8(text[:maxErrorText-len(mark)], "") + mark
 }
 
@@ -142,6 +143,7 @@ func ForgetCreated(ctx context.Context, c Conn, task uuid.UUID, prn string) erro
 
 // WriteReport stores the state and the numbers of a progress report, and reports false if it has ended before.
 func WriteReport(ctx context.Context, c Conn, r *models.ProgressReport) (bool, error) {
+	// The condition on the state keeps a goroutine that the function left behind from opening a report again.
 	n, err := Exec(ctx, c, `UPDATE core_progressreport SET state = ?, total = ?, done = ?, suffix = ?,
 		pulp_last_updated = ? WHERE pulp_id = ? AND state IN ('waiting', 'running')`,
 		r.State, r.Total, r.Done, r.Suffix, models.Now(), r.ID)

@@ -62,6 +62,8 @@ func CanceledGroups(ctx context.Context, c Conn, domains map[uuid.UUID]uuid.UUID
 		Domain   uuid.UUID `bun:"pulp_domain_id"`
 		Canceled bool      `bun:"canceled"`
 	}
+	// FOR SHARE: a cancellation of the group waits for this dispatch and then finds its task (F66). In the order of ids,
+	// so that it cannot deadlock with another batch.
 	err := c.NewRaw(`SELECT pulp_id, pulp_domain_id, canceled_at IS NOT NULL AS canceled FROM core_taskgroup
 		WHERE pulp_id IN (?) ORDER BY pulp_id ?`, bun.List(slices.Collect(maps.Keys(domains))),
 		c.ForShare()).Scan(ctx, &rows)
@@ -127,6 +129,7 @@ func UnfinishedOf(ctx context.Context, c Conn, group uuid.UUID) (ids []uuid.UUID
 
 // AddToReport adds to the numbers of a progress report of a group, and reports whether there is one.
 func AddToReport(ctx context.Context, c Conn, group uuid.UUID, code string, done, total int64) (found bool, err error) {
+	// The database adds, so that no increment of another process is lost.
 	n, err := Exec(ctx, c, `UPDATE core_groupprogressreport SET done = done + ?, total = total + ?,
 		pulp_last_updated = ? WHERE task_group_id = ? AND code = ?`, done, total, models.Now(), group, code)
 	return n > 0, err

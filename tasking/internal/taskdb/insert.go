@@ -22,6 +22,7 @@ const (
 // lockList returns the advisory locks for a list of reservations that is sorted by key.
 func lockList(list []Reservation) []Reservation {
 	all := make([]Reservation, 0, len(list)+1)
+	// Every transaction has this lock first, most of them shared. One that has it exclusively needs no other lock.
 	all = append(all, Reservation{Key: allResources, Exclusive: LocksAll(list)})
 	if !LocksAll(list) {
 		all = append(all, list...)
@@ -45,6 +46,7 @@ func LockResources(ctx context.Context, c Conn, list []Reservation, timeout time
 	statement := lockResourcesPostgres
 	if timeout > 0 {
 		args["timeout"] = timeout.Milliseconds()
+		// One statement text and so one round trip.
 		statement = "SET LOCAL lock_timeout = ?timeout; " + statement
 	}
 	_, err := c.NewRaw(statement, args).Exec(ctx)
@@ -78,6 +80,7 @@ func TryLockResources(
 	for _, key := range keys {
 		taken[key] = true
 	}
+	// Without the shared lock on everything, the locks on single resources do not count.
 	if taken[allResources] {
 		for _, r := range list {
 			taken[r.Key] = true
@@ -104,7 +107,7 @@ type NewTask struct {
 	Deferred       bool // false cancels the task if it is blocked
 	Queue          string
 	MaxAttempts    int
-	Worker, Claim  *uuid.UUID // who runs it at once if nothing is in its way
+	Worker, Claim  *uuid.UUID // of the worker that executes it at once if no task blocks it
 	Canceled       bool       // insert it as canceled
 	Grace          time.Duration
 	CancelReason   string // JSON of its error if it is inserted as canceled
@@ -163,6 +166,8 @@ func InsertTasks(ctx context.Context, c Conn, tasks []*NewTask) ([]InsertedTask,
 	for i, t := range tasks {
 		lists[i] = t.Reservations
 	}
+	// One query for the batch, and the decision in Go: planning a statement that decides takes longer than running it, and
+	// both databases share this code.
 	occupied, err := occupancies(ctx, c, Union(lists...))
 	if err != nil {
 		return nil, err
@@ -175,6 +180,7 @@ func InsertTasks(ctx context.Context, c Conn, tasks []*NewTask) ([]InsertedTask,
 		return nil, err
 	}
 	if c.Kind == sqldialect.SQLite {
+		// SQLite cannot insert into two tables in one statement.
 		err = insertReservations(ctx, c, tasks, done)
 	}
 	return done, err
@@ -190,6 +196,7 @@ func (t *NewTask) outcome(occupied map[int64]occupancy) InsertedTask {
 	done := InsertedTask{State: "waiting", Ready: !blocked}
 	switch {
 	case t.Canceled, blocked && !t.Deferred:
+		// A canceled task reserves no resource, so it blocks no later task of the batch.
 		return InsertedTask{State: "canceled"}
 	case !blocked && t.Worker != nil:
 		done.State = "running"
@@ -240,12 +247,14 @@ func insertRows(ctx context.Context, c Conn, tasks []*NewTask, done []InsertedTa
 	if err != nil {
 		return err
 	}
+	// RETURNING has no defined order.
 	seqs := make(map[uuid.UUID]int64, len(inserted))
 	for _, row := range inserted {
 		seqs[row.ID] = row.Seq
 	}
 	for i, t := range tasks {
 		done[i].Seq = seqs[t.ID]
+		// Conflicting tasks run in the order of seq, and the outcomes were decided in the order of the batch.
 		if i > 0 && done[i].Seq <= done[i-1].Seq {
 			return errDisorder
 		}
@@ -283,6 +292,7 @@ func taskRow(c Conn, t *NewTask, done InsertedTask) (sqldialect.Named, error) {
 		args["finished"], args["error"] = c.Now(), t.CancelReason
 	default:
 		if done.Ready {
+			// The dispatcher announces the task after the commit. The relay does so only if no worker has claimed it by then.
 			args["due"] = c.After(t.Grace)
 		}
 	}

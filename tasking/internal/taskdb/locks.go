@@ -11,7 +11,8 @@ import (
 const (
 	// LockWait is how long a dispatch, a cancellation or the end of a task waits for the lock on a resource.
 	LockWait = 5 * time.Second
-	// batchLockWait is how long a batch waits for a lock on a row. It is short: callers wait that have no use for the row.
+	// batchLockWait is how long a batch waits for a lock on a row. It is short, because all callers of the batch wait,
+	// also the ones that do not need the row.
 	batchLockWait = 100 * time.Millisecond
 	// exclusiveTurn is how long a transaction that locks all resources queues for the lock at a time. While it queues, no
 	// other transaction gets the lock.
@@ -19,8 +20,8 @@ const (
 )
 
 // BatchTx runs fn in a transaction for those items of a batch whose resources no other transaction has locked; fn gets
-// their places. It returns which items are busy. Nothing was written for a busy item: the caller writes it alone, so
-// that the rest of a batch never waits for a lock.
+// their places. It returns which items are busy. The transaction writes no row for a busy item: the caller writes it
+// alone, so that the rest of a batch never waits for a lock.
 func BatchTx(
 	ctx context.Context, db *models.DB, lists [][]Reservation, fn func(ctx context.Context, c Conn, free []int) error,
 ) (busy []bool, err error) {
@@ -42,6 +43,8 @@ func BatchTx(
 		}
 		return fn(ctx, c, free)
 	})
+	// A statement of fn waited for a row, such as the one with an idempotency key. Which item needs that row is not known,
+	// so each is written alone.
 	if sqldialect.IsLockTimeout(err) {
 		for i := range busy {
 			busy[i] = true
@@ -74,6 +77,8 @@ func LockedTx(
 	}
 	turn := limit
 	if LocksAll(list) && !db.InTx() {
+		// While this transaction queues for the lock on everything, Postgres grants it to no later one. Short turns let other
+		// dispatches pass.
 		turn = exclusiveTurn
 	}
 	for began := time.Now(); ; {

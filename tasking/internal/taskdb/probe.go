@@ -22,8 +22,8 @@ type Reserved struct {
 	ID    uuid.UUID `bun:"task_id"`
 }
 
-// Probe asks who of one kind comes before a task at a resource. There is one per kind because the index of reservations
-// has the kind before the place in the queue.
+// Probe asks for the reservations of one kind that come before a task at a resource. There is one per kind because the
+// index of reservations has the kind before the place in the queue.
 type Probe struct {
 	Blocked   int   // index of the waiting task
 	From, Seq int64 // the places that are asked for: from the first of them to before the second
@@ -51,6 +51,7 @@ func MakeProbes(ctx context.Context, c Conn, probes []Probe, found [][]Reserved,
 	parts := make([]string, len(probes))
 	var args []any
 	for i, p := range probes {
+		// The order leaves the planner no choice but the primary key, as in occupiedPostgres.
 		parts[i] = `SELECT * FROM (SELECT CAST(? AS BIGINT) AS probe, seq, task_id FROM core_taskresource
 			WHERE rkey = ? AND exclusive = ? AND seq >= ? AND seq < ? ORDER BY seq LIMIT ?) AS p`
 		args = append(args, i, p.Key, p.Others, p.From, p.Seq, limit)

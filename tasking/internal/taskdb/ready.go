@@ -28,11 +28,13 @@ func ReadReady(ctx context.Context, c Conn, queue string, after int64, limit int
 	return page, err
 }
 
-// ReadUnattended returns the ready tasks of a queue behind a place, at most limit of them. Unattended are those that
-// need versions of plugins and have been ready for at least age.
+// ReadUnattended returns the ready tasks of a queue behind a place, at most limit of them. Unattended tasks need
+// versions of plugins and have been ready for at least age.
 func ReadUnattended(
 	ctx context.Context, c Conn, queue string, after int64, age time.Duration, limit int,
 ) (page []QueuedTask, err error) {
+	// Unattended is a column and no condition: the statement reads a page of the index, however few of its tasks are
+	// unattended.
 	err = c.NewRaw("SELECT pulp_id, queue, delivery_gen, versions, seq, "+
 		"versions IS NOT NULL AND unblocked_at <= ?ago AND "+mayBegin+" AS unattended FROM core_task WHERE "+ready+
 		" AND queue = ?queue AND seq > ?after ORDER BY queue, seq LIMIT ?limit", sqldialect.Named{
@@ -60,7 +62,7 @@ type DueTask struct {
 	Stale bool `bun:"stale"` // it became ready so long ago that a worker with its message counts as dead
 }
 
-// A task that waits for its next attempt is not due: its message would find nothing to claim and be gone.
+// A task that waits for its next attempt is not due: a worker could not claim it and would drop its message.
 const isDue = ready + ` AND deliver_due <= ?now AND ` + mayBegin
 
 // AnyDue reports whether a task is due. It is cheap: nearly always none is.
@@ -85,6 +87,7 @@ func LeaseDue(ctx context.Context, c Conn, lease, stale time.Duration, limit int
 // RenewGeneration counts the generation of a waiting task up, so that a message about it has a new id. It reports false
 // if the task does not wait any more or has another generation.
 func RenewGeneration(ctx context.Context, db *models.DB, t ReadyTask) (bool, error) {
+	// The condition on the generation leaves out a task that has run meanwhile and waits for its next attempt.
 	n, err := ExecTx(ctx, db, `UPDATE core_task SET delivery_gen = ? WHERE pulp_id = ? AND delivery_gen = ?
 		AND state = 'waiting'`, t.Gen+1, t.ID, t.Gen)
 	return n > 0, err
@@ -152,6 +155,7 @@ func ParsePlace(text string) (p Place, err error) {
 // due when that may begin. It returns the place of the last one, or nil if there is none behind it. Tasks that another
 // transaction has locked are left out: they are being claimed or delivered. It needs a transaction.
 func MakePageDue(ctx context.Context, c Conn, after Place, limit int) (*Place, error) {
+	// A planner that knows little of a table that grew fast would sort all ready tasks for each page.
 	if err := sqldialect.FollowIndex(ctx, c.Kind, c.IDB); err != nil {
 		return nil, err
 	}
@@ -171,6 +175,8 @@ func MakePageDue(ctx context.Context, c Conn, after Place, limit int) (*Place, e
 	for i, t := range page {
 		ids[i] = t.ID
 	}
+	// A message about a task that may not begin yet would be dropped, and the task forgotten until its message is
+	// verified.
 	_, err = c.NewRaw(`UPDATE core_task SET deliver_due = CASE WHEN not_before > ?now THEN not_before ELSE ?now END
 		WHERE pulp_id IN (?ids) AND `+waiting, sqldialect.Named{"now": c.Now(), "ids": bun.List(ids)}).Exec(ctx)
 	if err != nil || len(page) < limit {

@@ -27,7 +27,7 @@ type Held struct {
 }
 
 // releasePostgres removes reservations and returns of each resource for which a task might have waited the task that
-// has the first exclusive row, even if it is not at the head yet, because a concurrent finisher may be removing what is
+// has the first exclusive row, even if it is not at the head yet, because another transaction may be removing the rows
 // before it; and, where an exclusive row was removed, whether shared rows follow before that one.
 const releasePostgres = `WITH
 	rm(k, x, seq) AS (SELECT * FROM unnest(?rkeys::bigint[], ?rexcl::bool[], ?seqs::bigint[])),
@@ -103,8 +103,8 @@ const followersSQLite = `WITH rm(k, x, seq) AS (SELECT json_extract(value, '$[0]
 			AND o.seq < COALESCE((SELECT f.seq FROM core_taskresource f WHERE f.rkey = rm.k AND f.exclusive = 1
 				ORDER BY f.seq LIMIT 1), 9223372036854775807)) WHERE id IS NOT NULL`
 
-// Release removes the reservations of tasks and grants those who waited for nothing else. The caller has called
-// [LockResources] with [Union] of them in the same transaction.
+// Release removes the reservations of tasks and grants the tasks that no other task blocks any more. The caller has
+// called [LockResources] with [Union] of them in the same transaction.
 func Release(ctx context.Context, c Conn, held ...Held) ([]ReadyTask, error) {
 	args := sqldialect.Named{"now": c.Now(), "due": c.After(DeliveryGrace)}
 	addHeld(c.Kind, held, args)
@@ -122,7 +122,7 @@ func Release(ctx context.Context, c Conn, held ...Held) ([]ReadyTask, error) {
 	return lockAndGrant(ctx, c, ids, args)
 }
 
-// releaseRows removes reservations on Postgres and returns those who might have waited for them.
+// releaseRows removes reservations on Postgres and returns the tasks that may have waited for them.
 func releaseRows(ctx context.Context, c Conn, args sqldialect.Named) ([]uuid.UUID, error) {
 	var rows []vacated
 	if err := c.NewRaw(releasePostgres, args).Scan(ctx, &rows); err != nil {
@@ -139,6 +139,8 @@ func releaseRows(ctx context.Context, c Conn, args sqldialect.Named) ([]uuid.UUI
 		}
 	}
 	if len(keys) == 0 {
+		// The recursive query runs only where it is needed: for many keys Postgres compiles it (JIT), which takes 16 ms each
+		// time.
 		return ids, nil
 	}
 	shared, err := scanIDs(ctx, c, sharedPostgres, sqldialect.Named{
@@ -152,6 +154,7 @@ func scanPage(ctx context.Context, c Conn, statement string, args sqldialect.Nam
 	if c.Kind == sqldialect.SQLite {
 		return c.NewRaw(statement, args).Scan(ctx, rows)
 	}
+	// The setting must not stay with a connection of the pool, so it is local to a transaction.
 	return c.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
 		if err := sqldialect.FollowIndex(ctx, c.Kind, tx); err != nil {
 			return err
@@ -160,14 +163,13 @@ func scanPage(ctx context.Context, c Conn, statement string, args sqldialect.Nam
 	})
 }
 
-// The page comes first, so that a statement tests no more tasks than it is told to, however many wait.
+// The page comes first, so that a statement tests no more than a page of tasks, however many wait.
 const strandedSQL = `SELECT t.pulp_id, t.seq, NOT EXISTS (?blockers) AS stranded
 	FROM (SELECT * FROM core_task WHERE state = 'waiting' AND unblocked_at IS NULL AND seq > ?after
 		ORDER BY seq LIMIT ?limit) AS t ORDER BY t.seq`
 
-// Stranded looks at waiting tasks that are not granted, at most limit of them, in order from behind the place after. It
-// returns those that have nothing in their way, of which there should be none, and the last place that it looked at; 0
-// says that there is nothing behind.
+// Stranded reads waiting tasks that are not granted, at most limit of them, in order from behind the place after. It
+// returns the ones that no task blocks, of which there should be none, and the last place that it read; 0 is the end.
 func Stranded(ctx context.Context, c Conn, after int64, limit int) ([]uuid.UUID, int64, error) {
 	args := sqldialect.Named{"blockers": bun.Safe(blockersPostgres), "after": after, "limit": limit}
 	if c.Kind == sqldialect.SQLite {
@@ -202,9 +204,9 @@ const orphanedSQL = `SELECT r.rkey, r.exclusive, r.seq, t.pulp_id IS NULL OR t.s
 		LEFT JOIN core_task t ON t.pulp_id = r.task_id
 	ORDER BY r.rkey, r.exclusive, r.seq`
 
-// OrphanedReservations looks at reservations, at most limit of them, in the order of their key from behind one; nil is
-// the first. It returns those whose task has ended or does not exist, of which there should be none, each as one Held,
-// and the last one that it looked at; nil says that there is nothing behind.
+// OrphanedReservations reads reservations, at most limit of them, in the order of their key from behind one; nil is the
+// first. It returns the ones whose task has ended or does not exist, of which there should be none, each as one Held,
+// and the last one that it read; nil is the end.
 func OrphanedReservations(
 	ctx context.Context, c Conn, after *Held, limit int,
 ) (orphans []Held, last *Held, err error) {
@@ -238,7 +240,7 @@ const removePostgres = `DELETE FROM core_taskresource r
 	USING unnest(?rkeys::bigint[], ?rexcl::bool[], ?seqs::bigint[]) rm(k, x, seq)
 	WHERE r.rkey = rm.k AND r.exclusive = rm.x AND r.seq = rm.seq`
 
-// RemoveReservations removes reservations without granting those who wait for them.
+// RemoveReservations removes reservations without granting the tasks that wait for them.
 func RemoveReservations(ctx context.Context, c Conn, list []Held) error {
 	args := sqldialect.Named{}
 	addHeld(c.Kind, list, args)
@@ -250,7 +252,7 @@ func RemoveReservations(ctx context.Context, c Conn, list []Held) error {
 	return err
 }
 
-// GrantStranded grants those of the tasks that still have nothing in their way.
+// GrantStranded grants the listed tasks that still no task blocks.
 func GrantStranded(ctx context.Context, c Conn, ids []uuid.UUID) ([]ReadyTask, error) {
 	args := sqldialect.Named{"now": c.Now(), "due": c.After(DeliveryGrace)}
 	if c.Kind == sqldialect.SQLite {
@@ -266,6 +268,7 @@ func lockAndGrant(ctx context.Context, c Conn, ids []uuid.UUID, args sqldialect.
 	if err != nil || len(locked) == 0 {
 		return nil, err
 	}
+	// Tasks that were canceled or granted before the lock are not among these.
 	args["ids"] = uuidArray(locked)
 	return grant(ctx, c, args)
 }

@@ -28,20 +28,22 @@ type Reservation struct {
 // SharedPrefix begins the name of a resource that a task shares with others.
 const SharedPrefix = "shared:"
 
-// ReservationsOf returns what the database keeps of names: hashes, sorted. Two names with the same hash, which is not
-// to be expected, would make their tasks wait for each other and nothing worse.
+// ReservationsOf returns the hashes of names, sorted, as the database stores them. Two names with the same hash, which
+// is not to be expected, would only make their tasks wait for each other.
 func ReservationsOf(names []string) []Reservation {
 	byKey := map[int64]bool{}
 	for _, name := range names {
 		bare, shared := strings.CutPrefix(name, SharedPrefix)
 		sum := sha256.Sum256([]byte("pulpcore.resource.1\x00" + bare))
 		key := int64(binary.BigEndian.Uint64(sum[:8])) //nolint:gosec // all 64 bits are wanted
+		// A name that is both exclusive and shared is exclusive (F59).
 		byKey[key] = byKey[key] || !shared
 	}
 	list := make([]Reservation, 0, len(byKey))
 	for key, exclusive := range byKey {
 		list = append(list, Reservation{Key: key, Exclusive: exclusive})
 	}
+	// All transactions lock resources in the order of their keys, so that two cannot deadlock.
 	slices.SortFunc(list, func(a, b Reservation) int {
 		if a.Key < b.Key {
 			return -1

@@ -1,8 +1,8 @@
 // Package taskdb holds the statements on the tables of tasks: core_task, core_taskresource, core_worker,
-// core_taskschedule and their neighbours. What decides the state of a task is written here and nowhere else.
+// core_taskschedule and their neighbours. Every statement that decides the state of a task is in this package.
 //
-// A function takes the connection or the transaction in which its statements run, see [Conn]. It says if it needs a
-// transaction, and which locks the caller has to hold.
+// A function takes the connection or the transaction in which its statements run, see [Conn]. Its comment names the
+// locks that the caller has to hold, and whether it needs a transaction.
 package taskdb
 
 import (
@@ -25,7 +25,7 @@ type Conn struct {
 // On returns the connection of a handle: the transaction that it belongs to, or the pool.
 func On(db *models.DB) Conn { return Conn{db.Bun(), db.Conn().Kind} }
 
-// txAttempts is how often a transaction is run at most that the database ends because of a deadlock.
+// txAttempts is how often a transaction is run at most if the database ends it because of a deadlock.
 const txAttempts = 5
 
 // Tx runs fn in a transaction, and again after a deadlock. In a handle that belongs to a transaction it is a part of
@@ -59,8 +59,8 @@ func Exec(ctx context.Context, c Conn, statement string, args ...any) (int64, er
 	return res.RowsAffected()
 }
 
-// Wrap adds to an error of the database what was being done, and its kind: Locked if another transaction was in the
-// way, Unavailable if the database did not answer.
+// Wrap adds the operation and the kind to an error of the database: Locked if another transaction was in the way,
+// Unavailable if the database did not answer.
 func Wrap(err error, format string, args ...any) error {
 	if err == nil {
 		return nil

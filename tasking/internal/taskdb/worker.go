@@ -19,7 +19,7 @@ func InsertWorkers(ctx context.Context, db *models.DB, rows []*models.Worker) er
 	})
 }
 
-// Beat counts heartbeats up and returns whose rows there are. A row that is gone was taken for dead.
+// Beat counts heartbeats up and returns the workers that have a row. One without a row has been declared dead.
 func Beat(ctx context.Context, c Conn, workers []uuid.UUID) (alive []uuid.UUID, err error) {
 	err = c.NewRaw(`UPDATE core_worker SET beat = beat + 1, last_heartbeat = ?now, pulp_last_updated = ?now
 		WHERE pulp_id IN (?ids) RETURNING pulp_id`, sqldialect.Named{"ids": bun.List(workers), "now": c.Now()}).
@@ -63,7 +63,7 @@ func DeleteIdleWorkers(ctx context.Context, db *models.DB, ids []uuid.UUID) erro
 	return err
 }
 
-// TouchWorker changes a worker's row and nothing else. On SQLite it returns once the caller had its turn to write.
+// TouchWorker changes only the row of a worker. On SQLite it returns once the caller had its turn to write.
 func TouchWorker(ctx context.Context, db *models.DB, id uuid.UUID) error {
 	_, err := ExecTx(ctx, db, "UPDATE core_worker SET pulp_last_updated = ? WHERE pulp_id = ?", models.Now(), id)
 	return err
@@ -185,7 +185,7 @@ func ReadAgenda(ctx context.Context, c Conn) (a Agenda, err error) {
 	return a, err
 }
 
-// AnalyzeTasks renews the statistics of the tables. A planner that knows nothing of a table that grew fast reads the
+// AnalyzeTasks renews the statistics of the tables. A planner without statistics of a table that grew fast reads the
 // whole of it.
 func AnalyzeTasks(ctx context.Context, c Conn) error {
 	return sqldialect.Analyze(ctx, c.Kind, c.IDB, "core_task", "core_taskresource")

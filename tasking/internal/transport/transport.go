@@ -1,6 +1,6 @@
-// Package transport carries news about tasks to the workers of an installation: which tasks are ready, which are to be
-// canceled, and what has happened. There are two transports: package asynqredis, for any number of processes, and
-// package inprocess, for an installation of one process.
+// Package transport carries messages about tasks to the workers of an installation: ready tasks, cancellations and
+// events. There are two transports: package asynqredis, for any number of processes, and package inprocess, for an
+// installation of one process.
 //
 // The database is the truth. Everything that a transport carries may be lost, doubled, late or out of order: a message
 // about a task leads to an attempt to claim it, and the claim decides.
@@ -14,8 +14,8 @@ import (
 	"github.com/pulpgo/pulpcore/tasking/internal/taskdb"
 )
 
-// Message says that a task may be claimed. Two messages with the same id and generation are the same message; a task
-// that waits again for another attempt has a new generation.
+// Message announces that a task may be claimed. Two messages with the same id and generation are the same message; a
+// task that waits again for another attempt has a new generation.
 type Message = taskdb.ReadyTask
 
 // Transport announces ready tasks to consumers. A transport may also be a [Broadcaster] and a [Retainer]. Its methods
@@ -40,7 +40,7 @@ type Transport interface {
 	// Ping returns an error if the transport does not work.
 	Ping(ctx context.Context) error
 
-	// Close ends all connections. Later calls do nothing or fail. It may be called twice.
+	// Close ends all connections. Later calls have no effect or fail. It may be called twice.
 	Close() error
 }
 
@@ -74,13 +74,13 @@ type Broadcaster interface {
 	Subscribe(ctx context.Context, receive func(Notice))
 }
 
-// Notice is what one process tells all others.
+// Notice is a broadcast from one process to all others.
 type Notice struct {
 	Topic   Topic
 	Payload string
 }
 
-// Topic says what a [Notice] is about.
+// Topic is the subject of a [Notice].
 type Topic string
 
 // The topics.
@@ -93,7 +93,7 @@ const (
 )
 
 // Retainer is a transport that keeps messages outside the process until a consumer takes them, and may lose them. The
-// relay uses it to find out what was lost.
+// relay uses it to find lost messages.
 type Retainer interface {
 	Transport
 
@@ -101,7 +101,7 @@ type Retainer interface {
 	// the message already.
 	Offer(ctx context.Context, m Message) (isNew bool, err error)
 
-	// State returns where a message is that Offer did not send again.
+	// State returns the state of a message that Offer did not send again.
 	State(m Message) MessageState
 
 	// Wake makes the idle consumers of all processes look for messages. It returns within [Budget].
@@ -111,12 +111,12 @@ type Retainer interface {
 	// then it has no message either.
 	Token(ctx context.Context) (string, error)
 
-	// SetToken gives the transport a token unless it has one, and returns the one that it has then. Of several processes
-	// that set one at the same time, all get the same.
+	// SetToken gives the transport a token unless it has one, and returns its token. Of several processes that set one at
+	// the same time, all get the same.
 	SetToken(ctx context.Context, token string) (string, error)
 }
 
-// MessageState says where a message is.
+// MessageState is the place of a message on its way to a consumer.
 type MessageState int
 
 // The states.
@@ -129,7 +129,7 @@ const (
 // Budget is how long a call waits for a transport that does not answer.
 const Budget = 200 * time.Millisecond
 
-// RetryAfter is how long calls leave a transport alone that has failed.
+// RetryAfter is how long calls do not use a transport that has failed.
 const RetryAfter = time.Second
 
 // ErrDown is the error of calls that were not tried, because the transport failed within [RetryAfter].

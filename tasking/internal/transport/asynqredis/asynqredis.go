@@ -14,7 +14,7 @@ import (
 	"github.com/pulpgo/pulpcore/tasking/internal/transport"
 )
 
-// Options say which Redis carries the messages.
+// Options select the Redis that carries the messages.
 type Options struct {
 	URL    string                  // "redis://[user:password@]host[:port]/db", rediss:// or unix://
 	Redis  *redis.UniversalOptions // the full connection options; they win over URL
@@ -72,10 +72,12 @@ const maxAnnounced = 200
 // Announce implements [transport.Transport]. Messages and wake-up have a budget each.
 func (t *Transport) Announce(ctx context.Context, messages []transport.Message) (int, error) {
 	if t.conn.health.failedJustNow() {
+		// Otherwise each dispatch, and each end of a task, would wait its budget for a Redis that is known not to answer.
 		return 0, transport.ErrDown
 	}
 	sent, err := t.out.sendAll(ctx, messages[:min(len(messages), maxAnnounced)])
 	if sent > 0 {
+		// After the messages are in Redis, or a woken consumer finds none.
 		t.waker.wakeAll(ctx)
 	}
 	return sent, err
@@ -185,6 +187,7 @@ func (t *Transport) SetToken(ctx context.Context, token string) (string, error) 
 	if err != nil {
 		return "", err
 	}
+	// NX keeps the token of a process that was faster, and the GET returns that one.
 	err = client.SetArgs(ctx, t.conn.key(tokenKey), token, redis.SetArgs{Mode: "NX"}).Err()
 	if err != nil && !errors.Is(err, redis.Nil) {
 		return "", err
@@ -198,7 +201,7 @@ func (t *Transport) SetToken(ctx context.Context, token string) (string, error) 
 
 const tokenKey = "epoch"
 
-// EvictionPolicy returns what Redis does when its memory is full, or "" if it does not say.
+// EvictionPolicy returns the eviction policy of Redis, or "" if Redis refuses to return it.
 func (t *Transport) EvictionPolicy(ctx context.Context) string {
 	client, err := t.conn.get()
 	if err != nil {

@@ -34,9 +34,12 @@ func (n names) queue(queue string) string { return string(n) + "." + queue }
 // key returns the name of a key or a channel.
 func (n names) key(what string) string { return string(n) + ":" + what }
 
-// poolSize is how many connections a client has at most, without those of subscriptions. Two are as fast as ten, because
+// poolSize is how many connections a client has at most, without those of subscriptions. Three are enough, because
 // scripts share pipelines. The client keeps idle connections, so a short peak would leave ten per core.
-const poolSize = 2
+const poolSize = 3
+
+// noPipelinePool makes pipelines use the connections of the pool. By default a client has up to ten more for them.
+const noPipelinePool = -1
 
 // newConnection returns a connection for the options.
 //
@@ -48,15 +51,18 @@ func newConnection(o *Options) (*connection, error) {
 		opts := *o.Redis
 		opts.MaintNotificationsConfig, opts.ContextTimeoutEnabled = noNotifications, true
 		opts.PoolSize = cmp.Or(opts.PoolSize, poolSize)
+		opts.PipelinePoolSize = cmp.Or(opts.PipelinePoolSize, noPipelinePool)
 		c.dial = func() redis.UniversalClient { return redis.NewUniversalClient(&opts) }
 		return c, nil
 	}
 	opts, err := redis.ParseURL(o.URL)
 	if err != nil { // the parser's message may quote a password
-		return nil, pulperr.Public(pulperr.Invalid, "the Redis URL is not valid")
+		return nil, pulperr.Public(pulperr.Invalid,
+			"the Redis URL is not valid; its form is redis://[user:password@]host[:port]/db, rediss:// or unix://")
 	}
 	opts.MaintNotificationsConfig, opts.ContextTimeoutEnabled = noNotifications, true
 	opts.PoolSize = cmp.Or(opts.PoolSize, poolSize)
+	opts.PipelinePoolSize = cmp.Or(opts.PipelinePoolSize, noPipelinePool)
 	c.dial = func() redis.UniversalClient { return redis.NewClient(opts) }
 	return c, nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/hibiken/asynq"
@@ -33,14 +34,17 @@ func startConsumer(client redis.UniversalClient, w *waker, o consumerOptions) *c
 	c := &consumer{consumerOptions: o, poll: newLongPoll(newPipeline(client)), waker: w}
 	w.add(c.poll)
 	c.server = asynq.NewServerFromRedisClient(c.poll, asynq.Config{
-		Concurrency:              o.slots,
-		Queues:                   map[string]int{o.name: 1},
+		Concurrency: o.slots,
+		Queues:      map[string]int{o.name: 1},
+		// The long poll holds each request back, so asynq's own pause between requests can be short.
 		TaskCheckInterval:        idleInterval,
 		DelayedTaskCheckInterval: time.Second,
 		RetryDelayFunc:           retryDelay,
-		IsFailure:                func(error) bool { return false },
-		ShutdownTimeout:          24 * time.Hour, // else it would put the messages of running tasks back
-		Logger:                   asynqLog{o.log},
+		// A message that is put back has not failed: asynq would count the attempts and archive the message in the end.
+		IsFailure: func(error) bool { return false },
+		// asynq would put the messages of running tasks back after the timeout, although the tasks go on.
+		ShutdownTimeout: 24 * time.Hour,
+		Logger:          asynqLog{o.log},
 	})
 	if err := c.server.Start(asynq.HandlerFunc(c.process)); err != nil { // only a server that was started before fails
 		o.log.Error("asynq does not start", "err", err)
@@ -51,6 +55,7 @@ func startConsumer(client redis.UniversalClient, w *waker, o consumerOptions) *c
 // Stop implements [transport.Consumer].
 func (c *consumer) Stop() {
 	c.waker.remove(c.poll)
+	// Before the server stops, because that waits for its request for the next message.
 	c.poll.close()
 	c.server.Stop()
 }
@@ -58,14 +63,15 @@ func (c *consumer) Stop() {
 // Close implements [transport.Consumer].
 func (c *consumer) Close() { c.server.Shutdown() }
 
-// process calls the handler. The context of asynq also ends when Redis does not answer, which is no reason to end a
-// task.
+// process calls the handler.
 func (c *consumer) process(ctx context.Context, task *asynq.Task) error {
 	m, err := parseMessage(c.queue, task.ResultWriter().TaskID(), task.Payload())
 	if err != nil {
-		c.log.WarnContext(ctx, "message is not a task's", "err", err)
+		// Dropped: put back, it would come again for ever.
+		c.log.WarnContext(ctx, "message in redis names no task and is dropped", "err", err)
 		return nil
 	}
+	// Without the context of asynq, which also ends when Redis does not answer: that is no reason to end a task.
 	if later := c.handle(m); later != nil {
 		return (*postponed)(later)
 	}
@@ -98,7 +104,15 @@ type asynqLog struct{ log *slog.Logger }
 func (l asynqLog) Debug(args ...any) { l.log.Debug("asynq", "text", fmt.Sprint(args...)) }
 func (l asynqLog) Info(args ...any)  { l.log.Debug("asynq", "text", fmt.Sprint(args...)) }
 func (l asynqLog) Warn(args ...any)  { l.log.Warn("asynq", "text", fmt.Sprint(args...)) }
-func (l asynqLog) Error(args ...any) { l.log.Warn("asynq", "text", fmt.Sprint(args...)) }
 func (l asynqLog) Fatal(args ...any) { l.log.Error("asynq", "text", fmt.Sprint(args...)) }
+
+// Error logs a failure, except that of the subscription which [longPoll.Subscribe] closes.
+func (l asynqLog) Error(args ...any) {
+	text, level := fmt.Sprint(args...), slog.LevelWarn
+	if strings.HasPrefix(text, "cannot subscribe to cancelation channel") {
+		level = slog.LevelDebug
+	}
+	l.log.Log(context.Background(), level, "asynq", "text", text)
+}
 
 var _ asynq.Logger = asynqLog{}

@@ -14,13 +14,13 @@ import (
 // times a second: an answer "no message" is held back until [longPoll.wake], or for a quarter of a second, and then
 // the request is sent again. While it waits it holds no connection.
 //
-// It recognises the request by its keys. Should a version of asynq word the request differently, then nothing is held
-// back and asynq asks every idleInterval.
+// It recognises the request by its keys. If a version of asynq has other keys, no request is held back and asynq asks
+// every idleInterval.
 type longPoll struct {
 	redis.UniversalClient
 	timeout time.Duration
 	woken   chan struct{}
-	quit    chan struct{} // closed before the asynq server stops, because that waits for its request
+	quit    chan struct{} // closed before the asynq server stops, because that waits for its requests
 	close   func()        // closes quit
 	matched func()        // for tests
 }
@@ -59,6 +59,7 @@ func (p *longPoll) EvalSha(ctx context.Context, sha string, keys []string, args 
 		case <-p.woken:
 			timer.Stop()
 		case <-timer.C:
+		// The server waits for this request before it stops.
 		case <-p.quit:
 			timer.Stop()
 			return cmd
@@ -66,6 +67,16 @@ func (p *longPoll) EvalSha(ctx context.Context, sha string, keys []string, args 
 		cmd = p.UniversalClient.EvalSha(ctx, sha, keys, args...)
 	}
 	return cmd
+}
+
+// Subscribe opens no connection. asynq's only subscription is for orders to cancel its tasks, on which it would give up
+// the message of a function that still runs; tasks are canceled by [transport.Cancel]. The result comes when the server
+// is about to stop, and is closed already: asynq tries again after an error.
+func (p *longPoll) Subscribe(ctx context.Context, _ ...string) *redis.PubSub {
+	<-p.quit
+	sub := p.UniversalClient.Subscribe(ctx) // without a channel it does not connect
+	_ = sub.Close()
+	return sub
 }
 
 // isDequeue recognises asynq's request for the next message by the keys of its script: a queue's pending messages first

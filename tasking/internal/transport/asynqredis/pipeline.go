@@ -35,6 +35,7 @@ func newPipeline(client redis.UniversalClient) *pipeline {
 // send runs scripts together. Each of them has an error of its own.
 func (p *pipeline) send(ctx context.Context, scripts []script) ([]*redis.Cmd, error) {
 	results := make([]*redis.Cmd, len(scripts))
+	// The error is the one of the first script that failed; each caller has the error of its own command.
 	_, _ = p.Pipelined(ctx, func(pipe redis.Pipeliner) error {
 		for i, s := range scripts {
 			results[i] = pipe.EvalSha(ctx, s.sha, s.keys, s.args...)

@@ -28,9 +28,9 @@ type producer struct {
 const messageType = "task"
 
 const (
-	// noTimeout keeps asynq from ending a task: it would give up the message and leave the function running.
+	// noTimeout keeps asynq from ending a task: it would give up the message, and the function would go on running.
 	noTimeout = 10 * 365 * 24 * time.Hour
-	// neverArchive keeps asynq from giving up a message that was put back often.
+	// neverArchive keeps asynq from archiving a message that was put back often.
 	neverArchive = 1 << 20
 )
 
@@ -49,7 +49,7 @@ func (p *producer) client() (*asynq.Client, error) {
 }
 
 // sawToken makes a new client of asynq where Redis has another token than before: asynq's client remembers which queues
-// Redis knows, also those that Redis has lost.
+// are registered in Redis, also after Redis has lost them.
 func (p *producer) sawToken(token string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -97,15 +97,20 @@ func (p *producer) sendAll(ctx context.Context, messages []transport.Message) (s
 	return sent, nil
 }
 
-// state returns where a message is that asynq says it has.
+// state returns the state of a message that asynq refused to take again.
 func (p *producer) state(m transport.Message) transport.MessageState {
 	client, err := p.conn.get()
 	if err != nil {
+		// The transport is closed: the relay must not replace a message of which it knows no state.
 		return transport.Queued
 	}
 	info, err := asynq.NewInspectorFromRedisClient(client).GetTaskInfo(p.conn.queue(m.Queue), messageID(m))
-	if err != nil {
+	switch {
+	case errors.Is(err, asynq.ErrTaskNotFound), errors.Is(err, asynq.ErrQueueNotFound):
 		return transport.Lost
+	// An answer that did not come is no proof that the message is gone: the relay would send a second one for nothing.
+	case err != nil:
+		return transport.Queued
 	}
 	switch info.State {
 	case asynq.TaskStateActive:

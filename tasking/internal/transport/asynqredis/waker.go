@@ -54,9 +54,10 @@ func (w *waker) wakeAll(ctx context.Context) {
 		return // the call that publishes does so once more
 	}
 	for {
+		// Read before the publication: a call that comes later may be about messages that consumers woken now do not find.
 		n := w.calls.Load()
 		if err := w.conn.publish(ctx, wakeChannel, ""); err != nil {
-			w.log.DebugContext(ctx, "redis did not take a wake-up", "err", err)
+			w.log.DebugContext(ctx, "a wake-up could not be published in redis", "err", err)
 		}
 		if w.calls.CompareAndSwap(n, 0) {
 			return

@@ -74,7 +74,7 @@ func (c *consumer) poll() (again bool) {
 	for m, err := range c.t.source(c.stopped, c.queue) {
 		if err != nil {
 			if c.stopped.Err() == nil {
-				c.t.log.Warn("ready tasks cannot be read", "queue", c.queue, "err", err)
+				c.t.log.Warn("ready tasks could not be read; it is tried again", "queue", c.queue, "err", err)
 			}
 			return false
 		}
@@ -92,6 +92,7 @@ func (c *consumer) poll() (again bool) {
 			<-c.slots
 			return true
 		}
+		// Another consumer took the message while this one waited for a slot.
 		if !c.t.handOut(keyOf(m)) {
 			<-c.slots
 			continue
@@ -114,6 +115,7 @@ func (c *consumer) process(m transport.Message) {
 	c.mu.Lock()
 	c.putBack[key] = time.Now().Add(later.Pause)
 	c.mu.Unlock()
+	// After the pause is noted, or this consumer could hand the message out again at once.
 	c.t.giveUp(key)
 }
 

@@ -1,6 +1,6 @@
 // Package inprocess is the transport of an installation of one process. It carries no messages, only wake-ups: its
 // consumers read the ready tasks from the database, oldest first, when they are woken, and else four times a second. So
-// nothing is lost for longer than that, and nothing is kept in memory that the database has.
+// a lost wake-up delays a task by that time at most, and ready tasks are not kept in memory.
 package inprocess
 
 import (
@@ -40,7 +40,7 @@ type messageKey struct {
 	gen int
 }
 
-// New returns a transport. It starts nothing.
+// New returns a transport. It starts no goroutine.
 func New(source Source, log *slog.Logger) *Transport {
 	return &Transport{
 		source: source, log: log, consumers: map[*consumer]struct{}{}, handedOut: map[messageKey]time.Time{},

@@ -161,7 +161,7 @@ func (f *fixture) next() transport.Message {
 	}
 }
 
-// nothing fails if a handler gets a message.
+// nothing fails the test if a handler gets a message.
 func (f *fixture) nothing() {
 	f.Helper()
 	select {

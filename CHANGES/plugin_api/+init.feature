@@ -1,0 +1,1 @@
+`Plugin.Init` is called with the complete App, and the function that it returns when the App is closed. `settings.Section.In` returns a plugin's settings wherever there is a database handle or an App: in tasks, requests, guards and hooks. Two Apps with one plugin value have their own.
