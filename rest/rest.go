@@ -28,8 +28,8 @@
 // The same tags are read from the input of an action, see [Post]. The tags of models are described at [models.Define].
 //
 // A [secrets.EncryptedText] is write-only: answers have hidden_fields, which shows of each secret whether it is set. A
-// member that is computed from other rows is a [Computed]; one that is in requests only belongs to the input of [Create]
-// or of an action. PATCH keeps the value of a member that is left out; null is a value of its own.
+// member that is computed from other rows is a [Computed]; one that is in requests only belongs to the input of
+// [Create] or of an action. PATCH keeps the value of a member that is left out; null is a value of its own.
 //
 // # Validation
 //
