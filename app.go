@@ -94,6 +94,10 @@ type Options struct {
 	// IgnoreSubprocess executes tasks with Subprocess in this process. It is meant for tests.
 	IgnoreSubprocess bool
 
+	// IgnoreChecksums opens the App although artifacts lack digests of ALLOWED_CONTENT_CHECKSUMS, or have others. It is
+	// meant for the command that calls [models.FixChecksums], and not for a server.
+	IgnoreChecksums bool
+
 	// AccessLog receives a line for each request, see [webserver.AccessLog]. Default: Log if ACCESS_LOG is set, else
 	// requests are not logged.
 	AccessLog *slog.Logger

@@ -22,10 +22,11 @@ import (
 
 // Open checks the settings and the plugins, connects to database, storage and Redis, and assembles the App. It reports
 // all faults of settings and plugins in one error, a line each, before it opens or makes anything. An empty
-// database gets its schema; one whose schema is older or newer than the plugins' is refused, see [Migrate]. The caller
-// closes the App.
+// database gets its schema; one whose schema is older or newer than the plugins' is refused, see [Migrate], and so is one
+// whose artifacts do not have the digests that ALLOWED_CONTENT_CHECKSUMS asks for, see [models.RequireChecksums]. The
+// caller closes the App.
 //
-// Errors: Invalid for faults of settings and plugins, Conflict for the schema, Unavailable.
+// Errors: Invalid for faults of settings, plugins and digests, Conflict for the schema, Unavailable.
 func Open(ctx context.Context, set *settings.Set, plugins ...*Plugin) (*App, error) {
 	return OpenWith(ctx, set, nil, plugins...)
 }
@@ -66,7 +67,7 @@ func OpenWith(ctx context.Context, set *settings.Set, opts *Options, plugins ...
 func (p *plan) open(ctx context.Context, opts *Options, log *slog.Logger, opened *closers) (*App, error) {
 	core := p.set.Core()
 	// The database is opened first, so that it is closed after the queue and the content app, which use it.
-	db, err := p.openDatabase(ctx, log, opened)
+	db, err := p.openDatabase(ctx, opts, log, opened)
 	if err != nil {
 		return nil, err
 	}
@@ -140,8 +141,10 @@ func (p *plan) initPlugins(ctx context.Context, app *App) error {
 	return nil
 }
 
-// openDatabase connects to the database, gives an empty one its schema, and returns a handle for the default domain.
-func (p *plan) openDatabase(ctx context.Context, log *slog.Logger, opened *closers) (*models.DB, error) {
+// openDatabase connects to the database, gives an empty one its schema, checks schema and digests, and returns a handle
+// for the default domain.
+func (p *plan) openDatabase(ctx context.Context, opts *Options, log *slog.Logger, opened *closers,
+) (*models.DB, error) {
 	db, err := p.connect(ctx, log)
 	if err != nil {
 		return nil, err
@@ -159,6 +162,11 @@ func (p *plan) openDatabase(ctx context.Context, log *slog.Logger, opened *close
 	}
 	if err := models.CheckSchema(ctx, db); err != nil {
 		return nil, err
+	}
+	if !opts.IgnoreChecksums {
+		if err := models.RequireChecksums(ctx, db); err != nil {
+			return nil, err
+		}
 	}
 	return db.InDomain(ctx, models.DefaultDomain)
 }

@@ -40,6 +40,8 @@ func Example() {
 	// Output:
 	// version 1: {Added:2 Removed:0 Present:2}
 	// version 2: {Added:1 Removed:1 Present:2}
+	// there are recipes of pancakes
+	// there are recipes of soup
 	// pancakes: flour, milk, eggs
 	// soup: water
 }
@@ -75,6 +77,12 @@ func cook(ctx context.Context, url string) error {
 	latest, err := models.LatestVersion(ctx, db, book.ID)
 	if err != nil {
 		return err
+	}
+	for dish, err := range models.Distinct[string](ctx, db, recipes, "dish") {
+		if err != nil {
+			return err
+		}
+		fmt.Println("there are recipes of", dish)
 	}
 	for r, err := range recipes.All(ctx, db, models.InVersion(latest), models.OrderBy("dish")) {
 		if err != nil {

@@ -63,7 +63,7 @@ func (q *query) rows(dest any) *bun.SelectQuery {
 	// An index of the plugin's table finds the few rows. A planner without statistics would begin with all rows of the
 	// type.
 	if q.exactOwn() {
-		sel = q.t.allColumns(q.t.selectOwnFirst(dest))
+		sel = q.t.allColumns(q.t.selectOwnFirst(dest, q.ownIndex()))
 	}
 	return q.page(q.narrow(sel))
 }
@@ -80,7 +80,7 @@ func (q *query) keys() *bun.SelectQuery {
 func (q *query) from() *bun.SelectQuery {
 	switch {
 	case q.exactOwn():
-		return q.t.selectOwnFirst((*Base)(nil))
+		return q.t.selectOwnFirst((*Base)(nil), q.ownIndex())
 	case q.needsOwn():
 		return q.t.joinOwn(q.t.selectMaster((*Base)(nil)))
 	}
@@ -131,7 +131,7 @@ func (q *query) narrow(sel *bun.SelectQuery) *bun.SelectQuery {
 	switch v := q.members; {
 	case v == nil:
 	case slices.ContainsFunc(q.filters, isExact): // few rows are left: each is looked for among the members
-		sel = sel.Where("EXISTS ("+membersSQL+" AND rc.content_id = m.pulp_id)", v.RepositoryID, v.Number, v.Number)
+		sel = sel.Where(isMemberSQL("m"), v.RepositoryID, v.Number, v.Number)
 	default:
 		sel = sel.Where("m.pulp_id IN ("+membersSQL+")", v.RepositoryID, v.Number, v.Number)
 	}
@@ -174,6 +174,22 @@ func (q *query) needsOwn() bool { return q.aboutOwn(slices.Concat(q.filters, q.o
 // plugin may be of use.
 func (q *query) exactOwn() bool {
 	return slices.ContainsFunc(q.filters, func(c Cond) bool { return isExact(c) && q.aboutOwn([]Cond{c}) })
+}
+
+// ownIndex returns which index finds the rows for which the comparisons with given values hold.
+func (q *query) ownIndex() valueIndex {
+	best := noIndex
+	for _, c := range q.filters {
+		if !isExact(c) {
+			continue
+		}
+		name, _, _ := strings.Cut(c.expr, " ")
+		names := append(slices.Clone(c.columns), strings.Trim(strings.TrimPrefix(name, "d."), `"`))
+		for _, n := range names {
+			best = max(best, q.t.valueIndex(n))
+		}
+	}
+	return best
 }
 
 func (q *query) aboutOwn(conds []Cond) bool {

@@ -191,8 +191,8 @@ func TestMigrations(t *testing.T) {
 		wantKind(t, models.Migrate(ctx, open(models.PluginModels{Plugin: "x", Migrations: changed})), pulperr.Conflict, "has been changed")
 
 		for _, want := range []string{
-			"x 0002_two", "x 0001_one", "x ", "test 0001_initial", "test ", "core 0003_task_trace", "core 0002_tasking",
-			"core 0001_initial", "core ",
+			"x 0002_two", "x 0001_one", "x ", "test 0001_initial", "test ", "core 0004_checksum_policy",
+			"core 0003_task_trace", "core 0002_tasking", "core 0001_initial", "core ",
 		} {
 			plugin, id, _ := strings.Cut(want, " ")
 			if got, err := models.Rollback(ctx, newer, plugin); err != nil || got != id {

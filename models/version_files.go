@@ -18,7 +18,7 @@ type VersionFile struct {
 	ArtifactID        *uuid.UUID `bun:"artifact_id"` // nil if the bytes are at the remote
 	RelativePath      string     `bun:"relative_path"`
 	Size              *int64     `bun:"size"` // bytes; nil if unknown
-	hashlib.Digests
+	hashlib.Digests              // allowed ones only
 }
 
 // firstRemoteSQL returns the key of the remote artifact that describes a file which is still at a remote: the oldest
@@ -64,6 +64,8 @@ func (v *RepositoryVersion) Files(ctx context.Context, db *DB) iter.Seq2[*Versio
 				return
 			}
 			for _, f := range rows {
+				// Plugins write the digests into metadata for clients.
+				f.Digests = db.checksums.Filter(f.Digests)
 				// A unit without files has a row too, by the outer join, so that its key can begin the next page.
 				if f.ContentArtifactID != uuid.Nil && !yield(f, nil) {
 					return

@@ -9,6 +9,8 @@
 //	fileserver migrate          bring the database schema up to date and exit
 //	fileserver task             one task, for a worker that starts it as a process of its own
 //	fileserver check            look for impossible states of tasks, print them and exit, with 1 if there are any
+//	fileserver checksums        print which artifacts do not agree with ALLOWED_CONTENT_CHECKSUMS and exit, with 1 if any
+//	fileserver fix-checksums    compute missing digests, remove forbidden ones and exit; may be stopped and run again
 //	fileserver rotate-db-key    encrypt all secrets with the first key of the key file and exit
 //	fileserver reset-admin      make a new admin password, print it and exit
 //
@@ -54,7 +56,7 @@ func main() {
 }
 
 var errUsage = errors.New("usage: fileserver [demo [FOLDER] | api | content | worker | migrate | check |\n" +
-	"  rotate-db-key | reset-admin]")
+	"  checksums | fix-checksums | rotate-db-key | reset-admin]")
 
 func run(ctx context.Context, out io.Writer, args []string) (err error) {
 	command := "all"
@@ -85,7 +87,12 @@ func run(ctx context.Context, out io.Writer, args []string) (err error) {
 	if err != nil {
 		return err
 	}
-	app, err := pulpcore.OpenWith(ctx, set, &pulpcore.Options{Store: store, TaskCommand: taskCommand}, file.Plugin())
+	opts := &pulpcore.Options{
+		Store: store, TaskCommand: taskCommand,
+		// Open refuses the database that these two are for.
+		IgnoreChecksums: command == "checksums" || command == "fix-checksums",
+	}
+	app, err := pulpcore.OpenWith(ctx, set, opts, file.Plugin())
 	if err != nil {
 		return err
 	}
@@ -142,6 +149,8 @@ func roles() map[string]role {
 		"check": func(ctx context.Context, out io.Writer, app *pulpcore.App) error {
 			return check(ctx, out, app)
 		},
+		"checksums":     reportChecksums,
+		"fix-checksums": fixChecksums,
 		"rotate-db-key": func(ctx context.Context, out io.Writer, app *pulpcore.App) error {
 			n, err := models.RotateKey(ctx, app.DB())
 			_, _ = fmt.Fprintf(out, "%d secrets were encrypted with the first key\n", n)

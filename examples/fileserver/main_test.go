@@ -19,6 +19,7 @@ import (
 	"github.com/pulpgo/pulpcore"
 	"github.com/pulpgo/pulpcore/examples/fileserver/file"
 	"github.com/pulpgo/pulpcore/internal/dbtest"
+	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/settings"
 )
 
@@ -84,6 +85,44 @@ func TestCheckTellsWhatIsBroken(t *testing.T) {
 	}
 	if err := check(t.Context(), &out, app); err == nil || !strings.Contains(out.String(), "reservations: task 0000") {
 		t.Errorf("check() = %v and prints %q, want a violation", err, out.String())
+	}
+}
+
+// TestChecksumCommands changes ALLOWED_CONTENT_CHECKSUMS of a server that has an artifact.
+func TestChecksumCommands(t *testing.T) {
+	t.Setenv("PULP_DEPLOY_ROOT", t.TempDir())
+	t.Setenv("PULP_SETTINGS", "")
+	t.Setenv("PULP_LOGGING", `{"root": {"level": "ERROR"}}`)
+	ctx := t.Context()
+	t.Setenv("PULP_ALLOWED_CONTENT_CHECKSUMS", `["sha256", "md5"]`)
+	set, err := load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	app, err := pulpcore.Open(ctx, set, file.Plugin())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err = models.NewArtifact(ctx, app.DB(), app.Store(), strings.NewReader("abc"), nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := app.Close(); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PULP_ALLOWED_CONTENT_CHECKSUMS", `["sha256", "sha512"]`)
+	for _, step := range []struct{ command, out, fault string }{
+		{"check", "", "1 lack sha512, 1 have md5. Run the command of this program that calls models.FixChecksums"},
+		{"checksums", "sha512  allowed    1 artifacts lack it\n", "run fileserver fix-checksums"},
+		{"fix-checksums", "1 artifacts got digests, 0 lost forbidden ones, 0 are broken; 3 bytes were read\n", ""},
+		{"checksums", "md5     forbidden  0 artifacts have it\n", ""},
+		{"check", "", ""},
+	} {
+		var out strings.Builder
+		err := run(ctx, &out, []string{step.command})
+		if !strings.Contains(out.String(), step.out) || (err == nil) != (step.fault == "") ||
+			err != nil && !strings.Contains(err.Error(), step.fault) {
+			t.Errorf("%s prints %q and fails with %v, want %q and %q", step.command, out.String(), err, step.out, step.fault)
+		}
 	}
 }
 

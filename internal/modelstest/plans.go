@@ -16,8 +16,9 @@ import (
 // the SELECT statements that it sees.
 type Plans struct {
 	DB         *models.DB
-	done       bool // what follows is the test's own
-	Sorts      bool // the result of an index look-up may be sorted
+	done       bool   // what follows is the test's own
+	Sorts      bool   // the result of an index look-up may be sorted
+	Wrong      string // regular expression of what no plan may have, beside scans of tables; "" for nothing
 	Statements []string
 }
 
@@ -51,6 +52,9 @@ func (p *Plans) Check(t testing.TB, name string, read int) {
 		plan := p.explain(t, explain+statement)
 		// A plan of SQLite has no numbers of rows: any scan of a table counts as reading too much.
 		bad := sqliteScan.FindString(plan)
+		if bad == "" && p.Wrong != "" {
+			bad = regexp.MustCompile(p.Wrong).FindString(plan)
+		}
 		if bad == "" && !p.Sorts {
 			bad = sqliteSort.FindString(plan)
 		}

@@ -49,7 +49,7 @@ func Delete(ctx context.Context, db *models.DB, id uuid.UUID) error {
 		if !found[0].State.Final() {
 			return pulperr.Public(pulperr.Conflict, "task %s has not ended and cannot be deleted; cancel it first", id)
 		}
-		_, err = deleteEnded(ctx, tx, []uuid.UUID{id})
+		_, err = taskdb.DeleteEnded(ctx, taskdb.On(tx.DB), []uuid.UUID{id})
 		return err
 	})
 	if sqldialect.IsReferenced(err) {

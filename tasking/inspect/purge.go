@@ -155,8 +155,11 @@ func (p *purge) remove(ctx context.Context, ids []uuid.UUID) error {
 		return nil
 	}
 	var gone Purged
-	err := taskdb.Tx(ctx, p.db, func(ctx context.Context, tx *models.Tx) (err error) {
-		gone, err = deleteEnded(ctx, tx, ids)
+	err := taskdb.Tx(ctx, p.db, func(ctx context.Context, tx *models.Tx) error {
+		deleted, err := taskdb.DeleteEnded(ctx, taskdb.On(tx.DB), ids)
+		gone = Purged{
+			Tasks: deleted.Tasks, ProgressReports: deleted.ProgressReports, CreatedResources: deleted.CreatedResources,
+		}
 		return err
 	})
 	switch {
@@ -171,33 +174,6 @@ func (p *purge) remove(ctx context.Context, ids []uuid.UUID) error {
 		return nil
 	}
 	return errors.Join(p.remove(ctx, ids[:len(ids)/2]), p.remove(ctx, ids[len(ids)/2:]))
-}
-
-// deleteEnded deletes those of some tasks that have ended, with what belongs to them.
-func deleteEnded(ctx context.Context, tx *models.Tx, ids []uuid.UUID) (gone Purged, err error) {
-	// In the order of ids, so that two calls that delete the same tasks wait for each other and cannot deadlock.
-	var list []uuid.UUID
-	err = tx.Bun().NewRaw(`SELECT pulp_id FROM core_task WHERE pulp_id IN (?)
-		AND state IN ('skipped', 'completed', 'failed', 'canceled') ORDER BY pulp_id ?`, bun.List(ids),
-		taskdb.On(tx.DB).ForUpdate()).Scan(ctx, &list)
-	if err != nil || len(list) == 0 {
-		return Purged{}, err
-	}
-	var schedules int64
-	for _, s := range []struct {
-		n         *int64
-		statement string
-	}{
-		{&gone.ProgressReports, "DELETE FROM core_progressreport WHERE task_id IN (?)"},
-		{&gone.CreatedResources, "DELETE FROM core_createdresource WHERE task_id IN (?)"},
-		{&schedules, "UPDATE core_taskschedule SET last_task_id = NULL WHERE last_task_id IN (?)"},
-		{&gone.Tasks, "DELETE FROM core_task WHERE pulp_id IN (?)"},
-	} {
-		if *s.n, err = taskdb.Exec(ctx, taskdb.On(tx.DB), s.statement, bun.List(list)); err != nil {
-			return Purged{}, err
-		}
-	}
-	return gone, nil
 }
 
 // groups goes through the groups that are over.
