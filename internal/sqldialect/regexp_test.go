@@ -65,8 +65,12 @@ func TestRegexpMatchesAlike(t *testing.T) {
 			atStart, atEnd bool
 			want           bool
 		}{
-			{"É.", "xé.y", false, false, true}, {"É.", "xéyy", false, false, false}, {"É", "éa", true, false, true},
-			{"É", "aé", true, false, false}, {"ÉA", "éa", true, true, true}, {"É", "éa", true, true, false},
+			{"É.", "xé.y", false, false, true},
+			{"É.", "xéyy", false, false, false},
+			{"É", "éa", true, false, true},
+			{"É", "aé", true, false, false},
+			{"ÉA", "éa", true, true, true},
+			{"É", "éa", true, true, false},
 		} {
 			re, err := sqldialect.FoldedText(k.text, k.atStart, k.atEnd)
 			if err != nil {
