@@ -30,6 +30,9 @@ func (v rowWriter) mount(c *compiler, row schema.Operation) {
 		o.Method, o.ID, o.Summary, o.Body, o.Status = method, v.op+id, summary+" "+v.summary, body, status
 		c.add(&operation{o, h})
 	}
+	if v.readOnly {
+		return
+	}
 	// An update that leaves the row as it is is answered with 200 and the row; a change by a task with 202.
 	if v.master.update != never {
 		status := []int{http.StatusOK}
@@ -71,7 +74,7 @@ func (v rowWriter) creation() *creation {
 		if err := q.decode(ctx, in, c.fields, row, creating); err != nil {
 			return nil, err
 		}
-		if err := v.answers.check(ctx, q, row, in.faults); err != nil {
+		if err := v.answers.check(ctx, checkerOf(q), row, in.faults); err != nil {
 			return nil, err
 		}
 		return save(ctx, q, row)
@@ -82,7 +85,7 @@ func (v rowWriter) creation() *creation {
 // createNow saves a new row.
 func (v rowWriter) createNow(ctx context.Context, q *request, row models.Row) (*reply, error) {
 	if err := models.Create(ctx, q.db, row); err != nil {
-		return nil, v.answers.uniqueViolation(err)
+		return nil, v.answers.uniqueViolation(ctx, checkerOf(q), row, err)
 	}
 	q.location = q.links.RowHref(v.typ, row.PulpID())
 	return v.answer(ctx, q, http.StatusCreated, row)
@@ -90,7 +93,7 @@ func (v rowWriter) createNow(ctx context.Context, q *request, row models.Row) (*
 
 // createLater dispatches the task that saves a new row.
 func (v rowWriter) createLater(ctx context.Context, q *request, row models.Row) (*reply, error) {
-	args, err := v.pack(row, v.columns)
+	args, err := pack(v.typ, row, v.columns)
 	if err != nil {
 		return nil, err
 	}
@@ -111,10 +114,8 @@ func (q *request) resource(name string) string {
 }
 
 // pack returns fields of a row as the arguments of a general task.
-func (v rowWriter) pack(row models.Row, fields []*schema.Field) (work.RowArgs, error) {
-	args := work.RowArgs{
-		Master: v.master.Master, Type: v.typ.Name(), ID: row.PulpID(), Fields: map[string]json.RawMessage{},
-	}
+func pack(t models.AnyType, row models.Row, fields []*schema.Field) (work.RowArgs, error) {
+	args := work.RowArgs{Master: t.Master(), Type: t.Name(), ID: row.PulpID(), Fields: map[string]json.RawMessage{}}
 	for _, f := range fields {
 		raw, err := f.Pack(row)
 		if err != nil {
@@ -144,7 +145,7 @@ func (v rowWriter) update(mode writeMode) handler {
 		if err := q.decode(ctx, in, fields, after, mode); err != nil {
 			return nil, err
 		}
-		if err := v.answers.check(ctx, q, after, in.faults); err != nil {
+		if err := v.answers.check(ctx, checkerOf(q), after, in.faults); err != nil {
 			return nil, err
 		}
 		// Only columns that differ are written, so that two updates of different fields both last.
@@ -167,7 +168,7 @@ func (v rowWriter) updateNow(ctx context.Context, q *request, row models.Row, ch
 		columns[i] = f.Column
 	}
 	if err := models.Update(ctx, q.db, row, columns...); err != nil {
-		return nil, v.answers.uniqueViolation(err)
+		return nil, v.answers.uniqueViolation(ctx, checkerOf(q), row, err)
 	}
 	return v.answer(ctx, q, http.StatusOK, row)
 }
@@ -175,7 +176,7 @@ func (v rowWriter) updateNow(ctx context.Context, q *request, row models.Row, ch
 func (v rowWriter) updateLater(
 	ctx context.Context, q *request, row models.Row, changed []*schema.Field,
 ) (*reply, error) {
-	args, err := v.pack(row, changed)
+	args, err := pack(v.typ, row, changed)
 	if err != nil {
 		return nil, err
 	}

@@ -18,41 +18,63 @@ import (
 	"github.com/pulpgo/pulpcore/rest/internal/wire"
 )
 
+// checker is what the checks of rows need.
+type checker struct {
+	db          *models.DB
+	importPaths []string // folders that file:// URLs of remotes may point into
+}
+
+func checkerOf(q *request) checker { return checker{q.db, q.opts.AllowedImportPaths} }
+
 // check validates a row as a whole before it is saved, or a task is dispatched that saves it.
-func (s *rowSchema) check(ctx context.Context, q *request, row models.Row, faults FieldErrors) error {
-	if err := s.checkUnique(ctx, q, row, faults); err != nil {
+func (s *rowSchema) check(ctx context.Context, c checker, row models.Row, faults FieldErrors) error {
+	if err := s.checkFields(ctx, c, row, faults); err != nil {
+		return err
+	}
+	return c.validate(ctx, row)
+}
+
+// checkFields checks what needs no validator of the plugin, and returns all faults.
+func (s *rowSchema) checkFields(ctx context.Context, c checker, row models.Row, faults FieldErrors) error {
+	if err := s.checkUnique(ctx, c, row, faults); err != nil {
 		return err
 	}
 	if s.master.check != nil {
-		if err := s.master.check(ctx, q, row, faults); err != nil {
+		if err := s.master.check(ctx, c, row, faults); err != nil {
 			return err
 		}
 	}
-	// A validator may rely on fields that are valid by themselves.
-	if err := faults.OrNil(); err != nil {
-		return err
-	}
+	return faults.OrNil()
+}
+
+// validate calls the validators of a row. They may rely on fields that are valid by themselves.
+func (c checker) validate(ctx context.Context, row models.Row) error {
 	if r, ok := row.(models.Validator); ok {
 		if err := r.Validate(); err != nil {
 			return err
 		}
 	}
+	if r, ok := row.(ContextValidator); ok {
+		if err := r.ValidateIn(ctx, c.db); err != nil {
+			return err
+		}
+	}
 	if d, ok := row.(models.AnyDistribution); ok {
-		return checkOverlap(ctx, q.db, d.AsDistribution())
+		return checkOverlap(ctx, c.db, d.AsDistribution())
 	}
 	return nil
 }
 
 // checkUnique notes which unique fields of a row another row of the domain has already. A request that is faster than
 // this one shows only when the row is saved, see uniqueViolation.
-func (s *rowSchema) checkUnique(ctx context.Context, q *request, row models.Row, faults FieldErrors) error {
+func (s *rowSchema) checkUnique(ctx context.Context, c checker, row models.Row, faults FieldErrors) error {
 	for _, f := range s.fields {
 		if !f.Unique || faults[f.Name] != nil || row.PulpID() == uuid.Nil && f.IsZero(row) {
 			continue
 		}
-		n, err := q.db.Bun().NewSelect().TableExpr("?", bun.Ident(s.master.Table)).
+		n, err := c.db.Bun().NewSelect().TableExpr("?", bun.Ident(s.master.Table)).
 			Where("? = ?", bun.Ident(f.Column), f.Value(row)).
-			Where("pulp_domain_id = ?", q.db.Domain().ID).Where("pulp_id <> ?", row.PulpID()).Count(ctx)
+			Where("pulp_domain_id = ?", c.db.Domain().ID).Where("pulp_id <> ?", row.PulpID()).Count(ctx)
 		if err != nil {
 			return fmt.Errorf("rest: look for another %s: %w", f.Name, err)
 		}
@@ -63,24 +85,29 @@ func (s *rowSchema) checkUnique(ctx context.Context, q *request, row models.Row,
 	return nil
 }
 
-// uniqueViolation turns the error of a unique column, which another request filled a moment ago, into one of the field.
-func (s *rowSchema) uniqueViolation(err error) error {
+// uniqueViolation turns the error of a unique key, which another request took a moment ago, into one of the field.
+func (s *rowSchema) uniqueViolation(ctx context.Context, c checker, row models.Row, err error) error {
 	if !errors.Is(err, pulperr.Exists) {
 		return err
 	}
-	for _, f := range s.fields {
-		if f.Unique {
-			return FieldErrors{f.Name: {wire.MsgUnique}}
-		}
+	// The databases name the constraint in different ways, and a plugin's table may have more unique keys than its fields
+	// tell. Looking for the other row again shows which field it is.
+	faults := FieldErrors{}
+	if err := s.checkUnique(ctx, c, row, faults); err != nil {
+		return err
 	}
-	return FieldErrors{NonField: {fmt.Sprintf("The %s exists already.", s.master.Name)}}
+	if len(faults) == 0 {
+		// The row that was in the way is gone again, or the key is one of the plugin's.
+		faults.Add(NonField, fmt.Sprintf("The %s exists already.", s.master.Name))
+	}
+	return faults
 }
 
 // checkRemote finds the faults that each download from the remote would fail with, and puts its certificates into the
 // form in which they are kept.
-func checkRemote(_ context.Context, q *request, row models.Row, faults FieldErrors) error {
+func checkRemote(_ context.Context, c checker, row models.Row, faults FieldErrors) error {
 	r := as[models.AnyRemote](row).AsRemote()
-	config := r.DownloadConfig(q.db.Checksums(), nil)
+	config := r.DownloadConfig(c.db.Checksums(), nil)
 	if config.ProxyURL == "" && (r.ProxyUsername.IsSet() || r.ProxyPassword.IsSet()) {
 		faults.Add(NonField, "proxy credentials cannot be specified without a proxy")
 		// Without this the configuration would report the same fault in other words.
@@ -88,7 +115,7 @@ func checkRemote(_ context.Context, q *request, row models.Row, faults FieldErro
 	}
 	found := wire.ValidationFaults(config.Validate())
 	if r.URL != "" {
-		if reason := urlFault(r.URL, q.opts.AllowedImportPaths); reason != "" {
+		if reason := urlFault(r.URL, c.importPaths); reason != "" {
 			found.Add("url", reason)
 		}
 	}
@@ -119,7 +146,7 @@ func urlFault(raw string, allowed []string) string {
 }
 
 // checkDistribution finds a base path that clients cannot use, and sources that exclude each other.
-func checkDistribution(_ context.Context, _ *request, row models.Row, faults FieldErrors) error {
+func checkDistribution(_ context.Context, _ checker, row models.Row, faults FieldErrors) error {
 	d := as[models.AnyDistribution](row).AsDistribution()
 	if d.BasePath != "" && faults["base_path"] == nil && !validBasePath(d.BasePath) {
 		faults.Add("base_path", "Relative path is not in canonical form. "+d.BasePath)
@@ -148,7 +175,7 @@ const maxCombined = 200
 
 // checkGuard finds a guard that would ask itself by way of others. Two updates at a time can still make a cycle, so the
 // content app refuses the requests that meet one.
-func checkGuard(ctx context.Context, q *request, row models.Row, faults FieldErrors) error {
+func checkGuard(ctx context.Context, c checker, row models.Row, faults FieldErrors) error {
 	g, ok := row.(combiner)
 	if !ok || row.PulpID() == uuid.Nil {
 		return nil // no other guard can refer to a new one
@@ -165,15 +192,15 @@ func checkGuard(ctx context.Context, q *request, row models.Row, faults FieldErr
 			continue
 		}
 		seen[id] = true
-		next, err := models.Cast(ctx, q.db, models.ContentGuardMaster, id)
+		next, err := models.Cast(ctx, c.db, models.ContentGuardMaster, id)
 		if errors.Is(err, pulperr.NotFound) {
 			continue
 		}
 		if err != nil {
 			return err
 		}
-		if c, ok := next.(combiner); ok {
-			pending = append(pending, c.Combined()...)
+		if other, ok := next.(combiner); ok {
+			pending = append(pending, other.Combined()...)
 		}
 	}
 	return nil

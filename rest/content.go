@@ -5,13 +5,15 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"net/url"
 	"slices"
-	"strings"
 
 	"github.com/google/uuid"
 
+	"github.com/pulpgo/pulpcore/download"
 	"github.com/pulpgo/pulpcore/hashlib"
 	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/pulperr"
 	"github.com/pulpgo/pulpcore/rest/internal/core"
 	"github.com/pulpgo/pulpcore/rest/internal/schema"
 	"github.com/pulpgo/pulpcore/rest/internal/wire"
@@ -19,49 +21,69 @@ import (
 	"github.com/pulpgo/pulpcore/tasking"
 )
 
-// contentInput is what the body of a content unit has besides the unit's own fields.
-type contentInput struct {
+// singleInput is what the body of a content unit with one file has besides the unit's own fields.
+type singleInput struct {
 	Path       string    `json:"relative_path" rest:"required,max=255" doc:"Path of the file in the unit."`
 	Artifact   uuid.UUID `json:"artifact" rest:"ref=artifact" doc:"The artifact, if it was uploaded before."`
+	FileURL    string    `json:"file_url" doc:"An http or https URL that a task fetches the file from."`
 	Repository uuid.UUID `json:"repository" rest:"ref=repository" doc:"A repository to add the unit to."`
 
-	repository models.Row // nil if none
+	repository models.Row   // nil if none
+	source     *work.Source // of FileURL, nil if none
 }
 
-// SingleArtifact returns the [Creator] of content that consists of one file: a request brings the file, or the href of
-// an artifact, a relative_path and the type's own fields, and maybe a repository to add the unit to. fill completes the
-// unit from its artifact; it runs within the request, so it must be quick. Nil adds no values. Fields that are called
-// like a digest on the wire, such as sha256, are filled in without it. Answers show the artifact and its digests.
-func SingleArtifact[T any](fill func(ctx context.Context, c *T, a *models.Artifact) error) Creator[T] {
+// SingleArtifact returns the [Creator] of content that consists of one file. A request brings the file, the href of an
+// artifact, or as file_url the URL of the file; a relative_path and the type's own fields; and maybe a repository to
+// add the unit to. It is answered with 202, and the created unit is in the created_resources of the task. Answers show
+// the artifact and its digests.
+//
+// When the bytes are in the store, fields that are called like a digest on the wire, such as sha256, are set; then fill
+// completes the unit from its file. It runs within the request, so it must be quick. With fill nil the type's own
+// [FileInitializer] does that, if it has one. The validators see the completed unit.
+//
+// A file_url is taken only with fill nil: a task fetches the file, and a task knows the type and not the Creator. User
+// and password in the URL are used as such and stored encrypted.
+func SingleArtifact[T any](fill func(ctx context.Context, c *T, f *File) error) Creator[T] {
 	return Creator[T]{compile: func(v *view) *creation {
 		digests := digestFields(v.answers.fields)
 		// The server computes the digests, so a request must not give them.
 		for _, f := range digests {
 			f.ReadOnly, f.Required = true, false
 		}
-		create := newCreator(true, func(ctx context.Context, q *request, in *input, c *T, extra *contentInput) error {
-			return extra.check(ctx, q, v, in, c)
-		}, func(ctx context.Context, q *request, in *input, c *T, extra *contentInput) (any, error) {
-			artifact, err := extra.artifact(ctx, q, in)
-			if err != nil {
-				return nil, err
-			}
-			for _, f := range digests {
-				f.Assign(c, artifact.Get(hashlib.Algorithm(f.Name)))
-			}
-			if fill != nil {
-				if err := fill(ctx, c, artifact); err != nil {
-					return nil, err
+		create := steps[T, singleInput]{
+			files: true, fills: true,
+			check: func(ctx context.Context, q *request, in *input, c *T, extra *singleInput) error {
+				return extra.check(ctx, q, v, in, c)
+			},
+			run: func(ctx context.Context, q *request, in *input, c *T, extra *singleInput) (any, error) {
+				args := work.FileArgs{RelativePath: extra.Path, Source: extra.source}
+				if extra.source == nil {
+					f, err := extra.file(ctx, q, in)
+					if err != nil {
+						return nil, err
+					}
+					if err := completeFrom(ctx, c, f, digests, fill); err != nil {
+						return nil, err
+					}
+					args.Artifact = &f.Artifact.ID
 				}
-			}
-			return extra.dispatch(ctx, q, v, c, artifact)
-		}).compile(v)
+				return unitSaver{q}.save(ctx, c, extra.repository, args)
+			},
+		}.creator().compile(v)
 		create.single = true
-		if create.master != models.ContentMaster {
-			create.fault("only content is created by rest.SingleArtifact; use rest.Create")
+		if fill != nil {
+			create.fields = slices.DeleteFunc(create.fields, func(f *schema.Field) bool { return f.Name == "file_url" })
 		}
+		create.onlyContent("SingleArtifact")
 		return create
 	}}
+}
+
+// onlyContent notes a fault if the view is for another master.
+func (c *creation) onlyContent(name string) {
+	if c.master != models.ContentMaster {
+		c.fault("only content is created by rest.%s; use rest.Create", name)
+	}
 }
 
 // digestFields returns the fields of a unit that are called like a digest on the wire.
@@ -71,10 +93,56 @@ func digestFields(fields []*schema.Field) []*schema.Field {
 	})
 }
 
-// check adds the faults of the path, of the artifact and of the repository.
-func (c *contentInput) check(ctx context.Context, q *request, v *view, in *input, row any) error {
+// completeFrom completes a unit from its file and validates it.
+func completeFrom[T any](
+	ctx context.Context, c *T, f *File, digests []*schema.Field, fill func(ctx context.Context, c *T, f *File) error,
+) error {
+	for _, d := range digests {
+		d.Assign(c, f.Artifact.Get(hashlib.Algorithm(d.Name)))
+	}
+	row, ok := any(c).(models.Row)
+	if !ok {
+		return fmt.Errorf("rest: %T is not a row", c)
+	}
+	own, ok := any(c).(FileInitializer)
+	var err error
+	switch {
+	case fill != nil:
+		err = fill(ctx, c, f)
+	case ok:
+		err = own.InitializeFromFile(ctx, f)
+	}
+	if err != nil {
+		return err
+	}
+	return checker{db: f.DB}.validate(ctx, row)
+}
+
+// completeFetched completes a unit in the task that has fetched its file. It is [completeFrom] for a type that is known
+// by its name only.
+func completeFetched(ctx context.Context, env *tasking.Env, t models.AnyType, unit models.AnyContent, at work.FileArgs,
+	a *models.Artifact,
+) error {
+	fields, faults := schema.FieldsOf(env.DB.Registry(), t)
+	if err := errors.Join(faults...); err != nil {
+		return fmt.Errorf("rest: type %q: %w", t.Name(), err)
+	}
+	for _, d := range digestFields(fields) {
+		d.Assign(unit, a.Get(hashlib.Algorithm(d.Name)))
+	}
+	f := &File{RelativePath: at.RelativePath, Name: at.Source.Name(), Artifact: a, DB: env.DB, Store: env.Store}
+	if own, ok := unit.(FileInitializer); ok {
+		if err := own.InitializeFromFile(ctx, f); err != nil {
+			return err
+		}
+	}
+	return checker{db: env.DB}.validate(ctx, unit)
+}
+
+// check adds the faults of the path, of the file and of the repository.
+func (c *singleInput) check(ctx context.Context, q *request, v *view, in *input, row any) (err error) {
 	for _, f := range v.answers.fields {
-		if f.Name == "relative_path" {
+		if f.Name == "relative_path" && !f.ReadOnly {
 			c.Path = fmt.Sprint(f.Value(row)) // the unit has the path among its own fields
 		}
 	}
@@ -85,34 +153,87 @@ func (c *contentInput) check(ctx context.Context, q *request, v *view, in *input
 	case !models.ValidPath(c.Path):
 		in.faults.Add("relative_path", "Relative path is not in canonical form. "+c.Path)
 	}
+	sources := 0
 	// An artifact that is null counts as given: the client meant to name one.
-	if in.has("artifact") == (in.upload != nil) {
+	for _, given := range []bool{in.has("artifact"), in.has("file_url"), in.upload != nil} {
+		if given {
+			sources++
+		}
+	}
+	if sources != 1 {
 		in.faults.Add(NonField, "Exactly one of upload, artifact, file, file_url must be specified.")
 	}
-	// A repository that does not exist was refused when its href was resolved.
-	if c.Repository == uuid.Nil {
-		return nil
+	if c.FileURL != "" && in.faults["file_url"] == nil {
+		var reason string
+		if c.source, reason = sourceOf(c.FileURL); reason != "" {
+			in.faults.Add("file_url", reason)
+		}
 	}
-	var err error
-	if c.repository, err = models.Cast(ctx, q.db, models.RepositoryMaster, c.Repository); err != nil {
-		return fmt.Errorf("rest: repository for content: %w", err)
-	}
-	repository := q.view(models.RepositoryMaster, c.repository.PulpType())
-	if repository == nil || !slices.Contains(q.db.Registry().Accepts(repository.typ.AnyType), v.typ.Name()) {
-		in.faults.Add("repository", fmt.Sprintf("Repository type '%s' does not support content type '%s'.",
-			c.repository.PulpType(), v.typ.Name()))
-	}
-	return nil
+	c.repository, err = unitSaver{q}.destination(ctx, row, c.Repository, in.faults)
+	return err
 }
 
-// artifact returns the artifact of the unit, with its row.
-func (c *contentInput) artifact(ctx context.Context, q *request, in *input) (*models.Artifact, error) {
-	if in.upload != nil {
-		return in.upload.Save(ctx)
+// sourceOf reads a file_url, or returns the reason why it is refused.
+func sourceOf(raw string) (*work.Source, string) {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return nil, "Enter a valid URL." // the parser's error quotes the password
 	}
+	s := &work.Source{}
+	if u.User != nil {
+		s.Username = u.User.Username()
+		s.Password, _ = u.User.Password()
+		u.User = nil
+	}
+	s.URL = u.String()
+	// No import paths: a file on this machine is not the client's.
+	if fault, ok := errors.AsType[*pulperr.ValidationError](download.CheckURL(s.URL, nil)); ok {
+		return nil, fault.Reason
+	}
+	return s, ""
+}
+
+// unitSaver is what the creators of content share.
+type unitSaver struct{ *request }
+
+// destination returns the repository that a unit is added to, nil for the zero key.
+func (q unitSaver) destination(ctx context.Context, unit any, id uuid.UUID, faults FieldErrors) (models.Row, error) {
+	// A repository that does not exist was refused when its href was resolved.
+	if id == uuid.Nil {
+		return nil, nil
+	}
+	row, err := models.Cast(ctx, q.db, models.RepositoryMaster, id)
+	if err != nil {
+		return nil, fmt.Errorf("rest: repository for content: %w", err)
+	}
+	content, ok := unit.(models.Row)
+	if !ok {
+		return nil, fmt.Errorf("rest: %T is not a row", unit)
+	}
+	registry := q.db.Registry()
+	t, repository := typeOf(registry, content), typeOf(registry, row)
+	if t != nil && repository != nil && !slices.Contains(registry.Accepts(repository), t.Name()) {
+		faults.Add("repository", wrongRepository(repository.Name(), t.Name())["repository"]...)
+	}
+	return row, nil
+}
+
+// file returns the file of the unit, which is in the store then.
+func (c *singleInput) file(ctx context.Context, q *request, in *input) (*File, error) {
+	if in.upload != nil {
+		return in.upload.File(ctx, c.Path)
+	}
+	a, err := unitSaver{q}.artifact(ctx, c.Artifact)
+	if err != nil {
+		return nil, err
+	}
+	return &File{RelativePath: c.Path, Artifact: a, DB: q.db, Store: q.store}, nil
+}
+
+// artifact returns the row of an artifact whose href was resolved within the domain, so the key is enough here.
+func (q unitSaver) artifact(ctx context.Context, id uuid.UUID) (*models.Artifact, error) {
 	a := new(models.Artifact)
-	// The href was resolved within the domain, so the key is enough here.
-	err := q.db.Bun().NewSelect().Model(a).Where("pulp_id = ?", c.Artifact).Scan(ctx)
+	err := q.db.Bun().NewSelect().Model(a).Where("pulp_id = ?", id).Scan(ctx)
 	if errors.Is(err, sql.ErrNoRows) { // it was deleted after its href was read
 		return nil, wire.NotFound("Artifact")
 	}
@@ -122,102 +243,28 @@ func (c *contentInput) artifact(ctx context.Context, q *request, in *input) (*mo
 	return a, nil
 }
 
-// dispatch dispatches the task that saves a unit.
-func (c *contentInput) dispatch(
-	ctx context.Context, q *request, v *view, unit any, a *models.Artifact,
+// save dispatches the task that saves a unit with its files and adds it to a repository, if there is one.
+func (q unitSaver) save(
+	ctx context.Context, unit any, repository models.Row, files ...work.FileArgs,
 ) (*Accepted, error) {
-	row, ok := unit.(models.Row)
+	row, ok := unit.(models.AnyContent)
 	if !ok {
-		return nil, fmt.Errorf("rest: %T is not a row", unit)
+		return nil, fmt.Errorf("rest: %T is not content", unit)
 	}
-	args, err := rowWriter{v}.pack(row, v.columns)
+	t := typeOf(q.db.Registry(), row)
+	if t == nil {
+		return nil, fmt.Errorf("rest: no plugin lists the content type %T; add it to Models", unit)
+	}
+	args, err := pack(t, row, schema.ColumnsOf(q.db.Registry(), t))
 	if err != nil {
 		return nil, err
 	}
-	args.Artifact, args.RelativePath = &a.ID, c.Path
+	args.Files = files
 	o := &tasking.DispatchOptions{}
-	if c.repository != nil {
-		args.Repository = new(c.repository.PulpID())
+	if repository != nil {
+		args.Repository = new(repository.PulpID())
 		// The task makes a new version of the repository.
-		o.Exclusive = tasking.On(c.repository)
+		o.Exclusive = tasking.On(repository)
 	}
 	return q.ticket(work.GeneralCreate.Dispatch(ctx, q.tasks(), args, o))
-}
-
-// artifactInput is what the body of an artifact has besides the file, all to be verified.
-type artifactInput struct {
-	Size   *int64  `json:"size" rest:"min=0" doc:"Size in bytes."`
-	MD5    *string `json:"md5" rest:"blank" doc:"The md5 digest, to be verified."`
-	SHA1   *string `json:"sha1" rest:"blank" doc:"The sha1 digest, to be verified."`
-	SHA224 *string `json:"sha224" rest:"blank" doc:"The sha224 digest, to be verified."`
-	SHA256 *string `json:"sha256" rest:"blank" doc:"The sha256 digest, to be verified."`
-	SHA384 *string `json:"sha384" rest:"blank" doc:"The sha384 digest, to be verified."`
-	SHA512 *string `json:"sha512" rest:"blank" doc:"The sha512 digest, to be verified."`
-}
-
-// createArtifact verifies size and digests of the uploaded file before the bytes get their place in the store. In the
-// body the file may come before them.
-func createArtifact(ctx context.Context, r *Request[models.Artifact], in *artifactInput) (*core.Artifact, error) {
-	if r.upload == nil {
-		return nil, FieldErrors{"file": {"No file was submitted."}}
-	}
-	expect, err := in.expect(r.DB.Checksums())
-	if err != nil {
-		return nil, err
-	}
-	if err := mismatch(expect.Check(r.upload.Digests(), r.upload.Size())); err != nil {
-		return nil, err
-	}
-	sha256 := r.upload.Digests().SHA256
-	exists := FieldErrors{NonField: {"Artifact with sha256 checksum of '" + sha256 + "' already exists."}}
-	// Asked before the bytes are committed, which would be wasted work for a file that is there.
-	n, err := r.DB.Bun().NewSelect().Model((*models.Artifact)(nil)).Where("sha256 = ?", sha256).
-		Where("pulp_domain_id = ?", r.DB.Domain().ID).Count(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("rest: look for the artifact: %w", err)
-	}
-	if n > 0 {
-		return nil, exists
-	}
-	a, isNew, err := r.upload.save(ctx)
-	if err != nil {
-		return nil, err
-	}
-	// Another request has saved the same bytes after the look-up above.
-	if !isNew {
-		return nil, exists
-	}
-	out := core.ArtifactOf(r.DB, r.links, a)
-	r.request.location = string(out.Href)
-	return &out, nil
-}
-
-// expect returns size and digests that the file must have.
-func (in *artifactInput) expect(allowed *hashlib.Checksums) (*hashlib.Expect, error) {
-	expect := &hashlib.Expect{Size: in.Size}
-	faults := FieldErrors{}
-	for i, given := range []*string{in.MD5, in.SHA1, in.SHA224, in.SHA256, in.SHA384, in.SHA512} {
-		alg := core.Algorithms()[i]
-		switch {
-		case given == nil || *given == "":
-		case !allowed.Allowed(alg):
-			faults.Add(NonField, "Checksum algorithms "+string(alg)+" are not allowed.")
-		case len(*given) != alg.HexLen() || strings.Trim(strings.ToLower(*given), "0123456789abcdef") != "":
-			faults.Add(string(alg), fmt.Sprintf("Ensure this field is a digest of %d hex characters.", alg.HexLen()))
-		default:
-			expect.Digests.Set(alg, *given)
-		}
-	}
-	return expect, faults.OrNil()
-}
-
-// mismatch turns the error of a wrong size or digest into Pulp's words.
-func mismatch(err error) error {
-	if d, ok := errors.AsType[*hashlib.DigestMismatchError](err); ok {
-		return FieldErrors{NonField: {"The " + string(d.Algorithm) + " checksum did not match."}}
-	}
-	if _, ok := errors.AsType[*hashlib.SizeMismatchError](err); ok {
-		return FieldErrors{NonField: {"The size did not match."}}
-	}
-	return err
 }

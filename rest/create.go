@@ -14,7 +14,8 @@ import (
 	"github.com/pulpgo/pulpcore/tasking"
 )
 
-// Creator is what POST on a viewset's list does. [Create], [Publish] and [SingleArtifact] make one.
+// Creator is what POST on a viewset's list does. [Create], [Publish] and, for content of one, several and no files,
+// [SingleArtifact], [MultipleArtifact] and [NoArtifact] make one.
 type Creator[T any] struct {
 	compile func(v *view) *creation
 }
@@ -37,17 +38,17 @@ func (c *creation) fault(format string, args ...any) {
 // Create returns the Creator that reads the fields of T and those of I from the body and calls fn with the new row,
 // which was checked and is not saved. O is T, for a row that fn has saved, or [Accepted]. I may be [Empty]. With files
 // the body may carry a file, see [Request.Upload].
+//
+// The fields of I are in the request only: they are no columns, and fn does with them what it likes. A creator of
+// content ends with [SaveContent].
 func Create[T, I, O any](
 	files bool, fn func(ctx context.Context, r *Request[T], in *I) (*O, error),
 ) Creator[T] {
-	unchecked := func(context.Context, *request, *input, *T, *I) error { return nil }
-	return newCreator(files, unchecked, func(
-		ctx context.Context, q *request, in *input, row *T, extra *I,
-	) (any, error) {
+	return steps[T, I]{files: files, run: func(ctx context.Context, q *request, in *input, row *T, extra *I) (any, error) {
 		r := newRequest(q, row)
 		r.upload = in.upload
 		return fn(ctx, r, extra)
-	}).adjust(func(c *creation) {
+	}}.creator().adjust(func(c *creation) {
 		switch reflect.TypeFor[O]() {
 		case reflect.TypeFor[T]():
 			c.status = http.StatusCreated
@@ -67,12 +68,19 @@ func (cr Creator[T]) adjust(change func(c *creation)) Creator[T] {
 	}}
 }
 
-// newCreator returns a Creator in two steps. check adds the faults of the extra fields to those of the input, so that
-// one answer has all of them. run returns a *T or an *Accepted.
-func newCreator[T, I any](
-	files bool, check func(ctx context.Context, q *request, in *input, row *T, extra *I) error,
-	run func(ctx context.Context, q *request, in *input, row *T, extra *I) (any, error),
-) Creator[T] {
+// steps are those of a creator, between the decoding of the body and the answer.
+type steps[T, I any] struct {
+	files bool // the body may carry a file
+	// fills means that run sets further fields and then calls the validators itself.
+	fills bool
+	// check adds the faults of the extra fields to those of the input, so that one answer has all of them. Nil adds none.
+	check func(ctx context.Context, q *request, in *input, row *T, extra *I) error
+	// run returns a *T or an *Accepted.
+	run func(ctx context.Context, q *request, in *input, row *T, extra *I) (any, error)
+}
+
+// creator returns the Creator that takes the steps.
+func (st steps[T, I]) creator() Creator[T] {
 	return Creator[T]{compile: func(v *view) *creation {
 		extras, faults := schema.StructFields(reflect.TypeFor[I]())
 		own := schema.Writable(v.answers.fields)
@@ -81,11 +89,11 @@ func newCreator[T, I any](
 			return slices.ContainsFunc(own, func(o *schema.Field) bool { return o.Name == f.Name })
 		})
 		c := &creation{
-			fields: slices.Concat(own, extras), files: files, status: http.StatusAccepted, master: v.master.Master,
+			fields: slices.Concat(own, extras), files: st.files, status: http.StatusAccepted, master: v.master.Master,
 			faults: faults,
 		}
 		c.run = func(ctx context.Context, q *request) (*reply, error) {
-			in, err := q.read(ctx, files, c.fields...)
+			in, err := q.read(ctx, st.files, c.fields...)
 			if err != nil {
 				return nil, err
 			}
@@ -102,15 +110,22 @@ func newCreator[T, I any](
 				return nil, err
 			}
 			// The checks run although decoding found faults, so that one answer has all of them.
-			if err := check(ctx, q, in, typed, extra); err != nil {
+			if st.check != nil {
+				if err := st.check(ctx, q, in, typed, extra); err != nil {
+					return nil, err
+				}
+			}
+			if err := v.answers.checkFields(ctx, checkerOf(q), row, in.faults); err != nil {
 				return nil, err
 			}
-			if err := v.answers.check(ctx, q, row, in.faults); err != nil {
-				return nil, err
+			if !st.fills {
+				if err := checkerOf(q).validate(ctx, row); err != nil {
+					return nil, err
+				}
 			}
-			out, err := run(ctx, q, in, typed, extra)
+			out, err := st.run(ctx, q, in, typed, extra)
 			if err != nil {
-				return nil, v.answers.uniqueViolation(err)
+				return nil, v.answers.uniqueViolation(ctx, checkerOf(q), row, err)
 			}
 			if saved, ok := out.(models.Row); ok {
 				q.location = q.links.RowHref(v.typ, saved.PulpID())
@@ -134,7 +149,7 @@ type publishInput struct {
 // is meant, or a repository version, and dispatches a plugin's task. args makes the task's arguments from the
 // publication as it shall be; the version is in its RepositoryVersionID. The repository is reserved as shared.
 func Publish[T, A any](t *tasking.Task[A], args func(p *T) A) Creator[T] {
-	return newCreator(false, readSource[T], func(
+	return steps[T, publishInput]{check: readSource[T], run: func(
 		ctx context.Context, q *request, _ *input, p *T, extra *publishInput,
 	) (any, error) {
 		publication(p).RepositoryVersionID = extra.source.ID
@@ -145,7 +160,7 @@ func Publish[T, A any](t *tasking.Task[A], args func(p *T) A) Creator[T] {
 		// Several publications may be made at a time. The deletion of a version reserves the repository exclusively, so the
 		// version cannot go while it is published.
 		return q.ticket(t.Dispatch(ctx, q.tasks(), args(p), &tasking.DispatchOptions{Shared: tasking.On(repository)}))
-	}).adjust(func(c *creation) {
+	}}.creator().adjust(func(c *creation) {
 		if c.master != models.PublicationMaster {
 			c.fault("only publications are created by rest.Publish; use rest.Create")
 		}

@@ -24,7 +24,8 @@ type Filter struct {
 // ExactFilter compares text.
 func ExactFilter() Filter { return Filter{kind: query.TextFilter()} }
 
-// NameFilter compares text in all the ways that Pulp offers for names, except by regular expression.
+// NameFilter compares text in all the ways that Pulp offers for names. Regular expressions have the syntax of package
+// regexp. Lookups without regard to case fold all letters, on both databases and whatever their locale is.
 func NameFilter() Filter { return Filter{kind: query.NameFilter()} }
 
 // NumberFilter compares whole numbers; a range is two of them.

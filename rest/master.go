@@ -39,7 +39,7 @@ type master struct {
 	labels  func(row models.Row) *models.Labels // nil without labels
 	params  func(refs query.References) []*query.Param
 	members func(single bool) []member
-	check   func(ctx context.Context, q *request, row models.Row, faults FieldErrors) error // nil is no check
+	check   func(ctx context.Context, c checker, row models.Row, faults FieldErrors) error // nil is no check
 }
 
 // masterTable is the table of masters.
@@ -73,11 +73,10 @@ func masterTable(l *links.Links) map[models.Master]*master {
 		},
 		models.RemoteMaster: {
 			create: atOnce, update: byTask, remove: byTask,
-			base:    func(row models.Row) models.Base { return as[models.AnyRemote](row).AsRemote().Base },
-			labels:  func(row models.Row) *models.Labels { return &as[models.AnyRemote](row).AsRemote().Labels },
-			params:  remoteParams,
-			members: remoteMembers,
-			check:   checkRemote,
+			base:   func(row models.Row) models.Base { return as[models.AnyRemote](row).AsRemote().Base },
+			labels: func(row models.Row) *models.Labels { return &as[models.AnyRemote](row).AsRemote().Labels },
+			params: remoteParams,
+			check:  checkRemote,
 		},
 		models.RepositoryMaster: {
 			create: atOnce, update: byTask, remove: byTask,
@@ -145,19 +144,22 @@ func remoteParams(query.References) []*query.Param {
 
 func contentParams(refs query.References) []*query.Param {
 	return []*query.Param{
+		query.OrphanParam("m", "SELECT 1 FROM core_repositorycontent AS x WHERE x.content_id = m.pulp_id"),
 		refs.Version("repository_version", models.InVersion),
 		refs.Version("repository_version_added", models.AddedIn),
 		refs.Version("repository_version_removed", models.RemovedIn),
 	}
 }
 
+// publishesSQL narrows publications, with the alias %[1]s, to those that serve one of some units: they published a file
+// of it, or serve all files of their version.
+const publishesSQL = `(%[1]s.pulp_id IN (SELECT pa.publication_id FROM core_publishedartifact AS pa
+		JOIN core_contentartifact AS ca ON ca.pulp_id = pa.content_artifact_id WHERE ca.content_id IN (?0))
+	OR %[1]s.pass_through AND %[1]s.repository_version_id IN (SELECT rv.pulp_id FROM core_repositoryversion AS rv
+		WHERE ` + core.HoldsSQL + `))`
+
 func publicationParams(refs query.References) []*query.Param {
-	// published narrows publications to those that serve one of some units: they published a file of it, or serve all
-	// files of their version.
-	const published = `(m.pulp_id IN (SELECT pa.publication_id FROM core_publishedartifact AS pa
-			JOIN core_contentartifact AS ca ON ca.pulp_id = pa.content_artifact_id WHERE ca.content_id IN (?0))
-		OR m.pass_through AND m.repository_version_id IN (SELECT rv.pulp_id FROM core_repositoryversion AS rv
-			WHERE ` + core.HoldsSQL + `))`
+	published := fmt.Sprintf(publishesSQL, "m")
 	list := query.TimeFilter().Params("pulp_created", "m.pulp_created")
 	list = append(list, query.BoolFilter().Params("checkpoint", "m.checkpoint")...)
 	return append(list,
@@ -169,11 +171,18 @@ func publicationParams(refs query.References) []*query.Param {
 }
 
 func distributionParams(refs query.References) []*query.Param {
+	// A distribution of a repository serves its latest version, or a publication of that.
+	served := `(m.publication_id IN (SELECT p.pulp_id FROM core_publication AS p WHERE ` +
+		fmt.Sprintf(publishesSQL, "p") + `)
+		OR m.repository_version_id IN (SELECT rv.pulp_id FROM core_repositoryversion AS rv WHERE ` + core.HoldsSQL + `)
+		OR m.repository_id IN (SELECT rc.repository_id FROM core_repositorycontent AS rc WHERE rc.content_id IN (?0)
+			AND rc.version_removed IS NULL))`
 	list := query.TextFilter("in", "contains", "icontains").Params("base_path", "m.base_path")
 	list = append(list, query.BoolFilter().Params("checkpoint", "m.checkpoint")...)
 	several := refs.Related("repository__in", string(models.RepositoryMaster), "m.repository_id IN (?)")
 	several.Doc = "hrefs or PRNs, separated by commas"
-	return append(list, refs.Ref("repository", string(models.RepositoryMaster), "m.repository_id"), several)
+	return append(list, refs.Ref("repository", string(models.RepositoryMaster), "m.repository_id"), several,
+		refs.Related("with_content", string(models.ContentMaster), served))
 }
 
 // masterList is the list of all types of a master.

@@ -105,8 +105,9 @@ type hiddenField struct {
 	IsSet bool   `json:"is_set" rest:"required"`
 }
 
-func remoteMembers(bool) []member {
-	return []member{plainMember("hidden_fields", "Write-only fields and whether they are set.",
+// hiddenMember returns the member hidden_fields, which shows of each secret of a row whether it is set.
+func hiddenMember() member {
+	return plainMember("hidden_fields", "Write-only fields and whether they are set.",
 		func(p *page, _ *view, row models.Row) []hiddenField {
 			list := []hiddenField{}
 			for _, f := range p.fields {
@@ -115,7 +116,7 @@ func remoteMembers(bool) []member {
 				}
 			}
 			return list
-		})}
+		})
 }
 
 func publicationMembers(bool) []member {

@@ -48,6 +48,10 @@ func (s *rowSchema) setMembers(own ...member) {
 	if s.master.members != nil {
 		s.members = s.master.members(s.single)
 	}
+	// Secrets are in no answer. Clients would otherwise not see whether one is set.
+	if slices.ContainsFunc(s.fields, func(f *schema.Field) bool { return f.Form == schema.Secret }) {
+		s.members = append(s.members, hiddenMember())
+	}
 	s.members = append(s.members, own...)
 }
 

@@ -152,10 +152,15 @@ func (q *request) read(ctx context.Context, file bool, fields ...*schema.Field) 
 		in.close()
 		return nil, err
 	}
+	in.expect(fields)
+	return in, nil
+}
+
+// expect refuses the members that are not among the fields.
+func (in *input) expect(fields []*schema.Field) {
 	in.Expect(func(name string) bool {
 		return slices.ContainsFunc(fields, func(f *schema.Field) bool { return f.Name == name })
 	}, in.faults)
-	return in, nil
 }
 
 // mayRefer fails if the account may not use the row that a field refers to.
@@ -170,6 +175,19 @@ func (q *request) mayRefer(ctx context.Context, field, kind string, row uuid.UUI
 
 // decode puts the members of a body into the fields of a row and collects their faults.
 func (q *request) decode(ctx context.Context, in *input, fields []*schema.Field, row any, mode writeMode) error {
+	return in.decode(ctx, decoder{q.links, q.db, q.mayRefer}, fields, row, mode)
+}
+
+// decoder finds the rows that references name.
+type decoder struct {
+	links *links.Links
+	db    *models.DB
+	// mayRefer fails if the account may not use a row; nil allows all.
+	mayRefer func(ctx context.Context, field, kind string, row uuid.UUID) error
+}
+
+// decode puts the members into the fields of a row and collects their faults.
+func (in *input) decode(ctx context.Context, d decoder, fields []*schema.Field, row any, mode writeMode) error {
 	for _, f := range fields {
 		raw, given := in.Get(f.Name)
 		if !given {
@@ -189,7 +207,7 @@ func (q *request) decode(ctx context.Context, in *input, fields []*schema.Field,
 		value, reasons := f.Parse(raw)
 		if reasons == nil && value != nil {
 			var err error
-			if value, reasons, err = q.resolve(ctx, f, value); err != nil {
+			if value, reasons, err = d.resolve(ctx, f, value); err != nil {
 				return err
 			}
 		}
@@ -203,11 +221,11 @@ func (q *request) decode(ctx context.Context, in *input, fields []*schema.Field,
 }
 
 // resolve turns the text of a reference, or the texts of a list of them, into keys. Other values come back as they are.
-func (q *request) resolve(ctx context.Context, f *schema.Field, value any) (any, []string, error) {
+func (d decoder) resolve(ctx context.Context, f *schema.Field, value any) (any, []string, error) {
 	switch value := value.(type) {
 	case string:
 		if f.Form == schema.Ref {
-			id, reasons, err := q.resolveOne(ctx, f, value)
+			id, reasons, err := d.resolveOne(ctx, f, value)
 			return id, reasons, err
 		}
 	case []string:
@@ -216,7 +234,7 @@ func (q *request) resolve(ctx context.Context, f *schema.Field, value any) (any,
 		}
 		ids := make([]uuid.UUID, 0, len(value))
 		for _, text := range value {
-			id, reasons, err := q.resolveOne(ctx, f, text)
+			id, reasons, err := d.resolveOne(ctx, f, text)
 			if err != nil || reasons != nil {
 				return nil, reasons, err
 			}
@@ -231,10 +249,10 @@ func (q *request) resolve(ctx context.Context, f *schema.Field, value any) (any,
 }
 
 // resolveOne returns the key of the row that a text refers to, if the account may use that row.
-func (q *request) resolveOne(ctx context.Context, f *schema.Field, text string) (uuid.UUID, []string, error) {
-	id, reasons, err := q.links.Resolve(ctx, q.db, f.Ref, text)
-	if err == nil && reasons == nil {
-		err = q.mayRefer(ctx, f.Name, f.Ref, id)
+func (d decoder) resolveOne(ctx context.Context, f *schema.Field, text string) (uuid.UUID, []string, error) {
+	id, reasons, err := d.links.Resolve(ctx, d.db, f.Ref, text)
+	if err == nil && reasons == nil && d.mayRefer != nil {
+		err = d.mayRefer(ctx, f.Name, f.Ref, id)
 	}
 	return id, reasons, err
 }

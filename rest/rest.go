@@ -27,6 +27,20 @@
 //
 // The same tags are read from the input of an action, see [Post]. The tags of models are described at [models.Define].
 //
+// A [secrets.EncryptedText] is write-only: answers have hidden_fields, which shows of each secret whether it is set. A
+// member that is computed from other rows is a [Computed]; one that is in requests only belongs to the input of
+// [Create] or of an action. PATCH keeps the value of a member that is left out; null is a value of its own.
+//
+// # Validation
+//
+// Fields are checked by their tags and all faults reported together, as [FieldErrors]. Then come the methods of the
+// type: models.Validator for what depends on several fields, [ContextValidator] for what depends on other rows. Content
+// is completed from its file before them, see [SingleArtifact]. A [Serializer] applies the same rules without HTTP.
+//
+// Repositories, remotes and distributions are updated and deleted by tasks that reserve them, because a sync or a
+// publication may use them. The tasks run within the request if the row is free; an update that changes nothing makes
+// none. Other operations on locked rows are actions that dispatch a task of the plugin and return [Request.Accept].
+//
 // Work that takes time or needs reservations is answered with 202 and a task. The tasks of this package are bound by
 // [Tasks], which the workers need.
 package rest

@@ -79,8 +79,8 @@ func views() []rest.View {
 		rest.ViewSet[Content]{
 			Type: files, Name: "files",
 			Filters: rest.Filters{"relative_path": rest.NameFilter(), "sha256": rest.ExactFilter().On("digest")},
-			Create: rest.SingleArtifact(func(_ context.Context, c *Content, a *models.Artifact) error {
-				c.Digest = a.SHA256
+			Create: rest.SingleArtifact(func(_ context.Context, c *Content, f *rest.File) error {
+				c.Digest = f.Artifact.SHA256
 				return nil
 			}),
 		},

@@ -15,9 +15,34 @@ import (
 // Upload is the file that a request brought. Its bytes are on their way into the store; they are dropped after the
 // request unless Save was called.
 type Upload struct {
-	writer *storage.Writer
-	db     *models.DB
-	store  *storage.Store
+	name     string
+	writer   *storage.Writer
+	db       *models.DB
+	store    *storage.Store
+	artifact *models.Artifact // nil until it is saved
+}
+
+// Name returns what the client called the file, without folders.
+func (u *Upload) Name() string { return u.name }
+
+// Open returns the bytes of the file, which is saved before, as by Save. The caller closes them.
+//
+// Errors: those of Save and of [File.Open].
+func (u *Upload) Open(ctx context.Context) (*FileBytes, error) {
+	f, err := u.File(ctx, u.name)
+	if err != nil {
+		return nil, err
+	}
+	return f.Open(ctx)
+}
+
+// File saves the file, as Save does, and returns it as what a unit has at relativePath.
+func (u *Upload) File(ctx context.Context, relativePath string) (*File, error) {
+	a, err := u.Save(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &File{RelativePath: relativePath, Name: u.name, Artifact: a, DB: u.db, Store: u.store}, nil
 }
 
 // Size returns the number of bytes.
@@ -27,9 +52,17 @@ func (u *Upload) Size() int64 { return u.writer.Size() }
 func (u *Upload) Digests() hashlib.Digests { return u.writer.Digests() }
 
 // Save puts the file into the store and returns its artifact, which is an older one if the file was there already.
+// Further calls return the same artifact.
 func (u *Upload) Save(ctx context.Context) (*models.Artifact, error) {
+	if u.artifact != nil {
+		return u.artifact, nil
+	}
 	a, _, err := u.save(ctx)
-	return a, err
+	if err != nil {
+		return nil, err
+	}
+	u.artifact = a
+	return a, nil
 }
 
 // save is Save; isNew is false for an artifact that existed.
@@ -60,7 +93,7 @@ func (in *input) take(ctx context.Context, q *request) wire.FileFunc {
 			return err
 		}
 		// The field is set before the bytes are read, so that close drops them if the body is cut off.
-		in.upload = &Upload{w, q.db, q.store}
+		in.upload = &Upload{name: part.FileName(), writer: w, db: q.db, store: q.store}
 		if _, err := w.ReadFrom(part); err != nil {
 			// An error with a kind comes from the store. The client has caused every other one by its body.
 			if _, ours := errors.AsType[pulperr.Kind](err); ours {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/pulpgo/pulpcore/internal/hook"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/rest/internal/links"
 	"github.com/pulpgo/pulpcore/rest/internal/query"
@@ -42,6 +43,9 @@ type ViewSet[T any] struct {
 	// once, distributions by a task, content that has a field called like a digest on the wire (sha256) as by
 	// [SingleArtifact], and other content and publications not at all; see [Create] and [Publish].
 	Create Creator[T]
+	// ReadOnly leaves out update, delete, labels and a repository's modify, and create unless Create is set: rows are
+	// listed and read, and changed by Actions and tasks only.
+	ReadOnly bool
 	// Actions are further operations on one row or on the list.
 	Actions []Action[T]
 }
@@ -49,13 +53,14 @@ type ViewSet[T any] struct {
 // view is a compiled ViewSet.
 type view struct {
 	subject
-	summary string
-	answers *rowSchema
-	columns []*schema.Field // of a new row, on the wire or not
-	create  *creation       // nil if there is none
-	newRow  func() models.Row
-	list    func(ctx context.Context, db *models.DB, where ...models.Cond) ([]models.Row, error)
-	count   func(ctx context.Context, db *models.DB, where ...models.Cond) (int64, error)
+	summary  string
+	readOnly bool
+	answers  *rowSchema
+	columns  []*schema.Field // of a new row, on the wire or not
+	create   *creation       // nil if there is none
+	newRow   func() models.Row
+	list     func(ctx context.Context, db *models.DB, where ...models.Cond) ([]models.Row, error)
+	count    func(ctx context.Context, db *models.DB, where ...models.Cond) (int64, error)
 }
 
 var (
@@ -73,6 +78,7 @@ func (vs ViewSet[T]) mount(c *compiler) {
 		return
 	}
 	v.summary = cmp.Or(vs.Summary, v.summary)
+	v.readOnly = vs.ReadOnly
 	v.list = func(ctx context.Context, db *models.DB, where ...models.Cond) ([]models.Row, error) {
 		rows, err := vs.Type.List(ctx, db, where...)
 		out := make([]models.Row, len(rows))
@@ -83,12 +89,14 @@ func (vs ViewSet[T]) mount(c *compiler) {
 	}
 	v.count = vs.Type.Count
 	// Content with a digest on the wire can only be created from a file.
-	if vs.Create.compile == nil && v.master.Master == models.ContentMaster && len(digestFields(v.answers.fields)) > 0 {
-		vs.Create = SingleArtifact[T](nil)
-	}
-	if vs.Create.compile != nil {
+	digests := v.master.Master == models.ContentMaster && len(digestFields(v.answers.fields)) > 0
+	switch {
+	case vs.Create.compile != nil:
 		v.create = vs.Create.compile(v)
-	} else {
+	case vs.ReadOnly:
+	case digests:
+		v.create = SingleArtifact[T](nil).compile(v)
+	default:
 		v.create = rowWriter{v}.creation()
 	}
 	if v.create != nil {
@@ -101,15 +109,17 @@ func (vs ViewSet[T]) mount(c *compiler) {
 		own[i] = m.member
 	}
 	// The members of content depend on how it is created, so they are known only now.
-	v.answers.single = v.create != nil && v.create.single
+	v.answers.single = v.create != nil && v.create.single || v.create == nil && digests
 	v.answers.setMembers(own...)
 	v.checkNames(c, reflect.TypeFor[T]())
 	v.mount(c, vs.Filters)
-	if v.master.labels != nil {
+	if v.master.labels != nil && !v.readOnly {
 		mountLabels[T](c, v)
 	}
 	if v.master.Master == models.RepositoryMaster {
-		modify[T]().build(&v.subject).mount(c)
+		if !v.readOnly {
+			modify[T]().build(&v.subject).mount(c)
+		}
 		(&versionsOf{v, versions(c.refs())}).mount(c)
 	}
 	mountActions(c, &v.subject, vs.Actions, v.reserves)
@@ -173,6 +183,8 @@ func (c *compiler) newView(t models.AnyType, name, class string) *view {
 	v.href += links.Snake(v.class) + "_href"
 	v.row = func(ctx context.Context, q *request) (any, error) { return v.requested(ctx, q) }
 	fields, faults := schema.FieldsOf(c.registry, t)
+	faults = append(faults, hook.Faults(reflect.TypeOf(t.New()), reflect.TypeFor[FileInitializer](),
+		reflect.TypeFor[ContextValidator]())...)
 	for _, err := range faults {
 		c.fault("type %q: %w", t.Name(), err)
 	}

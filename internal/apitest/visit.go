@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"maps"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -138,6 +139,16 @@ func (w *walk) visitContent(t *testing.T, repo, artifact string) {
 	second := w.task(t, w.do(t, ask{op: op, want: http.StatusAccepted, body: map[string]any{
 		"relative_path": "b", "artifact": artifact,
 	}}))
+	// A plugin whose Creator has a function of its own takes no file_url.
+	if w.ops[op].body().Properties["file_url"] != nil {
+		upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = w.Write([]byte("c"))
+		}))
+		t.Cleanup(upstream.Close)
+		w.task(t, w.do(t, ask{op: op, want: http.StatusAccepted, body: map[string]any{
+			"relative_path": "c", "file_url": upstream.URL + "/c",
+		}}))
+	}
 	w.do(t, ask{op: "content_file_files_read", at: first, want: http.StatusOK})
 	w.label(t, "content_file_files", first)
 	const modify = "repositories_" + file + "_modify"

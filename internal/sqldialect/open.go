@@ -177,7 +177,11 @@ func openSQLite(rest string) (*Conn, error) {
 	params.Set("_txlock", "immediate") // a read lock that is upgraded later fails at once under contention
 	dsn := (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: params.Encode()}).String()
 	c := &Conn{Kind: SQLite, writer: make(chan struct{}, 1), acquireTimeout: acquireTimeout}
-	db := c.openPool(sqliteConnector{dsn}, sqliteConn)
+	d, err := newSQLiteDriver()
+	if err != nil {
+		return nil, fmt.Errorf("database: sqlite functions: %w", err)
+	}
+	db := c.openPool(sqliteConnector{dsn, d}, sqliteConn)
 	db.SetMaxOpenConns(defaultPoolSize)
 	db.SetMaxIdleConns(defaultPoolSize)
 	c.Bun = bun.NewDB(db, sqlitedialect.New())
@@ -185,13 +189,16 @@ func openSQLite(rest string) (*Conn, error) {
 }
 
 // sqliteConnector opens connections to one file.
-type sqliteConnector struct{ dsn string }
+type sqliteConnector struct {
+	dsn    string
+	driver *sqlite.Driver
+}
 
 // Connect is of [driver.Connector].
-func (c sqliteConnector) Connect(context.Context) (driver.Conn, error) { return c.Driver().Open(c.dsn) }
+func (c sqliteConnector) Connect(context.Context) (driver.Conn, error) { return c.driver.Open(c.dsn) }
 
 // Driver is of [driver.Connector].
-func (sqliteConnector) Driver() driver.Driver { return &sqlite.Driver{} }
+func (c sqliteConnector) Driver() driver.Driver { return c.driver }
 
 func sqliteConn(conn driver.Conn) (driverConn, error) {
 	c, ok := conn.(driverConn)

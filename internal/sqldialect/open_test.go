@@ -27,7 +27,7 @@ func each(t *testing.T, fn func(t *testing.T, c *sqldialect.Conn)) {
 	})
 }
 
-func open(t *testing.T, url string) *sqldialect.Conn {
+func open(t testing.TB, url string) *sqldialect.Conn {
 	t.Helper()
 	c, err := sqldialect.Open(t.Context(), url)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/dialect/sqlitedialect"
+	"modernc.org/sqlite"
 )
 
 // Table is a table as a database describes it.
@@ -43,7 +44,7 @@ func DryData() map[string]any {
 
 // DrySchema executes statements on an empty SQLite in memory and returns the tables whose names begin with prefix.
 func DrySchema(ctx context.Context, statements []string, prefix string) ([]Table, error) {
-	pool := sql.OpenDB(sqliteConnector{":memory:"})
+	pool := sql.OpenDB(sqliteConnector{":memory:", &sqlite.Driver{}})
 	pool.SetMaxOpenConns(1) // each connection has a memory of its own
 	db := bun.NewDB(pool, sqlitedialect.New())
 	defer db.Close()

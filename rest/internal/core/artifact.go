@@ -21,7 +21,8 @@ func ArtifactOf(db *models.DB, l *links.Links, a *models.Artifact) Artifact {
 
 // ArtifactParams returns the filters of lists of artifacts, with the table's alias a.
 func ArtifactParams(refs query.References) []*query.Param {
-	list := refs.Identity("a.pulp_id")
+	list := append(refs.Identity("a.pulp_id"),
+		query.OrphanParam("a", "SELECT 1 FROM core_contentartifact AS x WHERE x.artifact_id = a.pulp_id"))
 	for _, alg := range Algorithms() {
 		list = append(list, query.TextFilter().Params(string(alg), "a."+string(alg))...)
 	}

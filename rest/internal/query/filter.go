@@ -2,9 +2,14 @@ package query
 
 import (
 	"context"
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
 
 	"github.com/uptrace/bun"
 
+	"github.com/pulpgo/pulpcore/internal/sqldialect"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/rest/internal/wire"
 )
@@ -21,9 +26,9 @@ func TextFilter(lookups ...string) Filter {
 	return Filter{Form: Text, Lookups: append([]string{""}, lookups...)}
 }
 
-// NameFilter compares text in all the ways that Pulp offers for names, except by regular expression.
+// NameFilter compares text in all the ways that Pulp offers for names.
 func NameFilter() Filter {
-	return TextFilter("iexact", "in", "contains", "icontains", "startswith", "istartswith")
+	return TextFilter("iexact", "in", "contains", "icontains", "startswith", "istartswith", "regex", "iregex")
 }
 
 // NumberFilter compares whole numbers.
@@ -53,7 +58,7 @@ func (f Filter) Params(name, column string) []*Param {
 		if lookup == "isnull" {
 			p.Form = Bool
 		}
-		p.Where = func(_ context.Context, _ *models.DB, raw string) ([]models.Cond, error) {
+		p.Where = func(_ context.Context, db *models.DB, raw string) ([]models.Cond, error) {
 			values, err := p.Values(raw)
 			if err != nil {
 				return nil, err
@@ -61,11 +66,47 @@ func (f Filter) Params(name, column string) []*Param {
 			if lookup == "range" && len(values) != 2 {
 				return nil, wire.FieldErrors{p.Name: {"Range query expects two values."}}
 			}
+			if text, ok := values[0].(string); ok && (matches(lookup) || folds(lookup) && !isASCII(text)) {
+				c, reason := match(db, column, lookup, text)
+				if reason != "" {
+					return nil, wire.FieldErrors{p.Name: {reason}}
+				}
+				return []models.Cond{c}, nil
+			}
 			return []models.Cond{compare(column, lookup, values)}, nil
 		}
 		list = append(list, p)
 	}
 	return list
+}
+
+// matches reports whether the value of a lookup is a regular expression.
+func matches(lookup string) bool { return lookup == "regex" || lookup == "iregex" }
+
+// folds reports whether a lookup ignores case.
+func folds(lookup string) bool {
+	return lookup == "iexact" || lookup == "icontains" || lookup == "istartswith"
+}
+
+func isASCII(text string) bool {
+	return strings.IndexFunc(text, func(r rune) bool { return r >= utf8.RuneSelf }) < 0
+}
+
+// match returns the condition of a lookup by a regular expression, or the reason why the value is refused. LOWER folds
+// other letters than ASCII only on Postgres, and there not in every locale.
+func match(db *models.DB, column, lookup, text string) (models.Cond, string) {
+	var re *sqldialect.Regexp
+	var err error
+	if matches(lookup) {
+		re, err = sqldialect.ParseRegexp(text, lookup == "iregex")
+	} else {
+		re, err = sqldialect.FoldedText(text, lookup != "icontains", lookup == "iexact")
+	}
+	if err != nil {
+		return models.Cond{}, "Enter a valid regular expression: " + wire.Shorten(err.Error()) + "."
+	}
+	operator, pattern := db.Conn().Kind.Matches(re)
+	return models.Where(column+" "+operator+" ?", pattern), ""
 }
 
 // compare returns the condition of one lookup. It uses only functions that both databases have.
@@ -107,4 +148,26 @@ func compare(column, lookup string, values []any) models.Cond {
 	default:
 		return models.Where(column+" = ?", v)
 	}
+}
+
+// maxOrphanMinutes is more than any row is old, and little enough to be subtracted from a time.
+const maxOrphanMinutes = 100 * 365 * 24 * 60
+
+// OrphanParam narrows a list to rows that no other row uses and that were neither saved nor found for some minutes.
+// users selects the rows that use one.
+func OrphanParam(alias, users string) *Param {
+	p := &Param{Name: "orphaned_for", Doc: "Minutes without a use", Form: Int}
+	p.Where = func(_ context.Context, _ *models.DB, raw string) ([]models.Cond, error) {
+		values, err := p.Values(raw)
+		if err != nil {
+			return nil, err
+		}
+		minutes, _ := values[0].(int64)
+		if minutes < 0 || minutes > maxOrphanMinutes {
+			return nil, wire.FieldErrors{p.Name: {fmt.Sprintf("Enter a number from 0 to %d.", maxOrphanMinutes)}}
+		}
+		before := models.Now().Add(-time.Duration(minutes) * time.Minute)
+		return []models.Cond{models.Where(alias+".timestamp_of_interest < ? AND NOT EXISTS ("+users+")", before)}, nil
+	}
+	return p
 }

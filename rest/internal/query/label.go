@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/pulpgo/pulpcore/internal/sqldialect"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/rest/internal/schema"
 	"github.com/pulpgo/pulpcore/rest/internal/wire"
@@ -18,7 +19,7 @@ const maxLabelTerms = 100
 func LabelParam() *Param {
 	return &Param{
 		Name: "pulp_label_select", Doc: "Filter labels by search string", Form: Text, Needed: true,
-		Where: func(_ context.Context, _ *models.DB, raw string) ([]models.Cond, error) {
+		Where: func(_ context.Context, db *models.DB, raw string) ([]models.Cond, error) {
 			terms := splitTerms(raw)
 			if len(terms) > maxLabelTerms {
 				return nil, wire.ListError(
@@ -26,7 +27,7 @@ func LabelParam() *Param {
 			}
 			var list []models.Cond
 			for _, term := range terms {
-				c, ok := labelTerm(term)
+				c, ok := labelTerm(db, term)
 				if !ok {
 					return nil, wire.ListError(fmt.Sprintf("Invalid search term: '%s'.", wire.Shorten(term)))
 				}
@@ -57,7 +58,7 @@ func splitTerms(raw string) []string {
 }
 
 // labelTerm reads k, !k, k=v, k!=v or k~v. Both databases know the -> and ->> operators.
-func labelTerm(term string) (models.Cond, bool) {
+func labelTerm(db *models.DB, term string) (models.Cond, bool) {
 	key, negated := strings.CutPrefix(term, "!")
 	end := strings.IndexFunc(key, func(r rune) bool { return !schema.LabelRune(r) })
 	op, value := "", ""
@@ -86,6 +87,13 @@ func labelTerm(term string) (models.Cond, bool) {
 	// Every text contains the empty one, but REPLACE of an empty text changes no label.
 	case op == "~" && value == "":
 		return models.Where(label+" IS NOT NULL", key), true
+	case op == "~" && !isASCII(value):
+		re, err := sqldialect.FoldedText(value, false, false)
+		if err != nil {
+			return models.Cond{}, false
+		}
+		operator, pattern := db.Conn().Kind.Matches(re)
+		return models.Where(label+" "+operator+" ?1", key, pattern), true
 	case op == "~":
 		return models.Where("REPLACE(LOWER("+label+"), LOWER(?1), '') <> LOWER("+label+")", key, value), true
 	}

@@ -37,7 +37,7 @@ const NewestFirst = "-pulp_id"
 // Source is what can be asked of a list.
 type Source struct {
 	Params  []*Param
-	Columns []string // of ordering=; nil is none
+	Columns []string // of ordering=; nil is neither ordering nor q
 	Others  []string // parameters that another part reads
 	Page    int      // rows of a page by default
 }
@@ -45,7 +45,7 @@ type Source struct {
 // IsReserved reports whether a parameter has a meaning for every list.
 func IsReserved(name string) bool {
 	switch name {
-	case "limit", "offset", "ordering", "fields", "exclude_fields":
+	case "limit", "offset", "ordering", "fields", "exclude_fields", "q":
 		return true
 	}
 	return false
@@ -77,7 +77,14 @@ func (s *Source) Parse(ctx context.Context, db *models.DB, raw string) (*List, e
 		case name == "ordering" && s.Columns != nil:
 			l.readOrder(values[name], s.Columns, faults)
 			continue
-		case IsReserved(name) && name != "ordering", slices.Contains(s.Others, name):
+		case name == "q" && s.Columns != nil:
+			conds, err := s.expression(ctx, db, values.Get(name))
+			if err := collect(faults, err); err != nil {
+				return nil, err
+			}
+			l.Where = append(l.Where, conds...)
+			continue
+		case IsReserved(name) && name != "ordering" && name != "q", slices.Contains(s.Others, name):
 			continue
 		}
 		i := slices.IndexFunc(s.Params, func(p *Param) bool { return p.Name == name })
@@ -89,16 +96,23 @@ func (s *Source) Parse(ctx context.Context, db *models.DB, raw string) (*List, e
 			}
 			continue
 		}
-		err := l.add(ctx, db, s.Params[i], values[name])
-		if fe, ok := errors.AsType[wire.FieldErrors](err); ok {
-			for field, reasons := range fe {
-				faults.Add(field, reasons...)
-			}
-		} else if err != nil {
+		if err := collect(faults, l.add(ctx, db, s.Params[i], values[name])); err != nil {
 			return nil, err
 		}
 	}
 	return l, faults.OrNil()
+}
+
+// collect adds the faults of a parameter to the others, and returns other errors.
+func collect(faults wire.FieldErrors, err error) error {
+	fe, ok := errors.AsType[wire.FieldErrors](err)
+	if !ok {
+		return err
+	}
+	for field, reasons := range fe {
+		faults.Add(field, reasons...)
+	}
+	return nil
 }
 
 // readWindow reads limit and offset. A value that is not a number is ignored, as Pulp does.
@@ -121,26 +135,7 @@ func (l *List) add(ctx context.Context, db *models.DB, p *Param, values []string
 	if p.Array {
 		raw = strings.Join(values, ",")
 	}
-	if raw == "" {
-		if p.Needed {
-			return wire.ListError("No value supplied for " + p.Name + " filter.")
-		}
-		return nil
-	}
-	texts := p.texts(raw)
-	if n := len(texts); n > maxValues {
-		return wire.FieldErrors{p.Name: {fmt.Sprintf("At most %d values are allowed, not %d.", maxValues, n)}}
-	}
-	longest := 0
-	for _, text := range texts {
-		longest = max(longest, len(text))
-	}
-	if longest > maxValue {
-		return wire.FieldErrors{p.Name: {
-			fmt.Sprintf("At most %d bytes are allowed in a value, not %d.", maxValue, longest),
-		}}
-	}
-	conds, err := p.Where(ctx, db, raw)
+	conds, err := p.conds(ctx, db, raw)
 	l.Where = append(l.Where, conds...)
 	return err
 }

@@ -3,6 +3,7 @@ package query
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -63,6 +64,32 @@ func (p *Param) texts(raw string) []string {
 		return strings.Split(raw, ",")
 	}
 	return []string{raw}
+}
+
+// conds returns the conditions for the value of the parameter, none for an empty one.
+func (p *Param) conds(ctx context.Context, db *models.DB, raw string) ([]models.Cond, error) {
+	if raw == "" {
+		if p.Needed {
+			return nil, wire.ListError("No value supplied for " + p.Name + " filter.")
+		}
+		return nil, nil
+	}
+	texts := p.texts(raw)
+	if n := len(texts); n > maxValues {
+		return nil, wire.FieldErrors{p.Name: {fmt.Sprintf("At most %d values are allowed, not %d.", maxValues, n)}}
+	}
+	longest := 0
+	for _, text := range texts {
+		longest = max(longest, len(text))
+	}
+	if longest > maxValue {
+		return nil, wire.FieldErrors{p.Name: {tooLong(longest)}}
+	}
+	return p.Where(ctx, db, raw)
+}
+
+func tooLong(n int) string {
+	return fmt.Sprintf("At most %d bytes are allowed in a value, not %d.", maxValue, n)
 }
 
 // Values reads the value of a parameter, or several. There is at least one.

@@ -171,7 +171,8 @@ func (o *Operation) query() []Parameter {
 		for _, c := range o.Columns {
 			item.Enum = append(item.Enum, c, "-"+c)
 		}
-		list = append(list, Parameter{"ordering", "Ordering", openapi3.NewArraySchema().WithItems(item)})
+		list = append(list, Parameter{"ordering", "Ordering", openapi3.NewArraySchema().WithItems(item)},
+			Parameter{"q", "Filter results by using NOT, AND and OR operations on other filters.", openapi3.NewStringSchema()})
 	}
 	if o.Paged || o.Sparse {
 		list = append(list, Parameter{"fields", "A list of fields to include in the response.", words},

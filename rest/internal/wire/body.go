@@ -88,6 +88,11 @@ func readJSON(w http.ResponseWriter, r *http.Request) (Body, error) {
 	if err != nil {
 		return Body{}, BodyFault(err, "JSON parse error - the body was cut off")
 	}
+	return ParseBody(raw)
+}
+
+// ParseBody reads a body of JSON.
+func ParseBody(raw []byte) (Body, error) {
 	// Django REST framework takes an empty body for one without members.
 	if len(bytes.TrimSpace(raw)) == 0 {
 		return Body{}, nil

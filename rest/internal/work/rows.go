@@ -25,10 +25,10 @@ var (
 	DeleteVersion = tasking.Define[VersionArgs]("pulpcore.app.tasks.repository.delete_version")
 )
 
-// Tasks returns the tasks, bound to their functions.
-func Tasks() []tasking.Binding {
+// Tasks returns the tasks, bound to their functions. complete completes the units whose files a task has fetched.
+func Tasks(complete CompleteFunc) []tasking.Binding {
 	return []tasking.Binding{
-		GeneralCreate.Bind(runCreate),
+		GeneralCreate.Bind(complete.runCreate),
 		GeneralUpdate.Bind(runUpdate),
 		GeneralDelete.Bind(runDelete),
 		AddAndRemove.Bind(runModify),
@@ -44,10 +44,9 @@ type RowArgs struct {
 	ID     uuid.UUID                  `json:"id"` // zero for a row to be made
 	Fields map[string]json.RawMessage `json:"fields"`
 
-	// For content: the artifact it consists of, its path, and the repository to add it to, if any.
-	Artifact     *uuid.UUID `json:"artifact,omitempty"`
-	RelativePath string     `json:"relative_path,omitempty"`
-	Repository   *uuid.UUID `json:"repository,omitempty"`
+	// For content: its files, and the repository to add it to, if any.
+	Files      []FileArgs `json:"files,omitempty"`
+	Repository *uuid.UUID `json:"repository,omitempty"`
 }
 
 // typeOf finds a type by its names.
@@ -80,7 +79,7 @@ func (a RowArgs) unpack(r *models.Registry, t models.AnyType, row models.Row) ([
 	return columns, nil
 }
 
-func runCreate(ctx context.Context, env *tasking.Env, a RowArgs) error {
+func (complete CompleteFunc) runCreate(ctx context.Context, env *tasking.Env, a RowArgs) error {
 	t, err := typeOf(env.DB.Registry(), a.Master, a.Type)
 	if err != nil {
 		return err
@@ -90,7 +89,10 @@ func runCreate(ctx context.Context, env *tasking.Env, a RowArgs) error {
 		return err
 	}
 	if c, ok := row.(models.AnyContent); ok {
-		return createContent(ctx, env, a, c)
+		if err := complete.fetch(ctx, env, t, c, a.Files); err != nil {
+			return err
+		}
+		return a.createContent(ctx, env.DB, c)
 	}
 	// Clients look for the new row in the record of the task, so neither is saved without the other.
 	return env.DB.Tx(ctx, func(ctx context.Context, tx *models.Tx) error {
@@ -99,44 +101,6 @@ func runCreate(ctx context.Context, env *tasking.Env, a RowArgs) error {
 		}
 		return models.RecordCreated(ctx, tx.DB, models.PRNOf(row))
 	})
-}
-
-// createContent saves a unit with its artifact and adds it to a repository. A unit that exists is not made again; it
-// counts as created all the same, for that is where clients look.
-func createContent(ctx context.Context, env *tasking.Env, a RowArgs, c models.AnyContent) error {
-	labels := c.AsContent().Labels
-	unit := &models.ContentWithFiles{Content: c}
-	if a.Artifact != nil {
-		unit.Files = []models.ContentFile{{RelativePath: a.RelativePath, ArtifactID: a.Artifact}}
-	}
-	if err := models.SaveContents(ctx, env.DB, []*models.ContentWithFiles{unit}); err != nil {
-		return err
-	}
-	// SaveUnits returns a unit that existed with its own labels; the request's replace them.
-	if len(labels) > 0 {
-		c.AsContent().Labels = labels
-		if err := models.Update(ctx, env.DB, c, "pulp_labels"); err != nil {
-			return err
-		}
-	}
-	if a.Repository != nil {
-		row, err := models.Cast(ctx, env.DB, models.RepositoryMaster, *a.Repository)
-		if err != nil {
-			return err
-		}
-		repo, ok := row.(models.AnyRepository)
-		if !ok {
-			return fmt.Errorf("rest: %T is no repository", row)
-		}
-		_, _, err = models.CreateVersion(ctx, env.DB, repo, nil, func(v *models.NewVersion) error {
-			_, err := v.Add(ctx, []uuid.UUID{c.PulpID()})
-			return err
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return models.RecordCreated(ctx, env.DB, models.PRNOf(c))
 }
 
 func runUpdate(ctx context.Context, env *tasking.Env, a RowArgs) error {

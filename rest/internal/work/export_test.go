@@ -1,0 +1,4 @@
+package work
+
+// CreateContent is the part of a task that saves a unit.
+var CreateContent = RowArgs.createContent
