@@ -123,9 +123,9 @@ func (a *App) Content() http.Handler { return a.content }
 // paths below CONTENT_PATH_PREFIX and the content routes of plugins; the API gets all others.
 func (a *App) Handler() http.Handler { return a.all }
 
-// Register adds the App to a mux of the host's own: the API at API_ROOT, the content app at CONTENT_PATH_PREFIX, and the
-// routes of plugins at their patterns. mux is an [http.ServeMux], or another router whose Handle takes its patterns; for
-// one that does not, such as chi, mount [App.Handler] as its NotFound handler or at "/".
+// Register adds the App to a mux of the host's own: the API at API_ROOT, the content app at CONTENT_PATH_PREFIX, and
+// the routes of plugins at their patterns. mux is an [http.ServeMux], or another router whose Handle takes its
+// patterns; for one that does not, such as chi, mount [App.Handler] as its NotFound handler or at "/".
 //
 // It panics, as [http.ServeMux.Handle] does, if the host has registered a pattern that conflicts.
 func (a *App) Register(mux interface {
@@ -150,8 +150,8 @@ func (a *App) Queue() *tasking.Queue { return a.queue }
 // content app check it themselves; a host puts its handler around pages of its own that change state.
 func (a *App) Origins() *webserver.Origins { return a.front.origins }
 
-// Auth returns the API's authenticator: the one of [Options], if any, and HTTP basic authentication against the accounts
-// in the database, see [rest.BasicAuth]. A host can use it for pages of its own.
+// Auth returns the API's authenticator: the one of [Options], if any, and HTTP basic authentication against the
+// accounts in the database, see [rest.BasicAuth]. A host can use it for pages of its own.
 func (a *App) Auth() rest.Authenticator { return a.auth }
 
 // Proxies returns the proxies whose forwarding headers are trusted, from TRUSTED_PROXIES. API and content app use them

@@ -21,8 +21,8 @@ func guardViews() []rest.View {
 	}
 }
 
-// DownloadOperation is the operation that the [rest.Authorizer] is asked about before a guard of type core.rbac permits a
-// download. The permission's Row is the guard.
+// DownloadOperation is the operation that the [rest.Authorizer] is asked about before a guard of type core.rbac permits
+// a download. The permission's Row is the guard.
 const DownloadOperation = "contentguards_core_rbac_download"
 
 // downloaders returns the function by which guards of type core.rbac permit whom the authorizer permits.

@@ -21,10 +21,10 @@ import (
 )
 
 // Open checks the settings and the plugins, connects to database, storage and Redis, and assembles the App. It reports
-// all faults of settings and plugins in one error, a line each, before it opens or makes anything. An empty
-// database gets its schema; one whose schema is older or newer than the plugins' is refused, see [Migrate], and so is one
-// whose artifacts do not have the digests that ALLOWED_CONTENT_CHECKSUMS asks for, see [models.RequireChecksums]. The
-// caller closes the App.
+// all faults of settings and plugins in one error, a line each, before it opens or makes anything. An empty database
+// gets its schema; one whose schema is older or newer than the plugins' is refused, see [Migrate], and so is one whose
+// artifacts do not have the digests that ALLOWED_CONTENT_CHECKSUMS asks for, see [models.RequireChecksums]. The caller
+// closes the App.
 //
 // Errors: Invalid for faults of settings, plugins and digests, Conflict for the schema, Unavailable.
 func Open(ctx context.Context, set *settings.Set, plugins ...*Plugin) (*App, error) {

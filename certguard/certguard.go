@@ -4,8 +4,8 @@
 //	app, err := pulpcore.Open(ctx, set, certguard.Plugin(), …)
 //
 // The certificate comes in the header X-CLIENT-CERT from a reverse proxy that has verified that the client owns the
-// key. The proxy must be listed in TRUSTED_PROXIES; the header of any other sender is ignored. It must set the header on
-// every request, so that no client can. For nginx:
+// key. The proxy must be listed in TRUSTED_PROXIES; the header of any other sender is ignored. It must set the header
+// on every request, so that no client can. For nginx:
 //
 //	ssl_verify_client optional_no_ca;
 //	proxy_set_header X-CLIENT-CERT $ssl_client_escaped_cert;

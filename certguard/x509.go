@@ -102,7 +102,8 @@ func (g *X509) Permit(_ context.Context, r *content.Request) error {
 	return nil
 }
 
-// clientChain reads what a proxy sends: the client's certificate and perhaps those of authorities between it and a root.
+// clientChain reads what a proxy sends: the client's certificate and perhaps those of authorities between it and a
+// root.
 func clientChain(text string) ([]*x509.Certificate, bool) {
 	if len(text) > maxText {
 		return nil, false

@@ -150,8 +150,8 @@ func (a *asked) another(ctx context.Context, req *Request, id uuid.UUID) error {
 
 // Ask asks another content guard about the request, for guards that combine others. It is for [Guard.Permit] only.
 //
-// Errors: those of that guard, see [Guard]; Internal if the guard does not exist, if it waits for this answer itself, or
-// if the request has needed 100 guards.
+// Errors: those of that guard, see [Guard]; Internal if the guard does not exist, if it waits for this answer itself,
+// or if the request has needed 100 guards.
 func (r *Request) Ask(ctx context.Context, guardID uuid.UUID) error {
 	if r.asked == nil {
 		return fmt.Errorf("content: Request.Ask was called outside of Permit; use App.Guarded: %w", pulperr.Internal)
@@ -166,9 +166,9 @@ func (r *Request) Authorize(ctx context.Context, guard models.AnyContentGuard) e
 }
 
 // Guarded finds the distribution of a path, asks its content guard about r, and returns the request as hooks get it:
-// with the distribution and what it serves. Routes of plugins call it before they answer with anything that belongs to a
-// distribution, and pass its error to [App.WriteError]. The path begins with a base path, "name" or "name/dir/file", and
-// has no slash at either end.
+// with the distribution and what it serves. Routes of plugins call it before they answer with anything that belongs to
+// a distribution, and pass its error to [App.WriteError]. The path begins with a base path, "name" or "name/dir/file",
+// and has no slash at either end.
 //
 // Errors: NotFound if no distribution has the path; those of the guard, see [Guard].
 func (a *App) Guarded(r *http.Request, path string) (*Request, error) { return a.site.guarded(r, path) }

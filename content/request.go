@@ -11,8 +11,8 @@ import (
 	"github.com/pulpgo/pulpcore/models"
 )
 
-// Request is a request for a path of a distribution, as the hooks of plugins get it. A hook must not change it, and must
-// not keep it when it has returned.
+// Request is a request for a path of a distribution, as the hooks of plugins get it. A hook must not change it, and
+// must not keep it when it has returned.
 type Request struct {
 	// HTTP is the request of the client. A guard gets a copy without a body.
 	HTTP *http.Request

@@ -331,8 +331,8 @@ func (s *site) publish(v *models.RepositoryVersion, passThrough bool, pairs ...s
 	return p
 }
 
-// overlay is publish with files that have paths of files which are passed through. Publish refuses it, so this is what a
-// later change of such a publication could bring about.
+// overlay is publish with files that have paths of files which are passed through. Publish refuses it, so this is what
+// a later change of such a publication could bring about.
 func (s *site) overlay(v *models.RepositoryVersion, pairs ...string) {
 	s.t.Helper()
 	p := s.publish(v, false, pairs...)

@@ -86,9 +86,9 @@ func (c *Checksums) Filter(d Digests) Digests {
 	return d
 }
 
-// FilterMap is [Checksums.Filter] for checksum data kept by name, as plugins read it from metadata: what a plugin writes
-// into metadata of its own must have gone through one of the two. Names are matched without regard to case; other names
-// than those of the six algorithms, such as "sha", are dropped. The map given is not changed.
+// FilterMap is [Checksums.Filter] for checksum data kept by name, as plugins read it from metadata: what a plugin
+// writes into metadata of its own must have gone through one of the two. Names are matched without regard to case;
+// other names than those of the six algorithms, such as "sha", are dropped. The map given is not changed.
 func (c *Checksums) FilterMap(byName map[string]string) map[string]string {
 	out := make(map[string]string, len(byName))
 	for name, v := range byName {

@@ -45,13 +45,13 @@ const fixBytes = 1 << 30
 // digests of all allowed algorithms from them. An artifact that only has a digest too many is not read. At a time it
 // reads as many artifacts as there are cores.
 //
-// It works in short transactions beside running servers, and may be stopped, even killed, and called again: then it goes
-// on with the artifacts that are left. Servers that run with another list save artifacts that need another call. An
-// artifact whose bytes are missing or wrong is left as it is. Mirrors Pulp's handle-artifact-checksums, which removes
-// the files of such artifacts.
+// It works in short transactions beside running servers, and may be stopped, even killed, and called again: then it
+// goes on with the artifacts that are left. Servers that run with another list save artifacts that need another call.
+// An artifact whose bytes are missing or wrong is left as it is. Mirrors Pulp's handle-artifact-checksums, which
+// removes the files of such artifacts.
 //
-// Errors: Conflict at the end if the bytes of artifacts were missing or wrong; Invalid if store computes other checksums
-// than db allows; Unavailable. The progress returned is valid with any error.
+// Errors: Conflict at the end if the bytes of artifacts were missing or wrong; Invalid if store computes other
+// checksums than db allows; Unavailable. The progress returned is valid with any error.
 func FixChecksums(ctx context.Context, db *DB, store *storage.Store, opts *ChecksumFixOptions,
 ) (ChecksumProgress, error) {
 	f := &checksumFixer{db: db, store: store}
@@ -62,8 +62,8 @@ func FixChecksums(ctx context.Context, db *DB, store *storage.Store, opts *Check
 		f.opts.Batch = batchSize
 	}
 	if !slices.Equal(store.Checksums().List(), db.checksums.List()) {
-		return f.done, pulperr.Public(pulperr.Invalid, "the store computes the checksums %v and the database allows %v; open "+
-			"both with the same ALLOWED_CONTENT_CHECKSUMS", store.Checksums().List(), db.checksums.List())
+		return f.done, pulperr.Public(pulperr.Invalid, "the store computes the checksums %v and the database allows %v; open"+
+			" both with the same ALLOWED_CONTENT_CHECKSUMS", store.Checksums().List(), db.checksums.List())
 	}
 	report, err := reportArtifacts(ctx, db)
 	if err != nil {
@@ -77,9 +77,9 @@ func FixChecksums(ctx context.Context, db *DB, store *storage.Store, opts *Check
 		last, more, err = f.batch(ctx, last)
 	}
 	if err == nil && f.done.Broken > 0 {
-		err = pulperr.Public(pulperr.Conflict, "the bytes of %d artifacts are missing or wrong, so they keep the digests that "+
-			"they have; the first: %s. Put the bytes back into the store and run this again, or delete the content and the "+
-			"artifacts with the list of before", f.done.Broken, f.firstBroken)
+		err = pulperr.Public(pulperr.Conflict, "the bytes of %d artifacts are missing or wrong, so they keep the digests"+
+			" that they have; the first: %s. Put the bytes back into the store and run this again, or delete the content and "+
+			"the artifacts with the list of before", f.done.Broken, f.firstBroken)
 	}
 	return f.done, err
 }

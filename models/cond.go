@@ -95,8 +95,9 @@ func InVersion(v *RepositoryVersion) Cond {
 const membersSQL = `SELECT rc.content_id FROM core_repositorycontent AS rc WHERE rc.repository_id = ?
 	AND rc.version_added <= ? AND (rc.version_removed IS NULL OR rc.version_removed > ?)`
 
-// isMemberSQL is the condition that a row of a table is a member of a version, with the arguments of membersSQL. It looks
-// each row up: an EXISTS Postgres may turn into a join, which reads all members to check the few rows of one name.
+// isMemberSQL is the condition that a row of a table is a member of a version, with the arguments of membersSQL. It
+// looks each row up: an EXISTS Postgres may turn into a join, which reads all members to check the few rows of one
+// name.
 func isMemberSQL(table string) string {
 	return "(" + membersSQL + " AND rc.content_id = " + table + ".pulp_id LIMIT 1) IS NOT NULL"
 }

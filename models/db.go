@@ -63,7 +63,9 @@ func OpenDB(ctx context.Context, url string, opts *DBOptions) (*DB, error) {
 	if opts == nil {
 		opts = &DBOptions{}
 	}
-	sh := &shared{registry: opts.Registry, keys: opts.Keys, checksums: opts.Checksums, settings: opts.Settings, log: opts.Log}
+	sh := &shared{
+		registry: opts.Registry, keys: opts.Keys, checksums: opts.Checksums, settings: opts.Settings, log: opts.Log,
+	}
 	if sh.registry == nil {
 		// Without sets there are no faults.
 		sh.registry, _ = NewRegistry()
@@ -155,7 +157,8 @@ func (db *DB) Keys() *secrets.Keyring { return db.keys }
 // Log returns the logger of the handle; never nil.
 func (db *DB) Log() *slog.Logger { return db.log }
 
-// Settings returns the settings of the App that the handle belongs to, for [settings.Section.In]; nil if there are none.
+// Settings returns the settings of the App that the handle belongs to, for [settings.Section.In]; nil if there are
+// none.
 func (db *DB) Settings() *settings.Set { return db.settings }
 
 // Checksums returns the allowed checksums.

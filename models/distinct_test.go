@@ -165,7 +165,8 @@ func TestDistinctPages(t *testing.T) {
 			t.Errorf("%d values, or not in order; want %d", len(got), len(names))
 		}
 		n := 0
-		for range models.Distinct[string](t.Context(), db, releases, "project") {
+		for _, err := range models.Distinct[string](t.Context(), db, releases, "project") {
+			noError(t, err)
 			if n++; n == 700 {
 				break
 			}

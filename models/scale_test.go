@@ -15,8 +15,8 @@ import (
 var scale = flag.Int("scale", 20_000, "units of TestScale")
 
 // TestScale asks what clients ask, of a repository with many units, right after they were written: Postgres was last
-// told of its tables when they were empty. A plan that reads a table, or that throws away what it read, fails; the times
-// are only printed.
+// told of its tables when they were empty. A plan that reads a table, or that throws away what it read, fails; the
+// times are only printed.
 func TestScale(t *testing.T) {
 	each(t, func(t *testing.T, db *models.DB) {
 		s := newScaled(t, db, *scale)

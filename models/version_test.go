@@ -187,8 +187,8 @@ func TestVersionHooks(t *testing.T) {
 	})
 }
 
-// TestFinalizerKeepsPlacesUnique gives a type with a finalizer the handling of duplicates that others have: the finalizer
-// may settle what would be a collision, and cannot leave two units in one place.
+// TestFinalizerKeepsPlacesUnique gives a type with a finalizer the handling of duplicates that others have: the
+// finalizer may settle what would be a collision, and cannot leave two units in one place.
 func TestFinalizerKeepsPlacesUnique(t *testing.T) {
 	each(t, func(t *testing.T, db *models.DB) {
 		ctx := t.Context()

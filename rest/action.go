@@ -103,7 +103,8 @@ func (r *Request[T]) Href(row models.Row) (string, bool) {
 // Resolve returns the row of type X that an href or a PRN names. Plugins call it in their actions. It asks the
 // [Authorizer] whether the account may use the row.
 //
-// Errors: those of the Authorizer; FieldErrors for the field if it is not the href or PRN of such a row; NotFound if there is no such row.
+// Errors: those of the Authorizer; FieldErrors for the field if it is not the href or PRN of such a row; NotFound if
+// there is no such row.
 func Resolve[X, T any](ctx context.Context, r *Request[T], t *models.Type[X], field, hrefOrPRN string) (*X, error) {
 	target, ok := r.links.Parse(hrefOrPRN)
 	if !ok {

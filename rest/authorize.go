@@ -15,8 +15,8 @@ import (
 // Authorizer decides what accounts may do. The API asks it before each operation and before each [Route] that is not
 // open, and for the rows that a list may show. It must be safe for concurrent use.
 //
-// Without one, superusers may do everything and other accounts nothing. The API does not ask it about operations without a
-// log-in, such as the status.
+// Without one, superusers may do everything and other accounts nothing. The API does not ask it about operations
+// without a log-in, such as the status.
 type Authorizer interface {
 	// Authorize returns nil if the account may do what p describes.
 	//

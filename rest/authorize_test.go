@@ -23,9 +23,11 @@ func (a reader) Authorize(ctx context.Context, p *rest.Permission) error {
 	if a.asked != nil {
 		a.asked(fmt.Sprintf("%s %s %s %s", p.User.Username, p.Operation, p.Type, p.Field))
 	}
-	allowed := []string{"repositories_file_file_list", "repositories_file_file_read", "repositories_list",
+	allowed := []string{
+		"repositories_file_file_list", "repositories_file_file_read", "repositories_list",
 		"repositories_file_file_versions_list", "repositories_file_file_versions_read", "repositories_file_file_rename",
-		"repositories_file_file_set_label", "remotes_file_file_create", "distributions_file_file_create"}
+		"repositories_file_file_set_label", "remotes_file_file_create", "distributions_file_file_create",
+	}
 	switch {
 	case p.User.IsSuperuser:
 		return nil
@@ -74,8 +76,14 @@ func TestAuthorizer(t *testing.T) {
 
 		// Everything that is not allowed is refused, with the authorizer's words.
 		for _, at := range []struct{ method, path string }{
-			{"POST", path}, {"PATCH", own}, {"DELETE", own}, {"GET", "tasks/"}, {"POST", own + "modify/"}, {"GET", "artifacts/"},
-			{"PUT", path}, {"GET", "/closed/"},
+			{"POST", path},
+			{"PATCH", own},
+			{"DELETE", own},
+			{"GET", "tasks/"},
+			{"POST", own + "modify/"},
+			{"GET", "artifacts/"},
+			{"PUT", path},
+			{"GET", "/closed/"},
 		} {
 			diff(t, b.do(at.method, at.path, map[string]any{}).want(403).body, `{"detail": "You may only read."}`)
 		}

@@ -153,7 +153,8 @@ func TestFilterTasksByNames(t *testing.T) {
 	})
 }
 
-// TestPublicationsOfContent has publications that serve all of a version, one that serves a file of it, and one of nothing.
+// TestPublicationsOfContent has publications that serve all of a version, one that serves a file of it, and one of
+// nothing.
 func TestPublicationsOfContent(t *testing.T) {
 	each(t, func(t *testing.T, b *bundle) {
 		repo := b.create("repositories/file/file/", map[string]any{"name": "r"})

@@ -139,8 +139,8 @@ type Core struct {
 	// PublicationRetention is how long content of a replaced publication stays available. Numbers count seconds.
 	PublicationRetention time.Duration `setting:"DISTRIBUTED_PUBLICATION_RETENTION_PERIOD"`
 
-	// AllowedContentChecksums is the list behind Checksums. After a change, artifacts must get the digests that it asks for
-	// before a server starts: see the operations manual, and models.FixChecksums.
+	// AllowedContentChecksums is the list behind Checksums. After a change, artifacts must get the digests that it asks
+	// for before a server starts: see the operations manual, and models.FixChecksums.
 	AllowedContentChecksums []string `setting:"ALLOWED_CONTENT_CHECKSUMS"`
 	// Checksums is the algorithms that may be used. Never nil.
 	Checksums *hashlib.Checksums `setting:"-"`

@@ -49,8 +49,8 @@ func (s *Section[T]) Get(set *Set) (T, error) {
 }
 
 // In returns the section's values of what h belongs to: an App, or the database handle that every task, request, guard
-// and hook has, as in config.In(env.DB). The caller must not change maps and lists within. Values without settings, such
-// as a database that a test opened by itself, have the section's defaults.
+// and hook has, as in config.In(env.DB). The caller must not change maps and lists within. Values without settings,
+// such as a database that a test opened by itself, have the section's defaults.
 //
 // A set that was made without this section is a mistake of the program: In panics. The set of an App has the sections
 // of all its plugins.

@@ -71,8 +71,8 @@ type (
 )
 
 // Handler gives h requests as the client sent them: r.RemoteAddr is the client's address, r.Host the host that it asked
-// for, [SchemeOf] returns the scheme that it used, and [ClientCertificateOf] the certificate that it showed. Headers that
-// only a proxy may set are removed from every request. Put it around all other handlers.
+// for, [SchemeOf] returns the scheme that it used, and [ClientCertificateOf] the certificate that it showed. Headers
+// that only a proxy may set are removed from every request. Put it around all other handlers.
 //
 // Of X-Forwarded-For the rightmost address that does not belong to a trusted proxy is the client's. X-Forwarded-Proto,
 // X-Forwarded-Host and X-Client-Cert are used if they have one value.
@@ -181,10 +181,10 @@ func SchemeOf(r *http.Request) string {
 	return "http"
 }
 
-// ClientCertificateOf returns the text of X-CLIENT-CERT, in which a trusted proxy of [Proxies] sends the certificate that
-// the client has proved to own: percent-encoded PEM, as nginx writes $ssl_client_escaped_cert. It is empty if the client
-// showed none or if the request came from another address. The proxy must set the header on every request, or remove
-// it: a text that the client sent would be taken for the proxy's.
+// ClientCertificateOf returns the text of X-CLIENT-CERT, in which a trusted proxy of [Proxies] sends the certificate
+// that the client has proved to own: percent-encoded PEM, as nginx writes $ssl_client_escaped_cert. It is empty if the
+// client showed none or if the request came from another address. The proxy must set the header on every request, or
+// remove it: a text that the client sent would be taken for the proxy's.
 func ClientCertificateOf(r *http.Request) string {
 	text, _ := r.Context().Value(certificateKey{}).(string)
 	return text

@@ -25,7 +25,7 @@ type (
 		models.ContentGuard
 		HeaderName  string  `json:"header_name" rest:"required" doc:"The header name the guard will check on."`
 		HeaderValue string  `json:"header_value" rest:"required,verbatim" doc:"The value the guard will authorize on."`
-		Filter      *string `json:"jq_filter" bun:"jq_filter" doc:"A JQ syntax filter to get the value from the header's JSON."`
+		Filter      *string `json:"jq_filter" bun:"jq_filter" doc:"A JQ filter that gets the value from the header's JSON."`
 	}
 
 	// ContentRedirect permits URLs that were signed by [ContentRedirect.SignURL], for a time. It makes its secret when it

@@ -90,7 +90,8 @@ func Postgres(tb testing.TB) string {
 	return own
 }
 
-const postgresNotice = "LEFT OUT: Postgres (" + PostgresEnv + " is not set: postgres://… of a role that may create databases)"
+const postgresNotice = "LEFT OUT: Postgres (" + PostgresEnv +
+	" is not set: postgres://… of a role that may create databases)"
 
 var postgresLeftOut = loudly(postgresNotice)
 

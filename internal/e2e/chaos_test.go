@@ -79,9 +79,9 @@ func chaosServer(ctx context.Context) error {
 		})
 }
 
-// TestChaos lets clients do what they like with servers that are killed at random, with SIGKILL, for as long as the flag
-// -chaos says. Then the test waits until every task has ended, and asserts that no resource is reserved, that every
-// artifact has its bytes, that clients got right bytes only, and that the stray sweep removes all other objects.
+// TestChaos lets clients do what they like with servers that are killed at random, with SIGKILL, for as long as the
+// flag -chaos says. Then the test waits until every task has ended, and asserts that no resource is reserved, that
+// every artifact has its bytes, that clients got right bytes only, and that the stray sweep removes all other objects.
 func TestChaos(t *testing.T) {
 	for _, db := range dbtest.URLs(t) {
 		t.Run(db.Name, func(t *testing.T) {

@@ -26,8 +26,8 @@ func Register(mux *http.ServeMux, what, pattern string, h http.Handler) (err err
 	return nil
 }
 
-// IsClean reports whether a mux serves a request for the path as it is. A mux redirects other requests to the clean form
-// of their paths.
+// IsClean reports whether a mux serves a request for the path as it is. A mux redirects other requests to the clean
+// form of their paths.
 func IsClean(p string) bool {
 	clean := path.Clean(p)
 	return p == clean || p == clean+"/"
