@@ -21,7 +21,7 @@ var (
 	greetTask    = tasking.Define[struct{}]("greet.say")
 )
 
-// greeter is a plugin that says what its App is told to, without a variable of its own.
+// greeter is a plugin whose task sends the setting GREET_GREETING of the task's App to a channel.
 func greeter(said chan<- string) *pulpcore.Plugin {
 	return &pulpcore.Plugin{
 		Name: "greet", Version: "1", Settings: []settings.AnySection{greetSection},

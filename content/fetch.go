@@ -55,7 +55,7 @@ type fetcher struct {
 	mu      sync.Mutex
 	closed  bool
 	flights map[uuid.UUID]*flight // by content artifact
-	live    map[*flight]struct{}  // all that have not ended, also those that no client can join any more
+	live    map[*flight]struct{}  // flights that have not ended, with those that no client can join any more
 	running sync.WaitGroup        // of flights
 }
 
@@ -108,7 +108,7 @@ func (fe *fetcher) drain(ctx context.Context) error {
 	}
 }
 
-// idle waits until no fetch is running, also those that begin meanwhile, or until ctx is done.
+// idle waits until no fetch runs, or until ctx is done. It waits for fetches that begin during the call, too.
 func (fe *fetcher) idle(ctx context.Context) error {
 	for {
 		// Not running.Wait, because new fetches may begin here, and a WaitGroup must not go up from zero during Wait.

@@ -50,8 +50,8 @@ func fetchError(err error) error {
 		status = http.StatusGatewayTimeout
 	case isSource, isRedirect, isWrong(err), isStatus && !errors.Is(err, pulperr.NotFound):
 		status = http.StatusBadGateway
-	// The faults of sources are handled above. Those that remain are limits of this server: places, connections, the work
-	// directory.
+	// The cases above are the faults of remotes. An error that comes here is a limit of this server: no free place for a
+	// fetch, no connection, a full work directory.
 	case errors.Is(err, pulperr.Unavailable):
 		status = http.StatusServiceUnavailable
 	default:

@@ -277,7 +277,7 @@ const childEnv = "PULP_TEST_FIX_CHECKSUMS"
 // TestFixChecksumsChild is the process that TestFixChecksumsAfterKill kills.
 func TestFixChecksumsChild(t *testing.T) {
 	if os.Getenv(childEnv) == "" {
-		t.Skip("it is for another test")
+		t.Skip("only TestFixChecksumsAfterKill runs it, in a process of its own")
 	}
 	url, dir, _ := strings.Cut(os.Getenv(childEnv), "\n")
 	db, store := installation{url, dir}.open(t, "sha256", "sha512")
