@@ -129,6 +129,8 @@ func (f *Field) Answer(row any) any {
 		return models.Labels{}
 	case v.Kind() == reflect.Pointer && v.IsNil() && f.Default != nil && !f.Nullable:
 		return f.Default
+	case v.Kind() == reflect.String:
+		return v.Addr().Interface() // a pointer needs no memory of its own, and is written as what it points at
 	}
 	return v.Interface()
 }
