@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 
 	"github.com/pulpgo/pulpcore/content"
@@ -150,13 +151,33 @@ func (p *plan) initPlugins(ctx context.Context, app *App) error {
 		if plugin.Init == nil {
 			continue
 		}
-		end, err := plugin.Init(ctx, app)
+		var end func() error
+		err := contained(fmt.Sprintf("plugin %q: Init", plugin.Name), func() (err error) {
+			end, err = plugin.Init(ctx, app)
+			return err
+		})
 		if err != nil {
-			return fmt.Errorf("pulpcore: plugin %q: init: %w", plugin.Name, err)
+			return fmt.Errorf("pulpcore: %w", err)
 		}
 		if end != nil {
-			app.plugins.add(end)
+			app.plugins.add(func() error {
+				return contained(fmt.Sprintf("plugin %q: the end of its work", plugin.Name), end)
+			})
 		}
+	}
+	return nil
+}
+
+// contained calls code of a plugin. A panic becomes an error with the stack: otherwise the database and the rest that
+// the App holds would not be closed.
+func contained(what string, fn func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%s panicked: %v: %w\n%s", what, p, pulperr.Internal, debug.Stack())
+		}
+	}()
+	if err := fn(); err != nil {
+		return fmt.Errorf("%s: %w", what, err)
 	}
 	return nil
 }
