@@ -205,18 +205,18 @@ func (c *compiler) checkParts(set *settings.Set, p *plan) {
 
 // checkPatterns finds routes of the API and of the content app that clash with each other. Both have checked their own.
 func (c *compiler) checkPatterns(set *settings.Set) {
-	mux, nothing := http.NewServeMux(), http.NotFoundHandler()
+	mux, owners, nothing := http.NewServeMux(), routes.Owners{}, http.NotFoundHandler()
 	for _, own := range []string{set.Core().APIRoot, set.Core().ContentPathPrefix} {
-		c.add(routes.Register(mux, "path of the App", own, nothing))
+		c.add(owners.Register(mux, "", "path of the App", own, nothing))
 	}
 	for _, plugin := range c.plugins {
 		for _, r := range plugin.API {
-			if err := routes.Register(mux, "route", r.Pattern, nothing); err != nil {
+			if err := owners.Register(mux, plugin.Name, "route", r.Pattern, nothing); err != nil {
 				c.fault("plugin %q: %w", plugin.Name, err)
 			}
 		}
 		for _, r := range plugin.Content {
-			if err := routes.Register(mux, "content route", r.Pattern, nothing); err != nil {
+			if err := owners.Register(mux, plugin.Name, "content route", r.Pattern, nothing); err != nil {
 				c.fault("plugin %q: %w", plugin.Name, err)
 			}
 		}
