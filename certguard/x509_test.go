@@ -35,8 +35,8 @@ type holder struct {
 	key  *ecdsa.PrivateKey
 }
 
-// issue makes a certificate that the holder signs; a nil holder makes it self-signed. It is the certificate of a client,
-// or of an authority if the name says so; edit changes its fields before the signature.
+// issue makes a certificate that the holder signs; a nil holder makes it self-signed. It is the certificate of a
+// client, or of an authority if the name says so; edit changes its fields before the signature.
 func (by *holder) issue(t testing.TB, name string, edit func(c *x509.Certificate)) *holder {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

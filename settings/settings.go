@@ -108,8 +108,8 @@ func (s *Set) Get(key string) (v any, ok bool) {
 func (s *Set) Keys() []string { return sortedKeys(s.tree) }
 
 // Logger returns a logger that writes to w, in the format and from the levels of LOGGING, in place of its handlers, see
-// [Set.OpenLog]. Passwords within addresses are removed from texts and errors; a [Secret] cannot be printed anyway. Safe
-// for concurrent use.
+// [Set.OpenLog]. Passwords within addresses are removed from texts and errors; a [Secret] cannot be printed anyway.
+// Safe for concurrent use.
 func (s *Set) Logger(w io.Writer) *slog.Logger { return s.core.Logging.logger(w) }
 
 // Handler returns next behind the levels of LOGGING, for hosts with a handler of their own. The logger of a record is
@@ -124,8 +124,8 @@ func (s *Set) Handler(next slog.Handler) slog.Handler {
 // Errors: Invalid for a handler that is not registered; Unavailable for a file that cannot be written.
 func (s *Set) OpenLog(opts *LogOptions) (*slog.Logger, io.Closer, error) { return s.core.Logging.open(opts) }
 
-// CheckLogHandlers returns a fault for each handler of LOGGING that names a [slog.Handler] which is not registered under
-// one of the known names.
+// CheckLogHandlers returns a fault for each handler of LOGGING that names a [slog.Handler] which is not registered
+// under one of the known names.
 func (s *Set) CheckLogHandlers(known ...string) []error {
 	ck := &checker{set: s}
 	s.core.Logging.checkHandlers(ck, known)

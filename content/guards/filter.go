@@ -21,7 +21,8 @@ const (
 	maxSteps = 1 << 20
 )
 
-// pickers returns the functions of jq that a filter may call. None of them loops, except over the elements of its input.
+// pickers returns the functions of jq that a filter may call. None of them loops, except over the elements of its
+// input.
 func pickers() []string {
 	return []string{
 		"all", "any", "arrays", "ascii_downcase", "ascii_upcase", "booleans", "contains", "empty", "endswith", "error",
