@@ -273,7 +273,7 @@ func TestCheckReportsAllFaultsByPlugin(t *testing.T) {
 			`task, taskgroup, taskschedule, appstatus`,
 		`plugin "odd": viewset remotes/odd/odd/: action go: field Again: there is another field named "ref" on the wire; ` +
 			`give it another json tag`,
-		`plugin "other": route "/same/": pattern "/same/" conflicts with pattern "/same/": /same/ matches the same requests as /same/; choose another pattern`,
+		`plugin "other": route "/same/": pattern "/same/" conflicts with pattern "/same/" of plugin "odd": /same/ matches the same requests as /same/; choose another pattern`,
 		`plugin "other": route "/o/": access 9 is not known; use Authorized, Accounts or Anybody`,
 		`plugin "other": route "/o/": there is no handler; set either Handler or Mount`,
 	}

@@ -65,14 +65,15 @@ func (u *Upload) Save(ctx context.Context) (*models.Artifact, error) {
 	return a, nil
 }
 
-// TemporaryFile keeps the file as a temporary one, for a task that decides what becomes of it: an artifact, by
-// [models.ArtifactFromTemporaryFile], or nothing. With expect the bytes are compared first; nil expects no particular
-// ones. The task deletes the file; a file that no task deletes is swept later. It takes the place of Save, Open and
-// File, none of which works afterwards.
+// Temporary puts the file into the store as a temporary file, for a task that gets its ID, and compares it with what
+// expect says, if it is not nil. The task turns it into an artifact by [models.ArtifactFromTemporaryFile], or deletes it;
+// one that is left is removed after TMPFILE_PROTECTION_TIME. An upload is either saved or temporary. Mirrors
+// PulpTemporaryFile.init_and_validate and save.
 //
-// Errors: hashlib's DigestMismatchError and SizeMismatchError, which clients get with 400; Unavailable.
-func (u *Upload) TemporaryFile(ctx context.Context, expect *hashlib.Expect) (*models.TemporaryFile, error) {
-	return models.CommitTemporaryFile(ctx, u.db, u.store, u.writer, expect)
+// Errors: FieldErrors for a file of another size or with other digests; Unsupported for a digest that is not allowed.
+func (u *Upload) Temporary(ctx context.Context, expect *hashlib.Expect) (*models.TemporaryFile, error) {
+	tf, err := models.CommitTemporaryFile(ctx, u.db, u.store, u.writer, expect)
+	return tf, mismatch(err)
 }
 
 // save is Save; isNew is false for an artifact that existed.

@@ -204,18 +204,19 @@ func (w *Writer) Commit() (Object, error) {
 	return o, nil
 }
 
-// CommitTemp ends a writer of [Store.NewArtifactWriter] without expectations, as Commit does, but its bytes become the
-// temporary file id: an upload is received before it is known what it is for.
+// CommitTemp is Commit for bytes that become the temporary file id and not an artifact: for a file that is on its way
+// when it is not yet known what it will be.
 //
-// Errors: Invalid if the writer expects an artifact or is one for a temporary file; else those of Commit.
+// Errors: as Commit; Internal if the writer was made with a sha256 in its expectation, whose bytes are on their way to
+// the artifact's key.
 func (w *Writer) CommitTemp(id uuid.UUID) (Object, error) {
-	if err := w.usable(); err != nil {
-		return Object{}, err
+	if w.temp == "" && w.expect.Digests.SHA256 != "" {
+		return Object{}, fmt.Errorf("storage: commit %q as a temporary file: %w: the writer expects a sha256; leave it out, "+
+			"and compare the digests before", w.key(), pulperr.Internal)
 	}
-	if key := w.key(); key != "" {
-		return Object{}, pulperr.Public(pulperr.Invalid, "storage: the bytes are those of %q; end their writer with Commit", key)
+	if w.state == writing {
+		w.temp = TempKey(id)
 	}
-	w.temp = TempKey(id)
 	return w.Commit()
 }
 

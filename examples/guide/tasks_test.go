@@ -39,7 +39,7 @@ func importNotes(ctx context.Context, env *tasking.Env, a ImportArgs) (err error
 	}
 	// The file is of no use after the task, however that ends.
 	defer func() { err = errors.Join(err, file.Delete(context.WithoutCancel(ctx), env.DB, env.Store)) }()
-	bytes, err := env.Store.Open(ctx, file.Key())
+	bytes, err := file.Open(ctx, env.Store)
 	if err != nil {
 		return err
 	}
@@ -146,7 +146,7 @@ func importAction() rest.Action[Repository] {
 			if upload == nil {
 				return nil, rest.FieldErrors{"file": {"This field is required."}}
 			}
-			file, err := upload.TemporaryFile(ctx, nil)
+			file, err := upload.Temporary(ctx, nil)
 			if err != nil {
 				return nil, err
 			}
