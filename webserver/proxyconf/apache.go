@@ -3,6 +3,7 @@ package proxyconf
 import (
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -68,6 +69,7 @@ func (a *apache) process() {
 		root, pid, log = dir, dir+"/apache.pid", dir
 	}
 	a.line("ServerRoot %s", root)
+	a.line("ServerName localhost")
 	a.line("PidFile %s", pid)
 	a.line("ErrorLog %s/error.log", log)
 	for _, m := range []string{
@@ -114,6 +116,9 @@ func (a *apache) workers() {
 			a.line("ProxySet connectiontimeout=%d timeout=%d retry=0 ttl=%d",
 				seconds(connectTimeout), seconds(answerTimeout), seconds(a.pooled()))
 		})
+		// The section is compared with the address of a request, from which new versions have removed the socket.
+		host := regexp.QuoteMeta(strings.TrimPrefix(a.backend(app), a.address(app)+"|"))
+		a.block(`<ProxyMatch "^(?:unix:[^|]*\|)?`+host+`(?:/|\z)">`, "</ProxyMatch>", a.common)
 	}
 }
 
@@ -163,7 +168,7 @@ func (a *apache) host(whole bool) {
 		seconds(orDefault(limits.HeaderTimeout, webserver.DefaultHeaderTimeout)), body,
 		max(1, webserver.MinBodyProgress/body))
 	a.workers()
-	a.headers(whole)
+	a.overrides(whole)
 	for _, part := range a.site.Parts {
 		a.snippet(part.Plugin, part.Snippets.Apache)
 	}
@@ -178,10 +183,12 @@ func (a *apache) host(whole bool) {
 
 // pass leads the paths of a node to its app.
 func (a *apache) pass(n *node) {
-	// With nocanon the app gets the path as the client sent it.
-	a.line("ProxyPassMatch \"%s\" \"%s\" nocanon", n.path.regexp(n.claimed == nil), a.backend(n.app))
+	// With nocanon the app gets the path as the client sent it. mod_proxy then compares the pattern with that, too,
+	// which has the query behind it.
+	const ends = end + `|\?`
+	a.line("ProxyPassMatch \"%s\" \"%s\" nocanon", n.path.regexp(ends, n.claimed == nil), a.backend(n.app))
 	if n.claimed != nil && n.claimed.app != 0 {
-		a.line("ProxyPassMatch \"%s\" \"%s\" nocanon", n.path.bare().regexp(false), a.backend(n.claimed.app))
+		a.line("ProxyPassMatch \"%s\" \"%s\" nocanon", n.path.bare().regexp(ends, false), a.backend(n.claimed.app))
 	}
 }
 
@@ -194,28 +201,27 @@ func (a *apache) backend(app App) string {
 	return "http://" + address
 }
 
-// headers writes what the apps get in place of headers of the client.
-func (a *apache) headers(whole bool) {
-	if a.others != nil && whole {
-		a.section(a.others, true)
+// overrides writes the headers of overrides, the least specific ones first.
+func (a *apache) overrides(whole bool) {
+	if a.others != nil && whole && len(a.others.headers) > 0 {
+		a.override(a.others)
 	}
 	for _, n := range slices.Backward(a.nodes) {
-		switch common := n.parent == nil && (!whole || a.others == nil); {
-		case common:
-			a.section(n, true)
-		case n.parent == nil && !maps.Equal(n.headers, a.others.headers), n.parent != nil && !maps.Equal(n.headers, n.parent.headers):
-			a.section(n, false)
+		around := map[string]string{}
+		switch {
+		case n.parent != nil:
+			around = n.parent.headers
+		case a.others != nil && whole:
+			around = a.others.headers
+		}
+		if !maps.Equal(n.headers, around) {
+			a.override(n)
 		}
 	}
 }
 
-// section writes the headers of a node; with common also those that all paths have.
-func (a *apache) section(n *node, common bool) {
-	a.gap()
-	a.block("<LocationMatch \""+n.path.regexp(n.claimed == nil)+"\">", "</LocationMatch>", func() {
-		if common {
-			a.common()
-		}
+func (a *apache) override(n *node) {
+	a.block("<LocationMatch \""+n.path.regexp(end, n.claimed == nil)+"\">", "</LocationMatch>", func() {
 		for _, name := range slices.Sorted(maps.Keys(n.headers)) {
 			value := n.headers[name]
 			if value == "" {
@@ -227,6 +233,7 @@ func (a *apache) section(n *node, common bool) {
 	})
 }
 
+// common writes what the apps get in place of headers of the client, however a request comes to them.
 func (a *apache) common() {
 	a.line("LimitRequestBody 0")
 	a.line("ProxyPreserveHost On")

@@ -3,7 +3,6 @@ package proxyconf
 import (
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -20,9 +19,6 @@ type nginx struct {
 
 	taken map[string]bool // locations of snippets, and those that are written
 }
-
-// snippetLocation matches the beginning of a location that is no regular expression, in a snippet.
-var snippetLocation = regexp.MustCompile(`(?m)^[ \t]*location[ \t]+(?:(=)[ \t]*|\^~[ \t]*)?["']?(/[^\s"'{]*)["']?[ \t]*\{`)
 
 func (n *nginx) render(whole bool) {
 	n.about(n.Config)
@@ -75,6 +71,7 @@ func (n *nginx) http() {
 		n.tls()
 		n.gap()
 		n.proxying()
+		n.setHeaders(nil)
 		n.server(true)
 	})
 }
@@ -96,9 +93,9 @@ func (n *nginx) tls() {
 // server writes the locations and the snippets.
 func (n *nginx) server(whole bool) {
 	n.taken = map[string]bool{}
-	for _, part := range n.site.Parts {
-		for _, m := range snippetLocation.FindAllStringSubmatch(part.Snippets.Nginx, -1) {
-			n.taken[m[1]+m[2]] = true
+	for _, s := range n.snippets {
+		for _, match := range s.locations {
+			n.taken[match] = true
 		}
 	}
 	regexps := map[*node]bool{}
@@ -108,7 +105,7 @@ func (n *nginx) server(whole bool) {
 	}
 	for _, loc := range n.nodes {
 		if regexps[loc] {
-			n.location(fmt.Sprintf("~ \"%s\"", loc.path.regexp(loc.claimed == nil)), loc, whole)
+			n.location(fmt.Sprintf("~ \"%s\"", loc.path.regexp(end, loc.claimed == nil)), loc, whole)
 			continue
 		}
 		text, _ := loc.path.plain()
@@ -127,7 +124,9 @@ func (n *nginx) server(whole bool) {
 		}
 	}
 	for _, part := range n.site.Parts {
-		n.snippet(part.Plugin, part.Snippets.Nginx)
+		if s := n.snippets[part.Plugin]; s != nil {
+			n.snippet(part.Plugin, s.with(n.headers(nil)))
+		}
 	}
 	if n.others != nil && whole {
 		n.location("/", n.others, whole)
@@ -149,7 +148,7 @@ func (n *nginx) location(match string, loc *node, inherits bool) {
 		}
 		// A location inherits headers only if it sets none of its own.
 		if !inherits || len(loc.headers) > 0 {
-			n.headers(loc.headers)
+			n.setHeaders(loc.headers)
 		}
 	})
 }
@@ -167,26 +166,29 @@ func (n *nginx) proxying() {
 	n.line("proxy_connect_timeout %s;", nginxTime(connectTimeout))
 	n.line("proxy_send_timeout %s;", nginxTime(answerTimeout))
 	n.line("proxy_read_timeout %s;", nginxTime(answerTimeout))
-	if n.depth == 2 { // of the server
-		n.headers(nil)
-	}
 }
 
-// headers writes the headers that the app gets, in place of those of the client.
-func (n *nginx) headers(own map[string]string) {
-	n.line("proxy_set_header Connection \"\";")
-	n.line("proxy_set_header Host $http_host;")
-	n.line("proxy_set_header X-Forwarded-For $remote_addr;")
-	n.line("proxy_set_header X-Forwarded-Host $http_host;")
-	n.line("proxy_set_header X-Forwarded-Proto $scheme;")
-	n.line("proxy_set_header X-CLIENT-CERT $ssl_client_escaped_cert;")
+// headers returns the headers that an app gets in place of those of the client, by name and value. An empty value
+// removes a header.
+func (n *nginx) headers(own map[string]string) (list [][2]string) {
+	list = [][2]string{
+		{"Connection", `""`}, {"Host", "$http_host"}, {"X-Forwarded-For", "$remote_addr"}, {"X-Forwarded-Host", "$http_host"},
+		{"X-Forwarded-Proto", "$scheme"}, {"X-CLIENT-CERT", "$ssl_client_escaped_cert"},
+	}
 	for _, name := range n.remove {
 		if _, ok := own[name]; !ok {
-			n.line("proxy_set_header %s \"\";", name)
+			list = append(list, [2]string{name, `""`})
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(own)) {
-		n.line("proxy_set_header %s \"%s\";", name, strings.ReplaceAll(own[name], `"`, `\"`))
+		list = append(list, [2]string{name, `"` + strings.ReplaceAll(own[name], `"`, `\"`) + `"`})
+	}
+	return list
+}
+
+func (n *nginx) setHeaders(own map[string]string) {
+	for _, h := range n.headers(own) {
+		n.line("proxy_set_header %s %s;", h[0], h[1])
 	}
 }
 

@@ -98,6 +98,9 @@ func hasControl(s string) bool {
 	return strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f })
 }
 
+// end is the end of a path in a regular expression. The sign $ also stands for the place before a final newline.
+const end = `\z`
+
 // wildcards reports whether a segment stands for any text.
 func (p path) wildcards() bool {
 	return slices.ContainsFunc(p.segments, func(s segment) bool { return s.wild })
@@ -114,7 +117,7 @@ func (p path) below() path {
 func (p path) bare() path { return path{segments: p.segments} }
 
 // key is the same text for the same paths.
-func (p path) key() string { return p.regexp(false) }
+func (p path) key() string { return p.regexp(end, false) }
 
 // plain returns the path as it is, or ok = false if it has wildcards or characters that need quotes or escapes in
 // some configuration.
@@ -137,8 +140,9 @@ func isPlain(r rune) bool {
 }
 
 // regexp returns a regular expression in PCRE that matches the decoded paths. Characters that could end a quoted word,
-// or mean a variable, are in it as their numbers. With bare it matches the bare path, too.
-func (p path) regexp(bare bool) string {
+// or mean a variable, are in it as their numbers. ends are what may follow a path that is whole: `\z`, or `\z|\?` where a
+// query may. With bare, that may take the place of the slash at the end of a multi path.
+func (p path) regexp(ends string, bare bool) string {
 	var b strings.Builder
 	b.WriteByte('^')
 	for _, s := range p.segments {
@@ -160,9 +164,9 @@ func (p path) regexp(bare bool) string {
 	}
 	switch {
 	case !p.multi:
-		b.WriteString(`\z`) // $ matches in front of a newline at the end, too
+		b.WriteString("(?:" + ends + ")")
 	case bare && len(p.segments) > 0:
-		b.WriteString(`(?:/|\z)`)
+		b.WriteString("(?:/|" + ends + ")")
 	default:
 		b.WriteByte('/')
 	}

@@ -14,7 +14,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 
 	"github.com/pulpgo/pulpcore/pulperr"
 	"github.com/pulpgo/pulpcore/webserver"
@@ -65,9 +64,10 @@ type Override struct {
 }
 
 // Snippets are lines in the languages of the programs, for what a [Route] and an [Override] cannot express. They are
-// taken over as they are, into the server block of nginx and the virtual host of Apache. They may use pulp-api and
-// pulp-content as the addresses of the apps: http://pulp-api in nginx, http://${pulp-api} in Apache. Both are empty for a
-// plugin without snippets.
+// taken over into the server block of nginx and the virtual host of Apache. They may use pulp-api and pulp-content as
+// the addresses of the apps: http://pulp-api in nginx, http://${pulp-api} in Apache. A location of an nginx snippet takes
+// the place of the one that a route has for the same path. It gets the headers that all requests need, such as
+// X-Forwarded-Host, unless it sets them itself. Both are empty for a plugin without snippets.
 type Snippets struct {
 	Nginx, Apache string
 }
@@ -131,6 +131,8 @@ type Config struct {
 	nodes   []*node // the most specific first
 	others  *node   // all paths that are in none of the nodes; nil if there are no others
 	remove  []string
+
+	snippets map[string]*nginxSnippet // by plugin
 }
 
 // New makes a Config. opts may be nil.
@@ -153,10 +155,17 @@ func New(site *Site, opts *Options) (*Config, error) {
 	if len(faults) == 0 {
 		c.nodes, faults = l.nodes()
 	}
-	if err := errors.Join(faults...); err != nil {
+	err := errors.Join(faults...)
+	if err != nil {
 		return nil, fmt.Errorf("proxyconf: %w: %w", pulperr.Invalid, err)
 	}
 	c.remove = l.removed(site.Remove)
+	c.snippets = map[string]*nginxSnippet{}
+	for _, part := range site.Parts {
+		if c.snippets[part.Plugin], err = readNginx(part.Snippets.Nginx); err != nil {
+			return nil, fmt.Errorf("proxyconf: %w", err) // Check has refused such a snippet
+		}
+	}
 	if last := c.nodes[len(c.nodes)-1]; len(last.path.segments) > 0 || !last.path.multi {
 		c.others = l.at(path{multi: true}, nil)
 		c.others.app = API
@@ -172,9 +181,8 @@ func Check(parts ...Part) (faults []error) {
 			faults = append(faults, more...)
 		}
 		for server, text := range map[Server]string{Nginx: part.Snippets.Nginx, Apache: part.Snippets.Apache} {
-			if strings.ContainsFunc(text, func(r rune) bool { return r < ' ' && r != '\n' && r != '\t' }) {
-				faults = append(faults, fmt.Errorf("plugin %q: the snippet for %s has a control character; "+
-					"write lines that end with a newline", part.Plugin, server))
+			if err := snippetFault(server, text); err != nil {
+				faults = append(faults, fmt.Errorf("plugin %q: the snippet for %s: %w", part.Plugin, server, err))
 			}
 		}
 	}
