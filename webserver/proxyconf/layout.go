@@ -139,8 +139,9 @@ func (l *layout) nodes() (list []*node, faults []error) {
 	bare := map[string]bool{} // bare paths, which need a location if a pattern matches them itself
 	for _, e := range l.entries {
 		n := l.at(e.path, e)
-		if n.app == 0 {
-			continue // an override above routes
+		if n.app == 0 { // an override above routes
+			faults = append(faults, l.crossed(e)...)
+			continue
 		}
 		n = l.widened(n)
 		if _, ok := all[n.path.key()]; !ok {
@@ -164,7 +165,22 @@ func (l *layout) nodes() (list []*node, faults []error) {
 			n.claimed = claimed
 		}
 	}
-	return list, crossings(list)
+	return list, append(faults, crossings(list)...)
+}
+
+// crossed returns the routes that have paths in common with an override without lying below it.
+func (l *layout) crossed(override *entry) (faults []error) {
+	for _, e := range l.entries {
+		if e.app != 0 && relate(e.path, override.path) == overlap {
+			faults = append(faults, crossing(override, e))
+		}
+	}
+	return faults
+}
+
+func crossing(a, b *entry) error {
+	return fmt.Errorf("%s and %s have paths in common with different apps or headers, and neither is more specific; "+
+		"choose another path", a.name(), b.name())
 }
 
 // parentIn returns the most specific node around n; the list has the most specific ones last.
@@ -228,8 +244,7 @@ func crossings(list []*node) (faults []error) {
 				crossed = crossed || m.path.multi && m.claimed == nil && relate(m.path.bare(), o.path) == overlap
 			}
 			if crossed {
-				faults = append(faults, fmt.Errorf("%s and %s have paths in common with different apps or headers, "+
-					"and neither is more specific; choose another path", a.source.name(), b.source.name()))
+				faults = append(faults, crossing(a.source, b.source))
 			}
 		}
 	}

@@ -11,8 +11,8 @@ import (
 	"github.com/pulpgo/pulpcore/internal/routes"
 )
 
-// maxPattern bounds a pattern, in bytes. nginx reads no word longer than 4096 bytes, and a byte may take four of them in
-// a regular expression.
+// maxPattern bounds a pattern, in bytes. nginx reads no word longer than 4096 bytes, and a byte may take four of them
+// in a regular expression.
 const maxPattern = 512
 
 // pattern is a pattern of [http.ServeMux].
@@ -22,7 +22,8 @@ type pattern struct {
 	path         path
 }
 
-// path is the set of paths that a pattern matches: those with the segments, and with multi those that go on behind them.
+// path is the set of paths that a pattern matches: those with the segments, and with multi those that go on behind
+// them.
 type path struct {
 	segments []segment
 	multi    bool // one or more further segments follow, the last of which may be empty
@@ -140,8 +141,8 @@ func isPlain(r rune) bool {
 }
 
 // regexp returns a regular expression in PCRE that matches the decoded paths. Characters that could end a quoted word,
-// or mean a variable, are in it as their numbers. ends are what may follow a path that is whole: `\z`, or `\z|\?` where a
-// query may. With bare, that may take the place of the slash at the end of a multi path.
+// or mean a variable, are in it as their numbers. ends are what may follow a path that is whole: `\z`, or `\z|\?` where
+// a query may. With bare, that may take the place of the slash at the end of a multi path.
 func (p path) regexp(ends string, bare bool) string {
 	var b strings.Builder
 	b.WriteByte('^')

@@ -17,7 +17,7 @@ import (
 	"github.com/pulpgo/pulpcore/pulptest"
 )
 
-var uploadSize = flag.Int64("upload", 2<<30, "bytes of the large upload through the proxies")
+var uploadSize = flag.Int64("upload", 512<<20, "bytes of the large upload through the proxies")
 
 const apiRoot = "/pulp/api/v3/"
 
@@ -54,9 +54,6 @@ func (b *bench) testClient(t *testing.T) {
 		scheme, _, _ := strings.Cut(b.base, ":")
 		if e.URI != path || e.Host != b.host || e.Scheme != scheme {
 			t.Errorf("%s arrives as %s at host %s by %s, want %s by %s", path, e.URI, e.Host, e.Scheme, b.host, scheme)
-		}
-		if path == "/proxytest-own/x" {
-			continue // a snippet has headers of its own
 		}
 		if e.Address != clientAddress || e.Header.Get("X-Own") != "kept" {
 			t.Errorf("%s comes from %s with %v, want %s", path, e.Address, e.Header, clientAddress)

@@ -1,5 +1,5 @@
-// Package proxyconf renders the configuration of a reverse proxy, nginx or Apache, in front of an App: which paths go to
-// the API and which to the content app, with the headers, the time limits and the buffering that both need.
+// Package proxyconf renders the configuration of a reverse proxy, nginx or Apache, in front of an App: which paths go
+// to the API and which to the content app, with the headers, the time limits and the buffering that both need.
 //
 // A host gets a [Config] from pulpcore.ProxyConfig, which knows the routes of the plugins, and writes it:
 //
@@ -65,8 +65,8 @@ type Override struct {
 
 // Snippets are lines in the languages of the programs, for what a [Route] and an [Override] cannot express. They are
 // taken over into the server block of nginx and the virtual host of Apache. They may use pulp-api and pulp-content as
-// the addresses of the apps: http://pulp-api in nginx, http://${pulp-api} in Apache. A location of an nginx snippet takes
-// the place of the one that a route has for the same path. It gets the headers that all requests need, such as
+// the addresses of the apps: http://pulp-api in nginx, http://${pulp-api} in Apache. A location of an nginx snippet
+// takes the place of the one that a route has for the same path. It gets the headers that all requests need, such as
 // X-Forwarded-Host, unless it sets them itself. Both are empty for a plugin without snippets.
 type Snippets struct {
 	Nginx, Apache string

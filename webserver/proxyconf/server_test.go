@@ -286,10 +286,3 @@ func (x *proxy) files() (size int64) {
 	}))
 	return size
 }
-
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}

@@ -1,7 +1,6 @@
 package proxyconf
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -29,13 +28,17 @@ func readNginx(text string) (*nginxSnippet, error) {
 	stack := []*nginxBlock{{set: map[string]bool{}}}
 	var words []string
 	for rest := 0; ; {
-		word, end, err := nextWord(text, rest)
+		next, err := nextToken(text, rest)
 		if err != nil {
 			return nil, err
 		}
-		rest = end
+		rest = next.end
 		block := stack[len(stack)-1]
-		switch word {
+		if !next.sign {
+			words = append(words, next.text)
+			continue
+		}
+		switch next.text {
 		case "":
 			if len(stack) > 1 || len(words) > 0 {
 				return nil, errors.New("it ends within a block or a directive; add the closing brace or the semicolon")
@@ -45,7 +48,7 @@ func readNginx(text string) (*nginxSnippet, error) {
 			block.directive(words)
 			words = nil
 		case "{":
-			stack = append(stack, &nginxBlock{words: words, inside: end, set: map[string]bool{}})
+			stack = append(stack, &nginxBlock{words: words, inside: next.end, set: map[string]bool{}})
 			words = nil
 		case "}":
 			if len(stack) == 1 || len(words) > 0 {
@@ -53,8 +56,6 @@ func readNginx(text string) (*nginxSnippet, error) {
 			}
 			stack = stack[:len(stack)-1]
 			s.end(block, stack)
-		default:
-			words = append(words, word)
 		}
 	}
 }
@@ -114,50 +115,56 @@ func (s *nginxSnippet) with(headers [][2]string) string {
 	return text.String() + s.text[done:]
 }
 
-// nextWord returns the word, without quotes, or the sign that begins at or after an index, and the index behind it. It
-// is "" at the end of the text.
-func nextWord(text string, from int) (word string, end int, err error) {
+// token is a word, without its quotes, or a sign: "{", "}", ";", or "" for the end of the text.
+type token struct {
+	text string
+	sign bool
+	end  int // index behind it
+}
+
+// nextToken returns the token that begins at or after an index.
+func nextToken(text string, from int) (token, error) {
 	i := from
-	for i < len(text) && (strings.IndexByte(" \t\r\n", text[i]) >= 0 || text[i] == '#') {
+	for i < len(text) && strings.IndexByte(" \t\r\n#", text[i]) >= 0 {
 		if text[i] == '#' {
 			line := strings.IndexByte(text[i:], '\n')
 			if line < 0 {
-				return "", len(text), nil
+				return token{"", true, len(text)}, nil
 			}
 			i += line
 		}
 		i++
 	}
 	if i == len(text) {
-		return "", i, nil
+		return token{"", true, i}, nil
 	}
 	switch c := text[i]; c {
 	case ';', '{', '}':
-		return string(c), i + 1, nil
+		return token{string(c), true, i + 1}, nil
 	case '"', '\'':
 		for j := i + 1; j < len(text); j++ {
 			switch text[j] {
 			case '\\':
 				j++
 			case c:
-				// An empty word would be the end of the text; quotes are no sign of the language, so they stand for it.
-				return cmp.Or(text[i+1:j], `""`), j + 1, nil
+				return token{text[i+1 : j], false, j + 1}, nil
 			}
 		}
-		return "", 0, errors.New("a quote has no end; add it")
+		return token{}, errors.New("a quote has no end; add it")
 	}
 	j := i
 	for ; j < len(text) && strings.IndexByte(" \t\r\n;", text[j]) < 0; j++ {
-		switch text[j] {
-		case '\\':
+		if text[j] == '\\' {
 			j++
-		case '{':
-			if text[j-1] != '$' {
-				return text[i:j], j, nil
-			}
+			continue
+		}
+		// ${name} is a variable, any other brace begins a block.
+		if text[j] == '{' && text[j-1] != '$' {
+			break
 		}
 	}
-	return text[i:min(j, len(text))], min(j, len(text)), nil
+	j = min(j, len(text))
+	return token{text[i:j], false, j}, nil
 }
 
 // snippetFault returns why a snippet cannot be taken over, or nil.
