@@ -10,8 +10,9 @@ import (
 )
 
 // ProxyConfig returns the configuration of a reverse proxy in front of an App with these settings and plugins: the API,
-// the content app, every route of the plugins, their [Plugin.ProxyOverrides] and their [Plugin.ProxySnippets]. It checks
-// settings and plugins as [Open] does and opens nothing. opts may be nil. The default of its API is the setting LISTEN.
+// the content app, every route of the plugins, their [Plugin.ProxyOverrides] and their [Plugin.ProxySnippets]. It
+// checks settings and plugins as [Open] does and opens nothing. opts may be nil. The default of its API is the setting
+// LISTEN.
 //
 // Errors: Invalid, as [Open] and [proxyconf.New].
 func ProxyConfig(set *settings.Set, opts *proxyconf.Options, plugins ...*Plugin) (*proxyconf.Config, error) {
@@ -27,15 +28,15 @@ func ProxyConfig(set *settings.Set, opts *proxyconf.Options, plugins ...*Plugin)
 	if o.API == "" {
 		o.API = reachable(core.Listen)
 	}
-	conf, err := proxyconf.New(p.site(), &o)
+	conf, err := proxyconf.New(proxySite(p), &o)
 	if err != nil {
 		return nil, fmt.Errorf("pulpcore: proxy: %w", err)
 	}
 	return conf, nil
 }
 
-// site describes what the App serves to the package that configures proxies.
-func (p *plan) site() *proxyconf.Site {
+// proxySite describes what the App serves to the package that configures proxies.
+func proxySite(p *plan) *proxyconf.Site {
 	core := p.set.Core()
 	site := &proxyconf.Site{
 		APIRoot: core.APIRoot, Limits: *webserverLimits(core),

@@ -56,8 +56,8 @@ func main() {
 	}
 }
 
-var errUsage = errors.New("usage: fileserver [demo [FOLDER] | api | content | worker | migrate | proxy nginx|apache |\n" +
-	"  check | checksums | fix-checksums | rotate-db-key | reset-admin]")
+var errUsage = errors.New("usage: fileserver [demo [FOLDER] | api | content | worker | migrate |\n" +
+	"  proxy nginx | proxy apache | check | checksums | fix-checksums | rotate-db-key | reset-admin]")
 
 func run(ctx context.Context, out io.Writer, args []string) (err error) {
 	command := "all"

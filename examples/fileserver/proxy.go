@@ -2,7 +2,6 @@ package main
 
 import (
 	"io"
-	"slices"
 
 	"github.com/pulpgo/pulpcore"
 	"github.com/pulpgo/pulpcore/examples/fileserver/file"
@@ -12,7 +11,7 @@ import (
 // writeProxyConfig writes the configuration of a reverse proxy that listens on port 80, for all names. A host with TLS
 // sets [proxyconf.Options] here.
 func writeProxyConfig(out io.Writer, args []string) error {
-	if len(args) != 1 || !slices.Contains([]proxyconf.Server{proxyconf.Nginx, proxyconf.Apache}, proxyconf.Server(args[0])) {
+	if len(args) != 1 || args[0] != string(proxyconf.Nginx) && args[0] != string(proxyconf.Apache) {
 		return errUsage
 	}
 	set, err := load()

@@ -63,10 +63,16 @@ func TestFaults(t *testing.T) {
 		{"a header twice", []proxyconf.Part{{Plugin: "two", Overrides: []proxyconf.Override{
 			{Pattern: "/pulp/", Headers: map[string]string{"foo": "", "FOO": ""}},
 		}}}, "is there twice"},
-		{"half a block", []proxyconf.Part{{Plugin: "two", Snippets: proxyconf.Snippets{Nginx: "location / {"}}},
-			`plugin "two": the snippet for nginx: it ends within a block`},
-		{"a byte", []proxyconf.Part{{Plugin: "two", Snippets: proxyconf.Snippets{Apache: "\x00"}}},
-			`plugin "two": the snippet for apache: it has a control character`},
+		{
+			"half a block",
+			[]proxyconf.Part{{Plugin: "two", Snippets: proxyconf.Snippets{Nginx: "location / {"}}},
+			`plugin "two": the snippet for nginx: it ends within a block`,
+		},
+		{
+			"a byte",
+			[]proxyconf.Part{{Plugin: "two", Snippets: proxyconf.Snippets{Apache: "\x00"}}},
+			`plugin "two": the snippet for apache: it has a control character`,
+		},
 	} {
 		_, err := proxyconf.New(&proxyconf.Site{APIRoot: "/pulp/", Parts: tt.parts}, nil)
 		if tt.want == "" && err != nil || tt.want != "" && (!errors.Is(err, pulperr.Invalid) || !strings.Contains(err.Error(), tt.want)) {

@@ -172,8 +172,12 @@ func (n *nginx) proxying() {
 // removes a header.
 func (n *nginx) headers(own map[string]string) (list [][2]string) {
 	list = [][2]string{
-		{"Connection", `""`}, {"Host", "$http_host"}, {"X-Forwarded-For", "$remote_addr"}, {"X-Forwarded-Host", "$http_host"},
-		{"X-Forwarded-Proto", "$scheme"}, {"X-CLIENT-CERT", "$ssl_client_escaped_cert"},
+		{"Connection", `""`},
+		{"Host", "$http_host"},
+		{"X-Forwarded-For", "$remote_addr"},
+		{"X-Forwarded-Host", "$http_host"},
+		{"X-Forwarded-Proto", "$scheme"},
+		{"X-CLIENT-CERT", "$ssl_client_escaped_cert"},
 	}
 	for _, name := range n.remove {
 		if _, ok := own[name]; !ok {

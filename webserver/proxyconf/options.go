@@ -25,7 +25,8 @@ func (o *Options) fill() (faults []error) {
 		o.Content = o.API
 	}
 	for _, u := range []struct{ name, address string }{{"API", o.API}, {"Content", o.Content}} {
-		if socket, unix := strings.CutPrefix(u.address, "unix:"); unix && !plainPath(socket) || !unix && !isAddress(u.address, true) {
+		socket, unix := strings.CutPrefix(u.address, "unix:")
+		if unix && !plainPath(socket) || !unix && !isAddress(u.address, true) {
 			fault("%s: %q is not an address; write it as in 127.0.0.1:24817 or unix:/run/pulp/api.sock", u.name, u.address)
 		}
 	}

@@ -31,9 +31,11 @@ func recorder(t *testing.T, name string) string {
 // plainSite has a route of each kind.
 func plainSite() *proxyconf.Site {
 	return &proxyconf.Site{APIRoot: "/pulp/", Parts: []proxyconf.Part{{Plugin: "core", Routes: []proxyconf.Route{
-		{Pattern: "/pulp/api/v3/", To: proxyconf.API}, {Pattern: "/pulp/content/", To: proxyconf.Content},
+		{Pattern: "/pulp/api/v3/", To: proxyconf.API},
+		{Pattern: "/pulp/content/", To: proxyconf.Content},
 		{Pattern: "GET /pulp/{name}/files/{path...}", To: proxyconf.Content},
-		{Pattern: "/exact", To: proxyconf.Content}, {Pattern: "/only/{$}", To: proxyconf.Content},
+		{Pattern: "/exact", To: proxyconf.Content},
+		{Pattern: "/only/{$}", To: proxyconf.Content},
 	}}}}
 }
 

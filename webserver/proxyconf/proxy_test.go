@@ -17,7 +17,8 @@ import (
 	"github.com/pulpgo/pulpcore/pulptest"
 )
 
-var uploadSize = flag.Int64("upload", 512<<20, "bytes of the large upload through the proxies")
+// By default it is more than the gigabyte that Apache allows without a limit of one's own.
+var uploadSize = flag.Int64("upload", 1<<30+1, "bytes of the large upload through the proxies")
 
 const apiRoot = "/pulp/api/v3/"
 
@@ -31,9 +32,15 @@ func TestProxy(t *testing.T) {
 					name string
 					run  func(t *testing.T)
 				}{
-					{"the client", b.testClient}, {"overrides", b.testOverrides}, {"routes", b.testRoutes}, {"links", b.testLinks},
-					{"files", b.testFiles}, {"events", b.testEvents}, {"large bodies", b.testLargeBodies},
-					{"certificates", b.testCertificates}, {"errors", b.testErrors},
+					{"the client", b.testClient},
+					{"overrides", b.testOverrides},
+					{"routes", b.testRoutes},
+					{"links", b.testLinks},
+					{"files", b.testFiles},
+					{"events", b.testEvents},
+					{"large bodies", b.testLargeBodies},
+					{"certificates", b.testCertificates},
+					{"errors", b.testErrors},
 				} {
 					t.Run(step.name, step.run)
 				}

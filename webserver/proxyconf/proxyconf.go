@@ -99,7 +99,8 @@ type Options struct {
 	API, Content string
 	// Names are the host names of the proxy, also ".example.com" for all below. Default: it answers to any.
 	Names []string
-	// Listen is the port, or the address and the port, on which clients reach the proxy. Default "80", with TLS "443".
+	// Listen is the port, or the address and the port, on which clients reach the proxy. A port alone means all addresses
+	// of the machine, with nginx those of IPv4. Default "80", with TLS "443".
 	Listen string
 	// TLS is how the proxy encrypts connections. Default: not at all.
 	TLS *TLS

@@ -96,7 +96,7 @@ func credential(t *testing.T) *syscall.Credential {
 func folder(t *testing.T) string {
 	t.Helper()
 	// The folder of t.TempDir lies in one that only the user of the test may enter.
-	dir, err := os.MkdirTemp("", "proxyconf-")
+	dir, err := os.MkdirTemp("", "proxyconf-") //nolint:usetesting // see above
 	must(t, err)
 	t.Cleanup(func() { must(t, os.RemoveAll(dir)) })
 	must(t, os.Chmod(dir, 0o755))
