@@ -73,7 +73,7 @@ func (a *apache) process() {
 	a.line("PidFile %s", pid)
 	a.line("ErrorLog %s/error.log", log)
 	for _, m := range []string{
-		"mpm_event", "authz_core", "headers", "log_config", "proxy", "proxy_http", "reqtimeout", "setenvif", "ssl", "unixd",
+		"mpm_event", "authz_core", "headers", "log_config", "proxy", "proxy_http", "reqtimeout", "ssl", "unixd",
 	} {
 		if m == "ssl" && a.options.TLS == nil {
 			continue
@@ -187,9 +187,6 @@ func (a *apache) pass(n *node) {
 	// which has the query behind it.
 	const ends = end + `|\?`
 	a.line("ProxyPassMatch \"%s\" \"%s\" nocanon", n.path.regexp(ends, n.claimed == nil), a.backend(n.app))
-	if n.claimed != nil && n.claimed.app != 0 {
-		a.line("ProxyPassMatch \"%s\" \"%s\" nocanon", n.path.bare().regexp(ends, false), a.backend(n.claimed.app))
-	}
 }
 
 // backend returns the address of an app as ProxyPassMatch has it.

@@ -106,8 +106,18 @@ func TestOptions(t *testing.T) {
 			t.Errorf("New(%+v) = %v, want %q", tt.o, err, tt.want)
 		}
 	}
-	conf, err := proxyconf.New(plainSite(), nil)
+	conf, err := proxyconf.New(plainSite(), &proxyconf.Options{Names: []string{".a.example", "b"}})
 	must(t, err)
+	for server, want := range map[proxyconf.Server]string{
+		proxyconf.Nginx:  "        server_name .a.example b;\n",
+		proxyconf.Apache: "    ServerName b\n    ServerAlias *.a.example a.example\n", // ServerName takes no pattern
+	} {
+		var text strings.Builder
+		must(t, conf.Write(&text, server))
+		if !strings.Contains(text.String(), want) {
+			t.Errorf("%s has not %q: %s", server, want, text.String())
+		}
+	}
 	if err := conf.Write(new(strings.Builder), "caddy"); !errors.Is(err, pulperr.Invalid) {
 		t.Errorf("Write(caddy) = %v", err)
 	}

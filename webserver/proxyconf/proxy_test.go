@@ -4,6 +4,7 @@ package proxyconf_test
 
 import (
 	"bufio"
+	"context"
 	"flag"
 	"fmt"
 	"io"
@@ -202,7 +203,9 @@ func (b *bench) testFiles(t *testing.T) {
 
 // testEvents reads each event before the next one is made.
 func (b *bench) testEvents(t *testing.T) {
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, b.base+"/proxytest/events", nil)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // for events that the proxy keeps
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, b.base+"/proxytest/events", nil)
 	must(t, err)
 	res, err := b.http.Do(r)
 	must(t, err)
@@ -211,7 +214,7 @@ func (b *bench) testEvents(t *testing.T) {
 	for i := range 3 {
 		lines.Scan()
 		if want := fmt.Sprintf("data: %d", i); lines.Text() != want {
-			t.Errorf("line %q, %v, want %q", lines.Text(), lines.Err(), want)
+			t.Fatalf("line %q, %v, want %q", lines.Text(), lines.Err(), want)
 		}
 		lines.Scan() // the empty line
 		b.next <- struct{}{}
