@@ -38,7 +38,7 @@ type Route struct {
 // answer is written as JSON, with status 202 for [Accepted] and [AcceptedGroup], 204 for [Empty], else 200. Its error is
 // answered like that of an action.
 //
-// Without a log-in, in a route open to Anybody, [Resolve] does not ask the [Authorizer].
+// In a route without authentication, see [Access], [Resolve] does not ask the [Authorizer].
 func Answer[O any](fn func(ctx context.Context, r *Request[Empty]) (*O, error)) func(a *API) http.Handler {
 	status := usualStatus(reflect.TypeFor[O]())
 	return func(a *API) http.Handler {

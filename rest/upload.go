@@ -95,6 +95,7 @@ func SaveUpload[X, T any](
 		return nil, fmt.Errorf("rest: %T is not content; give SaveUpload a row of a content type", unit)
 	}
 	in := &input{}
+	// The file is dropped unless it was saved.
 	defer in.close()
 	if _, err := wire.ReadBody(r.request.w, r.HTTP, in.take(ctx, r.request, field)); err != nil {
 		return nil, err
