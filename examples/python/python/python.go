@@ -119,7 +119,7 @@ func Plugin() *pulpcore.Plugin {
 		},
 		API: []rest.Route{
 			{Pattern: "POST /pulp_python/legacy/{repository}/", Mount: rest.Answer(upload), Summary: "Upload with twine"},
-			{Pattern: "GET /pulp_python/projects/{repository}/", Mount: rest.Answer(projects), Summary: "List the projects"},
+			{Pattern: "GET /pulp_python/projects/{$}", Mount: rest.Answer(projects), Summary: "List all projects"},
 		},
 	}
 }

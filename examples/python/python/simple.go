@@ -34,7 +34,7 @@ func (d *Distribution) ContentHandler(ctx context.Context, r *content.Request) (
 		return nil, err
 	}
 	if name == "" {
-		return projectsPage(ctx, r.DB, version)
+		return projectsPage(ctx, r.DB, models.InVersion(version))
 	}
 	return filesPage(ctx, r.DB, version, Normalize(name))
 }
@@ -55,9 +55,10 @@ type (
 	}
 )
 
-func projectsPage(ctx context.Context, db *models.DB, v *models.RepositoryVersion) (*page, error) {
+func projectsPage(ctx context.Context, db *models.DB, where ...models.Cond) (*page, error) {
 	p := &page{Meta: meta{"1.0"}, Projects: []project{}}
-	for name, err := range models.Distinct[string](ctx, db, Packages, "name", models.InVersion(v)) {
+	// The index on the name makes this a look-up for each project, and not for each file.
+	for name, err := range models.Distinct[string](ctx, db, Packages, "name", where...) {
 		if err != nil {
 			return nil, err
 		}
@@ -107,15 +108,7 @@ func (p *page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// projects is the route that lists the projects in the latest version of a repository.
+// projects is the route that lists the projects of all repositories.
 func projects(ctx context.Context, r *rest.Request[rest.Empty]) (*page, error) {
-	repo, err := Repositories.One(ctx, r.DB, models.Eq("name", r.HTTP.PathValue("repository")))
-	if err != nil {
-		return nil, err
-	}
-	latest, err := models.LatestVersion(ctx, r.DB, repo.ID)
-	if err != nil {
-		return nil, err
-	}
-	return projectsPage(ctx, r.DB, latest)
+	return projectsPage(ctx, r.DB)
 }

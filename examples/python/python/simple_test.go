@@ -177,19 +177,20 @@ func (b *bench) protect(header, value string) *python.HeaderGuard {
 // TestRoute asks the route of the plugin's own.
 func TestRoute(t *testing.T) {
 	each(t, func(t *testing.T, b *bench) {
+		const path = "/pulp_python/projects/"
 		b.sync(b.remote(serve(t, false), models.OnDemand), false)
-		res := b.app.Do(t, "GET", "/pulp_python/projects/main/").Want(200)
+		res := b.app.Do(t, "GET", path).Want(200)
 		var page struct{ Projects []struct{ Name string } }
 		res.JSON(&page)
 		if len(page.Projects) != 2 || page.Projects[1].Name != "tiny-beta" {
 			t.Errorf("the projects are %s", res.Body)
 		}
 		b.app.NewUser(t, "ann", "password")
-		b.app.Do(t, "GET", "/pulp_python/projects/main/", pulptest.As("ann", "password")).Want(403)
-		b.app.Do(t, "GET", "/pulp_python/projects/main/", pulptest.AsNobody).Want(401)
-		b.app.Do(t, "GET", "/pulp_python/projects/none/").Want(404)
+		b.app.Do(t, "GET", path, pulptest.As("ann", "password")).Want(403)
+		b.app.Do(t, "GET", path, pulptest.AsNobody).Want(401)
+		b.app.Do(t, "GET", path+"none/").Want(404)
 		document := b.app.Do(t, "GET", "/pulp/api/v3/docs/api.json").Want(200).Body
-		for _, path := range []string{"/pulp_python/projects/{repository}/", "/pulp_python/legacy/{repository}/"} {
+		for _, path := range []string{path, "/pulp_python/legacy/{repository}/"} {
 			if !strings.Contains(document, path) {
 				t.Errorf("the API document lacks %s", path)
 			}
