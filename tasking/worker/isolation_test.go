@@ -378,15 +378,25 @@ func TestIsolatedTaskIsKilledFromOutside(t *testing.T) {
 	})
 }
 
+// stop stops a process, and returns when the kernel has stopped all its threads: kill returns while they still run.
+func stop(t *testing.T, pid int) {
+	t.Helper()
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the stop of the process", func() bool {
+		state, err := exec.CommandContext(t.Context(), "ps", "-o", "state=", "-p", fmt.Sprint(pid)).Output()
+		return err == nil && strings.HasPrefix(string(state), "T")
+	})
+}
+
 // TestSleepingIsolatedTaskIsKilled cancels a task whose process can neither listen nor tell where it stands.
 func TestSleepingIsolatedTaskIsKilled(t *testing.T) {
 	t.Parallel()
 	b, workDir := isolationBench(t, dbtest.SQLite(t), worker.Options{CancelGrace: 100 * time.Millisecond})
 	dir := t.TempDir()
 	id := b.odd("obey", dir)
-	if err := syscall.Kill(began(t, dir), syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
+	stop(t, began(t, dir))
 	if _, err := b.q.Cancel(t.Context(), id); err != nil {
 		t.Fatal(err)
 	}
