@@ -35,8 +35,8 @@ type Route struct {
 
 // Answer returns the Mount of a route that answers as an action does: fn gets the request as an action gets it, without
 // a Row and an Upload, so that it can call [SaveContent] and [Resolve]; it reads the body of Request.HTTP itself. Its
-// answer is written as JSON, with status 202 for [Accepted] and [AcceptedGroup], 204 for [Empty], else 200. Its error is
-// answered like that of an action.
+// answer is written as JSON, with status 202 for [Accepted] and [AcceptedGroup], 204 for [Empty], else 200. Its error
+// is answered like that of an action.
 //
 // In a route without authentication, see [Access], [Resolve] does not ask the [Authorizer].
 func Answer[O any](fn func(ctx context.Context, r *Request[Empty]) (*O, error)) func(a *API) http.Handler {

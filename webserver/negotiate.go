@@ -27,7 +27,8 @@ func Negotiate(r *http.Request, offers ...string) (best string) {
 	return best
 }
 
-// qualityOf returns the quality, from 0 to 1, that a header Accept gives to a media type. Malformed ranges do not count.
+// qualityOf returns the quality, from 0 to 1, that a header Accept gives to a media type. Malformed ranges do not
+// count.
 func qualityOf(offer, accept string) (quality float64) {
 	kind, _, _ := strings.Cut(offer, "/")
 	specific := 0

@@ -1,5 +1,5 @@
-// Command python is a package index for Python in one binary: it mirrors PyPI or another index, takes uploads of twine and
-// serves pip. The plugin is in ./python.
+// Command python is a package index for Python in one binary: it mirrors PyPI or another index, takes uploads of twine
+// and serves pip. The plugin is in ./python.
 //
 //	PULP_ADMIN_PASSWORD=secret go run ./examples/python
 //
@@ -8,7 +8,7 @@
 //
 //	api=http://localhost:24817/pulp/api/v3
 //	post() { curl -s -u admin:secret -H 'Content-Type: application/json' "$@"; }
-//	post $api/remotes/python/python/ -d '{"name": "pypi", "url": "https://pypi.org/simple/",
+//	post $api/remotes/python/python/ -d '{"name": "pypi", "url": "https://<host of the index>/simple/",
 //	    "policy": "on_demand", "projects": ["packaging", "idna"]}'
 //	post $api/repositories/python/python/ -d '{"name": "main"}'
 //	post $api/distributions/python/pypi/ -d '{"name": "main", "base_path": "main", "repository": "<href of main>"}'

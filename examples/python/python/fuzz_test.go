@@ -63,7 +63,8 @@ func TestParseIndex(t *testing.T) {
 	want := []python.File{
 		{Filename: "a-1.0-py3-none-any.whl", URL: "../a.whl#sha256=" + sha, RequiresPython: ">=3.8"},
 		{Filename: "b-1.tar.gz", URL: "b.tar.gz#md5=1", Yanked: true},
-		{Filename: "c", URL: "c?x=1&y=2", Yanked: true}, {Filename: "d", URL: "d"},
+		{Filename: "c", URL: "c?x=1&y=2", Yanked: true},
+		{Filename: "d", URL: "d"},
 	}
 	want[0].Hashes.SHA256 = sha
 	got, err := python.ParseIndex("text/html; charset=utf-8", []byte(page))

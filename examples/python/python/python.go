@@ -18,8 +18,8 @@ import (
 	"github.com/pulpgo/pulpcore/tasking"
 )
 
-// Package is a file that pip can install: a wheel or an sdist. A file that its index has yanked is another unit than the
-// same file before, because units never change.
+// Package is a file that pip can install: a wheel or an sdist. A file that its index has yanked is another unit than
+// the same file before, because units never change.
 type Package struct {
 	models.Content
 	Filename       string          `json:"filename" pulp:"repo" rest:"readonly" doc:"Name of the file."`
@@ -27,12 +27,12 @@ type Package struct {
 	Yanked         bool            `json:"yanked" pulp:"natural" rest:"readonly" doc:"Whether the index has withdrawn it."`
 	Name           string          `json:"name" pulp:"index" rest:"readonly" doc:"Normalized name of the project."`
 	Version        string          `json:"version" rest:"readonly" doc:"Version of the project."`
-	RequiresPython string          `json:"requires_python" rest:"readonly" doc:"Versions of Python that it runs on, empty for all."`
+	RequiresPython string          `json:"requires_python" rest:"readonly" doc:"Versions of Python that it needs."`
 	Size           int64           `json:"size" rest:"readonly" doc:"Size in bytes, 0 if it is not known."`
 	Hashes         hashlib.Digests `json:"hashes" rest:"readonly" doc:"All known digests by algorithm."`
 }
 
-// Remote is an index; its URL is the one that pip is given, as in https://pypi.org/simple/.
+// Remote is an index; its URL is the one that pip is given, whose last part is mostly simple/.
 type Remote struct {
 	models.Remote
 	Projects []string `json:"projects" rest:"required" doc:"Names of the projects to sync."`
