@@ -1,7 +1,7 @@
 // Command python is a package index for Python in one binary: it mirrors PyPI or another index, takes uploads of twine
 // and serves pip. The plugin is in ./python.
 //
-//	PULP_ADMIN_PASSWORD=secret go run ./examples/python
+//	ADMIN_PASSWORD=secret go run ./examples/python
 //
 // Everything is kept below ./pulp. To mirror two projects of PyPI, make a remote, a repository and a distribution, and
 // sync; each request is answered with the pulp_href of the new object, or with a task that shows it:
@@ -38,7 +38,7 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, os.Getenv("PULP_ADMIN_PASSWORD")); err != nil {
+	if err := run(ctx, os.Getenv("ADMIN_PASSWORD")); err != nil {
 		log.Fatal(err)
 	}
 }

@@ -86,7 +86,7 @@ func filesPage(ctx context.Context, db *models.DB, v *models.RepositoryVersion, 
 }
 
 const pageHTML = `<!DOCTYPE html>
-<html><head><meta name="pypi:repository-version" content="1.0"><title>{{.Name}}</title></head><body>
+<html><head><meta name="pypi:repository-version" content="1.0"><title>{{or .Name "Simple index"}}</title></head><body>
 {{range .Projects}}<a href="{{.Name}}/">{{.Name}}</a><br>
 {{end}}{{range .Files}}<a href="{{.URL}}#sha256={{.Hashes.SHA256}}"
 {{- with .RequiresPython}} data-requires-python="{{.}}"{{end}}{{if .Yanked}} data-yanked=""{{end}}>{{.Filename}}</a><br>
