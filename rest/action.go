@@ -234,15 +234,20 @@ func newAction(s *subject, op Operation, in, out reflect.Type) *action {
 	}
 	act.Status, act.response = op.Status, cmp.Or(op.body, name)+"Response"
 	if act.Status == nil {
-		act.Status = []int{http.StatusOK}
-		switch out {
-		case reflect.TypeFor[Accepted](), reflect.TypeFor[AcceptedGroup]():
-			act.Status = []int{http.StatusAccepted}
-		case reflect.TypeFor[Empty]():
-			act.Status = []int{http.StatusNoContent}
-		}
+		act.Status = []int{usualStatus(out)}
 	}
 	return act
+}
+
+// usualStatus returns the status of an answer of a type.
+func usualStatus(answer reflect.Type) int {
+	switch answer {
+	case reflect.TypeFor[Accepted](), reflect.TypeFor[AcceptedGroup]():
+		return http.StatusAccepted
+	case reflect.TypeFor[Empty]():
+		return http.StatusNoContent
+	}
+	return http.StatusOK
 }
 
 // mount adds the action to the API, and the schemas of its body and answer to the document.

@@ -93,6 +93,18 @@ func digestFields(fields []*schema.Field) []*schema.Field {
 	})
 }
 
+// digestFieldsOf is [digestFields] of a type whose view is not at hand.
+func digestFieldsOf(r *models.Registry, t models.AnyType) ([]*schema.Field, error) {
+	if t == nil {
+		return nil, errors.New("rest: no plugin lists the type of the unit; add it to Models")
+	}
+	fields, faults := schema.FieldsOf(r, t)
+	if err := errors.Join(faults...); err != nil {
+		return nil, fmt.Errorf("rest: type %q: %w", t.Name(), err)
+	}
+	return digestFields(fields), nil
+}
+
 // completeFrom completes a unit from its file and validates it.
 func completeFrom[T any](
 	ctx context.Context, c *T, f *File, digests []*schema.Field, fill func(ctx context.Context, c *T, f *File) error,
@@ -123,11 +135,11 @@ func completeFrom[T any](
 func completeFetched(ctx context.Context, env *tasking.Env, t models.AnyType, unit models.AnyContent, at work.FileArgs,
 	a *models.Artifact,
 ) error {
-	fields, faults := schema.FieldsOf(env.DB.Registry(), t)
-	if err := errors.Join(faults...); err != nil {
-		return fmt.Errorf("rest: type %q: %w", t.Name(), err)
+	digests, err := digestFieldsOf(env.DB.Registry(), t)
+	if err != nil {
+		return err
 	}
-	for _, d := range digestFields(fields) {
+	for _, d := range digests {
 		d.Assign(unit, a.Get(hashlib.Algorithm(d.Name)))
 	}
 	f := &File{RelativePath: at.RelativePath, Name: at.Source.Name(), Artifact: a, DB: env.DB, Store: env.Store}

@@ -144,7 +144,7 @@ func (q *request) read(ctx context.Context, file bool, fields ...*schema.Field) 
 	in := &input{faults: FieldErrors{}}
 	var take wire.FileFunc
 	if file {
-		take = in.take(ctx, q)
+		take = in.take(ctx, q, "file")
 	}
 	var err error
 	if in.Body, err = wire.ReadBody(q.w, q.r, take); err != nil {
