@@ -34,7 +34,7 @@ type probe struct {
 
 	random   *rand.Rand
 	hrefs    []string // of rows that exist
-	artifact string
+	artifact string // href of an artifact
 	methods  map[string][]string // that the document declares for a path
 	counts   map[string]*[6]int  // answers of each operation by the first digit of their status
 	faults   int

@@ -153,8 +153,8 @@ func (o *Operation) describe(c *Components) *openapi3.Operation {
 // responses describes the answers of the operation.
 func (o *Operation) responses(c *Components) *openapi3.Responses {
 	if o.Foreign {
-		any := openapi3.NewResponse().WithDescription("").WithContent(openapi3.Content{"*/*": openapi3.NewMediaType()})
-		return openapi3.NewResponses(openapi3.WithName("default", any))
+		answer := openapi3.NewResponse().WithDescription("").WithContent(openapi3.Content{"*/*": openapi3.NewMediaType()})
+		return openapi3.NewResponses(openapi3.WithName("default", answer))
 	}
 	status := o.Status
 	if status == nil {
