@@ -165,7 +165,8 @@ func (p *probe) wrongKeys(good shot) (list []shot) {
 	dir := head[:strings.LastIndex(head, "/")+1]
 	key := head[len(dir):]
 	for _, wrong := range []string{
-		"x", "0", "-1", "%00", "%FF", "%2e%2e", strings.ToUpper(key) + "0", "%7B" + key + "%7D", "+" + key, key + "%20", key + "%00",
+		"x", "0", "-1", "%00", "%FF", "%2e%2e", strings.ToUpper(key) + "0", "%7B" + key + "%7D", "+" + key, key + "%20",
+		key + "%00",
 		"00000000-0000-0000-0000-000000000000", strings.Repeat("9", 30), strings.Repeat("a", 4000), "é", "%25", "*",
 		strings.ReplaceAll(key, "-", "") + "-",
 	} {
@@ -187,11 +188,16 @@ func (p *probe) wrongKeys(good shot) (list []shot) {
 // wrongTexts are values of parameters that few of them take.
 func (p *probe) wrongTexts() []string {
 	return []string{
-		"", " ", "x", "\x00", "a\x00b", "\xff", "é", "-1", "0", "1.5", "99999999999999999999", "9223372036854775807", "true", "null",
-		",", ",,,", "1,2,3", "a,b", strings.Repeat("x", 9000), strings.Repeat("a,", 10_001), "%", "'", "\"; --", "?0", "\\", "[", "(?",
-		"2020-01-01", "2020-01-01T00:00:00Z", "0001-01-01T00:00:00Z", "9999-12-31T23:59:59+14:00", "pulp_href", "a\nb", "a=b,!c~d",
-		"prn:core.artifact:x", "prn:file.fileremote:00000000-0000-0000-0000-000000000000", p.first("/remotes/"), p.first("/content/"),
-		p.first("/repositories/") + "versions/0/", p.first("/repositories/") + "versions/99/", p.first("/tasks/"), p.first("/artifacts/"),
+		"", " ", "x", "\x00", "a\x00b", "\xff", "é", "-1", "0", "1.5", "99999999999999999999", "9223372036854775807",
+		"true", "null",
+		",", ",,,", "1,2,3", "a,b", strings.Repeat("x", 9000), strings.Repeat("a,", 10_001), "%", "'", "\"; --", "?0",
+		"\\", "[", "(?",
+		"2020-01-01", "2020-01-01T00:00:00Z", "0001-01-01T00:00:00Z", "9999-12-31T23:59:59+14:00", "pulp_href", "a\nb",
+		"a=b,!c~d",
+		"prn:core.artifact:x", "prn:file.fileremote:00000000-0000-0000-0000-000000000000", p.first("/remotes/"),
+		p.first("/content/"),
+		p.first("/repositories/") + "versions/0/", p.first("/repositories/") + "versions/99/", p.first("/tasks/"),
+		p.first("/artifacts/"),
 		"/pulp/api/v3/", "//", "http://[",
 	}
 }
@@ -214,10 +220,13 @@ func (p *probe) wrongQueries(good shot) (list []shot) {
 	}
 	deep := strings.Repeat("(", 100) + "name=x" + strings.Repeat(")", 100)
 	for _, query := range []string{
-		"?%zz", "?a=%zz", "?;", "?=", "?&&&", "?limit=1&limit=2&offset=0", "?fields=a&fields=b", "?fields=" + strings.Repeat("a,", 300),
+		"?%zz", "?a=%zz", "?;", "?=", "?&&&", "?limit=1&limit=2&offset=0", "?fields=a&fields=b",
+		"?fields=" + strings.Repeat("a,", 300),
 		"?exclude_fields=pulp_href,name", "?surprise=1", "?ordering=-,--name,+name", "?q=" + url.QueryEscape(deep),
-		"?q=" + url.QueryEscape(strings.Repeat("NOT ", 2000)+"name=x"), "?q=" + url.QueryEscape(strings.Repeat("name=x OR ", 500)+"name=x"),
-		"?q=(", "?q=)", "?q=name", "?q=name%3D", "?q=AND", "?q=name%3D%22", "?q=nope%3D1", "?q=%00", "?q=%FF", "?limit=0&offset=-1",
+		"?q=" + url.QueryEscape(strings.Repeat("NOT ", 2000)+"name=x"),
+		"?q=" + url.QueryEscape(strings.Repeat("name=x OR ", 500)+"name=x"),
+		"?q=(", "?q=)", "?q=name", "?q=name%3D", "?q=AND", "?q=name%3D%22", "?q=nope%3D1", "?q=%00", "?q=%FF",
+		"?limit=0&offset=-1",
 	} {
 		s := good
 		s.what, s.query = "a query", query
@@ -270,7 +279,8 @@ func (p *probe) malformed(good shot) (list []shot) {
 		{typ: asForm, body: []byte("%zz=1")}, {typ: asForm, body: []byte("a=%ff%00")}, {typ: asForm, body: []byte(";;;a")},
 		{typ: "multipart/form-data", body: []byte("x")}, {typ: "multipart/form-data; boundary=\"", body: []byte("x")},
 		{typ: asParts, body: []byte("x")}, {typ: asParts, body: []byte("--b\r\n\r\nx")}, {typ: asParts, body: []byte("--b\r\nContent-")},
-		{typ: "text/plain", body: []byte("{}")}, {typ: "application/xml", body: []byte("<a/>")}, {typ: "x", body: []byte("{}")},
+		{typ: "text/plain", body: []byte("{}")}, {typ: "application/xml", body: []byte("<a/>")}, {typ: "x",
+			body: []byte("{}")},
 		{typ: "application/json; charset", body: []byte("{}")}, {typ: ";;;", body: []byte("{}")},
 	} {
 		s.what, s.o, s.path, s.from, s.refused = "a malformed body", good.o, good.path, admin, true
@@ -278,7 +288,8 @@ func (p *probe) malformed(good shot) (list []shot) {
 	}
 	for _, s := range []shot{
 		{typ: asJSON, body: []byte{}}, {typ: asJSON, body: []byte("  ")}, {typ: asJSON, body: []byte("{}")}, {typ: asJSON, body: []byte("null")},
-		{typ: asForm, body: []byte{}}, {typ: asParts, body: []byte("--b--\r\n")}, {typ: "", body: []byte("{}")}, {typ: "", body: nil},
+		{typ: asForm, body: []byte{}}, {typ: asParts, body: []byte("--b--\r\n")}, {typ: "", body: []byte("{}")},
+		{typ: "", body: nil},
 	} {
 		s.what, s.o, s.path, s.from = "an empty body", good.o, good.path, admin
 		list = append(list, s)
@@ -295,8 +306,10 @@ func (p *probe) parts(good shot) (list []shot) {
 	for _, text := range []string{
 		fmt.Sprintf(part, `"file"; filename="a"`, "1") + fmt.Sprintf(part, `"file"; filename="b"`, "2"),
 		fmt.Sprintf(part, `"file"`, "no file name"), fmt.Sprintf(part, `"file"; filename=""`, "x"),
-		fmt.Sprintf(part, `"other"; filename="a"`, "x"), fmt.Sprintf(part, `""; filename="a"`, "x"), fmt.Sprintf(part, `""`, "x"),
-		fmt.Sprintf(part, "\"file\"; filename=\"\x00\xff/../a\"", "x"), fmt.Sprintf(part, `"name"`, "\xff"), fmt.Sprintf(part, `"name"`, "\x00"),
+		fmt.Sprintf(part, `"other"; filename="a"`, "x"), fmt.Sprintf(part, `""; filename="a"`, "x"),
+		fmt.Sprintf(part, `""`, "x"),
+		fmt.Sprintf(part, "\"file\"; filename=\"\x00\xff/../a\"", "x"), fmt.Sprintf(part, `"name"`, "\xff"),
+		fmt.Sprintf(part, `"name"`, "\x00"),
 		"--b\r\n\r\nno header\r\n", "--b\r\nContent-Disposition: attachment; filename=a\r\n\r\nx\r\n",
 		strings.Repeat(fmt.Sprintf(part, `"name"`, "x"), 3), strings.Repeat(fmt.Sprintf(part, `"relative_path"`, "x"), 3),
 	} {
@@ -316,14 +329,19 @@ func (p *probe) values(name string) []string {
 	list := []string{
 		`null`, `""`, `" "`, `true`, `-1`, `0`, `1.5`, `1e400`, `-1e-400`, `99999999999999999999999`, `2147483648`,
 		`9223372036854775807`, `[]`, `[null]`, `[[]]`, `["x"]`, `[1]`, `["*"]`, `{}`, `{"a": null}`, `{"a": {"b": [1]}}`, `{"a\nb": "c"}`,
-		`{"": ""}`, `{"a": "\u0000"}`, `["\u0000"]`, `"\u0000"`, `"a\u0000b"`, `"a\nb"`, `"\ud800"`, "\"\xff\"", `"é"`, `"` + strings.Repeat("x", 300) + `"`,
-		`"` + strings.Repeat("y", 70_000) + `"`, `"../x"`, `"/"`, `"a//b"`, `"0001-01-01T00:00:00Z"`, `"9999-12-31T23:59:59-14:00"`,
+		`{"": ""}`, `{"a": "\u0000"}`, `["\u0000"]`, `"\u0000"`, `"a\u0000b"`, `"a\nb"`, `"\ud800"`, "\"\xff\"", `"é"`,
+		`"` + strings.Repeat("x", 300) + `"`,
+		`"` + strings.Repeat("y", 70_000) + `"`, `"../x"`, `"/"`, `"a//b"`, `"0001-01-01T00:00:00Z"`,
+		`"9999-12-31T23:59:59-14:00"`,
 		`"2020-13-01T00:00:00Z"`, `"10000-01-01T00:00:00Z"`, `"file:///etc/passwd"`, `"http://u:p@h.example/"`, `"http://["`, `"http://a b/"`,
 		`"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----"`, `[{"X-A": "b\r\nc"}]`, `[{"a b": "c"}]`, `[{"Host": 1}]`,
-		`"prn:core.artifact:x"`, `"prn:core.artifact:00000000-0000-0000-0000-000000000000"`, `[` + strings.Repeat("[", 5000) + strings.Repeat("]", 5001),
+		`"prn:core.artifact:x"`, `"prn:core.artifact:00000000-0000-0000-0000-000000000000"`, `[` + strings.Repeat("[",
+			5000) + strings.Repeat("]", 5001),
 	}
-	refs := append(slices.Clone(p.Foreign), p.first("/remotes/"), p.first("/artifacts/"), p.first("/tasks/"), p.first("/content/"),
-		p.first("/distributions/"), p.first("/contentguards/"), p.first("/repositories/"), p.first("/repositories/")+"versions/1/",
+	refs := append(slices.Clone(p.Foreign), p.first("/remotes/"), p.first("/artifacts/"), p.first("/tasks/"),
+		p.first("/content/"),
+		p.first("/distributions/"), p.first("/contentguards/"), p.first("/repositories/"),
+		p.first("/repositories/")+"versions/1/",
 		p.first("/publications/"), p.first("/workers/"), "/pulp/api/v3/", "/pulp/api/v3/remotes/file/file/x/")
 	for _, href := range refs {
 		href = []string{href, nowhere(href), strings.TrimSuffix(href, "/"), "http://other.example" + href, href + "?a=b", "//" + href}[p.random.IntN(6)]

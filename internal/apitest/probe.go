@@ -33,8 +33,8 @@ type probe struct {
 	ProbeOptions
 
 	random   *rand.Rand
-	hrefs    []string // of rows that exist
-	artifact string // href of an artifact
+	hrefs    []string            // of rows that exist
+	artifact string              // href of an artifact
 	methods  map[string][]string // that the document declares for a path
 	counts   map[string]*[6]int  // answers of each operation by the first digit of their status
 	faults   int
