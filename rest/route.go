@@ -202,7 +202,7 @@ var wildcard = regexp.MustCompile(`\{(\w*)(\.\.\.|\$)?\}`)
 func routeOperation(plugin, method, path string, route *Route) schema.Operation {
 	o := schema.Operation{
 		Method: method, Path: wildcard.ReplaceAllString(strings.TrimSuffix(path, "{$}"), "{$1}"), Absolute: true,
-		Tag: "Routes", Summary: route.Summary, Anonymous: route.Allow == Anybody,
+		Tag: "Routes", Summary: route.Summary, Anonymous: route.Allow == Anybody, Foreign: true,
 	}
 	if plugin != "" {
 		o.Tag = "Routes: " + plugin
