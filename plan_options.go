@@ -59,7 +59,8 @@ func webserverLimits(core settings.Core) *webserver.Limits {
 
 func (p *plan) contentOptions(opts *Options, log *slog.Logger, auth rest.Authenticator) *content.Options {
 	o := contentOptions(p.set.Core())
-	o.Routes, o.Log, o.Origins, o.Authorize = p.content, named(log, "content"), p.front.origins, downloaders(auth, opts.Authorizer)
+	o.Routes, o.Log, o.Origins = p.content, named(log, "content"), p.front.origins
+	o.Authorize = downloaders(auth, opts.Authorizer)
 	return o
 }
 
@@ -82,7 +83,8 @@ func (p *plan) queueOptions(opts *Options, log *slog.Logger) *tasking.QueueOptio
 	core := p.set.Core()
 	return &tasking.QueueOptions{
 		RedisURL: core.RedisURL.Reveal(), Redis: opts.Redis, Prefix: opts.RedisPrefix,
-		Versions: p.versions, PreferDefer: core.TaskPreferDefer, Log: named(log, "tasking"), Tracer: opts.Tracer, Meter: opts.Meter,
+		Versions: p.versions, PreferDefer: core.TaskPreferDefer, Log: named(log, "tasking"),
+		Tracer: opts.Tracer, Meter: opts.Meter,
 	}
 }
 

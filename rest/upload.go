@@ -67,9 +67,9 @@ func (u *Upload) Save(ctx context.Context) (*models.Artifact, error) {
 }
 
 // Temporary puts the file into the store as a temporary file, for a task that gets its ID, and compares it with what
-// expect says, if it is not nil. The task turns it into an artifact by [models.ArtifactFromTemporaryFile], or deletes it;
-// one that is left is removed after TMPFILE_PROTECTION_TIME. An upload is either saved or temporary. Mirrors
-// PulpTemporaryFile.init_and_validate and save.
+// expect says, if it is not nil. The task turns it into an artifact by [models.ArtifactFromTemporaryFile], or deletes
+// it; one that is left is removed after TMPFILE_PROTECTION_TIME, and stays if that is 0. An upload is either saved or
+// temporary. Mirrors PulpTemporaryFile.init_and_validate and save.
 //
 // Errors: FieldErrors for a file of another size or with other digests; Unsupported for a digest that is not allowed.
 func (u *Upload) Temporary(ctx context.Context, expect *hashlib.Expect) (*models.TemporaryFile, error) {
