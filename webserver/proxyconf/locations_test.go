@@ -157,7 +157,7 @@ func ask(mux *http.ServeMux, path string) string {
 // TestLocations compares the locations of random sites with what [http.ServeMux] does.
 func TestLocations(t *testing.T) {
 	t.Parallel()
-	const sites = 500
+	const sites = 200
 	rendered, expressions := 0, 0
 	for seed := range uint64(sites) {
 		r := rand.New(rand.NewPCG(seed, 1))
