@@ -342,4 +342,8 @@ func (b *bench) testErrors(t *testing.T) {
 	if e := b.echo("/proxytest-echo/x"); e.App != "api" {
 		t.Errorf("without the content app the API answers %v", e)
 	}
+	b.serveAt(t, "content", b.addresses["content"], b.app.Content())
+	if e := b.echo("/proxytest-files/x"); e.App != "content" {
+		t.Errorf("with the content app again %v answers", e)
+	}
 }
