@@ -41,7 +41,7 @@ func parsePattern(text string) (pattern, error) {
 	if len(text) > maxPattern {
 		return p, fmt.Errorf("the pattern has %d bytes; at most %d can be rendered", len(text), maxPattern)
 	}
-	if err := routes.Register(http.NewServeMux(), "pattern", text, http.NotFoundHandler()); err != nil {
+	if err := (routes.Owners{}).Register(http.NewServeMux(), "", "pattern", text, http.NotFoundHandler()); err != nil {
 		return p, err
 	}
 	rest := text
