@@ -157,7 +157,7 @@ func ask(mux *http.ServeMux, path string) string {
 // TestLocations compares the locations of random sites with what [http.ServeMux] does.
 func TestLocations(t *testing.T) {
 	t.Parallel()
-	const sites = 500
+	const sites = 200
 	rendered, expressions := 0, 0
 	for seed := range uint64(sites) {
 		r := rand.New(rand.NewPCG(seed, 1))
@@ -209,5 +209,32 @@ func TestLocations(t *testing.T) {
 	t.Logf("%d of %d sites were rendered, %d of them with regular expressions", rendered, sites, expressions)
 	if rendered < sites/4 || expressions < sites/20 {
 		t.Error("too few sites are left")
+	}
+}
+
+// TestWildcards has patterns that need a regular expression, and one that does not.
+func TestWildcards(t *testing.T) {
+	t.Parallel()
+	routes := []proxyconf.Route{
+		{Pattern: "/p/{x}/f", To: proxyconf.Content},
+		{Pattern: "/q/{x}/f", To: proxyconf.Content},
+		{Pattern: "/r/{x}/f", To: proxyconf.Content},
+		{Pattern: "/r/{x}/g", To: proxyconf.API},
+	}
+	conf, err := proxyconf.New(&proxyconf.Site{APIRoot: "/p/", Parts: []proxyconf.Part{{Routes: routes}}}, nil)
+	must(t, err)
+	var text strings.Builder
+	must(t, conf.WriteSnippet(&text, proxyconf.Nginx))
+	var got []string
+	for _, m := range regexp.MustCompile(`(?m)^location (.*) \{\n    proxy_pass http://pulp-(.*);`).FindAllStringSubmatch(text.String(), -1) {
+		got = append(got, m[1]+" "+m[2])
+	}
+	slices.Sort(got)
+	want := []string{
+		"/p/ api", "/q/ content", "= /p api", "= /q content",
+		`~ "^/p/[^/]+/f(?:\z)" content`, `~ "^/r/[^/]+/f(?:\z)" content`, `~ "^/r/[^/]+/g(?:\z)" api`,
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("locations are %q, want %q", got, want)
 	}
 }

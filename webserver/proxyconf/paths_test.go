@@ -22,6 +22,9 @@ import (
 func recorder(t *testing.T, name string) string {
 	t.Helper()
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Host != r.Header.Get("X-Forwarded-Host") {
+			name = "the host of " + name + " is " + r.Host
+		}
 		fmt.Fprint(w, name, " ", r.RequestURI, " ", r.Header.Get("X-Own"))
 	}))
 	t.Cleanup(srv.Close)

@@ -5,6 +5,8 @@ package proxyconf_test
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"io"
@@ -19,7 +21,7 @@ import (
 	"github.com/pulpgo/pulpcore/webserver/proxyconf"
 )
 
-var uploadSize = flag.Int64("upload", 0, "bytes of the large upload with TLS; 0 means enough to find a limit of the proxy")
+var uploadSize = flag.Int64("upload", 0, "bytes of the large uploads; 0 means enough to find a limit of the proxy")
 
 const apiRoot = "/pulp/api/v3/"
 
@@ -34,6 +36,7 @@ func TestProxy(t *testing.T) {
 					run  func(t *testing.T)
 				}{
 					{"the client", b.testClient},
+					{"a trusted client", b.testTrustedClient},
 					{"overrides", b.testOverrides},
 					{"routes", b.testRoutes},
 					{"links", b.testLinks},
@@ -71,6 +74,20 @@ func (b *bench) testClient(t *testing.T) {
 				t.Errorf("%s has %s: %s, which the client forged", path, forged[i], v)
 			}
 		}
+	}
+}
+
+// testTrustedClient forges an address from one that the apps trust, which another user of the proxy's machine has.
+func (b *bench) testTrustedClient(t *testing.T) {
+	client := &http.Client{Transport: &http.Transport{
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // the test's own server
+	}}
+	defer client.CloseIdleConnections()
+	res := b.do(client, http.MethodGet, "/proxytest-echo/x", "", "X-Forwarded-For", "6.6.6.6")
+	var e echo
+	must(t, json.Unmarshal([]byte(res.text), &e))
+	if e.Address != "127.0.0.1" {
+		t.Errorf("the request comes from %s, want 127.0.0.1", e.Address)
 	}
 }
 
@@ -234,10 +251,9 @@ func (b *bench) testLargeBodies(t *testing.T) {
 	const bound = 64 << 20
 	size := int64(128 << 20)
 	switch {
-	case b.base[4] != 's':
 	case *uploadSize > 0:
 		size = *uploadSize
-	case b.kind == proxyconf.Apache:
+	case b.kind == proxyconf.Apache && b.base[4] != 's': // without TLS, which costs time
 		size = 1<<30 + 1 // Apache itself has a limit of a gigabyte
 	}
 	began := time.Now()
@@ -325,5 +341,9 @@ func (b *bench) testErrors(t *testing.T) {
 	}
 	if e := b.echo("/proxytest-echo/x"); e.App != "api" {
 		t.Errorf("without the content app the API answers %v", e)
+	}
+	b.serveAt(t, "content", b.addresses["content"], b.app.Content())
+	if e := b.echo("/proxytest-files/x"); e.App != "content" {
+		t.Errorf("with the content app again %v answers", e)
 	}
 }

@@ -140,16 +140,18 @@ type bench struct {
 	*testPlugin
 
 	app    *pulptest.App
-	stops  map[string]func() // of the servers of the apps
 	issuer *holder
-	http   *http.Client
+
+	stops     map[string]func() // of the servers of the apps
+	addresses map[string]string // of these servers
+	http      *http.Client
 }
 
 // newBench starts an App and a proxy: with TLS and TCP between all, or without TLS and with Unix sockets to the apps.
 func newBench(t *testing.T, p *program, encrypted bool) *bench {
 	t.Helper()
 	b := &bench{
-		testPlugin: &testPlugin{next: make(chan struct{})}, stops: map[string]func(){}, issuer: issue(t, "authority", nil),
+		testPlugin: &testPlugin{next: make(chan struct{})}, stops: map[string]func(){}, addresses: map[string]string{}, issuer: issue(t, "authority", nil),
 	}
 	own := b.plugin(encrypted || p.kind == proxyconf.Nginx)
 	opts := []settings.Option{settings.Value("TRUSTED_PROXIES", []string{"127.0.0.1", "unix"})}
@@ -187,14 +189,26 @@ func render(t *testing.T, conf *proxyconf.Config, server proxyconf.Server) strin
 // serve serves a handler and returns the address of the server.
 func (b *bench) serve(t *testing.T, name, dir string, tcp bool, h http.Handler) string {
 	t.Helper()
-	network, address := "unix", filepath.Join(dir, name+".sock")
+	address := "unix:" + filepath.Join(dir, name+".sock")
 	if tcp {
-		network, address = "tcp", "127.0.0.1:0"
+		address = freeAddress(t)
+	}
+	b.serveAt(t, name, address, h)
+	return address
+}
+
+func (b *bench) serveAt(t *testing.T, name, address string, h http.Handler) {
+	t.Helper()
+	b.addresses[name] = address
+	network := "tcp"
+	socket, unix := strings.CutPrefix(address, "unix:")
+	if unix {
+		network, address = "unix", socket
 	}
 	l, err := new(net.ListenConfig).Listen(t.Context(), network, address)
 	must(t, err)
-	if !tcp {
-		must(t, os.Chmod(address, 0o666)) //nolint:gosec // for the user of the proxy
+	if unix {
+		must(t, os.Chmod(socket, 0o666)) //nolint:gosec // for the user of the proxy
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
@@ -208,10 +222,6 @@ func (b *bench) serve(t *testing.T, name, dir string, tcp bool, h http.Handler) 
 		}
 	}
 	t.Cleanup(b.stops[name])
-	if tcp {
-		return l.Addr().String()
-	}
-	return "unix:" + address
 }
 
 // answer is what the proxy sent.
