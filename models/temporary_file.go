@@ -20,10 +20,30 @@ import (
 // Errors: hashlib's DigestMismatchError, SizeMismatchError and UnsupportedError; Unavailable from the store.
 func NewTemporaryFile(ctx context.Context, db *DB, store *storage.Store, r io.Reader, expect *hashlib.Expect,
 ) (*TemporaryFile, error) {
+	return saveTemporaryFile(ctx, db, store, func(id uuid.UUID) (storage.Object, error) {
+		return store.PutTemp(ctx, id, r, expect)
+	})
+}
+
+// CommitTemporaryFile is [NewTemporaryFile] for bytes that a writer of [storage.Store.NewArtifactWriter] has received.
+// It ends the writer, unless the bytes are not those of expect.
+func CommitTemporaryFile(ctx context.Context, db *DB, store *storage.Store, w *storage.Writer, expect *hashlib.Expect,
+) (*TemporaryFile, error) {
+	if expect != nil {
+		if err := errors.Join(expect.Validate(store.Checksums()), expect.Check(w.Digests(), w.Size())); err != nil {
+			return nil, fmt.Errorf("models: temporary file: %w", err)
+		}
+	}
+	return saveTemporaryFile(ctx, db, store, w.CommitTemp)
+}
+
+// saveTemporaryFile stores bytes by put, and the row that owns them.
+func saveTemporaryFile(ctx context.Context, db *DB, store *storage.Store, put func(id uuid.UUID) (storage.Object, error),
+) (*TemporaryFile, error) {
 	tf := &TemporaryFile{DomainID: db.domain.ID}
 	tf.stamp(Now())
 	// Bytes before the row: after a crash, the sweep removes bytes without a row, but a row without bytes would stay.
-	obj, err := store.PutTemp(ctx, tf.ID, r, expect)
+	obj, err := put(tf.ID)
 	if err != nil {
 		return nil, fmt.Errorf("models: temporary file: %w", err)
 	}

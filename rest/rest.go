@@ -13,7 +13,7 @@
 // href or a PRN for a uuid.UUID, write-only text for [secrets.EncryptedText], RFC 3339 for time.Time, an array or
 // object for slices, maps and structs. A pointer takes null. The words of the tag rest are separated by commas:
 //
-//	required        a request that creates or replaces the row must have it; implied by pulp:"natural"
+//	required        a request that creates or replaces the row must have it; implied by pulp:"natural" without default=
 //	readonly        answers have it and requests must not
 //	default=VALUE   value of a field that a request leaves out, as text: default=PULP_MANIFEST, default=true
 //	min=1           smallest number

@@ -66,6 +66,16 @@ func (u *Upload) Save(ctx context.Context) (*models.Artifact, error) {
 	return a, nil
 }
 
+// TemporaryFile keeps the file as a temporary one, for a task that decides what becomes of it: an artifact, by
+// [models.ArtifactFromTemporaryFile], or nothing. With expect the bytes are compared first; nil expects no particular
+// ones. The task deletes the file; a file that no task deletes is swept later. It takes the place of Save, Open and
+// File, none of which works afterwards.
+//
+// Errors: hashlib's DigestMismatchError and SizeMismatchError, which clients get with 400; Unavailable.
+func (u *Upload) TemporaryFile(ctx context.Context, expect *hashlib.Expect) (*models.TemporaryFile, error) {
+	return models.CommitTemporaryFile(ctx, u.db, u.store, u.writer, expect)
+}
+
 // save is Save; isNew is false for an artifact that existed.
 func (u *Upload) save(ctx context.Context) (a *models.Artifact, isNew bool, err error) {
 	obj, err := u.writer.Commit()

@@ -204,6 +204,21 @@ func (w *Writer) Commit() (Object, error) {
 	return o, nil
 }
 
+// CommitTemp ends a writer of [Store.NewArtifactWriter] without expectations, as Commit does, but its bytes become the
+// temporary file id: an upload is received before it is known what it is for.
+//
+// Errors: Invalid if the writer expects an artifact or is one for a temporary file; else those of Commit.
+func (w *Writer) CommitTemp(id uuid.UUID) (Object, error) {
+	if err := w.usable(); err != nil {
+		return Object{}, err
+	}
+	if key := w.key(); key != "" {
+		return Object{}, pulperr.Public(pulperr.Invalid, "storage: the bytes are those of %q; end their writer with Commit", key)
+	}
+	w.temp = TempKey(id)
+	return w.Commit()
+}
+
 // Abort drops everything written. It is idempotent, and has no effect after Commit.
 //
 // Errors: Unavailable if spooled bytes could not be removed; [Store.Sweep] will.

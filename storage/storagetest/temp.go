@@ -26,6 +26,7 @@ func testTemp(t *testing.T, open Opener) {
 	for i, size := range []int{0, 50, 3 << 20} {
 		t.Run(fmt.Sprintf("%d bytes", size), func(t *testing.T) { wantPromotion(t, s, Bytes(uint64(i), size)) })
 	}
+	t.Run("bytes of which it is decided late", func(t *testing.T) { wantLateDecision(t, s) })
 	t.Run("a missing file", func(t *testing.T) {
 		gone := storage.Object{Key: storage.TempKey(newID(t)), Size: 5, Digests: Digests([]byte("never"))}
 		_, err := s.Promote(t.Context(), gone)
@@ -56,6 +57,39 @@ func testTemp(t *testing.T, open Opener) {
 		}
 	})
 	wantNothing(t, s)
+}
+
+// wantLateDecision ends writers of artifacts as temporary files.
+func wantLateDecision(t *testing.T, s *storage.Store) {
+	b := Bytes(7, 100)
+	write := func(expect *hashlib.Expect) *storage.Writer {
+		w, err := s.NewArtifactWriter(t.Context(), expect)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.ReadFrom(bytes.NewReader(b)); err != nil {
+			t.Fatal(err)
+		}
+		return w
+	}
+	id, w := newID(t), write(nil)
+	got, err := w.CommitTemp(id)
+	if want := (storage.Object{Key: storage.TempKey(id), Size: 100, Digests: Digests(b)}); err != nil || got != want {
+		t.Fatalf("CommitTemp = %+v, %v, want %+v", got, err, want)
+	}
+	wantBytes(t, s, got.Key, b)
+	if _, err := w.CommitTemp(newID(t)); err == nil {
+		t.Error("a second CommitTemp succeeded")
+	}
+	if err := s.Delete(t.Context(), got.Key); err != nil {
+		t.Fatal(err)
+	}
+	expecting := write(Expect(b))
+	_, err = expecting.CommitTemp(newID(t))
+	wantKind(t, "CommitTemp of an expected artifact", err, pulperr.Invalid)
+	if err := expecting.Abort(); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // wantPromotion takes b through the life of a temporary file, and removes it.
