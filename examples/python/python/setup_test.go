@@ -165,6 +165,8 @@ func (x *index) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			name, sum(x.files[name]), html.EscapeString(">=3.8"), yanked, name)
 	}
 	switch {
+	case !x.html && !strings.HasPrefix(r.Header.Get("Accept"), acceptJSON+","):
+		w.WriteHeader(http.StatusNotAcceptable) // the sync prefers JSON
 	case len(list) == 0 && x.page == "":
 		http.NotFound(w, r)
 	case x.html:
