@@ -3,7 +3,6 @@ package pulpcore
 import (
 	"fmt"
 	"net"
-	"strings"
 
 	"github.com/pulpgo/pulpcore/settings"
 	"github.com/pulpgo/pulpcore/webserver/proxyconf"
@@ -47,12 +46,6 @@ func proxySite(p *plan) *proxyconf.Site {
 	}
 	for _, plugin := range p.plugins {
 		site.Parts = append(site.Parts, plugin.proxyPart())
-	}
-	// These settings name headers as CGI does.
-	for _, name := range []string{core.RemoteUserEnvironName, core.AuthenticationJSONHeader} {
-		if name != "" {
-			site.Remove = append(site.Remove, strings.ReplaceAll(strings.TrimPrefix(name, "HTTP_"), "_", "-"))
-		}
 	}
 	return site
 }

@@ -252,9 +252,9 @@ func crossings(list []*node) (faults []error) {
 }
 
 // removed returns the headers of clients that no app gets, sorted.
-func (l *layout) removed(more []string) []string {
+func (l *layout) removed() []string {
 	names := map[string]bool{"Remote-User": true, "X-Remote-User": true}
-	for _, name := range slices.Concat(webserver.ForwardingHeaders(), more) {
+	for _, name := range webserver.ForwardingHeaders() {
 		names[textproto.CanonicalMIMEHeaderKey(name)] = true
 	}
 	for _, e := range l.entries {

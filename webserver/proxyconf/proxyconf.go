@@ -87,9 +87,6 @@ type Site struct {
 	Parts   []Part
 	// Limits are those that the apps keep with their clients. The proxy gets the same.
 	Limits webserver.Limits
-	// Remove are headers by which an app would accept an identity. They are removed from what clients send, beside
-	// [webserver.ForwardingHeaders], Remote-User and X-Remote-User.
-	Remove []string
 }
 
 // Options are what a host decides. The zero value of each field is its default.
@@ -148,11 +145,6 @@ func New(site *Site, opts *Options) (*Config, error) {
 	faults := c.options.fill()
 	l, more := newLayout(site)
 	faults = append(faults, more...)
-	for _, name := range site.Remove {
-		if !headerName.MatchString(name) {
-			faults = append(faults, fmt.Errorf("header %q cannot be removed: a name has letters, digits and hyphens", name))
-		}
-	}
 	if len(faults) == 0 {
 		c.nodes, faults = l.nodes()
 	}
@@ -160,7 +152,7 @@ func New(site *Site, opts *Options) (*Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("proxyconf: %w: %w", pulperr.Invalid, err)
 	}
-	c.remove = l.removed(site.Remove)
+	c.remove = l.removed()
 	c.snippets = map[string]*nginxSnippet{}
 	for _, part := range site.Parts {
 		if c.snippets[part.Plugin], err = readNginx(part.Snippets.Nginx); err != nil {
