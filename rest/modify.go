@@ -21,7 +21,7 @@ type modifyInput struct {
 	Add       []string   `json:"add_content_units" doc:"hrefs or PRNs of units to add."`
 	Remove    []string   `json:"remove_content_units" doc:"hrefs or PRNs of units to remove, or '*' for all."`
 	Overwrite bool       `json:"overwrite" rest:"default=true" doc:"Whether units may take the places of others."`
-	Base      *uuid.UUID `json:"base_version" rest:"ref=repositoryversion" doc:"The version to start from, if not the last."`
+	Base      *uuid.UUID `json:"base_version" rest:"ref=repositoryversion" doc:"Version to start from, if not the last."`
 }
 
 // modify returns the operation that adds units to a repository and removes others.

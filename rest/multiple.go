@@ -77,7 +77,7 @@ func typeOf(r *models.Registry, row models.Row) models.AnyType {
 type multipleInput struct {
 	Artifacts  map[string]string `json:"artifacts" rest:"required" doc:"The hrefs or PRNs of artifacts by relative path."`
 	Repository uuid.UUID         `json:"repository" rest:"ref=repository" doc:"A repository to add the unit to."`
-	Overwrite  bool              `json:"overwrite" rest:"default=true" doc:"Whether the unit may take the place of another one."`
+	Overwrite  bool              `json:"overwrite" rest:"default=true" doc:"Whether the unit may replace others."`
 
 	to    destination
 	files []*File // in the order of their paths
@@ -181,7 +181,7 @@ func (m *multipleInput) find(ctx context.Context, q *request, faults FieldErrors
 // bareInput is what the body of a content unit without files has besides the unit's own fields.
 type bareInput struct {
 	Repository uuid.UUID `json:"repository" rest:"ref=repository" doc:"A repository to add the unit to."`
-	Overwrite  bool      `json:"overwrite" rest:"default=true" doc:"Whether the unit may take the place of another one."`
+	Overwrite  bool      `json:"overwrite" rest:"default=true" doc:"Whether the unit may replace others."`
 
 	to destination
 }

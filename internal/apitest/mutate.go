@@ -255,7 +255,10 @@ func (p *probe) wrongBodies(good shot) (list []shot) {
 			list = append(list, s)
 		}
 	}
-	for _, name := range []string{"surprise", "pulp_href", "pulp_created", "prn", "", "\x00", "é", "a\nb", strings.Repeat("n", 3000)} {
+	for _, name := range []string{
+		"surprise", "pulp_href", "pulp_created", "prn", "", "\x00", "é", "a\nb",
+		strings.Repeat("n", 3000),
+	} {
 		s := good
 		s.what, s.refused = "an unknown member", good.o.body().Properties[name] == nil
 		s.body, s.typ = p.encodeMembers(good.o, append(slices.Clone(members), pair{name, `"x"`}))
@@ -268,27 +271,55 @@ func (p *probe) wrongBodies(good shot) (list []shot) {
 
 // malformed sends bodies that are not what their content type says, or of a type that the operation does not take.
 func (p *probe) malformed(good shot) (list []shot) {
-	const asJSON, asForm, asParts = "application/json", "application/x-www-form-urlencoded", "multipart/form-data; boundary=b"
+	const (
+		asJSON, asForm = "application/json", "application/x-www-form-urlencoded"
+		asParts        = "multipart/form-data; boundary=b"
+	)
 	deep := strings.Repeat("[", 20_000) + strings.Repeat("]", 20_000)
 	for _, s := range []shot{
-		{typ: asJSON, body: []byte(`[]`)}, {typ: asJSON, body: []byte(`"x"`)}, {typ: asJSON, body: []byte(`1`)},
-		{typ: asJSON, body: []byte(`{`)}, {typ: asJSON, body: []byte(`{"a": 1}}`)}, {typ: asJSON, body: []byte(`{"a" 1}`)},
-		{typ: asJSON, body: []byte("{\"a\": \"\xff\"}")}, {typ: asJSON, body: []byte("\xff\xfe{\x00}\x00")}, {typ: asJSON, body: []byte("\x00")},
-		{typ: asJSON, body: []byte(deep)}, {typ: asJSON, body: []byte(`{"a": ` + deep + `}`)}, {typ: asJSON, body: []byte(`{'a': 1}`)},
-		{typ: asJSON, body: []byte(`{"a": 1, "a": 2}`)}, {typ: asJSON, body: []byte("\ufeff{}x")}, {typ: asJSON, body: []byte(`NaN`)},
-		{typ: asForm, body: []byte("%zz=1")}, {typ: asForm, body: []byte("a=%ff%00")}, {typ: asForm, body: []byte(";;;a")},
-		{typ: "multipart/form-data", body: []byte("x")}, {typ: "multipart/form-data; boundary=\"", body: []byte("x")},
-		{typ: asParts, body: []byte("x")}, {typ: asParts, body: []byte("--b\r\n\r\nx")}, {typ: asParts, body: []byte("--b\r\nContent-")},
-		{typ: "text/plain", body: []byte("{}")}, {typ: "application/xml", body: []byte("<a/>")}, {typ: "x",
-			body: []byte("{}")},
-		{typ: "application/json; charset", body: []byte("{}")}, {typ: ";;;", body: []byte("{}")},
+		{typ: asJSON, body: []byte(`[]`)},
+		{typ: asJSON, body: []byte(`"x"`)},
+		{typ: asJSON, body: []byte(`1`)},
+		{typ: asJSON, body: []byte(`{`)},
+		{typ: asJSON, body: []byte(`{"a": 1}}`)},
+		{typ: asJSON, body: []byte(`{"a" 1}`)},
+		{typ: asJSON, body: []byte("{\"a\": \"\xff\"}")},
+		{typ: asJSON, body: []byte("\xff\xfe{\x00}\x00")},
+		{typ: asJSON, body: []byte("\x00")},
+		{typ: asJSON, body: []byte(deep)},
+		{typ: asJSON, body: []byte(`{"a": ` + deep + `}`)},
+		{typ: asJSON, body: []byte(`{'a': 1}`)},
+		{typ: asJSON, body: []byte(`{"a": 1, "a": 2}`)},
+		{typ: asJSON, body: []byte("\ufeff{}x")},
+		{typ: asJSON, body: []byte(`NaN`)},
+		{typ: asForm, body: []byte("%zz=1")},
+		{typ: asForm, body: []byte("a=%ff%00")},
+		{typ: asForm, body: []byte(";;;a")},
+		{typ: "multipart/form-data", body: []byte("x")},
+		{typ: "multipart/form-data; boundary=\"", body: []byte("x")},
+		{typ: asParts, body: []byte("x")},
+		{typ: asParts, body: []byte("--b\r\n\r\nx")},
+		{typ: asParts, body: []byte("--b\r\nContent-")},
+		{typ: "text/plain", body: []byte("{}")},
+		{typ: "application/xml", body: []byte("<a/>")},
+		{
+			typ:  "x",
+			body: []byte("{}"),
+		},
+		{typ: "application/json; charset", body: []byte("{}")},
+		{typ: ";;;", body: []byte("{}")},
 	} {
 		s.what, s.o, s.path, s.from, s.refused = "a malformed body", good.o, good.path, admin, true
 		list = append(list, s)
 	}
 	for _, s := range []shot{
-		{typ: asJSON, body: []byte{}}, {typ: asJSON, body: []byte("  ")}, {typ: asJSON, body: []byte("{}")}, {typ: asJSON, body: []byte("null")},
-		{typ: asForm, body: []byte{}}, {typ: asParts, body: []byte("--b--\r\n")}, {typ: "", body: []byte("{}")},
+		{typ: asJSON, body: []byte{}},
+		{typ: asJSON, body: []byte("  ")},
+		{typ: asJSON, body: []byte("{}")},
+		{typ: asJSON, body: []byte("null")},
+		{typ: asForm, body: []byte{}},
+		{typ: asParts, body: []byte("--b--\r\n")},
+		{typ: "", body: []byte("{}")},
 		{typ: "", body: nil},
 	} {
 		s.what, s.o, s.path, s.from = "an empty body", good.o, good.path, admin
@@ -317,7 +348,8 @@ func (p *probe) parts(good shot) (list []shot) {
 		s.what, s.typ, s.refused = "a form", "multipart/form-data; boundary=b", true
 		s.body = []byte(text + "--b--\r\n")
 		// The name alone may be all that an operation needs.
-		s.refused = s.refused && !strings.Contains(text, `name="name"`) && !strings.Contains(text, `name="file"; filename="`) &&
+		s.refused = s.refused && !strings.Contains(text, `name="name"`) &&
+			!strings.Contains(text, `name="file"; filename="`) &&
 			!strings.Contains(text, "\"file\"; filename=\"\x00")
 		list = append(list, s)
 	}
@@ -328,13 +360,16 @@ func (p *probe) parts(good shot) (list []shot) {
 func (p *probe) values(name string) []string {
 	list := []string{
 		`null`, `""`, `" "`, `true`, `-1`, `0`, `1.5`, `1e400`, `-1e-400`, `99999999999999999999999`, `2147483648`,
-		`9223372036854775807`, `[]`, `[null]`, `[[]]`, `["x"]`, `[1]`, `["*"]`, `{}`, `{"a": null}`, `{"a": {"b": [1]}}`, `{"a\nb": "c"}`,
+		`9223372036854775807`, `[]`, `[null]`, `[[]]`, `["x"]`, `[1]`, `["*"]`, `{}`, `{"a": null}`,
+		`{"a": {"b": [1]}}`, `{"a\nb": "c"}`,
 		`{"": ""}`, `{"a": "\u0000"}`, `["\u0000"]`, `"\u0000"`, `"a\u0000b"`, `"a\nb"`, `"\ud800"`, "\"\xff\"", `"é"`,
 		`"` + strings.Repeat("x", 300) + `"`,
 		`"` + strings.Repeat("y", 70_000) + `"`, `"../x"`, `"/"`, `"a//b"`, `"0001-01-01T00:00:00Z"`,
 		`"9999-12-31T23:59:59-14:00"`,
-		`"2020-13-01T00:00:00Z"`, `"10000-01-01T00:00:00Z"`, `"file:///etc/passwd"`, `"http://u:p@h.example/"`, `"http://["`, `"http://a b/"`,
-		`"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----"`, `[{"X-A": "b\r\nc"}]`, `[{"a b": "c"}]`, `[{"Host": 1}]`,
+		`"2020-13-01T00:00:00Z"`, `"10000-01-01T00:00:00Z"`, `"file:///etc/passwd"`, `"http://u:p@h.example/"`,
+		`"http://["`, `"http://a b/"`,
+		`"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----"`, `[{"X-A": "b\r\nc"}]`, `[{"a b": "c"}]`,
+		`[{"Host": 1}]`,
 		`"prn:core.artifact:x"`, `"prn:core.artifact:00000000-0000-0000-0000-000000000000"`, `[` + strings.Repeat("[",
 			5000) + strings.Repeat("]", 5001),
 	}
@@ -344,7 +379,10 @@ func (p *probe) values(name string) []string {
 		p.first("/repositories/")+"versions/1/",
 		p.first("/publications/"), p.first("/workers/"), "/pulp/api/v3/", "/pulp/api/v3/remotes/file/file/x/")
 	for _, href := range refs {
-		href = []string{href, nowhere(href), strings.TrimSuffix(href, "/"), "http://other.example" + href, href + "?a=b", "//" + href}[p.random.IntN(6)]
+		forms := []string{
+			href, nowhere(href), strings.TrimSuffix(href, "/"), "http://other.example" + href, href + "?a=b", "//" + href,
+		}
+		href = forms[p.random.IntN(len(forms))]
 		list = append(list, jsonOf(href))
 		if name == "guards" || strings.HasSuffix(name, "_units") || strings.HasSuffix(name, "s") {
 			list = append(list, jsonOf([]string{href}), jsonOf([]string{href, href}))

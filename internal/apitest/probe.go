@@ -112,7 +112,8 @@ func inOrder(ids []string, ops map[string]*operation) []string {
 		switch {
 		case ops[id].method != http.MethodDelete:
 			return 0
-		case strings.HasPrefix(id, "repositories_") && strings.HasSuffix(id, "_delete") && strings.Count(ops[id].path, "{") == 1:
+		case strings.HasPrefix(id, "repositories_") && strings.HasSuffix(id, "_delete") &&
+			strings.Count(ops[id].path, "{") == 1:
 			return 2
 		}
 		return 1
@@ -206,14 +207,14 @@ func (p *probe) at(t *testing.T, s shot) {
 	}
 	for _, fault := range faults {
 		// One request for each kind of fault tells enough.
-		if key := s.o.OperationID + fault; p.seen[key] {
+		key := s.o.OperationID + fault
+		if p.seen[key] {
 			continue
-		} else {
-			p.seen[key] = true
 		}
+		p.seen[key] = true
 		p.faults++
-		t.Errorf("%s: %s %s%s (%s, %.300q) = %d: %s: %.400s", s.what, s.o.OperationID, s.path, shorten(s.query), s.typ, s.body,
-			g.status, fault, g.raw)
+		t.Errorf("%s: %s %s%s (%s, %.300q) = %d: %s: %.400s", s.what, s.o.OperationID, s.path, shorten(s.query), s.typ,
+			s.body, g.status, fault, g.raw)
 	}
 }
 
@@ -352,8 +353,9 @@ func (p *probe) renew(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.hrefs = append([]string{base + "tasks/" + ticket.TaskID.String() + "/", base + "task-groups/" + together.ID.String() + "/"},
-		p.hrefs...)
+	p.hrefs = append([]string{
+		base + "tasks/" + ticket.TaskID.String() + "/", base + "task-groups/" + together.ID.String() + "/",
+	}, p.hrefs...)
 }
 
 // wildcards matches what stands for a key in a path of the document.

@@ -156,7 +156,8 @@ func (w *walk) visitContent(t *testing.T, repo, artifact string) {
 	w.label(t, "content_file_files", first)
 	const modify = "repositories_" + file + "_modify"
 	w.task(t, w.do(t, ask{op: modify, at: repo, want: http.StatusAccepted, body: map[string]any{
-		"add_content_units": []any{second}, "remove_content_units": []any{}, "base_version": repo + "versions/1/", "overwrite": false,
+		"add_content_units": []any{second}, "remove_content_units": []any{}, "base_version": repo + "versions/1/",
+		"overwrite": false,
 	}}))
 	unknown := map[string]any{"add_content_units": []any{nowhere(second)}}
 	w.do(t, ask{op: modify, at: repo, body: unknown, want: http.StatusBadRequest})

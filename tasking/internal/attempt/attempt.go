@@ -112,8 +112,8 @@ func (a *Attempt) bind(ctx context.Context) error {
 // logOf returns a log whose lines name the task and the attempt. The logger has the name of the task: its dots make the
 // plugin's logger the parent.
 func (e *Environment) logOf(t *taskdb.Claimed) *slog.Logger {
-	attrs := append(make([]any, 0, 6), slog.String(settings.LoggerKey, t.Name), slog.Any("task_id", t.ID), slog.String("task", t.Name),
-		slog.Int("attempt", t.Attempt))
+	attrs := append(make([]any, 0, 6), slog.String(settings.LoggerKey, t.Name), slog.Any("task_id", t.ID),
+		slog.String("task", t.Name), slog.Int("attempt", t.Attempt))
 	if t.LoggingCID != "" {
 		attrs = append(attrs, slog.String("correlation_id", t.LoggingCID))
 	}
