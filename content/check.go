@@ -72,6 +72,6 @@ func checkPulls(registry *models.Registry, t models.AnyType) []error {
 	if _, pulls := t.New().(PullThrough); !pulls || len(registry.PullsFrom(t)) > 0 {
 		return nil
 	}
-	return []error{errors.New("it has the method RemoteUnit, which is never called, because no such distribution can have " +
-		"a remote; give models.Define a models.PullsFrom")}
+	return []error{errors.New("it has the method RemoteUnit, which is never called, because no such distribution can " +
+		"have a remote; give models.Define a models.PullsFrom")}
 }

@@ -51,7 +51,8 @@ func (s *fileServer) serveAbsent(to *answer, f *lookup.File) error {
 }
 
 // serveWithUnit answers with a file of a unit whose files are fetched together.
-func (s *fileServer) serveWithUnit(to *answer, f *lookup.File, unit models.RemoteUnit, sources []*lookup.RemoteSource) error {
+func (s *fileServer) serveWithUnit(to *answer, f *lookup.File, unit models.RemoteUnit, sources []*lookup.RemoteSource,
+) error {
 	ctx := to.r.Context()
 	fault := error(errNotFound)
 	for _, source := range sources {

@@ -334,7 +334,8 @@ func TestDeferredUnit(t *testing.T) {
 			each(t, nil, func(t *testing.T, s *site) {
 				up, repo := shop(t, opened()), s.repo()
 				unit := &models.ContentWithFiles{
-					Content: &Parcel{Name: name}, Files: []models.ContentFile{{RelativePath: name + ".head"}, {RelativePath: name + ".body"}},
+					Content: &Parcel{Name: name},
+					Files:   []models.ContentFile{{RelativePath: name + ".head"}, {RelativePath: name + ".body"}},
 				}
 				s.must(models.SaveContents(t.Context(), s.db, []*models.ContentWithFiles{unit}))
 				for _, f := range unit.Files {

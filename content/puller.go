@@ -102,7 +102,8 @@ func (p *puller) pull(ctx context.Context, remote models.AnyRemote, unit models.
 }
 
 // join returns the pull of a unit, a new one if there is none.
-func (p *puller) join(ctx context.Context, key string, remote models.AnyRemote, unit models.RemoteUnit) (*pulling, error) {
+func (p *puller) join(ctx context.Context, key string, remote models.AnyRemote, unit models.RemoteUnit,
+) (*pulling, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if running := p.running[key]; running != nil {
@@ -207,7 +208,8 @@ func (p *puller) saved(ctx context.Context, unit uuid.UUID) (*pulled, error) {
 }
 
 // save stores the files of a unit and saves it with them, and where they can be fetched again.
-func (p *puller) save(ctx context.Context, unit *models.ContentWithFiles, remote models.AnyRemote, files []models.PulledFile,
+func (p *puller) save(
+	ctx context.Context, unit *models.ContentWithFiles, remote models.AnyRemote, files []models.PulledFile,
 ) (*pulled, error) {
 	artifacts := make([]*models.Artifact, len(files))
 	for i, f := range files {

@@ -64,8 +64,8 @@ type Option func(*definition)
 // released changes by a migration, see [NextMigration].
 //
 // Optional methods of *T are hooks: [Validator]; of content [RemoteUnit]; of a repository [VersionInitializer],
-// [VersionFinalizer] and [VersionObserver]; those of distributions and guards are in package content. Open refuses a method with the name of
-// a hook and another signature.
+// [VersionFinalizer] and [VersionObserver]; those of distributions and guards are in package content. Open refuses a
+// method with the name of a hook and another signature.
 func Define[T any, P Entity[T]](name string, opts ...Option) *Type[T] {
 	d := &definition{
 		name:   name,

@@ -34,8 +34,8 @@ type PublishedMetadata struct {
 }
 
 // Distribution is the master of distributions: the base path under which the content app serves a publication, a
-// repository version, or whatever is newest in a repository. At most one of the three is set. Types with [PullsFrom] also
-// serve what the remote has.
+// repository version, or whatever is newest in a repository. At most one of the three is set. Types with [PullsFrom]
+// also serve what the remote has.
 type Distribution struct {
 	MasterModel
 	Name                string     `bun:"name" json:"name"`           // unique within the domain

@@ -180,7 +180,8 @@ func checkPull(ctx context.Context, c checker, row models.Row, faults FieldError
 		return fmt.Errorf("rest: remote of a distribution: %w", err)
 	}
 	if !slices.Contains(c.db.Registry().PullsFrom(t), remote.PulpType()) {
-		faults.Add("remote", fmt.Sprintf("Type for Remote '%s' does not match Distribution '%s'.", remote.PulpType(), t.Name()))
+		faults.Add("remote", fmt.Sprintf("Type for Remote '%s' does not match Distribution '%s'.", remote.PulpType(),
+			t.Name()))
 	}
 	return nil
 }

@@ -59,7 +59,8 @@ func (f *fetcher) together(ctx context.Context, dc *DeclarativeContent, unit mod
 }
 
 // take makes a fetched file an artifact of the unit, which may have declared it.
-func (f *fetcher) take(ctx context.Context, dc *DeclarativeContent, from models.AnyRemote, file models.PulledFile) error {
+func (f *fetcher) take(ctx context.Context, dc *DeclarativeContent, from models.AnyRemote, file models.PulledFile,
+) error {
 	artifact, err := models.ArtifactFromFile(ctx, f.env.DB, f.env.Store, file.Path)
 	if err != nil {
 		return err
