@@ -66,8 +66,11 @@ type App struct {
 
 // Options are parts and preferences of a host. The zero value of each field is its default.
 type Options struct {
-	// Log is the App's logger. Default: one that writes to stderr, as LOGGING configures it.
+	// Log is written to in place of the standard error, besides the other handlers of LOGGING. It has its own level: of
+	// LOGGING only the levels of named loggers apply to it. Default: standard error, as LOGGING configures it.
 	Log *slog.Logger
+	// LogHandlers are handlers that LOGGING can refer to by these names, see [settings.LogHandler].
+	LogHandlers map[string]slog.Handler
 	// Store holds artifacts and temporary files. Once Open has succeeded, the App closes it. Default: one opened from
 	// STORAGE_URL.
 	Store *storage.Store
@@ -170,6 +173,13 @@ func (a *App) Limits() *webserver.Limits { return webserverLimits(a.set.Core()) 
 //
 // Errors: the cause of ctx.
 func (a *App) WaitForFetches(ctx context.Context) error { return a.served.Idle(ctx) }
+
+// Log returns the App's logger, which LOGGING configures. A plugin or a host names its own logger after itself:
+//
+//	log := app.Log().With(settings.LoggerKey, "file")
+//
+// Its files are closed with the App.
+func (a *App) Log() *slog.Logger { return a.log }
 
 // Settings returns the settings, with the sections and defaults that the plugins added.
 func (a *App) Settings() *settings.Set { return a.set }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 
 	"github.com/pulpgo/pulpcore/content"
@@ -40,17 +41,18 @@ func OpenWith(ctx context.Context, set *settings.Set, opts *Options, plugins ...
 	if err != nil {
 		return nil, err
 	}
-	log := opts.Log
-	if log == nil {
-		log = p.set.Logger(os.Stderr)
+	var opened closers
+	log, err := p.openLog(opts, &opened)
+	if err != nil {
+		return nil, err
 	}
 	for _, note := range p.set.Notes() {
-		log.WarnContext(ctx, "a setting has no effect", "note", note)
+		log.WarnContext(ctx, "a setting has no effect", "note", note, settings.LoggerKey, "pulpcore")
 	}
 	for _, key := range withoutEffect(p.set) {
-		log.WarnContext(ctx, "a setting has no effect yet", "setting", key)
+		log.WarnContext(ctx, "a setting has no effect yet", "setting", key,
+			settings.LoggerKey, "pulpcore")
 	}
-	var opened closers
 	app, err := p.open(ctx, opts, log, &opened)
 	if err != nil {
 		return nil, errors.Join(err, opened.close())
@@ -60,6 +62,25 @@ func OpenWith(ctx context.Context, set *settings.Set, opts *Options, plugins ...
 		return nil, errors.Join(err, app.plugins.closeOnce(), opened.close())
 	}
 	return app, nil
+}
+
+// openLog opens the App's logger.
+func (p *plan) openLog(opts *Options, opened *closers) (*slog.Logger, error) {
+	o := &settings.LogOptions{Handlers: p.logHandlers}
+	if opts.Log != nil {
+		o.Console = opts.Log.Handler()
+	}
+	log, files, err := p.set.OpenLog(o)
+	if err != nil {
+		return nil, err
+	}
+	opened.add(files.Close)
+	return log, nil
+}
+
+// named returns the logger of a part of the library.
+func named(log *slog.Logger, part string) *slog.Logger {
+	return log.With(settings.LoggerKey, "pulpcore."+part)
 }
 
 // open opens the parts one after the other and makes the App of them. Also if it fails, opened closes the parts that it
@@ -73,7 +94,7 @@ func (p *plan) open(ctx context.Context, opts *Options, log *slog.Logger, opened
 	}
 	store := opts.Store
 	if store == nil {
-		store, err = storage.Open(ctx, core.StorageURL.Reveal(), &storage.Options{Checksums: core.Checksums, Log: log})
+		store, err = storage.Open(ctx, core.StorageURL.Reveal(), &storage.Options{Checksums: core.Checksums, Log: named(log, "storage")})
 		if err != nil {
 			return nil, err
 		}
@@ -92,7 +113,7 @@ func (p *plan) open(ctx context.Context, opts *Options, log *slog.Logger, opened
 		return nil, err
 	}
 	opened.add(queue.Close)
-	auth := rest.BasicAuth(db, &rest.BasicAuthOptions{Log: log})
+	auth := rest.BasicAuth(db, &rest.BasicAuthOptions{Log: named(log, "rest")})
 	if opts.Authenticator != nil {
 		auth = rest.FirstOf(opts.Authenticator, auth)
 	}
@@ -106,7 +127,7 @@ func (p *plan) open(ctx context.Context, opts *Options, log *slog.Logger, opened
 	if err != nil {
 		return nil, err
 	}
-	front := p.front.withLog(accessLog(opts, core, log))
+	front := p.front.withLog(accessLog(opts, core, named(log, "access")))
 	apiHandler := front.handler(webserverLimits(core).Handler(api))
 	contentHandler := front.handler(served)
 	closing := *opened
@@ -130,13 +151,33 @@ func (p *plan) initPlugins(ctx context.Context, app *App) error {
 		if plugin.Init == nil {
 			continue
 		}
-		end, err := plugin.Init(ctx, app)
+		var end func() error
+		err := contained(fmt.Sprintf("plugin %q: Init", plugin.Name), func() (err error) {
+			end, err = plugin.Init(ctx, app)
+			return err
+		})
 		if err != nil {
-			return fmt.Errorf("pulpcore: plugin %q: init: %w", plugin.Name, err)
+			return fmt.Errorf("pulpcore: %w", err)
 		}
 		if end != nil {
-			app.plugins.add(end)
+			app.plugins.add(func() error {
+				return contained(fmt.Sprintf("plugin %q: the end of its work", plugin.Name), end)
+			})
 		}
+	}
+	return nil
+}
+
+// contained calls code of a plugin. A panic becomes an error with the stack: otherwise the database and the rest that
+// the App holds would not be closed.
+func contained(what string, fn func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%s panicked: %v: %w\n%s", what, p, pulperr.Internal, debug.Stack())
+		}
+	}()
+	if err := fn(); err != nil {
+		return fmt.Errorf("%s: %w", what, err)
 	}
 	return nil
 }
@@ -182,7 +223,8 @@ func (p *plan) connect(ctx context.Context, log *slog.Logger) (*models.DB, error
 		return nil, err
 	}
 	return models.OpenDB(ctx, core.DatabaseURL.Reveal(), &models.DBOptions{
-		Registry: p.registry, Keys: keys, Checksums: core.Checksums, Settings: p.set, Log: log,
+		Registry: p.registry, Keys: keys, Checksums: core.Checksums, Settings: p.set,
+		Log: named(log, "models"),
 	})
 }
 

@@ -3,6 +3,8 @@ package pulpcore
 import (
 	"errors"
 	"fmt"
+	"log/slog"
+	"maps"
 	"net/http"
 	"regexp"
 	"slices"
@@ -31,6 +33,8 @@ type plan struct {
 	content  []content.Route
 	versions map[string]string
 	plugins  []*Plugin // whose Init is called
+
+	logHandlers map[string]slog.Handler // of the host and the plugins
 }
 
 // versionBegins matches versions that can be compared: workers decide by them which of them may execute a task.
@@ -75,6 +79,8 @@ func compile(set *settings.Set, opts *Options, plugins []*Plugin) (*plan, error)
 	if merged == nil { // the settings have faults; those of the plugins are still found with the host's settings alone
 		merged = set
 	}
+	p.logHandlers = c.gatherLogHandlers()
+	c.add(merged.CheckLogHandlers(slices.Collect(maps.Keys(p.logHandlers))...)...)
 	c.checkPlugins(merged)
 	c.checkParts(merged, p)
 	if faults := flatten(c.faults); len(faults) > 0 {
@@ -105,6 +111,28 @@ func (c *compiler) gather() *plan {
 	p.registry = registry
 	c.add(faults...)
 	return p
+}
+
+// gatherLogHandlers returns the log handlers of the host and the plugins by their names.
+func (c *compiler) gatherLogHandlers() map[string]slog.Handler {
+	all, owner := map[string]slog.Handler{}, map[string]string{}
+	add := func(who string, handlers map[string]slog.Handler) {
+		for _, name := range slices.Sorted(maps.Keys(handlers)) {
+			switch {
+			case handlers[name] == nil:
+				c.fault("%s: the log handler %q is nil; leave it out", who, name)
+			case owner[name] != "":
+				c.fault("%s: the log handler %q is registered by %s already; rename one of them", who, name, owner[name])
+			default:
+				all[name], owner[name] = handlers[name], who
+			}
+		}
+	}
+	add("the host", c.opts.LogHandlers)
+	for _, p := range c.plugins {
+		add(fmt.Sprintf("plugin %q", p.Name), p.LogHandlers)
+	}
+	return all
 }
 
 func (c *compiler) sections() []settings.Plugin {
@@ -177,18 +205,18 @@ func (c *compiler) checkParts(set *settings.Set, p *plan) {
 
 // checkPatterns finds routes of the API and of the content app that clash with each other. Both have checked their own.
 func (c *compiler) checkPatterns(set *settings.Set) {
-	mux, nothing := http.NewServeMux(), http.NotFoundHandler()
+	mux, owners, nothing := http.NewServeMux(), routes.Owners{}, http.NotFoundHandler()
 	for _, own := range []string{set.Core().APIRoot, set.Core().ContentPathPrefix} {
-		c.add(routes.Register(mux, "path of the App", own, nothing))
+		c.add(owners.Register(mux, "", "path of the App", own, nothing))
 	}
 	for _, plugin := range c.plugins {
 		for _, r := range plugin.API {
-			if err := routes.Register(mux, "route", r.Pattern, nothing); err != nil {
+			if err := owners.Register(mux, plugin.Name, "route", r.Pattern, nothing); err != nil {
 				c.fault("plugin %q: %w", plugin.Name, err)
 			}
 		}
 		for _, r := range plugin.Content {
-			if err := routes.Register(mux, "content route", r.Pattern, nothing); err != nil {
+			if err := owners.Register(mux, plugin.Name, "content route", r.Pattern, nothing); err != nil {
 				c.fault("plugin %q: %w", plugin.Name, err)
 			}
 		}

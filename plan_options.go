@@ -62,7 +62,8 @@ func webserverLimits(core settings.Core) *webserver.Limits {
 func (p *plan) contentOptions(opts *Options, log *slog.Logger, auth rest.Authenticator, queue *tasking.Queue,
 ) *content.Options {
 	o := contentOptions(p.set.Core())
-	o.Routes, o.Log, o.Origins, o.Authorize = p.content, log, p.front.origins, downloaders(auth, opts.Authorizer)
+	o.Routes, o.Log, o.Origins = p.content, named(log, "content"), p.front.origins
+	o.Authorize = downloaders(auth, opts.Authorizer)
 	o.AddContent = func(ctx context.Context, repository uuid.UUID, units []uuid.UUID) error {
 		return rest.AddContent(ctx, queue, repository, units)
 	}
@@ -75,7 +76,7 @@ func (p *plan) restOptions(
 	o := restOptions(p.set.Core())
 	o.Views, o.Routes, o.Versions = p.views, p.routes, p.versions
 	o.Authorizer = opts.Authorizer
-	o.Auth, o.Hosts, o.Origins, o.Log = auth, p.front.hosts, p.front.origins, log
+	o.Auth, o.Hosts, o.Origins, o.Log = auth, p.front.hosts, p.front.origins, named(log, "rest")
 	// The status reports a connection to Redis only for a Redis outside of the process: clients read it as "content is
 	// cached".
 	if opts.Redis != nil || p.set.Core().RedisURL.Reveal() != "" {
@@ -88,7 +89,7 @@ func (p *plan) queueOptions(opts *Options, log *slog.Logger) *tasking.QueueOptio
 	core := p.set.Core()
 	return &tasking.QueueOptions{
 		RedisURL: core.RedisURL.Reveal(), Redis: opts.Redis, Prefix: opts.RedisPrefix,
-		Versions: p.versions, PreferDefer: core.TaskPreferDefer, Log: log, Tracer: opts.Tracer, Meter: opts.Meter,
+		Versions: p.versions, PreferDefer: core.TaskPreferDefer, Log: named(log, "tasking"), Tracer: opts.Tracer, Meter: opts.Meter,
 	}
 }
 
@@ -107,7 +108,7 @@ func (p *plan) workerOptions(
 		ImportPaths: core.AllowedImportPaths,
 		Grace:       core.TaskGraceInterval,
 		Discard:     models.DiscardIncomplete,
-		Log:         log,
+		Log:         named(log, "tasking"),
 
 		Command:          opts.TaskCommand,
 		OnStuck:          opts.OnStuck,

@@ -3,6 +3,7 @@ package pulpcore
 import (
 	"context"
 	"io/fs"
+	"log/slog"
 
 	"github.com/pulpgo/pulpcore/content"
 	"github.com/pulpgo/pulpcore/hashlib"
@@ -40,6 +41,12 @@ type Plugin struct {
 	Defaults         []settings.Assignment     // defaults for other settings than its own
 	Overlay          []settings.Assignment     // settings that it decides; see settings.Plugin
 	ValidateSettings func(*settings.Set) error // further checks; nil means none
+
+	// LogHandlers are handlers that LOGGING can refer to by these names. One that the installation need not ask for is
+	// added by Overlay:
+	//
+	//	settings.Merge("LOGGING__handlers", map[string]any{"audit": map[string]any{"handler": "file.audit"}})
+	LogHandlers map[string]slog.Handler
 
 	Checksums []hashlib.Algorithm // that ALLOWED_CONTENT_CHECKSUMS must contain; sha256 always does
 }

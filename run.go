@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/pulpgo/pulpcore/pulperr"
+	"github.com/pulpgo/pulpcore/settings"
 	"github.com/pulpgo/pulpcore/tasking/worker"
 )
 
@@ -31,7 +32,7 @@ func RunAll(ctx context.Context, fns ...func(ctx context.Context) error) error {
 
 // Run serves API and content app on LISTEN and executes tasks, until ctx is done.
 func (a *App) Run(ctx context.Context) error {
-	a.log.InfoContext(ctx, "serving", "addr", a.set.Core().Listen)
+	a.log.InfoContext(ctx, "serving", settings.LoggerKey, "pulpcore", "addr", a.set.Core().Listen)
 	return RunAll(ctx,
 		func(ctx context.Context) error { return a.Serve(ctx, a.set.Core().Listen, a.Handler()) },
 		func(ctx context.Context) error { return a.Work(ctx, 0, worker.KindAPI, worker.KindContent) },
@@ -45,11 +46,11 @@ func (a *App) Run(ctx context.Context) error {
 // A process that serves the App's handlers too names the kinds of its servers, which then need no [App.Heartbeat]:
 // [worker.KindAPI], [worker.KindContent].
 func (a *App) Work(ctx context.Context, slots int, serves ...string) error {
-	w, err := a.worker(slots, append([]string{worker.KindWorker}, serves...)...)
+	w, err := newWorker(a, slots, append([]string{worker.KindWorker}, serves...)...)
 	if err != nil {
 		return err
 	}
-	keeper := &maintenance{core: a.set.Core(), db: a.db, store: a.store, queue: a.queue, log: a.log}
+	keeper := &maintenance{core: a.set.Core(), db: a.db, store: a.store, queue: a.queue, log: named(a.log, "maintenance")}
 	return RunAll(ctx, w.Run, keeper.run)
 }
 
@@ -88,11 +89,11 @@ func (a *App) Heartbeat(ctx context.Context, kinds ...string) error {
 // With slots 0 the setting WORKERS decides, as in [App.Work]. It does only what a [worker.Worker] does: it removes no
 // leftovers, and does not schedule the purge that TASK_PROTECTION_TIME asks for.
 func (a *App) Worker(slots int) (*worker.Worker, error) {
-	return a.worker(slots, worker.KindWorker)
+	return newWorker(a, slots, worker.KindWorker)
 }
 
-// worker returns a worker of several kinds, the first of which owns the tasks.
-func (a *App) worker(slots int, kinds ...string) (*worker.Worker, error) {
+// newWorker returns a worker of several kinds, the first of which owns the tasks.
+func newWorker(a *App, slots int, kinds ...string) (*worker.Worker, error) {
 	o := a.workerOptions(kinds...)
 	o.Slots = cmp.Or(slots, a.set.Core().Workers, max(2, runtime.GOMAXPROCS(0)))
 	return worker.New(a.queue, o)

@@ -88,7 +88,7 @@ func TestSettingsWithoutEffectAreToldOf(t *testing.T) {
 	}
 	all := logged(options...)
 	for key := range values {
-		if !strings.Contains(all, `msg="a setting has no effect yet" setting=`+key+"\n") {
+		if !strings.Contains(all, `msg="a setting has no effect yet" setting=`+key+" logger=pulpcore\n") {
 			t.Errorf("nothing is logged about %s", key)
 		}
 	}

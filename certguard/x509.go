@@ -2,11 +2,13 @@ package certguard
 
 import (
 	"context"
+	"crypto/rsa"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 
 	"github.com/pulpgo/pulpcore/content"
 	"github.com/pulpgo/pulpcore/pulperr"
@@ -16,6 +18,9 @@ import (
 const (
 	maxText  = 64 << 10 // bytes of a header
 	maxChain = 10       // certificates that a client sends
+	// maxKey is the length of an RSA key up to which signatures are verified, in bits, as in crypto/tls. The time grows
+	// with its cube, and a client can send certificates of authorities that it has invented.
+	maxKey = 8192
 )
 
 // Validate refuses a bundle without certificates, and certificates that can issue none.
@@ -114,8 +119,14 @@ func clientChain(text string) ([]*x509.Certificate, bool) {
 		return nil, false
 	}
 	chain, err := certificates(text)
-	if err != nil || len(chain) > maxChain {
+	if err != nil || len(chain) > maxChain || slices.ContainsFunc(chain, isExpensive) {
 		return nil, false
 	}
 	return chain, true
+}
+
+// isExpensive reports whether the signatures of a certificate's key take long to verify.
+func isExpensive(c *x509.Certificate) bool {
+	key, ok := c.PublicKey.(*rsa.PublicKey)
+	return ok && key.N.BitLen() > maxKey
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
@@ -34,8 +35,8 @@ type holder struct {
 	key  *ecdsa.PrivateKey
 }
 
-// issue makes a certificate that the holder signs; a nil holder makes it self-signed. It is the certificate of a client,
-// or of an authority if the name says so; edit changes its fields before the signature.
+// issue makes a certificate that the holder signs; a nil holder makes it self-signed. It is the certificate of a
+// client, or of an authority if the name says so; edit changes its fields before the signature.
 func (by *holder) issue(t testing.TB, name string, edit func(c *x509.Certificate)) *holder {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -181,6 +182,34 @@ func TestX509(t *testing.T) {
 	broken := &certguard.X509{CACertificate: "x"}
 	if err := permit(t, broken, proxy, url.PathEscape(bundle(client))); pulperr.KindOf(err) != pulperr.Internal {
 		t.Errorf("Permit with a broken bundle = %v, want kind Internal", err)
+	}
+}
+
+// A key of 9000 bits costs the server more than the client that sends it.
+func TestX509OfALongKey(t *testing.T) {
+	t.Parallel()
+	var self *holder
+	root := self.issue(t, "authority", nil)
+	g := &certguard.X509{CACertificate: bundle(root)}
+	for _, tt := range []struct {
+		bits      int
+		permitted bool
+	}{{2048, true}, {8192, true}, {9000, false}} {
+		n := new(big.Int).SetBit(big.NewInt(1), tt.bits-1, 1)
+		raw, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{
+			SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "client"},
+			NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		}, root.cert, &rsa.PublicKey{N: n, E: 65537}, root.key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		made, err := x509.ParseCertificate(raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := permit(t, g, proxy, url.PathEscape(bundle(&holder{cert: made}))); (err == nil) != tt.permitted {
+			t.Errorf("Permit with a key of %d bits = %v, want permitted: %v", tt.bits, err, tt.permitted)
+		}
 	}
 }
 

@@ -31,7 +31,7 @@ func Check(registry *models.Registry, opts *Options, parts ...Part) []error {
 	for _, p := range append([]Part{{Routes: o.Routes}}, parts...) {
 		for _, route := range p.Routes {
 			// Mount needs an App, which does not exist before the database is open. Any handler shows whether the pattern fits.
-			err := m.add(route, http.NotFoundHandler())
+			err := m.add(p.Plugin, route, http.NotFoundHandler())
 			if err != nil && p.Plugin != "" {
 				err = fmt.Errorf("plugin %q: %w", p.Plugin, err)
 			}

@@ -359,7 +359,7 @@ func TestCheckReportsAllFaultsByPlugin(t *testing.T) {
 		`plugin "odd": content route "/a": give it either a Handler or a Mount`,
 		`plugin "odd": content route "GET /pulp/content/{p...}" hides the content app below /pulp/content/; ` +
 			`choose a narrower pattern`,
-		`plugin "other": content route "/b": pattern "/b" conflicts with pattern "/b": ` +
+		`plugin "other": content route "/b": pattern "/b" conflicts with pattern "/b" of plugin "odd": ` +
 			`/b matches the same requests as /b; choose another pattern`,
 		`plugin "other": content route "/" conflicts with the content app; choose another pattern`,
 		`plugin "odd": type "odd.none": content_test.noGuard has no method Permit, so it would refuse every request; ` +

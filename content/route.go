@@ -31,7 +31,7 @@ func newRoutes(a *App, prefix string, core http.Handler, list []Route) (m *route
 		if h == nil && route.Mount != nil {
 			h = route.Mount(a)
 		}
-		if err := m.add(route, h); err != nil {
+		if err := m.add("", route, h); err != nil {
 			faults = append(faults, err)
 		}
 	}
@@ -41,11 +41,12 @@ func newRoutes(a *App, prefix string, core http.Handler, list []Route) (m *route
 // routeMux takes the routes of plugins beside the content app's own.
 type routeMux struct {
 	mux    *http.ServeMux
+	owners routes.Owners
 	prefix string
 }
 
 func newRouteMux(prefix string, core http.Handler) *routeMux {
-	m := &routeMux{http.NewServeMux(), prefix}
+	m := &routeMux{http.NewServeMux(), routes.Owners{}, prefix}
 	m.mux.Handle(prefix, core)
 	if prefix != "/" {
 		// core answers paths outside of the prefix with its own 404.
@@ -54,15 +55,15 @@ func newRouteMux(prefix string, core http.Handler) *routeMux {
 	return m
 }
 
-// add registers a route with its handler, unless it cannot be.
-func (m *routeMux) add(route Route, h http.Handler) error {
+// add registers a route of a plugin with its handler, unless it cannot be.
+func (m *routeMux) add(plugin string, route Route, h http.Handler) error {
 	if (route.Handler == nil) == (route.Mount == nil) {
 		return fmt.Errorf("content route %q: give it either a Handler or a Mount", route.Pattern)
 	}
 	if route.Pattern == m.prefix || route.Pattern == "/" {
 		return fmt.Errorf("content route %q conflicts with the content app; choose another pattern", route.Pattern)
 	}
-	if err := routes.Register(m.mux, "content route", route.Pattern, h); err != nil {
+	if err := m.owners.Register(m.mux, plugin, "content route", route.Pattern, h); err != nil {
 		return err
 	}
 	// A pattern that differs by its method alone is no conflict for the mux.

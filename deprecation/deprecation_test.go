@@ -3,6 +3,7 @@ package deprecation_test
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"path/filepath"
 	"runtime"
@@ -76,6 +77,45 @@ func TestASuppressedWarningDoesNotCount(t *testing.T) {
 			t.Errorf("level %v: %d lines, want %d", level, n, i)
 		}
 	}
+}
+
+func oldIn(log *slog.Logger) { deprecation.WarnIn(log, "in", "3.9", "new") }
+
+// TestWarnInALogger has two loggers that remember on their own, and two that do not.
+func TestWarnInALogger(t *testing.T) {
+	t.Parallel()
+	var first, second, plain bytes.Buffer
+	_, file, line, _ := runtime.Caller(0)
+	for _, log := range []*slog.Logger{
+		slog.New(&remembering{slog.NewTextHandler(&first, nil), new(sync.Map)}),
+		slog.New(&remembering{slog.NewTextHandler(&second, nil), new(sync.Map)}),
+		slog.New(slog.NewTextHandler(&plain, nil)), slog.New(slog.NewTextHandler(&plain, nil)),
+	} {
+		for range 2 {
+			oldIn(log)
+		}
+	}
+	for name, out := range map[string]*bytes.Buffer{"first": &first, "second": &second, "plain": &plain} {
+		want := fmt.Sprintf("caller=%s:%d", file, line+7)
+		if n := strings.Count(out.String(), "\n"); n != 1 || !strings.Contains(out.String(), want) {
+			t.Errorf("%s: log = %q, want one line with %s", name, out, want)
+		}
+	}
+}
+
+// remembering is a handler with a memory.
+type remembering struct {
+	slog.Handler
+	seen *sync.Map
+}
+
+func (r *remembering) Once(key any) bool {
+	_, again := r.seen.LoadOrStore(key, true)
+	return !again
+}
+
+func (r *remembering) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return &remembering{r.Handler.WithAttrs(attrs), r.seen}
 }
 
 func TestWarnConcurrently(t *testing.T) {

@@ -1,6 +1,8 @@
 package models
 
 import (
+	"encoding/json"
+	"fmt"
 	"reflect"
 	"time"
 
@@ -140,6 +142,27 @@ type Base struct {
 
 // Labels are the user's own key/value pairs on a row. A value may be null, which is nil here. Nil is an empty set.
 type Labels map[string]*string
+
+// Scan implements [sql.Scanner]. Most rows have no labels, which costs no parser.
+func (l *Labels) Scan(src any) error {
+	var raw []byte
+	switch src := src.(type) {
+	case []byte:
+		raw = src
+	case string:
+		raw = []byte(src)
+	case nil:
+		*l = nil
+		return nil
+	default:
+		return fmt.Errorf("models: labels are read from JSON, not from %T", src)
+	}
+	*l = Labels{}
+	if string(raw) == "{}" {
+		return nil
+	}
+	return json.Unmarshal(raw, l)
+}
 
 func (b *Base) base() *Base { return b }
 

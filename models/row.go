@@ -29,6 +29,9 @@ func Create(ctx context.Context, db *DB, row Row) error {
 	if err := t.prepare(row, Now()); err != nil {
 		return err
 	}
+	if r, ok := row.(AnyRepository); ok {
+		r.AsRepository().NextVersion = 1 // it is inserted with version 0
+	}
 	return db.Tx(ctx, func(ctx context.Context, tx *Tx) error {
 		if d, ok := row.(AnyDistribution); ok {
 			if err := (basePaths{tx.DB}).claim(ctx, d.AsDistribution()); err != nil {

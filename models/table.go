@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/uptrace/bun"
 
+	"github.com/pulpgo/pulpcore/internal/sqldialect"
 	"github.com/pulpgo/pulpcore/pulperr"
 	"github.com/pulpgo/pulpcore/secrets"
 )
@@ -74,7 +75,7 @@ func (t table) selectKeys(dest any, keys []uuid.UUID) *bun.SelectQuery {
 	kind := t.db.Conn().Kind
 	args := make([]any, len(keys))
 	for i, key := range keys {
-		args[i] = key
+		args[i] = sqldialect.Key(key)
 	}
 	sel := t.db.Bun().NewSelect().Model(dest).ModelTableExpr("("+kind.Values(len(keys), uuidType(kind))+") AS k", args...).
 		Join(kind.JoinEach(t.master.Table(), "m", "m.pulp_id = k.column1"))
@@ -137,14 +138,16 @@ func (t table) insert(ctx context.Context, row Row) error {
 	if t.own == "" {
 		return nil
 	}
-	_, err := t.db.Bun().NewInsert().Model(row).ModelTableExpr("?", bun.Ident(t.own)).Column(t.ownCols...).Exec(ctx)
+	_, err := t.db.Bun().NewInsert().Model(row).ModelTableExpr("?", bun.Ident(t.own)).Column(t.ownCols...).
+		Returning("NULL").Exec(ctx)
 	return writeError(err, t.name, string(t.master))
 }
 
 // insertMaster inserts the master's columns of a row, or of a pointer to a slice of rows.
 func (t table) insertMaster(ctx context.Context, rows any) error {
 	_, err := t.db.Bun().NewInsert().Model(rows).ModelTableExpr("?", bun.Ident(t.master.Table())).
-		Column(t.masterCols...).Exec(ctx)
+		// By default bun reads the columns back that are null.
+		Column(t.masterCols...).Returning("NULL").Exec(ctx)
 	return err
 }
 

@@ -29,17 +29,56 @@ func NewTemporaryFile(ctx context.Context, db *DB, store *storage.Store, r io.Re
 	if err != nil {
 		return nil, fmt.Errorf("models: temporary file: %w", err)
 	}
-	tf.Size, tf.Digests = obj.Size, obj.Digests
-	err = db.Tx(ctx, func(ctx context.Context, tx *Tx) error {
-		_, err := tx.q.NewInsert().Model(tf).Exec(ctx)
-		return rowError(err, "temporary file", tf.ID.String())
-	})
-	if err != nil {
-		// If this fails too, the sweep removes the bytes.
-		_ = store.Delete(context.WithoutCancel(ctx), tf.Key())
+	if err := tf.save(ctx, db, store, obj); err != nil {
 		return nil, err
 	}
 	return tf, nil
+}
+
+// CommitTemporaryFile is [NewTemporaryFile] for bytes that were written already: it commits them as a temporary file. On
+// an error the caller still ends the writer.
+//
+// Errors: as NewTemporaryFile.
+func CommitTemporaryFile(ctx context.Context, db *DB, store *storage.Store, w *storage.Writer, expect *hashlib.Expect,
+) (*TemporaryFile, error) {
+	err := expect.Validate(db.Checksums())
+	if err == nil {
+		err = expect.Check(w.Digests(), w.Size())
+	}
+	if err != nil {
+		return nil, fmt.Errorf("models: temporary file: %w", err)
+	}
+	tf := &TemporaryFile{DomainID: db.domain.ID}
+	tf.stamp(Now())
+	obj, err := w.CommitTemp(tf.ID)
+	if err != nil {
+		return nil, fmt.Errorf("models: temporary file: %w", err)
+	}
+	if err := tf.save(ctx, db, store, obj); err != nil {
+		return nil, err
+	}
+	return tf, nil
+}
+
+// save inserts the row of bytes that are stored, or else removes them.
+func (t *TemporaryFile) save(ctx context.Context, db *DB, store *storage.Store, obj storage.Object) error {
+	t.Size, t.Digests = obj.Size, obj.Digests
+	err := db.Tx(ctx, func(ctx context.Context, tx *Tx) error {
+		_, err := tx.q.NewInsert().Model(t).Exec(ctx)
+		return rowError(err, "temporary file", t.ID.String())
+	})
+	if err != nil {
+		// If this fails too, the sweep removes the bytes.
+		_ = store.Delete(context.WithoutCancel(ctx), t.Key())
+	}
+	return err
+}
+
+// Open returns the bytes. The caller closes the reader.
+//
+// Errors: NotFound if the file was deleted or has expired; Unavailable.
+func (t *TemporaryFile) Open(ctx context.Context, store *storage.Store) (*storage.Reader, error) {
+	return store.Open(ctx, t.Key())
 }
 
 // GetTemporaryFile returns the row of a temporary file.

@@ -253,11 +253,6 @@ func (b *versionBuilder) discard(ctx context.Context) {
 func createVersionZero(ctx context.Context, tx *Tx, repo *Repository) error {
 	v := &RepositoryVersion{RepositoryID: repo.ID, Complete: true, Info: map[string]any{}}
 	v.stamp(Now())
-	if _, err := tx.q.NewInsert().Model(v).Exec(ctx); err != nil {
-		return rowError(err, "version 0 of repository", repo.Name)
-	}
-	repo.NextVersion = 1
-	_, err := tx.q.NewUpdate().TableExpr("core_repository").Set("next_version = 1").
-		Where("pulp_id = ?", repo.ID).Exec(ctx)
-	return rowError(err, "repository", repo.Name)
+	_, err := tx.q.NewInsert().Model(v).Returning("NULL").Exec(ctx)
+	return rowError(err, "version 0 of repository", repo.Name)
 }

@@ -35,7 +35,7 @@ type master struct {
 	// empty is neither.
 	exclusive, shared string
 
-	base    func(row models.Row) models.Base
+	base    func(row models.Row) *models.Base
 	labels  func(row models.Row) *models.Labels // nil without labels
 	params  func(refs query.References) []*query.Param
 	members func(single bool) []member
@@ -46,20 +46,20 @@ type master struct {
 func masterTable(l *links.Links) map[models.Master]*master {
 	table := map[models.Master]*master{
 		models.ContentMaster: {
-			base:    func(row models.Row) models.Base { return as[models.AnyContent](row).AsContent().Base },
+			base:    func(row models.Row) *models.Base { return &as[models.AnyContent](row).AsContent().Base },
 			labels:  func(row models.Row) *models.Labels { return &as[models.AnyContent](row).AsContent().Labels },
 			params:  contentParams,
 			members: contentMembers,
 		},
 		models.ContentGuardMaster: {
 			create: atOnce, update: atOnce, remove: atOnce,
-			base:  func(row models.Row) models.Base { return as[models.AnyContentGuard](row).AsContentGuard().Base },
+			base:  func(row models.Row) *models.Base { return &as[models.AnyContentGuard](row).AsContentGuard().Base },
 			check: checkGuard,
 		},
 		models.DistributionMaster: {
 			create: byTask, update: byTask, remove: byTask, removeQuickly: true,
 			exclusive: "base_path", shared: "distributions",
-			base:    func(row models.Row) models.Base { return as[models.AnyDistribution](row).AsDistribution().Base },
+			base:    func(row models.Row) *models.Base { return &as[models.AnyDistribution](row).AsDistribution().Base },
 			labels:  func(row models.Row) *models.Labels { return &as[models.AnyDistribution](row).AsDistribution().Labels },
 			params:  distributionParams,
 			members: distributionMembers,
@@ -67,20 +67,20 @@ func masterTable(l *links.Links) map[models.Master]*master {
 		},
 		models.PublicationMaster: {
 			remove:  atOnce,
-			base:    func(row models.Row) models.Base { return as[models.AnyPublication](row).AsPublication().Base },
+			base:    func(row models.Row) *models.Base { return &as[models.AnyPublication](row).AsPublication().Base },
 			params:  publicationParams,
 			members: publicationMembers,
 		},
 		models.RemoteMaster: {
 			create: atOnce, update: byTask, remove: byTask,
-			base:   func(row models.Row) models.Base { return as[models.AnyRemote](row).AsRemote().Base },
+			base:   func(row models.Row) *models.Base { return &as[models.AnyRemote](row).AsRemote().Base },
 			labels: func(row models.Row) *models.Labels { return &as[models.AnyRemote](row).AsRemote().Labels },
 			params: remoteParams,
 			check:  checkRemote,
 		},
 		models.RepositoryMaster: {
 			create: atOnce, update: byTask, remove: byTask,
-			base:    func(row models.Row) models.Base { return as[models.AnyRepository](row).AsRepository().Base },
+			base:    func(row models.Row) *models.Base { return &as[models.AnyRepository](row).AsRepository().Base },
 			labels:  func(row models.Row) *models.Labels { return &as[models.AnyRepository](row).AsRepository().Labels },
 			params:  repositoryParams,
 			members: repositoryMembers,

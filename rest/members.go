@@ -8,9 +8,9 @@ import (
 	"strings"
 
 	"github.com/google/uuid"
-	"github.com/uptrace/bun"
 
 	"github.com/pulpgo/pulpcore/hashlib"
+	"github.com/pulpgo/pulpcore/internal/sqldialect"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/rest/internal/core"
 	"github.com/pulpgo/pulpcore/rest/internal/links"
@@ -71,7 +71,7 @@ func ids(rows []models.Row) []uuid.UUID {
 func repositoryMembers(bool) []member {
 	return []member{
 		plainMember("versions_href", "The versions of the repository.", func(p *page, v *view, row models.Row) wire.Href {
-			return wire.Href(p.links.RowHref(v.typ, row.PulpID()) + "versions/")
+			return wire.Href(p.links.VersionsHref(v.typ, row.PulpID()))
 		}),
 		newMember[wire.Href]("latest_version_href", "The latest version.", latestVersions),
 	}
@@ -86,7 +86,7 @@ func latestVersions(ctx context.Context, p *page, rows []models.Row) (valueFunc,
 	err := p.db.Bun().NewSelect().TableExpr("core_repository AS m").ColumnExpr("m.pulp_id AS repository_id").
 		ColumnExpr(`COALESCE((SELECT rv.number FROM core_repositoryversion AS rv WHERE rv.repository_id = m.pulp_id
 			AND rv.complete ORDER BY rv.number DESC LIMIT 1), 0) AS number`).
-		Where("m.pulp_id IN (?)", bun.List(ids(rows))).Scan(ctx, &found)
+		Where("m.pulp_id IN (?)", sqldialect.Keys(ids(rows))).Scan(ctx, &found)
 	if err != nil {
 		return nil, fmt.Errorf("rest: latest versions: %w", err)
 	}
@@ -143,7 +143,7 @@ func servedBy(ctx context.Context, p *page, rows []models.Row) (valueFunc, error
 		Publication uuid.UUID `bun:"publication_id"`
 	}
 	err := p.db.Bun().NewSelect().TableExpr("core_distribution").Column("pulp_id", "pulp_type", "publication_id").
-		Where("publication_id IN (?)", bun.List(ids(rows))).OrderExpr("pulp_id").Scan(ctx, &found)
+		Where("publication_id IN (?)", sqldialect.Keys(ids(rows))).OrderExpr("pulp_id").Scan(ctx, &found)
 	if err != nil {
 		return nil, fmt.Errorf("rest: distributions of publications: %w", err)
 	}
@@ -273,7 +273,7 @@ func (p *page) loadFiles(ctx context.Context, rows []models.Row) error {
 			SELECT x.pulp_id FROM core_remoteartifact AS x WHERE x.content_artifact_id = ca.pulp_id
 			AND EXISTS (SELECT 1 FROM core_remote AS m WHERE m.pulp_id = x.remote_id)
 			ORDER BY COALESCE(x.pulp_id, x.pulp_id) LIMIT 1)`)+`
-		WHERE ca.content_id IN (?) ORDER BY ca.content_id, ca.relative_path`, bun.List(ids(rows))).Scan(ctx, &found)
+		WHERE ca.content_id IN (?) ORDER BY ca.content_id, ca.relative_path`, sqldialect.Keys(ids(rows))).Scan(ctx, &found)
 	if err != nil {
 		return fmt.Errorf("rest: files of content: %w", err)
 	}

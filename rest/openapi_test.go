@@ -224,7 +224,7 @@ func TestCheckReportsAllFaultsByPlugin(t *testing.T) {
 	type (
 		odd struct {
 			models.Remote
-			Text  string `json:"text" rest:"max=0,mni=1"`
+			Text  string `json:"text" rest:"max=0,mni=1,required,default=x"`
 			Owner uuid.UUID
 			Call  chan int `json:"call" bun:"call"`
 			Prn   string
@@ -258,6 +258,8 @@ func TestCheckReportsAllFaultsByPlugin(t *testing.T) {
 		`plugin "odd": type "odd.odd": field Text: rest tag: max="0" is not a positive number; write it as in max=255`,
 		`plugin "odd": type "odd.odd": field Text: rest tag: unknown word "mni=1"; there are required, readonly, verbatim, ` +
 			`blank, default=, min=, max=, choices=A|B and ref=`,
+		`plugin "odd": type "odd.odd": field Text: rest tag: it is required and has a default, which no request would get; ` +
+			`drop one of the two`,
 		`plugin "odd": type "odd.odd": field Owner: it is a key, and nothing says of what; name that, as in ` +
 			`rest:"ref=repository"`,
 		`plugin "odd": type "odd.odd": field Call: chan int has no form on the wire; hide it with json:"-"`,
@@ -271,7 +273,7 @@ func TestCheckReportsAllFaultsByPlugin(t *testing.T) {
 			`task, taskgroup, taskschedule, appstatus`,
 		`plugin "odd": viewset remotes/odd/odd/: action go: field Again: there is another field named "ref" on the wire; ` +
 			`give it another json tag`,
-		`plugin "other": route "/same/": pattern "/same/" conflicts with pattern "/same/": /same/ matches the same requests as /same/; choose another pattern`,
+		`plugin "other": route "/same/": pattern "/same/" conflicts with pattern "/same/" of plugin "odd": /same/ matches the same requests as /same/; choose another pattern`,
 		`plugin "other": route "/o/": access 9 is not known; use Authorized, Accounts or Anybody`,
 		`plugin "other": route "/o/": there is no handler; set either Handler or Mount`,
 	}

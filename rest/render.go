@@ -111,9 +111,9 @@ func (s *rowSchema) object(p *page, v *view, row models.Row, values []valueFunc)
 	base := s.master.base(row)
 	o := make(wire.Object, 0, 4+len(values)+len(s.fields))
 	o.Set("pulp_href", p.links.RowHref(v.typ, base.ID))
-	o.Set("prn", models.PRNOf(row))
-	o.Set("pulp_created", base.Created)
-	o.Set("pulp_last_updated", base.Updated)
+	o.Set("prn", v.typ.PRN(base.ID))
+	o.Set("pulp_created", &base.Created)
+	o.Set("pulp_last_updated", &base.Updated)
 	for i, m := range s.members {
 		o.Set(m.Name, values[i](v, row))
 	}

@@ -212,7 +212,7 @@ func TestFaultsOfResources(t *testing.T) {
 	}
 	for _, want := range []string{
 		`resource "no slash": the path is not usable`, `resource "a/": there is no Class`, `resource "b/": there is no Alias`,
-		`resource "c/": there is no Render`, "GET /pulp/api/v3/tasks/ is served twice",
+		`resource "c/": there is no Render`, "GET /pulp/api/v3/tasks/ is served by",
 		`resource e/: there are two filters "limit"`, "resource e/: an action is empty",
 		"resource e/: action x: GET has no body; make its input rest.Empty",
 		"viewset contentguards/file/header/: create: only publications are created by rest.Publish; use rest.Create",

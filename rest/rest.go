@@ -13,7 +13,7 @@
 // href or a PRN for a uuid.UUID, write-only text for [secrets.EncryptedText], RFC 3339 for time.Time, an array or
 // object for slices, maps and structs. A pointer takes null. The words of the tag rest are separated by commas:
 //
-//	required        a request that creates or replaces the row must have it; implied by pulp:"natural"
+//	required        a request that creates or replaces the row must have it; implied by pulp:"natural" without default=
 //	readonly        answers have it and requests must not
 //	default=VALUE   value of a field that a request leaves out, as text: default=PULP_MANIFEST, default=true
 //	min=1           smallest number
@@ -196,11 +196,28 @@ type compiler struct {
 	masters    map[models.Master]*master
 	components *schema.Components
 	ops        []*operation
-	plugin     string // whose views or routes are compiled; "" if they are given without a plugin
+	owners     map[*operation]string // the plugins of operations; none for those of the core
+	plugin     string                // whose views or routes are compiled; "" if they are given without a plugin
 	faults     []error
 }
 
-func (c *compiler) add(o *operation) { c.ops = append(c.ops, o) }
+func (c *compiler) add(o *operation) {
+	c.ops = append(c.ops, o)
+	if c.plugin != "" {
+		if c.owners == nil {
+			c.owners = map[*operation]string{}
+		}
+		c.owners[o] = c.plugin
+	}
+}
+
+// ownerOf names who has added an operation, for a fault.
+func (c *compiler) ownerOf(o *operation) string {
+	if plugin := c.owners[o]; plugin != "" {
+		return fmt.Sprintf("plugin %q", plugin)
+	}
+	return "the API itself"
+}
 
 func (c *compiler) refs() query.References { return query.References{Links: c.links} }
 

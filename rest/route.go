@@ -35,12 +35,13 @@ type routeMux struct {
 	mux    *http.ServeMux // also has the paths of the operations, so that the more specific pattern wins
 	core   http.Handler
 	added  map[string]bool // patterns of routes
+	owners routes.Owners
 	mounts []func(a *API)
 }
 
 // newRoutes returns a mux with the routes of plugins. own are the paths of the operations, which core serves.
 func newRoutes(c *compiler, g *gate, core http.Handler, own []string, parts []Part) *routeMux {
-	m := &routeMux{mux: http.NewServeMux(), core: core, added: map[string]bool{}}
+	m := &routeMux{mux: http.NewServeMux(), core: core, added: map[string]bool{}, owners: routes.Owners{}}
 	m.mux.Handle("/", core)
 	for _, p := range own {
 		if strings.HasSuffix(p, "/") {
@@ -92,7 +93,7 @@ func (m *routeMux) add(c *compiler, g *gate, own []string, route Route) {
 	}
 	h := &admitted{gate: g, allow: route.Allow, pattern: route.Pattern}
 	// The authenticator may read a form, too.
-	if err := routes.Register(m.mux, "route", route.Pattern, formfiles.Handler(h)); err != nil {
+	if err := m.owners.Register(m.mux, c.plugin, "route", route.Pattern, formfiles.Handler(h)); err != nil {
 		c.fault("%w", err)
 		return
 	}

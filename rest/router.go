@@ -43,8 +43,9 @@ func newRouter(c *compiler, g *gate, parts []Part) *routeMux {
 		if byPath[o.Path] == nil {
 			byPath[o.Path] = map[string]*operation{}
 		}
-		if byPath[o.Path][o.Method] != nil {
-			c.fault("%s %s is served twice; rename one of the views or actions", o.Method, base+o.Path)
+		if other := byPath[o.Path][o.Method]; other != nil {
+			c.fault("%s: %s %s is served by %s already; rename one of the views or actions", c.ownerOf(o), o.Method, base+o.Path,
+				c.ownerOf(other))
 		}
 		byPath[o.Path][o.Method] = o
 		if o.Paged && !strings.Contains(o.Path, "{") {

@@ -65,6 +65,17 @@ func (u *Upload) Save(ctx context.Context) (*models.Artifact, error) {
 	return a, nil
 }
 
+// Temporary puts the file into the store as a temporary file, for a task that gets its ID, and compares it with what
+// expect says, if it is not nil. The task turns it into an artifact by [models.ArtifactFromTemporaryFile], or deletes it;
+// one that is left is removed after TMPFILE_PROTECTION_TIME. An upload is either saved or temporary. Mirrors
+// PulpTemporaryFile.init_and_validate and save.
+//
+// Errors: FieldErrors for a file of another size or with other digests; Unsupported for a digest that is not allowed.
+func (u *Upload) Temporary(ctx context.Context, expect *hashlib.Expect) (*models.TemporaryFile, error) {
+	tf, err := models.CommitTemporaryFile(ctx, u.db, u.store, u.writer, expect)
+	return tf, mismatch(err)
+}
+
 // save is Save; isNew is false for an artifact that existed.
 func (u *Upload) save(ctx context.Context) (a *models.Artifact, isNew bool, err error) {
 	obj, err := u.writer.Commit()

@@ -27,8 +27,14 @@ func versions(refs query.References) versionResource {
 		Path: "repository_versions/", Class: "RepositoryVersion", Title: "Repository_Versions", Alias: "rv",
 		Select: func(r *Request[models.RepositoryVersion], sel *bun.SelectQuery) *bun.SelectQuery {
 			// A version that is not complete is still being made, or its task has failed.
-			return sel.Join("JOIN core_repository AS r ON r.pulp_id = rv.repository_id").
+			sel = sel.Join("JOIN core_repository AS r ON r.pulp_id = rv.repository_id").
 				Where("r.pulp_domain_id = ?", r.DB.Domain().ID).Where("NOT r.user_hidden").Where("rv.complete")
+			// Other programs may have plugins on this database whose repositories have no href here.
+			types := r.links.TypeNames(models.RepositoryMaster)
+			if len(types) == 0 {
+				return sel.Where("1 = 0") // an empty list of types is no SQL
+			}
+			return sel.Where("r.pulp_type IN (?)", bun.List(types))
 		},
 		Render: func(
 			ctx context.Context, r *Request[models.RepositoryVersion], rows []*models.RepositoryVersion,

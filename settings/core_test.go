@@ -98,6 +98,14 @@ func TestCoreValidators(t *testing.T) {
 		{"LOGGING__format", "xml", "is neither text nor json"},
 		{"LOGGING__root__level", "LOUD", "is not a level"},
 		{"LOGGING__handlrs", 1, `did you mean "handlers"`},
+		{"LOGGING__handlers__x__format", "xml", "is neither text nor json"},
+		{"LOGGING__handlers__x__level", "LOUD", "is not a level"},
+		{"LOGGING__handlers__x__output", "log/pulp.log", `is "log/pulp.log"; write stderr, stdout, discard or the absolute path`},
+		{"LOGGING__handlers__x__class", "logging.handlers.SMTPHandler", "which does not exist here; write output"},
+		{"LOGGING__handlers__x", m{"handler": "h", "output": "stderr"}, "excludes output and format"},
+		{"LOGGING__handlers__x__loggers", []string{"a..b"}, `has "a..b", which is not the name of a logger`},
+		{"LOGGING__handlers__x__outptu", "stderr", `did you mean "output"`},
+		{"LOGGING__loggers__a b", m{"level": "INFO"}, "is not the name of a logger"},
 	} {
 		t.Run(row.key+" "+row.reason, func(t *testing.T) {
 			t.Parallel()

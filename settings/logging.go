@@ -1,25 +1,29 @@
 package settings
 
 import (
-	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"math"
+	"path/filepath"
+	"slices"
 	"strings"
 )
 
-// Logging selects the log records that are written, and their format. It reads the parts of Django's LOGGING that have
-// a meaning here; handlers, formatters and filters are the host's [slog.Handler].
+// Logging selects the log records that are written, where to, and their format. It reads the parts of Django's LOGGING
+// that have a meaning here.
 type Logging struct {
 	// Format is "text" or "json". Default "text".
 	Format string `setting:"format"`
 	// Root is the level of every logger that has none of its own. Default INFO.
 	Root Logger `setting:"root"`
-	// Loggers has levels by name. A name with dots inherits from the name before its last dot; "" is the root.
+	// Loggers has levels by name. A name with dots inherits from the name before its last dot; "" is the root. The
+	// loggers of this library are below "pulpcore", and a task's has the name of the task.
 	Loggers map[string]Logger `setting:"loggers"`
+	// Handlers are where records are written, by names of the installation's or a plugin's choice. Each gets every
+	// record, besides the others. The handler "console" writes to standard error, also if it is not listed.
+	Handlers map[string]LogHandler `setting:"handlers"`
 
-	_ struct{} `setting:",ignore=version disable_existing_loggers incremental formatters filters handlers"`
+	_ struct{} `setting:",ignore=version disable_existing_loggers incremental formatters filters"`
 }
 
 // Logger configures one logger.
@@ -29,6 +33,37 @@ type Logger struct {
 
 	_ struct{} `setting:",ignore=handlers filters propagate"`
 }
+
+// LogHandler is one place where records are written. A plugin or a host adds one without replacing the others:
+//
+//	settings.Merge("LOGGING__handlers", map[string]any{"audit": map[string]any{"output": "/var/log/pulp/audit.log"}})
+type LogHandler struct {
+	// Level is the lowest level that this handler writes, of the records that their loggers let pass. Nil means all.
+	Level *Level `setting:"level"`
+	// Format is "text" or "json". Default that of LOGGING.
+	Format string `setting:"format"`
+	// Output is "stderr", "stdout", "discard" for nothing at all, or the absolute path of a file, to which lines are
+	// appended. The file stays open; rotate it by copy and truncation. Default "stderr".
+	Output string `setting:"output"`
+	// Handler names a [slog.Handler] that the host or a plugin has registered, in place of Output and Format.
+	Handler string `setting:"handler"`
+	// Loggers restricts the handler to records of these loggers and of those below them. Empty means all.
+	Loggers []string `setting:"loggers"`
+	// Class is Django's name of a kind of handler. "logging.StreamHandler" is accepted and means the default.
+	Class string `setting:"class"`
+
+	_ struct{} `setting:",ignore=formatter filters stream"`
+}
+
+// console is the handler that exists without being listed.
+const console = "console"
+
+// The outputs that are no files.
+const (
+	toStderr  = "stderr"
+	toStdout  = "stdout"
+	toNowhere = "discard"
+)
 
 // Level is a slog.Level that also knows Python's names: WARNING, CRITICAL, NOTSET.
 type Level slog.Level
@@ -63,142 +98,45 @@ func (l Level) MarshalText() ([]byte, error) {
 }
 
 func (l *Logging) check(ck *checker) {
-	ck.want(l.Format == "text" || l.Format == "json", "LOGGING__format", "is neither text nor json")
-}
-
-// LoggerKey is the attribute that names a record's logger: logger.With(settings.LoggerKey, "pulpcore.deprecation").
-const LoggerKey = "logger"
-
-// logger returns a logger that writes to w.
-func (l *Logging) logger(w io.Writer) *slog.Logger {
-	// The levels of LOGGING decide in front of this handler, so its own level must let every record pass.
-	opts := &slog.HandlerOptions{Level: slog.Level(math.MinInt32), ReplaceAttr: scrubAttr}
-	var h slog.Handler = slog.NewTextHandler(w, opts)
-	if l.Format == "json" {
-		h = slog.NewJSONHandler(w, opts)
+	const neither = "is neither text nor json"
+	ck.want(l.Format == "text" || l.Format == "json", "LOGGING__format", neither)
+	for _, name := range sortedKeys(l.Loggers) {
+		ck.want(isLoggerName(name), "LOGGING__loggers__"+name, notALogger)
 	}
-	return slog.New(l.handler(h))
-}
-
-// handler returns next behind the levels.
-func (l *Logging) handler(next slog.Handler) slog.Handler {
-	lv := levels{root: slog.LevelInfo, byName: map[string]slog.Level{}}
-	if level := l.Root.Level; level != nil && *level != levelInherit {
-		lv.root = slog.Level(*level)
-	}
-	for name, logger := range l.Loggers {
-		switch {
-		case logger.Level == nil || *logger.Level == levelInherit:
-		// Python's logging knows the root logger by both names.
-		case name == "" || name == "root":
-			lv.root = slog.Level(*logger.Level)
-		default:
-			lv.byName[name] = slog.Level(*logger.Level)
+	for _, name := range sortedKeys(l.Handlers) {
+		h, key := l.Handlers[name], "LOGGING__handlers__"+name
+		ck.want(slices.Contains([]string{"", "text", "json"}, h.Format), key+"__format", neither)
+		isWord := slices.Contains([]string{"", toStderr, toStdout, toNowhere}, h.Output)
+		ck.want(isWord || filepath.IsAbs(h.Output), key+"__output",
+			fmt.Sprintf("is %q; write stderr, stdout, discard or the absolute path of a file", h.Output))
+		ck.want(h.Handler == "" || h.Output == "" && h.Format == "", key+"__handler",
+			"excludes output and format, which the registered handler decides; drop them")
+		ck.want(h.Class == "" || h.Class == "logging.StreamHandler", key+"__class",
+			fmt.Sprintf("is %q, which does not exist here; write output with the path of a file, or handler with the name of "+
+				"a slog.Handler that the host or a plugin has registered", h.Class))
+		for _, logger := range h.Loggers {
+			ck.want(isLoggerName(logger), key+"__loggers", fmt.Sprintf("has %q, which %s", logger, notALogger))
 		}
 	}
-	lv.lowest = lv.root
-	for _, l := range lv.byName {
-		lv.lowest = min(lv.lowest, l)
-	}
-	return &handler{next: next, levels: &lv}
 }
 
-// levels is immutable.
-type levels struct {
-	root   slog.Level
-	lowest slog.Level // of all
-	byName map[string]slog.Level
+const notALogger = "is not the name of a logger; write words with dots between them, as in pulpcore.tasking"
+
+// isLoggerName reports whether a text is "" or has words between its dots.
+func isLoggerName(name string) bool {
+	return name == "" || !slices.ContainsFunc(strings.Split(name, "."), func(word string) bool {
+		return word == "" || strings.ContainsAny(word, " \t\r\n")
+	})
 }
 
-// of returns the level of a logger: its own, or that of the nearest parent which has one.
-func (lv *levels) of(name string) slog.Level {
-	for name != "" {
-		if l, ok := lv.byName[name]; ok {
-			return l
+// checkHandlers finds handlers that name a slog.Handler which is not registered under one of the known names.
+func (l *Logging) checkHandlers(ck *checker, known []string) {
+	for _, name := range sortedKeys(l.Handlers) {
+		wanted, have := l.Handlers[name].Handler, "none is registered"
+		if len(known) > 0 {
+			have = fmt.Sprintf("there are %q", slices.Sorted(slices.Values(known)))
 		}
-		name = name[:max(strings.LastIndexByte(name, '.'), 0)]
+		ck.want(wanted == "" || slices.Contains(known, wanted), "LOGGING__handlers__"+name+"__handler", fmt.Sprintf(
+			"names the log handler %q, which neither the host nor a plugin has registered; %s", wanted, have))
 	}
-	return lv.root
-}
-
-// handler drops records below the level of their logger.
-type handler struct {
-	next   slog.Handler
-	levels *levels
-	name   string // of the logger, if WithAttrs gave one
-	groups int    // an attribute within a group does not name a logger
-}
-
-// Enabled reports whether a record of the level may be written; Handle decides.
-func (h *handler) Enabled(ctx context.Context, level slog.Level) bool {
-	// The attribute that names the logger may be in the record, which only Handle sees. Until then the lowest level of all
-	// loggers counts.
-	lowest := h.levels.lowest
-	if h.name != "" {
-		lowest = h.levels.of(h.name)
-	}
-	return level >= lowest && h.next.Enabled(ctx, level)
-}
-
-func (h *handler) Handle(ctx context.Context, r slog.Record) error {
-	name := h.name
-	if name == "" && h.groups == 0 {
-		r.Attrs(func(a slog.Attr) bool {
-			name = nameIn(a, name)
-			return true
-		})
-	}
-	if r.Level < h.levels.of(name) {
-		return nil
-	}
-	return h.next.Handle(ctx, r)
-}
-
-func (h *handler) WithAttrs(attrs []slog.Attr) slog.Handler {
-	n := *h
-	n.next = h.next.WithAttrs(attrs)
-	if h.groups == 0 {
-		for _, a := range attrs {
-			n.name = nameIn(a, n.name)
-		}
-	}
-	return &n
-}
-
-func (h *handler) WithGroup(name string) slog.Handler {
-	n := *h
-	n.next = h.next.WithGroup(name)
-	// slog ignores a group without a name: attributes after it are still at the top level.
-	if name != "" {
-		n.groups++
-	}
-	return &n
-}
-
-func nameIn(a slog.Attr, name string) string {
-	if a.Key == LoggerKey && a.Value.Kind() == slog.KindString {
-		return a.Value.String()
-	}
-	return name
-}
-
-// scrubAttr removes passwords from addresses in texts and errors.
-func scrubAttr(_ []string, a slog.Attr) slog.Attr {
-	switch a.Value.Kind() {
-	case slog.KindString:
-		if s := a.Value.String(); strings.Contains(s, "://") {
-			a.Value = slog.StringValue(scrub(s))
-		}
-	case slog.KindAny:
-		switch x := a.Value.Any().(type) {
-		case error:
-			a.Value = slog.StringValue(scrub(x.Error()))
-		// A Stringer is printed after this function, and String of a *url.URL has its password.
-		case fmt.Stringer:
-			if s := x.String(); strings.Contains(s, "://") {
-				a.Value = slog.StringValue(scrub(s))
-			}
-		}
-	}
-	return a
 }

@@ -18,6 +18,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"slices"
 )
 
@@ -106,15 +107,30 @@ func (s *Set) Get(key string) (v any, ok bool) {
 // Keys returns all top-level keys that have a value, sorted, for a listing by [Set.Explain].
 func (s *Set) Keys() []string { return sortedKeys(s.tree) }
 
-// Logger returns a logger that writes to w, in the format and from the levels of LOGGING. Passwords within addresses
-// are removed from texts and errors; a [Secret] cannot be printed anyway. Safe for concurrent use.
-//
-// Give it to slog.SetDefault to apply LOGGING to the deprecation log, too.
+// Logger returns a logger that writes to w, in the format and from the levels of LOGGING, in place of its handlers, see
+// [Set.OpenLog]. Passwords within addresses are removed from texts and errors; a [Secret] cannot be printed anyway.
+// Safe for concurrent use.
 func (s *Set) Logger(w io.Writer) *slog.Logger { return s.core.Logging.logger(w) }
 
 // Handler returns next behind the levels of LOGGING, for hosts with a handler of their own. The logger of a record is
 // named by the attribute [LoggerKey], given to the logger or to the record.
-func (s *Set) Handler(next slog.Handler) slog.Handler { return s.core.Logging.handler(next) }
+func (s *Set) Handler(next slog.Handler) slog.Handler {
+	return s.core.Logging.newHandler(sink{next: next, level: math.MinInt32})
+}
+
+// OpenLog returns a logger that writes to all handlers of LOGGING, and what closes their files. An App has made one for
+// itself, see pulpcore.App.Log. Nil options are the defaults.
+//
+// Errors: Invalid for a handler that is not registered; Unavailable for a file that cannot be written.
+func (s *Set) OpenLog(opts *LogOptions) (*slog.Logger, io.Closer, error) { return s.core.Logging.open(opts) }
+
+// CheckLogHandlers returns a fault for each handler of LOGGING that names a [slog.Handler] which is not registered
+// under one of the known names.
+func (s *Set) CheckLogHandlers(known ...string) []error {
+	ck := &checker{set: s}
+	s.core.Logging.checkHandlers(ck, known)
+	return ck.faults
+}
 
 func build(layers []*layer, plugins []Plugin) (*Set, []error) {
 	set := &Set{layers: layers, plugins: plugins, sections: map[AnySection]any{}}
@@ -208,7 +224,11 @@ func (p Plugin) layers() ([]*layer, []error) {
 // source names the layer that has the last word on path.
 func (s *Set) source(path []string) string {
 	for _, a := range slices.Backward(s.all) {
-		if touches(a.path, path) {
+		if !touches(a.path, path) {
+			continue
+		}
+		// A map that is merged leaves the parts that it does not have as they were.
+		if speaks, _ := a.word(path); speaks {
 			return a.source()
 		}
 	}

@@ -204,6 +204,22 @@ func (w *Writer) Commit() (Object, error) {
 	return o, nil
 }
 
+// CommitTemp is Commit for bytes that become the temporary file id and not an artifact: for a file that is on its way
+// when it is not yet known what it will be.
+//
+// Errors: as Commit; Internal if the writer was made with a sha256 in its expectation, whose bytes are on their way to
+// the artifact's key.
+func (w *Writer) CommitTemp(id uuid.UUID) (Object, error) {
+	if w.temp == "" && w.expect.Digests.SHA256 != "" {
+		return Object{}, fmt.Errorf("storage: commit %q as a temporary file: %w: the writer expects a sha256; leave it out, "+
+			"and compare the digests before", w.key(), pulperr.Internal)
+	}
+	if w.state == writing {
+		w.temp = TempKey(id)
+	}
+	return w.Commit()
+}
+
 // Abort drops everything written. It is idempotent, and has no effect after Commit.
 //
 // Errors: Unavailable if spooled bytes could not be removed; [Store.Sweep] will.

@@ -61,6 +61,18 @@ func TestComposite(t *testing.T) {
 		s.must(guards.Headers.Delete(t.Context(), s.db, models.RefOf(a)))
 		get("A", encoded("v"))("the only guard was deleted", 500, "")
 
+		domain := models.Domain{Name: "other", Labels: models.Labels{}}
+		domain.ID, domain.Created, domain.Updated = models.NewID(), models.Now(), models.Now()
+		_, err := s.db.Bun().NewInsert().Model(&domain).Exec(t.Context())
+		s.must(err)
+		elsewhere, err := s.db.InDomain(t.Context(), "other")
+		s.must(err)
+		foreign := header("B")
+		foreign.Name = "foreign"
+		s.must(guards.Headers.Create(t.Context(), elsewhere, foreign))
+		set(c, foreign.ID)
+		get("B", encoded("v"))("a guard of another domain", 500, "")
+
 		c.Guards = []uuid.UUID{c.ID}
 		if err := models.Update(t.Context(), s.db, c, "guards"); pulperr.KindOf(err) != pulperr.Invalid {
 			t.Errorf("Update with itself = %v, want kind Invalid", err)

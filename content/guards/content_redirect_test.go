@@ -1,6 +1,8 @@
 package guards_test
 
 import (
+	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strconv"
 	"strings"
@@ -69,6 +71,14 @@ func TestContentRedirect(t *testing.T) {
 			{"two times", signed + "&expires=99999999999", 403, refused},
 			{"two tokens", signed + "&validate_token=00", 403, refused},
 			{"another path", strings.Replace(signed, "/dir/", "/dis/", 1), 403, refused},
+			{"dots that lead back", strings.Replace(signed, "/dir/", "/dir/../dir/", 1), 404, ""},
+			{"escaped dots that lead back", strings.Replace(signed, "/dir/", "/dir/%2e%2e/dir/", 1), 404, ""},
+			{"an escaped slash", strings.Replace(signed, "/dir/", "/dir%2f", 1), 200, ""}, // the same path
+			{"a percent sign that is escaped twice", strings.Replace(signed, "a%20b", "a%2520b", 1), 403, refused},
+			{"two slashes behind the base path", strings.Replace(signed, "/x/", "/x//", 1), 403, refused},
+			{"two slashes in the path", strings.Replace(signed, "/dir/", "/dir//", 1), 404, ""},
+			{"a slash at the end", strings.Replace(signed, "a%20b", "a%20b/", 1), 403, refused},
+			{"another letter case", strings.Replace(signed, "/dir/", "/DIR/", 1), 403, refused},
 			{"a path above", strings.Replace(signed, "/dir/a%20b", "/", 1), 403, refused},
 			{"another query", strings.Replace(signed, "a=1", "a=2", 1), 403, refused},
 			{"more query", signed + "&c=3", 403, refused},
@@ -82,6 +92,12 @@ func TestContentRedirect(t *testing.T) {
 		} {
 			s.want(tt.name, s.get(tt.target), tt.status, tt.body)
 		}
+		head := httptest.NewRecorder()
+		s.app.ServeHTTP(head, httptest.NewRequestWithContext(t.Context(), http.MethodHead, signed, http.NoBody))
+		s.want("HEAD", head, 200, "")
+		head = httptest.NewRecorder()
+		s.app.ServeHTTP(head, httptest.NewRequestWithContext(t.Context(), http.MethodHead, path, http.NoBody))
+		s.want("HEAD that is not signed", head, 403, "")
 		if strings.Contains(signed, g.Secret.Reveal()) || len(g.Secret.Reveal()) != 64 {
 			t.Errorf("the URL %s shows the secret, or it is short", signed)
 		}

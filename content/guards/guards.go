@@ -21,6 +21,11 @@ type (
 	RBAC struct{ models.ContentGuard }
 
 	// Header permits requests with a header of a certain value. Mirrors HeaderContentGuard.
+	//
+	// Its filter picks the value out of the header's JSON, as in .identity.org_id or .a[] | select(.k == "b") | .v. It may
+	// use paths, conditions, comparisons, variables, texts and the functions that pick and compare. Parts of jq that loop,
+	// that calculate long values, or that read anything else are refused: def, reduce, foreach, *, assignments, range and
+	// the like. A filter that takes more than a million steps refuses the request.
 	Header struct {
 		models.ContentGuard
 		HeaderName  string  `json:"header_name" rest:"required" doc:"The header name the guard will check on."`

@@ -7,9 +7,9 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/pulpgo/pulpcore/content"
 	"github.com/pulpgo/pulpcore/content/guards"
@@ -46,7 +46,11 @@ func TestHeader(t *testing.T) {
 		{"a filter that fails", `error("secret")`, []string{encoded(`"secret"`)}, false},
 		{"no JSON", ".", []string{encoded(`secret`)}, false},
 		{"more than JSON", ".", []string{encoded(`"secret" "secret"`)}, false},
-		{"the environment", `env.PATH // "secret"`, []string{encoded(`1`)}, true},
+		{"texts put together", `.a + "\(.b)" | ltrimstr("x")`, []string{encoded(`{"a": "xsec", "b": "ret"}`)}, true},
+		{"a condition", `.a[] | select(.k == "b" and (.v | test("^s"))) | .v`,
+			[]string{encoded(`{"a": [{"k": "a", "v": "x"}, {"k": "b", "v": "secret"}]}`)}, true},
+		{"a variable", `.k as $k | .v[$k] // "none"`, []string{encoded(`{"k": "a", "v": {"a": "secret"}}`)}, true},
+		{"an encoded part", `.a | @base64d | fromjson | .b`, []string{encoded(`{"a": "eyJiIjoic2VjcmV0In0="}`)}, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -65,17 +69,38 @@ func TestHeader(t *testing.T) {
 	}
 }
 
-// A filter ends with the guard's time.
-func TestEndlessFilter(t *testing.T) {
+// An expensive filter ends after a number of steps, and with the guard's time.
+func TestExpensiveFilter(t *testing.T) {
 	t.Parallel()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
-	defer cancel()
-	filter := "last(range(infinite))"
+	elements := encoded("[" + strings.Repeat("1,", 5000) + "1]")
+	for _, filter := range []string{
+		`[.[] as $a | .[] as $b | .[] as $c | "secret"] | first`,
+		`.[] | .[]? // "x" | select(. == "secret")` + strings.Repeat(` | (., .)`, 8),
+	} {
+		g := &guards.Header{HeaderName: "X-Key", HeaderValue: "secret", Filter: &filter}
+		if err := g.Validate(); err != nil {
+			t.Fatal(err)
+		}
+		header := http.Header{"X-Key": {elements}}
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		err := permit(t, g, "/", header)
+		runtime.ReadMemStats(&after)
+		if pulperr.KindOf(err) != pulperr.Forbidden {
+			t.Errorf("Permit with %s = %v, want a refusal", filter, err)
+		}
+		if used := after.TotalAlloc - before.TotalAlloc; used > 512<<20 {
+			t.Errorf("%s has allocated %d MiB", filter, used>>20)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	filter := ".[]"
 	g := &guards.Header{HeaderName: "X-Key", HeaderValue: "v", Filter: &filter}
 	r := httptest.NewRequestWithContext(ctx, http.MethodGet, "/", http.NoBody)
-	r.Header.Set("X-Key", encoded("1"))
-	if err := g.Permit(ctx, &content.Request{HTTP: r}); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("Permit = %v, want %v", err, context.DeadlineExceeded)
+	r.Header.Set("X-Key", elements)
+	if err := g.Permit(ctx, &content.Request{HTTP: r}); !errors.Is(err, context.Canceled) {
+		t.Errorf("Permit = %v, want %v", err, context.Canceled)
 	}
 }
 
@@ -93,6 +118,32 @@ func TestHeaderValidate(t *testing.T) {
 		{"X-Key", "nothing_of_this_name", "jq_filter"},
 		{"X-Key", `import "a" as a; 1`, "jq_filter"},
 		{"X-Key", "input", "jq_filter"},
+		{"X-Key", "env.PATH", "jq_filter"},
+		{"X-Key", "$ENV.PATH", "jq_filter"},
+		{"X-Key", "last(range(infinite))", "jq_filter"},
+		{"X-Key", "def f: f; f", "jq_filter"},
+		{"X-Key", "reduce .[] as $x (0; . + $x)", "jq_filter"},
+		{"X-Key", "foreach .[] as $x (0; . + $x)", "jq_filter"},
+		{"X-Key", "label $out | break $out", "jq_filter"},
+		{"X-Key", "[..]", "jq_filter"},
+		{"X-Key", ". * 1000000000", "jq_filter"},
+		{"X-Key", ".[1000000000] = 1", "jq_filter"},
+		{"X-Key", "map(@sh)", "jq_filter"},
+		{"X-Key", `"\(repeat(.))"`, "jq_filter"},
+		{"X-Key", ".a as {(input): $x} | $x", "jq_filter"},
+		{"X-Key", "if . then input else . end", "jq_filter"},
+		{"X-Key", ".[input]", "jq_filter"},
+		{"X-Key", ".[1:input]", "jq_filter"},
+		{"X-Key", "try input catch .", "jq_filter"},
+		{"X-Key", "{(input): 1}", "jq_filter"},
+		{"X-Key", "-input", "jq_filter"},
+		{"X-Key", ".a | test(.b)", "jq_filter"},
+		{"X-Key", `split("a"; null)`, "jq_filter"},
+		{"X-Key", "." + strings.Repeat(" | . + .", 9), "jq_filter"},
+		{"X-Key", strings.Repeat("[.,.] | ", 9) + ".", "jq_filter"},
+		{"X-Key", strings.Repeat("{a: .} | ", 9) + ".", "jq_filter"},
+		{"X-Key", strings.Repeat("tojson | ", 9) + ".", "jq_filter"},
+		{"X-Key", strings.Repeat(".a | ", 1000) + ".", "jq_filter"},
 	} {
 		g := &guards.Header{HeaderName: tt.name, HeaderValue: "v"}
 		if tt.filter != "" {
@@ -107,6 +158,15 @@ func TestHeaderValidate(t *testing.T) {
 		if field != tt.field || (err != nil) != (tt.field != "") {
 			t.Errorf("Validate of %q with %q = %v, want a fault of %q", tt.name, tt.filter, err, tt.field)
 		}
+	}
+}
+
+// A header without a text would otherwise open everything.
+func TestHeaderWithoutValue(t *testing.T) {
+	t.Parallel()
+	err := (&guards.Header{HeaderName: "X-Key"}).Validate()
+	if fault, ok := errors.AsType[*pulperr.ValidationError](err); !ok || fault.Field != "header_value" {
+		t.Errorf("Validate = %v, want a fault of header_value", err)
 	}
 }
 

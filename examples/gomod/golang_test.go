@@ -113,8 +113,10 @@ func TestGoCommandRefuses(t *testing.T) {
 		"a zip of another version": {func(t *testing.T, u *upstream) {
 			u.set(files+".zip", zipOf(t, "example.com/a", "v1.0.1", "m.go", "package m\n"))
 		}, refused, 0},
-		"no zip":         {func(_ *testing.T, u *upstream) { u.set(files+".zip", []byte("zip")) }, refused, 0},
-		"a lying .info":  {func(_ *testing.T, u *upstream) { u.set(files+".info", []byte(`{"Version":"v1.0.1"}`)) }, refused, 0},
+		"no zip": {func(_ *testing.T, u *upstream) { u.set(files+".zip", []byte("zip")) }, refused, 0},
+		"a lying .info": {func(_ *testing.T, u *upstream) {
+			u.set(files+".info", []byte(`{"Version":"v1.0.1"}`))
+		}, refused, 0},
 		"a broken .info": {func(_ *testing.T, u *upstream) { u.set(files+".info", []byte(`{`)) }, refused, 0},
 		"a cut zip":      {func(_ *testing.T, u *upstream) { u.Cut(files+".zip", 100, 10) }, refused, 0},
 	} {

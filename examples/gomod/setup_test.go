@@ -298,7 +298,8 @@ func newProgram(t *testing.T, proxy string, modules ...string) *program {
 	p.write("main.go", "package main\n\n"+imports+"\nfunc main() {\n"+calls+"}\n")
 	p.env = append(os.Environ(),
 		"GOPROXY="+proxy, "GOMODCACHE="+p.cache, "GOPATH="+t.TempDir(), "GOFLAGS=-mod=mod -modcacherw",
-		"GOTOOLCHAIN=local", "GONOSUMDB=*", "GONOSUMCHECK=1", "GOPRIVATE=", "GONOPROXY=", "GOWORK=off", "GOSUMDB=off", "GOVCS=*:off")
+		"GOTOOLCHAIN=local", "GONOSUMDB=*", "GONOSUMCHECK=1", "GOPRIVATE=", "GONOPROXY=", "GOWORK=off", "GOSUMDB=off",
+		"GOVCS=*:off")
 	return p
 }
 

@@ -43,6 +43,7 @@ func testTemp(t *testing.T, open Opener) {
 			t.Fatal(err)
 		}
 	})
+	t.Run("bytes that become one late", func(t *testing.T) { wantLateTemp(t, s) })
 	t.Run("without a sha256", func(t *testing.T) {
 		o, err := s.PutTemp(t.Context(), newID(t), bytes.NewReader([]byte("x")), nil)
 		if err != nil {
@@ -85,5 +86,43 @@ func wantPromotion(t *testing.T, s *storage.Store, b []byte) {
 	}
 	if err := s.Delete(ctx, want.Key); err != nil {
 		t.Fatalf("Delete = %v", err)
+	}
+}
+
+// wantLateTemp commits the bytes of an artifact's writer as a temporary file.
+func wantLateTemp(t *testing.T, s *storage.Store) {
+	t.Helper()
+	for _, size := range []int{0, 50, 3 << 20} {
+		bytes := Bytes(7, size)
+		w, err := s.NewArtifactWriter(t.Context(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Write(bytes); err != nil {
+			t.Fatal(err)
+		}
+		id := newID(t)
+		o, err := w.CommitTemp(id)
+		if err != nil || o.Key != storage.TempKey(id) || o.Size != int64(size) || o.Digests != Digests(bytes) {
+			t.Fatalf("CommitTemp = %+v, %v", o, err)
+		}
+		if there, err := s.Exists(t.Context(), storage.ArtifactKey(o.Digests.SHA256)); err != nil || there {
+			t.Errorf("CommitTemp left an artifact: %v, %v", there, err)
+		}
+		if _, err := w.CommitTemp(newID(t)); err == nil {
+			t.Error("CommitTemp again = nil, want an error")
+		}
+		if err := s.Delete(t.Context(), o.Key); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w, err := s.NewArtifactWriter(t.Context(), &hashlib.Expect{Digests: Digests([]byte("x"))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = w.CommitTemp(newID(t))
+	wantKind(t, "CommitTemp of a writer that expects a sha256", err, pulperr.Internal)
+	if err := w.Abort(); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/pulpgo/pulpcore/internal/sqldialect"
 	"github.com/pulpgo/pulpcore/models"
 )
 
@@ -26,6 +27,8 @@ type Type struct {
 	models.AnyType
 	Kind *Kind
 	Path string // below the base: "repositories/file/file/"
+	base string // path with the base; set by Add
+	prn  string // of rows, up to the key; set by Add
 }
 
 // New returns links below a base that serve no types yet.
@@ -63,7 +66,14 @@ func (l *Links) Add(t *Type) bool {
 		return false
 	}
 	l.byPath[t.Path], l.byPRN[prn], l.byType[t.Master()][t.Name()] = t, t, t
+	t.base, t.prn = l.Base+t.Path, "prn:"+prn+":"
 	return true
+}
+
+// PRN returns the PRN of a row of the type.
+func (t *Type) PRN(id uuid.UUID) string {
+	text := sqldialect.Key(id).Text() // lists make several links for each row
+	return t.prn + string(text[:])
 }
 
 // Type returns a type that is served, or nil.
@@ -86,11 +96,21 @@ func (l *Links) HrefOrNull(kind string, id *uuid.UUID) *string {
 }
 
 // RowHref returns the href of a row of a type.
-func (l *Links) RowHref(t *Type, id uuid.UUID) string { return l.Base + t.Path + id.String() + "/" }
+func (l *Links) RowHref(t *Type, id uuid.UUID) string {
+	text := sqldialect.Key(id).Text()
+	return t.base + string(text[:]) + "/"
+}
+
+// VersionsHref returns the href of the versions of a repository.
+func (l *Links) VersionsHref(t *Type, repository uuid.UUID) string {
+	text := sqldialect.Key(repository).Text()
+	return t.base + string(text[:]) + "/versions/"
+}
 
 // VersionHref returns the href of a version of a repository.
 func (l *Links) VersionHref(t *Type, repository uuid.UUID, number int) string {
-	return l.RowHref(t, repository) + "versions/" + strconv.Itoa(number) + "/"
+	text := sqldialect.Key(repository).Text()
+	return t.base + string(text[:]) + "/versions/" + strconv.Itoa(number) + "/"
 }
 
 // Target is what a link names. The row need not exist.

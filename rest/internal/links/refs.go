@@ -7,8 +7,8 @@ import (
 	"slices"
 
 	"github.com/google/uuid"
-	"github.com/uptrace/bun"
 
+	"github.com/pulpgo/pulpcore/internal/sqldialect"
 	"github.com/pulpgo/pulpcore/models"
 )
 
@@ -84,7 +84,7 @@ func (r *Refs) loadTypes(ctx context.Context, k *Kind, ids []uuid.UUID) error {
 		Type string    `bun:"pulp_type"`
 	}
 	err := r.db.Bun().NewSelect().TableExpr(k.Table).Column("pulp_id", "pulp_type").
-		Where("pulp_id IN (?)", bun.List(ids)).Where("pulp_domain_id = ?", r.db.Domain().ID).Scan(ctx, &rows)
+		Where("pulp_id IN (?)", sqldialect.Keys(ids)).Where("pulp_domain_id = ?", r.db.Domain().ID).Scan(ctx, &rows)
 	if err != nil {
 		return fmt.Errorf("rest: types of %s rows: %w", k.Name, err)
 	}
@@ -103,7 +103,7 @@ func (r *Refs) loadVersions(ctx context.Context, ids []uuid.UUID) error {
 	err := r.db.Bun().NewSelect().TableExpr("core_repositoryversion AS rv").
 		ColumnExpr("rv.pulp_id, rv.number, rv.repository_id, r.pulp_type").
 		Join("JOIN core_repository AS r ON r.pulp_id = rv.repository_id").
-		Where("rv.pulp_id IN (?)", bun.List(ids)).Where("r.pulp_domain_id = ?", r.db.Domain().ID).Scan(ctx, &rows)
+		Where("rv.pulp_id IN (?)", sqldialect.Keys(ids)).Where("r.pulp_domain_id = ?", r.db.Domain().ID).Scan(ctx, &rows)
 	if err != nil {
 		return fmt.Errorf("rest: repository versions: %w", err)
 	}
@@ -121,7 +121,7 @@ func (r *Refs) loadVersions(ctx context.Context, ids []uuid.UUID) error {
 // Get returns the loaded link to a row: an href, or a PRN if its type is not served. It is nil if there is no such row.
 func (r *Refs) Get(kind string, id uuid.UUID) *string {
 	if text := r.text[kind][id]; text != "" {
-		return &text
+		return new(text) // not &text, which would move the variable to the heap for rows that have no link, too
 	}
 	return nil
 }

@@ -188,28 +188,25 @@ func (l *List) Conds(more ...models.Cond) []models.Cond {
 	})
 }
 
-// Page is the answer to a request for a list.
-type Page struct {
-	Count    int64   `json:"count"`
-	Next     *string `json:"next"`
-	Previous *string `json:"previous"`
-	Results  []any   `json:"results"`
-}
-
 // Answer returns a page of count rows.
-func (l *List) Answer(r *http.Request, count int64, results []any) Page {
-	p := Page{Count: count, Results: results}
+func (l *List) Answer(r *http.Request, count int64, results []any) wire.Object {
+	var next, previous *string
 	if results == nil {
 		// A null instead of a list would break clients that walk through it.
-		p.Results = []any{}
+		results = []any{}
 	}
 	if int64(l.Offset+l.Limit) < count {
-		p.Next = l.pageURL(r, l.Offset+l.Limit)
+		next = l.pageURL(r, l.Offset+l.Limit)
 	}
 	if l.Offset > 0 {
-		p.Previous = l.pageURL(r, l.Offset-l.Limit)
+		previous = l.pageURL(r, l.Offset-l.Limit)
 	}
-	return p
+	return wire.Object{
+		{Name: "count", Value: count},
+		{Name: "next", Value: next},
+		{Name: "previous", Value: previous},
+		{Name: "results", Value: results},
+	}
 }
 
 func (l *List) pageURL(r *http.Request, offset int) *string {

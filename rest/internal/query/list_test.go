@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/pulpgo/pulpcore/rest/internal/query"
+	"github.com/pulpgo/pulpcore/rest/internal/wire"
 )
 
 func source() *query.Source {
@@ -69,14 +70,17 @@ func TestLinksToPages(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := l.Answer(r, 30, nil)
-	if p.Next == nil || *p.Next != "http://pulp.example/list/?limit=10&name=a&offset=15" {
-		t.Errorf("next = %v", p.Next)
-	}
-	if p.Previous == nil || *p.Previous != "http://pulp.example/list/?limit=10&name=a" || p.Results == nil {
-		t.Errorf("previous = %v, results = %v", p.Previous, p.Results)
-	}
-	if p := l.Answer(r, 15, nil); p.Next != nil {
-		t.Errorf("next of the last page = %s", *p.Next)
+	for _, tt := range []struct {
+		count int64
+		want  string
+	}{
+		{30, `{"count":30,"next":"http://pulp.example/list/?limit=10\u0026name=a\u0026offset=15",` +
+			`"previous":"http://pulp.example/list/?limit=10\u0026name=a","results":[]}`},
+		{15, `{"count":15,"next":null,"previous":"http://pulp.example/list/?limit=10\u0026name=a","results":[]}`},
+	} {
+		got, err := wire.Append(nil, l.Answer(r, tt.count, nil))
+		if err != nil || string(got) != tt.want {
+			t.Errorf("page of %d rows = %s, %v, want %s", tt.count, got, err, tt.want)
+		}
 	}
 }

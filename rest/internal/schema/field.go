@@ -2,8 +2,10 @@ package schema
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -33,10 +35,18 @@ type Field struct {
 // readTag reads a rest tag and returns all that is wrong with the field. The words of the tag are described at package
 // rest.
 func (f *Field) readTag(tag string) (faults []error) {
-	for word := range strings.SplitSeq(tag, ",") {
+	words := strings.Split(tag, ",")
+	for _, word := range words {
 		if err := f.readWord(word); err != nil {
 			faults = append(faults, fmt.Errorf("rest tag: %w", err))
 		}
+	}
+	if f.Default != nil && f.Required && slices.ContainsFunc(words, isDefault) {
+		if slices.Contains(words, "required") {
+			faults = append(faults, errors.New("rest tag: it is required and has a default, which no request would get; drop "+
+				"one of the two"))
+		}
+		f.Required = false // the natural key asks for a value, and the default is one
 	}
 	if (f.Form == Ref || f.Form == Refs) && f.Ref == "" {
 		faults = append(faults, fmt.Errorf(`it is a key, and nothing says of what; name that, as in rest:"ref=%s"`,
@@ -47,6 +57,8 @@ func (f *Field) readTag(tag string) (faults []error) {
 	}
 	return faults
 }
+
+func isDefault(word string) bool { return strings.HasPrefix(word, "default=") }
 
 func (f *Field) readWord(word string) error {
 	key, value, _ := strings.Cut(word, "=")
@@ -129,6 +141,8 @@ func (f *Field) Answer(row any) any {
 		return models.Labels{}
 	case v.Kind() == reflect.Pointer && v.IsNil() && f.Default != nil && !f.Nullable:
 		return f.Default
+	case v.Kind() == reflect.String:
+		return v.Addr().Interface() // a pointer needs no memory of its own, and is written as what it points at
 	}
 	return v.Interface()
 }

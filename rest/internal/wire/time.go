@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"encoding/json"
 	"strings"
 	"time"
 )
@@ -10,19 +9,21 @@ import (
 type Time time.Time
 
 // MarshalJSON writes the time.
-func (t Time) MarshalJSON() ([]byte, error) { return json.Marshal(Timestamp(time.Time(t))) }
+func (t Time) MarshalJSON() ([]byte, error) { return appendTime(nil, time.Time(t)), nil }
 
 // TimeOrNull returns t for a member that may be null.
 func TimeOrNull(t *time.Time) *Time { return (*Time)(t) }
 
 // Timestamp writes a time in UTC with six digits of microseconds, or none if they are zero.
-func Timestamp(t time.Time) string {
+func Timestamp(t time.Time) string { return string(appendTimestamp(nil, t)) }
+
+func appendTimestamp(dst []byte, t time.Time) []byte {
 	t = t.UTC()
 	// Python's isoformat, with which Pulp writes times, leaves out microseconds that are zero.
 	if t.Nanosecond()/1000 == 0 {
-		return t.Format("2006-01-02T15:04:05Z")
+		return t.AppendFormat(dst, "2006-01-02T15:04:05Z")
 	}
-	return t.Format("2006-01-02T15:04:05.000000Z")
+	return t.AppendFormat(dst, "2006-01-02T15:04:05.000000Z")
 }
 
 // ParseTime reads an ISO 8601 time; without a zone it is UTC, without a time of day midnight. The zone may have a colon

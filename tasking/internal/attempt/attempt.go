@@ -20,6 +20,7 @@ import (
 	"github.com/pulpgo/pulpcore/download"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
+	"github.com/pulpgo/pulpcore/settings"
 	"github.com/pulpgo/pulpcore/storage"
 	"github.com/pulpgo/pulpcore/tasking/internal/engine"
 	"github.com/pulpgo/pulpcore/tasking/internal/taskdb"
@@ -108,9 +109,10 @@ func (a *Attempt) bind(ctx context.Context) error {
 	return nil
 }
 
-// logOf returns a log whose lines name the task and the attempt.
+// logOf returns a log whose lines name the task and the attempt. The logger has the name of the task: its dots make the
+// plugin's logger the parent.
 func (e *Environment) logOf(t *taskdb.Claimed) *slog.Logger {
-	attrs := append(make([]any, 0, 5), slog.Any("task_id", t.ID), slog.String("task", t.Name),
+	attrs := append(make([]any, 0, 6), slog.String(settings.LoggerKey, t.Name), slog.Any("task_id", t.ID), slog.String("task", t.Name),
 		slog.Int("attempt", t.Attempt))
 	if t.LoggingCID != "" {
 		attrs = append(attrs, slog.String("correlation_id", t.LoggingCID))

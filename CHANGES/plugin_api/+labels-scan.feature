@@ -1,0 +1,1 @@
+`Labels.Scan` reads labels from a column of JSON.
