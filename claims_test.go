@@ -48,17 +48,25 @@ func TestClaimsOfTwoPlugins(t *testing.T) {
 		edit func(p *pulpcore.Plugin)
 		want string // the fault of plugin "b"
 	}{
-		{"a task", func(p *pulpcore.Plugin) { p.Tasks = bound },
-			`plugin "b": task "a.work": it is bound by plugin "a" already; bind it in one of them`},
-		{"a type", func(p *pulpcore.Plugin) { p.Models = []models.AnyType{units} },
-			`plugin "b": type "a.unit": the name does not start with the plugin's name; change it in models.Define to "b.…"`},
+		{
+			"a task", func(p *pulpcore.Plugin) { p.Tasks = bound },
+			`plugin "b": task "a.work": it is bound by plugin "a" already; bind it in one of them`,
+		},
+		{
+			"a type", func(p *pulpcore.Plugin) { p.Models = []models.AnyType{units} },
+			`plugin "b": type "a.unit": the name does not start with the plugin's name; change it in models.Define to "b.…"`,
+		},
 		{"a setting", func(p *pulpcore.Plugin) {
 			p.Settings = []settings.AnySection{settings.Define(p.Name, claimSettings{})}
 		}, `plugin "b": CLAIMED_LIMIT is a setting of "a" already; name another key by the tag setting:"KEY"`},
-		{"a route", func(p *pulpcore.Plugin) { p.API = []rest.Route{{Pattern: "/claimed/", Handler: ok}} },
-			`plugin "b": route "/claimed/": pattern "/claimed/" conflicts with pattern "/claimed/" of plugin "a": `},
-		{"a content route", func(p *pulpcore.Plugin) { p.Content = []content.Route{{Pattern: "/claimed/", Handler: ok}} },
-			`plugin "b": content route "/claimed/": pattern "/claimed/" conflicts with pattern "/claimed/" of plugin "a": `},
+		{
+			"a route", func(p *pulpcore.Plugin) { p.API = []rest.Route{{Pattern: "/claimed/", Handler: ok}} },
+			`plugin "b": route "/claimed/": pattern "/claimed/" conflicts with pattern "/claimed/" of plugin "a": `,
+		},
+		{
+			"a content route", func(p *pulpcore.Plugin) { p.Content = []content.Route{{Pattern: "/claimed/", Handler: ok}} },
+			`plugin "b": content route "/claimed/": pattern "/claimed/" conflicts with pattern "/claimed/" of plugin "a": `,
+		},
 		{"a route of the API and a content route", func(p *pulpcore.Plugin) {
 			if p.Name == "a" {
 				p.API = []rest.Route{{Pattern: "/claimed/", Handler: ok}}
@@ -66,10 +74,14 @@ func TestClaimsOfTwoPlugins(t *testing.T) {
 				p.Content = []content.Route{{Pattern: "/claimed/", Handler: ok}}
 			}
 		}, `plugin "b": content route "/claimed/": pattern "/claimed/" conflicts with pattern "/claimed/" of plugin "a": `},
-		{"a resource", func(p *pulpcore.Plugin) { p.Views = []rest.View{notes} },
-			`plugin "b": GET /pulp/api/v3/notes/ is served by plugin "a" already; rename one of the views or actions`},
-		{"a log handler", func(p *pulpcore.Plugin) { p.LogHandlers = map[string]slog.Handler{"x": slog.DiscardHandler} },
-			`plugin "b": the log handler "x" is registered by plugin "a" already; rename one of them`},
+		{
+			"a resource", func(p *pulpcore.Plugin) { p.Views = []rest.View{notes} },
+			`plugin "b": GET /pulp/api/v3/notes/ is served by plugin "a" already; rename one of the views or actions`,
+		},
+		{
+			"a log handler", func(p *pulpcore.Plugin) { p.LogHandlers = map[string]slog.Handler{"x": slog.DiscardHandler} },
+			`plugin "b": the log handler "x" is registered by plugin "a" already; rename one of them`,
+		},
 		{"a name", func(p *pulpcore.Plugin) { p.Name = "same" }, `plugin "same": it is given twice; leave one out, or rename it`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -54,7 +54,7 @@ func TestHandlersEndWithTheirClient(t *testing.T) {
 		early := answered // a nil channel once the client may leave
 		go func() {
 			defer close(answered)
-			if res, err := http.DefaultClient.Do(r); err == nil { //nolint:bodyclose // it is closed
+			if res, err := http.DefaultClient.Do(r); err == nil {
 				t.Errorf("GET %s = %d before the client has left", path, res.StatusCode)
 				_ = res.Body.Close()
 			}

@@ -94,7 +94,8 @@ func (p *plan) open(ctx context.Context, opts *Options, log *slog.Logger, opened
 	}
 	store := opts.Store
 	if store == nil {
-		store, err = storage.Open(ctx, core.StorageURL.Reveal(), &storage.Options{Checksums: core.Checksums, Log: named(log, "storage")})
+		o := &storage.Options{Checksums: core.Checksums, Log: named(log, "storage")}
+		store, err = storage.Open(ctx, core.StorageURL.Reveal(), o)
 		if err != nil {
 			return nil, err
 		}

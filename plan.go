@@ -19,6 +19,7 @@ import (
 	"github.com/pulpgo/pulpcore/settings"
 	"github.com/pulpgo/pulpcore/tasking"
 	"github.com/pulpgo/pulpcore/tasking/worker"
+	"github.com/pulpgo/pulpcore/webserver/proxyconf"
 )
 
 // plan is the checked configuration of an App: the settings with the plugins' sections, and everything that the plugins
@@ -194,6 +195,7 @@ func (c *compiler) checkParts(set *settings.Set, p *plan) {
 	for _, plugin := range c.plugins {
 		api = append(api, rest.Part{Plugin: plugin.Name, Views: plugin.Views, Routes: plugin.API})
 		served = append(served, content.Part{Plugin: plugin.Name, Routes: plugin.Content})
+		c.add(proxyconf.Check(plugin.proxyPart())...)
 	}
 	before := len(c.faults)
 	c.add(rest.Check(p.registry, restOptions(set.Core()), api...)...)

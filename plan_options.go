@@ -89,7 +89,8 @@ func (p *plan) queueOptions(opts *Options, log *slog.Logger) *tasking.QueueOptio
 	core := p.set.Core()
 	return &tasking.QueueOptions{
 		RedisURL: core.RedisURL.Reveal(), Redis: opts.Redis, Prefix: opts.RedisPrefix,
-		Versions: p.versions, PreferDefer: core.TaskPreferDefer, Log: named(log, "tasking"), Tracer: opts.Tracer, Meter: opts.Meter,
+		Versions: p.versions, PreferDefer: core.TaskPreferDefer, Log: named(log, "tasking"),
+		Tracer: opts.Tracer, Meter: opts.Meter,
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/pulpgo/pulpcore/rest"
 	"github.com/pulpgo/pulpcore/settings"
 	"github.com/pulpgo/pulpcore/tasking"
+	"github.com/pulpgo/pulpcore/webserver/proxyconf"
 )
 
 // Plugin is what a plugin brings to an App: a value that is given to [Open]. Only Name and Version are required.
@@ -36,6 +37,11 @@ type Plugin struct {
 	Views      []rest.View
 	API        []rest.Route    // further routes, mounted with the REST API
 	Content    []content.Route // further routes, mounted with the content app
+
+	// ProxyOverrides are headers that a reverse proxy sets at paths of the plugin, and ProxySnippets are lines of the
+	// plugin's own for the configuration of the proxy. [ProxyConfig] renders them with the routes.
+	ProxyOverrides []proxyconf.Override
+	ProxySnippets  proxyconf.Snippets
 
 	Settings         []settings.AnySection
 	Defaults         []settings.Assignment     // defaults for other settings than its own

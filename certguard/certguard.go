@@ -9,6 +9,8 @@
 //
 //	ssl_verify_client optional_no_ca;
 //	proxy_set_header X-CLIENT-CERT $ssl_client_escaped_cert;
+//
+// pulpcore.ProxyConfig writes such configurations, for nginx and Apache.
 package certguard
 
 import (

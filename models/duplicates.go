@@ -34,6 +34,42 @@ func RemoveDuplicates(ctx context.Context, v *NewVersion) error {
 	return nil
 }
 
+// CheckOverwrite returns an error if a unit of ids, which are to be added to v, takes the place of another unit that v
+// has; see [RemoveDuplicates] for places. A caller that removes units calls it after that.
+//
+// Errors: Invalid with code PLP0023, naming the place.
+func CheckOverwrite(ctx context.Context, v *NewVersion, ids []uuid.UUID) error {
+	added := make(map[uuid.UUID]bool, len(ids))
+	for _, id := range ids {
+		added[id] = true
+	}
+	for _, d := range v.schema.accepts {
+		s, err := v.db.Registry().ofType(d)
+		if err != nil {
+			return err
+		}
+		if len(s.repo) == 0 {
+			continue
+		}
+		p := placeResolver{v, s}
+		for page := range slices.Chunk(ids, memberBatch) {
+			rivals, err := p.rivals(ctx, page)
+			if err != nil {
+				return err
+			}
+			for _, r := range rivals {
+				// Two added units in one place are an error of their own, PLP0022.
+				if !added[r.ID] {
+					return pulperr.Coded("PLP0023", pulperr.Invalid,
+						"A unit of type %s with the same %s (%s) is in the repository already, and overwrite is false", s.name,
+						strings.Join(p.placeNames(), ", "), r.Place)
+				}
+			}
+		}
+	}
+	return nil
+}
+
 // placeResolver finds units of one type that claim the same place in a version.
 type placeResolver struct {
 	*NewVersion
@@ -182,10 +218,15 @@ func (p placeResolver) collision(ctx context.Context, r rival) error {
 		return err
 	}
 	n := 1 + len(slices.DeleteFunc(all, func(o rival) bool { return o.Old != r.Old }))
+	return pulperr.Coded("PLP0022", pulperr.Invalid, "%d units of type %s with the same %s (%s) cannot be in one version",
+		n, p.s.name, strings.Join(p.placeNames(), ", "), r.Place)
+}
+
+// placeNames returns the names of the fields that make up a place, as clients know them.
+func (p placeResolver) placeNames() []string {
 	names := make([]string, len(p.s.repo))
 	for i, f := range p.s.repo {
 		names[i] = f.JSON
 	}
-	return pulperr.Coded("PLP0022", pulperr.Invalid, "%d units of type %s with the same %s (%s) cannot be in one version",
-		n, p.s.name, strings.Join(names, ", "), r.Place)
+	return names
 }

@@ -113,6 +113,20 @@ func (s *schema) checkTexts(row Row) error {
 	return s.checkKeys(v)
 }
 
+// CheckTexts checks the texts of a row, as [Create] and [Update] do before they save it: their length in keys and
+// indexes, the exact length that a tag asks for, and that they are UTF-8 without NUL. It reads no rows. A caller that
+// saves the row in a task calls it first, so that its client gets the error at once and not from a failed task.
+//
+// Errors: Unsupported if no plugin lists the type of the row; [pulperr.ValidationError] for the first text that is
+// refused.
+func (r *Registry) CheckTexts(row Row) error {
+	s, err := r.of(row)
+	if err != nil {
+		return err
+	}
+	return s.checkTexts(row)
+}
+
 // maxName is the longest name of a repository, remote, distribution or guard, in characters.
 const maxName = 255
 

@@ -35,8 +35,8 @@ func NewTemporaryFile(ctx context.Context, db *DB, store *storage.Store, r io.Re
 	return tf, nil
 }
 
-// CommitTemporaryFile is [NewTemporaryFile] for bytes that were written already: it commits them as a temporary file. On
-// an error the caller still ends the writer.
+// CommitTemporaryFile is [NewTemporaryFile] for bytes that were written already: it commits them as a temporary file.
+// On an error the caller still ends the writer.
 //
 // Errors: as NewTemporaryFile.
 func CommitTemporaryFile(ctx context.Context, db *DB, store *storage.Store, w *storage.Writer, expect *hashlib.Expect,

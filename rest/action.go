@@ -132,10 +132,13 @@ type subject struct {
 	class  string // of one row: "FileRepository"
 	plugin string // beginning of the names of schemas, with a dot, empty for the core: "file."
 	href   string // parameter for a row's href: "file_file_repository_href"
+	above  string // parameter for the href of the row that a nested resource is below; "" for others
+	key    string // wildcard for a row's key, with a slash; "" is "{pulp_id}/"
 	master *master
 	typ    *links.Type // nil without a master
 	// row returns the row that the request's path names, a *T.
 	row func(ctx context.Context, q *request) (any, error)
+	in  *view // whose rows a nested resource is below; nil for others
 }
 
 // action is a compiled Action.
@@ -172,6 +175,8 @@ func Do[T, I, O any](op Operation, fn func(ctx context.Context, r *Request[T], i
 					return nil, err
 				}
 				row, _ = found.(*T)
+			} else if err := s.in.enter(ctx, q); err != nil {
+				return nil, err
 			}
 			r, in := newRequest(q, row), new(I)
 			if act.Body != "" {
@@ -206,9 +211,9 @@ func Do[T, I, O any](op Operation, fn func(ctx context.Context, r *Request[T], i
 func newAction(s *subject, op Operation, in, out reflect.Type) *action {
 	act := &action{name: op.Name, row: !op.Collection, output: out}
 	act.Method = cmp.Or(op.Method, http.MethodPost)
-	act.Path, act.Entity = s.path, ""
+	act.Path, act.Entity = s.path, s.above
 	if act.row {
-		act.Path, act.Entity = s.path+"{pulp_id}/", s.href
+		act.Path, act.Entity = s.path+cmp.Or(s.key, "{pulp_id}/"), s.href
 	}
 	if op.Name != "" {
 		act.Path += op.Name + "/"
@@ -234,15 +239,20 @@ func newAction(s *subject, op Operation, in, out reflect.Type) *action {
 	}
 	act.Status, act.response = op.Status, cmp.Or(op.body, name)+"Response"
 	if act.Status == nil {
-		act.Status = []int{http.StatusOK}
-		switch out {
-		case reflect.TypeFor[Accepted](), reflect.TypeFor[AcceptedGroup]():
-			act.Status = []int{http.StatusAccepted}
-		case reflect.TypeFor[Empty]():
-			act.Status = []int{http.StatusNoContent}
-		}
+		act.Status = []int{usualStatus(out)}
 	}
 	return act
+}
+
+// usualStatus returns the status of an answer of a type.
+func usualStatus(answer reflect.Type) int {
+	switch answer {
+	case reflect.TypeFor[Accepted](), reflect.TypeFor[AcceptedGroup]():
+		return http.StatusAccepted
+	case reflect.TypeFor[Empty]():
+		return http.StatusNoContent
+	}
+	return http.StatusOK
 }
 
 // mount adds the action to the API, and the schemas of its body and answer to the document.

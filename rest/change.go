@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"reflect"
+	"slices"
 
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/rest/internal/schema"
@@ -39,12 +40,17 @@ func (v rowWriter) mount(c *compiler, row schema.Operation) {
 		if v.master.update == byTask {
 			status = append(status, http.StatusAccepted)
 		}
-		// The document of PUT refers to this schema, which create has added otherwise.
-		if v.create == nil {
-			c.components.AddBody(model, schema.Writable(v.answers.fields), false)
+		fields, body := v.updatable(), model
+		switch {
+		// What POST reads besides the fields of the row is not what PUT reads.
+		case v.create != nil && !sameNames(v.create.fields, fields) || v.create != nil && v.create.files:
+			body = "Updated" + model
+			c.components.AddBody(body, fields, false)
+		case v.create == nil:
+			c.components.AddBody(body, fields, false)
 		}
-		c.components.AddPatch(model, schema.Writable(v.answers.fields))
-		change(http.MethodPut, "_update", "Update", model, v.update(replacing), status...)
+		c.components.AddPatch(model, fields)
+		change(http.MethodPut, "_update", "Update", body, v.update(replacing), status...)
 		change(http.MethodPatch, "_partial_update", "Update", "Patched"+model, v.update(patching), status...)
 	}
 	switch v.master.remove {
@@ -126,9 +132,19 @@ func pack(t models.AnyType, row models.Row, fields []*schema.Field) (work.RowArg
 	return args, nil
 }
 
+// updatable returns the fields of the bodies of PUT and PATCH.
+func (v rowWriter) updatable() []*schema.Field {
+	return slices.Concat(schema.Writable(v.answers.fields), v.updating.fields)
+}
+
+// sameNames reports whether two lists have fields of the same names in the same order.
+func sameNames(a, b []*schema.Field) bool {
+	return slices.EqualFunc(a, b, func(f, g *schema.Field) bool { return f.Name == g.Name })
+}
+
 // update returns the handler of PUT or PATCH.
 func (v rowWriter) update(mode writeMode) handler {
-	fields := schema.Writable(v.answers.fields)
+	fields, updatable := schema.Writable(v.answers.fields), v.updatable()
 	return func(ctx context.Context, q *request) (*reply, error) {
 		before, err := v.requested(ctx, q)
 		if err != nil {
@@ -138,14 +154,21 @@ func (v rowWriter) update(mode writeMode) handler {
 		after := v.newRow()
 		reflect.ValueOf(after).Elem().Set(reflect.ValueOf(before).Elem())
 		// The row is read before the body: a missing row is 404 whatever the body holds.
-		in, err := q.read(ctx, false, fields...)
+		in, err := q.read(ctx, false, updatable...)
 		if err != nil {
 			return nil, err
 		}
 		if err := q.decode(ctx, in, fields, after, mode); err != nil {
 			return nil, err
 		}
+		extra, err := v.updating.decode(ctx, q, in, mode)
+		if err != nil {
+			return nil, err
+		}
 		if err := v.answers.check(ctx, checkerOf(q), after, in.faults); err != nil {
+			return nil, err
+		}
+		if err := v.updating.apply(ctx, q, v.view, after, extra); err != nil {
 			return nil, err
 		}
 		// Only columns that differ are written, so that two updates of different fields both last.

@@ -50,6 +50,10 @@ func (s *rowSchema) checkFields(ctx context.Context, c checker, row models.Row, 
 
 // validate calls the validators of a row. They may rely on fields that are valid by themselves.
 func (c checker) validate(ctx context.Context, row models.Row) error {
+	// Saving the row checks this, too. A task may save it, and then the client would not get the error as its answer.
+	if err := c.db.Registry().CheckTexts(row); err != nil {
+		return err
+	}
 	if r, ok := row.(models.Validator); ok {
 		if err := r.Validate(); err != nil {
 			return err

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"slices"
 
@@ -27,9 +28,12 @@ type singleInput struct {
 	Artifact   uuid.UUID `json:"artifact" rest:"ref=artifact" doc:"The artifact, if it was uploaded before."`
 	FileURL    string    `json:"file_url" doc:"An http or https URL that a task fetches the file from."`
 	Repository uuid.UUID `json:"repository" rest:"ref=repository" doc:"A repository to add the unit to."`
+	Overwrite  bool      `json:"overwrite" rest:"default=true" doc:"Whether the unit may take the place of another one."`
 
-	repository models.Row   // nil if none
-	source     *work.Source // of FileURL, nil if none
+	Network *work.NetworkConfig `json:"downloader_config" doc:"How file_url is fetched; without one it has no effect."`
+
+	to     destination
+	source *work.Source // of FileURL, nil if none
 }
 
 // SingleArtifact returns the [Creator] of content that consists of one file. A request brings the file, the href of an
@@ -40,6 +44,9 @@ type singleInput struct {
 // When the bytes are in the store, fields that are called like a digest on the wire, such as sha256, are set; then fill
 // completes the unit from its file. It runs within the request, so it must be quick. With fill nil the type's own
 // [FileInitializer] does that, if it has one. The validators see the completed unit.
+//
+// With overwrite false, adding the unit to the repository fails if another unit has its place there, see
+// [models.CheckOverwrite]. downloader_config has the network settings of a remote, for the file_url.
 //
 // A file_url is taken only with fill nil: a task fetches the file, and a task knows the type and not the Creator. User
 // and password in the URL are used as such and stored encrypted.
@@ -67,12 +74,14 @@ func SingleArtifact[T any](fill func(ctx context.Context, c *T, f *File) error) 
 					}
 					args.Artifact = &f.Artifact.ID
 				}
-				return unitSaver{q}.save(ctx, c, extra.repository, args)
+				return unitSaver{q}.save(ctx, c, extra.to, args)
 			},
 		}.creator().compile(v)
 		create.single = true
 		if fill != nil {
-			create.fields = slices.DeleteFunc(create.fields, func(f *schema.Field) bool { return f.Name == "file_url" })
+			create.fields = slices.DeleteFunc(create.fields, func(f *schema.Field) bool {
+				return f.Name == "file_url" || f.Name == "downloader_config"
+			})
 		}
 		create.onlyContent("SingleArtifact")
 		return create
@@ -91,6 +100,18 @@ func digestFields(fields []*schema.Field) []*schema.Field {
 	return slices.DeleteFunc(slices.Clone(fields), func(f *schema.Field) bool {
 		return !f.Own || f.Form != schema.Text || !slices.Contains(core.Algorithms(), hashlib.Algorithm(f.Name))
 	})
+}
+
+// digestFieldsOf is [digestFields] of a type whose view is not at hand.
+func digestFieldsOf(r *models.Registry, t models.AnyType) ([]*schema.Field, error) {
+	if t == nil {
+		return nil, errors.New("rest: no plugin lists the type of the unit; add it to Models")
+	}
+	fields, faults := schema.FieldsOf(r, t)
+	if err := errors.Join(faults...); err != nil {
+		return nil, fmt.Errorf("rest: type %q: %w", t.Name(), err)
+	}
+	return digestFields(fields), nil
 }
 
 // completeFrom completes a unit from its file and validates it.
@@ -123,11 +144,11 @@ func completeFrom[T any](
 func completeFetched(ctx context.Context, env *tasking.Env, t models.AnyType, unit models.AnyContent, at work.FileArgs,
 	a *models.Artifact,
 ) error {
-	fields, faults := schema.FieldsOf(env.DB.Registry(), t)
-	if err := errors.Join(faults...); err != nil {
-		return fmt.Errorf("rest: type %q: %w", t.Name(), err)
+	digests, err := digestFieldsOf(env.DB.Registry(), t)
+	if err != nil {
+		return err
 	}
-	for _, d := range digestFields(fields) {
+	for _, d := range digests {
 		d.Assign(unit, a.Get(hashlib.Algorithm(d.Name)))
 	}
 	f := &File{RelativePath: at.RelativePath, Name: at.Source.Name(), Artifact: a, DB: env.DB, Store: env.Store}
@@ -167,10 +188,30 @@ func (c *singleInput) check(ctx context.Context, q *request, v *view, in *input,
 		var reason string
 		if c.source, reason = sourceOf(c.FileURL); reason != "" {
 			in.faults.Add("file_url", reason)
+		} else {
+			c.source.Network = c.Network
+			c.checkNetwork(q, in.faults)
 		}
 	}
-	c.repository, err = unitSaver{q}.destination(ctx, row, c.Repository, in.faults)
+	c.to, err = unitSaver{q}.destination(ctx, row, c.Repository, in.faults)
+	c.to.keepPlaces = !c.Overwrite
 	return err
+}
+
+// checkNetwork adds the faults of the downloader_config, those that a remote with the same settings would have.
+func (c *singleInput) checkNetwork(q *request, faults FieldErrors) {
+	if c.Network == nil {
+		return
+	}
+	if c.source.Username+c.source.Password != "" && c.Network.Username != nil {
+		faults.Add("downloader_config", "username: The file_url has credentials already.")
+	}
+	found := wire.ValidationFaults(c.source.Config(q.db.Checksums()).Validate())
+	for _, name := range slices.Sorted(maps.Keys(found)) {
+		for _, reason := range found[name] {
+			faults.Add("downloader_config", name+": "+reason)
+		}
+	}
 }
 
 // sourceOf reads a file_url, or returns the reason why it is refused.
@@ -193,29 +234,38 @@ func sourceOf(raw string) (*work.Source, string) {
 	return s, ""
 }
 
+// destination is where a new unit goes besides its table.
+type destination struct {
+	repository models.Row // nil for none
+	keepPlaces bool       // no unit of the repository may be replaced
+}
+
 // unitSaver is what the creators of content share.
 type unitSaver struct{ *request }
 
-// destination returns the repository that a unit is added to, nil for the zero key.
-func (q unitSaver) destination(ctx context.Context, unit any, id uuid.UUID, faults FieldErrors) (models.Row, error) {
+// destination returns the repository that a unit is added to, none for the zero key.
+func (q unitSaver) destination(
+	ctx context.Context, unit any, id uuid.UUID, faults FieldErrors,
+) (to destination, err error) {
 	// A repository that does not exist was refused when its href was resolved.
 	if id == uuid.Nil {
-		return nil, nil
+		return to, nil
 	}
 	row, err := models.Cast(ctx, q.db, models.RepositoryMaster, id)
 	if err != nil {
-		return nil, fmt.Errorf("rest: repository for content: %w", err)
+		return to, fmt.Errorf("rest: repository for content: %w", err)
 	}
 	content, ok := unit.(models.Row)
 	if !ok {
-		return nil, fmt.Errorf("rest: %T is not a row", unit)
+		return to, fmt.Errorf("rest: %T is not a row", unit)
 	}
 	registry := q.db.Registry()
 	t, repository := typeOf(registry, content), typeOf(registry, row)
 	if t != nil && repository != nil && !slices.Contains(registry.Accepts(repository), t.Name()) {
 		faults.Add("repository", wrongRepository(repository.Name(), t.Name())["repository"]...)
 	}
-	return row, nil
+	to.repository = row
+	return to, nil
 }
 
 // file returns the file of the unit, which is in the store then.
@@ -245,7 +295,7 @@ func (q unitSaver) artifact(ctx context.Context, id uuid.UUID) (*models.Artifact
 
 // save dispatches the task that saves a unit with its files and adds it to a repository, if there is one.
 func (q unitSaver) save(
-	ctx context.Context, unit any, repository models.Row, files ...work.FileArgs,
+	ctx context.Context, unit any, to destination, files ...work.FileArgs,
 ) (*Accepted, error) {
 	row, ok := unit.(models.AnyContent)
 	if !ok {
@@ -261,10 +311,10 @@ func (q unitSaver) save(
 	}
 	args.Files = files
 	o := &tasking.DispatchOptions{}
-	if repository != nil {
-		args.Repository = new(repository.PulpID())
+	if to.repository != nil {
+		args.Repository, args.KeepPlaces = new(to.repository.PulpID()), to.keepPlaces
 		// The task makes a new version of the repository.
-		o.Exclusive = tasking.On(repository)
+		o.Exclusive = tasking.On(to.repository)
 	}
 	return q.ticket(work.GeneralCreate.Dispatch(ctx, q.tasks(), args, o))
 }

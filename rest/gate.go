@@ -93,13 +93,18 @@ func (g *gate) visible(p *Permission) (*Visible, error) {
 	return g.opts.Authorizer.Visible(p.HTTP.Context(), p)
 }
 
-type userKey struct{}
+type permissionKey struct{}
+
+// permissionOf returns what the request that ctx belongs to needed. Without a log-in it is empty.
+func permissionOf(ctx context.Context) *Permission {
+	if p, ok := ctx.Value(permissionKey{}).(*Permission); ok {
+		return p
+	}
+	return &Permission{}
+}
 
 // UserOf returns the user who sent the request that ctx belongs to, for handlers of a [Route]; nil if it is anonymous.
-func UserOf(ctx context.Context) *accounts.User {
-	u, _ := ctx.Value(userKey{}).(*accounts.User)
-	return u
-}
+func UserOf(ctx context.Context) *accounts.User { return permissionOf(ctx).User }
 
 // admit refuses a request whose sender may not use what allow and p describe. The request that it returns knows the
 // account; p gets it too.
@@ -116,7 +121,7 @@ func (g *gate) admit(r *http.Request, allow Access, p *Permission) (*http.Reques
 	}
 	// The access log has the name also if the account may not use the operation.
 	webserver.AddToAccessLog(r.Context(), slog.String("user", u.Username))
-	r = r.WithContext(context.WithValue(tasking.WithUser(r.Context(), u.ID), userKey{}, u))
+	r = r.WithContext(context.WithValue(tasking.WithUser(r.Context(), u.ID), permissionKey{}, p))
 	p.User, p.HTTP = u, r
 	if allow == Authorized {
 		return r, g.opts.Authorizer.Authorize(r.Context(), p)

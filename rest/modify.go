@@ -18,9 +18,10 @@ import (
 
 // modifyInput is the body of modify.
 type modifyInput struct {
-	Add    []string   `json:"add_content_units" doc:"hrefs or PRNs of units to add."`
-	Remove []string   `json:"remove_content_units" doc:"hrefs or PRNs of units to remove, or '*' for all."`
-	Base   *uuid.UUID `json:"base_version" rest:"ref=repositoryversion" doc:"The version to start from, if not the last."`
+	Add       []string   `json:"add_content_units" doc:"hrefs or PRNs of units to add."`
+	Remove    []string   `json:"remove_content_units" doc:"hrefs or PRNs of units to remove, or '*' for all."`
+	Overwrite bool       `json:"overwrite" rest:"default=true" doc:"Whether units may take the places of others."`
+	Base      *uuid.UUID `json:"base_version" rest:"ref=repositoryversion" doc:"The version to start from, if not the last."`
 }
 
 // modify returns the operation that adds units to a repository and removes others.
@@ -31,7 +32,7 @@ func modify[T any]() Action[T] {
 		if !ok {
 			return nil, fmt.Errorf("rest: %T is not a row", r.Row)
 		}
-		args := work.ModifyArgs{Repository: repository.PulpID(), Base: in.Base}
+		args := work.ModifyArgs{Repository: repository.PulpID(), Base: in.Base, KeepPlaces: !in.Overwrite}
 		faults := FieldErrors{}
 		var err error
 		if args.Add, err = r.request.units(ctx, "add_content_units", in.Add, faults); err != nil {

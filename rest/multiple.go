@@ -20,6 +20,9 @@ import (
 type NewContent struct {
 	Files      []*File              // RelativePath and Artifact of each are required; nil for a unit without files
 	Repository models.AnyRepository // to which the unit is added; nil is none
+	// KeepPlaces makes the task fail if another unit of the repository has the place of the unit, see
+	// [models.CheckOverwrite]. False replaces the other unit.
+	KeepPlaces bool
 }
 
 // SaveContent dispatches the task that saves a unit with its files, and returns the answer for it. A function of
@@ -44,14 +47,14 @@ func SaveContent[X, T any](ctx context.Context, r *Request[T], unit *X, with *Ne
 		files[i] = work.FileArgs{RelativePath: f.RelativePath, Artifact: &f.Artifact.ID}
 	}
 	if with.Repository == nil {
-		return unitSaver{r.request}.save(ctx, row, nil, files...)
+		return unitSaver{r.request}.save(ctx, row, destination{}, files...)
 	}
 	registry := r.DB.Registry()
 	t, repository := typeOf(registry, row), typeOf(registry, with.Repository)
 	if t != nil && repository != nil && !slices.Contains(registry.Accepts(repository), t.Name()) {
 		return nil, wrongRepository(repository.Name(), t.Name())
 	}
-	return unitSaver{r.request}.save(ctx, row, with.Repository, files...)
+	return unitSaver{r.request}.save(ctx, row, destination{with.Repository, with.KeepPlaces}, files...)
 }
 
 func wrongRepository(repository, content string) FieldErrors {
@@ -74,9 +77,10 @@ func typeOf(r *models.Registry, row models.Row) models.AnyType {
 type multipleInput struct {
 	Artifacts  map[string]string `json:"artifacts" rest:"required" doc:"The hrefs or PRNs of artifacts by relative path."`
 	Repository uuid.UUID         `json:"repository" rest:"ref=repository" doc:"A repository to add the unit to."`
+	Overwrite  bool              `json:"overwrite" rest:"default=true" doc:"Whether the unit may take the place of another one."`
 
-	repository models.Row // nil if none
-	files      []*File    // in the order of their paths
+	to    destination
+	files []*File // in the order of their paths
 }
 
 // maxFiles bounds the files of a unit that one request makes.
@@ -93,7 +97,8 @@ func MultipleArtifact[T any](fill func(ctx context.Context, c *T, files []*File)
 			if err := extra.find(ctx, q, in.faults); err != nil {
 				return err
 			}
-			extra.repository, err = unitSaver{q}.destination(ctx, c, extra.Repository, in.faults)
+			extra.to, err = unitSaver{q}.destination(ctx, c, extra.Repository, in.faults)
+			extra.to.keepPlaces = !extra.Overwrite
 			return err
 		},
 		run: func(ctx context.Context, q *request, _ *input, c *T, extra *multipleInput) (any, error) {
@@ -109,7 +114,7 @@ func MultipleArtifact[T any](fill func(ctx context.Context, c *T, files []*File)
 			for i, f := range extra.files {
 				files[i] = work.FileArgs{RelativePath: f.RelativePath, Artifact: &f.Artifact.ID}
 			}
-			return unitSaver{q}.save(ctx, c, extra.repository, files...)
+			return unitSaver{q}.save(ctx, c, extra.to, files...)
 		},
 	}.creator().adjust(func(c *creation) { c.onlyContent("MultipleArtifact") })
 }
@@ -176,8 +181,9 @@ func (m *multipleInput) find(ctx context.Context, q *request, faults FieldErrors
 // bareInput is what the body of a content unit without files has besides the unit's own fields.
 type bareInput struct {
 	Repository uuid.UUID `json:"repository" rest:"ref=repository" doc:"A repository to add the unit to."`
+	Overwrite  bool      `json:"overwrite" rest:"default=true" doc:"Whether the unit may take the place of another one."`
 
-	repository models.Row // nil if none
+	to destination
 }
 
 // NoArtifact returns the [Creator] of content without files. A request brings the type's own fields, and maybe a
@@ -187,7 +193,8 @@ func NoArtifact[T any](fill func(ctx context.Context, c *T) error) Creator[T] {
 	return steps[T, bareInput]{
 		fills: true,
 		check: func(ctx context.Context, q *request, in *input, c *T, extra *bareInput) (err error) {
-			extra.repository, err = unitSaver{q}.destination(ctx, c, extra.Repository, in.faults)
+			extra.to, err = unitSaver{q}.destination(ctx, c, extra.Repository, in.faults)
+			extra.to.keepPlaces = !extra.Overwrite
 			return err
 		},
 		run: func(ctx context.Context, q *request, _ *input, c *T, extra *bareInput) (any, error) {
@@ -199,7 +206,7 @@ func NoArtifact[T any](fill func(ctx context.Context, c *T) error) Creator[T] {
 			if err := (unitSaver{q}).validate(ctx, c); err != nil {
 				return nil, err
 			}
-			return unitSaver{q}.save(ctx, c, extra.repository)
+			return unitSaver{q}.save(ctx, c, extra.to)
 		},
 	}.creator().adjust(func(c *creation) { c.onlyContent("NoArtifact") })
 }

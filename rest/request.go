@@ -55,6 +55,7 @@ type request struct {
 	user       *accounts.User // nil if it is anonymous
 	permission *Permission    // that the operation needed
 	visible    *Visible       // the rows that the account may see; nil is all
+	parent     uuid.UUID      // row that the path of a nested resource names; zero for others
 	fields     *wire.Fields   // what the client wants of the answer; nil is all
 	status     int            // of a successful answer, if not the operation's usual one
 	location   string         // of a row that was created
@@ -64,8 +65,11 @@ type request struct {
 func (q *request) tasks() *tasking.Queue { return q.queue.In(q.db) }
 
 // id returns the key in the request's path. class names what it is missing of.
-func (q *request) id(class string) (uuid.UUID, error) {
-	id, ok := links.ParseID(chi.URLParam(q.r, "pulp_id"))
+func (q *request) id(class string) (uuid.UUID, error) { return q.key("pulp_id", class) }
+
+// key returns the key that stands for a wildcard of the path.
+func (q *request) key(wildcard, class string) (uuid.UUID, error) {
+	id, ok := links.ParseID(chi.URLParam(q.r, wildcard))
 	if !ok {
 		return uuid.Nil, wire.NotFound(class)
 	}
@@ -144,7 +148,7 @@ func (q *request) read(ctx context.Context, file bool, fields ...*schema.Field) 
 	in := &input{faults: FieldErrors{}}
 	var take wire.FileFunc
 	if file {
-		take = in.take(ctx, q)
+		take = in.take(ctx, q, "file")
 	}
 	var err error
 	if in.Body, err = wire.ReadBody(q.w, q.r, take); err != nil {

@@ -25,6 +25,12 @@ import (
 type Resource[T, A any] struct {
 	// Path is the path of the list below the API's base, with a slash at its end: "exports/". Required.
 	Path string
+	// Under is the type of the rows that those of T belong to: the resource is served below each of them, as versions are
+	// below a repository. Path then goes on from the path of such a row. Its ViewSet comes before the resource in the list
+	// of views. Nil is no parent.
+	Under models.AnyType
+	// Parent is the column of T with the key of the row of Under. Required with Under.
+	Parent string
 	// Class is the name of one row: "Export". The schema of answers is named after it. Required.
 	Class string
 	// Title is the name of the resource in the API document. Default: made of the path.
@@ -32,7 +38,7 @@ type Resource[T, A any] struct {
 	// Alias is the alias that T's table has in statements. Required.
 	Alias string
 	// Select narrows a statement to the rows that clients may see. Nil: those of the request's domain, which is in the
-	// column pulp_domain_id.
+	// column pulp_domain_id, or with Under all that belong to the row in the path.
 	Select func(r *Request[T], sel *bun.SelectQuery) *bun.SelectQuery
 	// Render returns the answers about rows, in their order. It reads what belongs to them for all together. Required.
 	Render func(ctx context.Context, r *Request[T], rows []*T) ([]A, error)
@@ -55,6 +61,7 @@ type coreResource struct {
 	missing string         // class in the answer for a missing row, if it is another one
 	answer  reflect.Type   // of answers, if A is any
 	extra   []*query.Param // parameters that Render reads
+	in      *view          // whose rows the resource is served below; nil is none
 }
 
 func (rs Resource[T, A]) mount(c *compiler) {
@@ -62,6 +69,12 @@ func (rs Resource[T, A]) mount(c *compiler) {
 		c.fault("resource %q: %s", rs.Path, fault)
 		return
 	}
+	in, fault := rs.parent(c)
+	if fault != "" {
+		c.fault("resource %q: %s", rs.Path, fault)
+		return
+	}
+	rs.core.in = in
 	s := &subject{
 		what: "resource " + rs.Path, path: rs.Path, class: rs.Class, href: links.Snake(rs.Class) + "_href",
 		row: func(ctx context.Context, q *request) (any, error) { return rs.requested(ctx, q) },
@@ -70,6 +83,10 @@ func (rs Resource[T, A]) mount(c *compiler) {
 	}
 	rs.core.params = append(rs.core.params, rs.Filters.params(c, "resource "+rs.Path,
 		func(column string) string { return rs.Alias + `."` + column + `"` })...)
+	key := "{pulp_id}/"
+	if in != nil {
+		key = in.nest(s)
+	}
 	answer := rs.Class + "Response"
 	if rs.core.answer == nil {
 		rs.core.answer = reflect.TypeFor[A]()
@@ -83,11 +100,11 @@ func (rs Resource[T, A]) mount(c *compiler) {
 		article = "an "
 	}
 	c.add(&operation{schema.Operation{
-		Method: http.MethodGet, Path: s.path, ID: s.op + "_list", Tag: s.tag, Summary: "List " + what + "s",
+		Method: http.MethodGet, Path: s.path, Entity: s.above, ID: s.op + "_list", Tag: s.tag, Summary: "List " + what + "s",
 		Params: parameters(append(rs.core.params, rs.core.extra...)), Columns: rs.OrderBy, Paged: true, Answer: answer,
 	}, func(ctx context.Context, q *request) (*reply, error) { return rs.list(ctx, q, rs.core.listed...) }})
 	c.add(&operation{schema.Operation{
-		Method: http.MethodGet, Path: s.path + "{pulp_id}/", Entity: s.href, ID: s.op + "_read", Tag: s.tag,
+		Method: http.MethodGet, Path: s.path + key, Entity: s.href, ID: s.op + "_read", Tag: s.tag,
 		Summary: "Inspect " + article + what, Params: parameters(rs.core.extra), Sparse: true, Answer: answer,
 	}, func(ctx context.Context, q *request) (*reply, error) {
 		row, err := rs.requested(ctx, q)
@@ -115,6 +132,13 @@ func resourceFault(path, class, alias string, renders bool) string {
 
 // narrow applies Select or its default.
 func (rs Resource[T, A]) narrow(q *request, sel *bun.SelectQuery) *bun.SelectQuery {
+	if rs.core.in != nil {
+		sel = sel.Where("?.? = ?", bun.Ident(rs.Alias), bun.Ident(rs.Parent), q.parent)
+		if rs.Select == nil {
+			return sel
+		}
+		return rs.Select(newRequest[T](q, nil), sel)
+	}
 	sel = q.visible.apply(sel, rs.Alias)
 	if rs.Select != nil {
 		return rs.Select(newRequest[T](q, nil), sel)
@@ -124,6 +148,9 @@ func (rs Resource[T, A]) narrow(q *request, sel *bun.SelectQuery) *bun.SelectQue
 
 // list answers with a page of the rows that fulfil some conditions besides the client's.
 func (rs Resource[T, A]) list(ctx context.Context, q *request, where ...models.Cond) (*reply, error) {
+	if err := rs.enter(ctx, q); err != nil {
+		return nil, err
+	}
 	source := query.Source{Params: rs.core.params, Columns: rs.OrderBy, Page: q.opts.PageSize}
 	for _, p := range rs.core.extra {
 		source.Others = append(source.Others, p.Name)
@@ -161,7 +188,14 @@ func (rs Resource[T, A]) list(ctx context.Context, q *request, where ...models.C
 // requested returns the row that the request's path names.
 func (rs Resource[T, A]) requested(ctx context.Context, q *request) (*T, error) {
 	class := cmp.Or(rs.core.missing, rs.Class)
-	id, err := q.id(class)
+	if err := rs.enter(ctx, q); err != nil {
+		return nil, err
+	}
+	param := "pulp_id"
+	if rs.core.in != nil {
+		param = nestedID
+	}
+	id, err := q.key(param, class)
 	if err != nil {
 		return nil, err
 	}

@@ -1,8 +1,10 @@
 package rest
 
 import (
+	"context"
 	"fmt"
 	"net/http"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -22,12 +24,39 @@ type Route struct {
 	Pattern string
 	// Handler answers the requests.
 	Handler http.Handler
-	// Mount makes the handler, in place of Handler, if it needs the API: its database, its queue, its store.
+	// Mount makes the handler, in place of Handler, if it needs the API: its database, its queue, its store. [Answer]
+	// makes it of a function.
 	Mount func(a *API) http.Handler
 	// Allow is who may use the route. Default: Authorized.
 	Allow Access
 	// Summary describes the route in the API document, in a few words. Default: it is not in the document.
 	Summary string
+}
+
+// Answer returns the Mount of a route that answers as an action does: fn gets the request as an action gets it, without
+// a Row and an Upload, so that it can call [SaveContent] and [Resolve]; it reads the body of Request.HTTP itself. Its
+// answer is written as JSON, with status 202 for [Accepted] and [AcceptedGroup], 204 for [Empty], else 200. Its error
+// is answered like that of an action.
+//
+// In a route without authentication, see [Access], [Resolve] does not ask the [Authorizer].
+func Answer[O any](fn func(ctx context.Context, r *Request[Empty]) (*O, error)) func(a *API) http.Handler {
+	status := usualStatus(reflect.TypeFor[O]())
+	return func(a *API) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			p := permissionOf(r.Context())
+			q := &request{site: a.site, w: w, r: r, db: a.site.db, user: p.User, permission: p}
+			out, err := fn(r.Context(), newRequest[Empty](q, nil))
+			if err != nil {
+				a.WriteError(w, r, err)
+				return
+			}
+			answer := &reply{status: status}
+			if status != http.StatusNoContent {
+				answer.body = out
+			}
+			answer.write(w)
+		})
+	}
 }
 
 // routeMux leads requests to the routes of plugins, and all others to the operations.
@@ -173,7 +202,7 @@ var wildcard = regexp.MustCompile(`\{(\w*)(\.\.\.|\$)?\}`)
 func routeOperation(plugin, method, path string, route *Route) schema.Operation {
 	o := schema.Operation{
 		Method: method, Path: wildcard.ReplaceAllString(strings.TrimSuffix(path, "{$}"), "{$1}"), Absolute: true,
-		Tag: "Routes", Summary: route.Summary, Anonymous: route.Allow == Anybody,
+		Tag: "Routes", Summary: route.Summary, Anonymous: route.Allow == Anybody, Foreign: true,
 	}
 	if plugin != "" {
 		o.Tag = "Routes: " + plugin

@@ -34,7 +34,7 @@ type router struct {
 // newRouter returns the handler of the operations and of the routes of plugins.
 func newRouter(c *compiler, g *gate, parts []Part) *routeMux {
 	rt := &router{mux: chi.NewRouter(), gate: g}
-	rt.mux.Use(formfiles.Handler) // for authenticators that look into forms
+	rt.mux.Use(anyMethod, formfiles.Handler) // the latter for authenticators that look into forms
 	base := c.links.Base
 	// One handler per path knows all its methods, so that any other is answered with 405 and the list of them.
 	byPath := map[string]map[string]*operation{}
@@ -66,6 +66,16 @@ func newRouter(c *compiler, g *gate, parts []Part) *routeMux {
 	// The document comes last: routes add what they say about themselves.
 	rt.mux.Handle(base+"docs/api.json", newDocuments(c))
 	return routes
+}
+
+// anyMethod leads requests to the handler of their path whatever their method is. Chi answers methods that it does not
+// know without asking the handler, so the answer would lack the header Allow.
+func anyMethod(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// Each handler takes all methods, so any method that chi knows finds it.
+		chi.RouteContext(r.Context()).RouteMethod = http.MethodGet
+		next.ServeHTTP(w, r)
+	})
 }
 
 // notFound answers for paths that are not served. If only the last slash is missing, it redirects the client.

@@ -34,7 +34,7 @@ func NewSerializer[T any](registry *models.Registry, t *models.Type[T]) (*Serial
 	if err := errors.Join(faults...); err != nil {
 		return nil, fmt.Errorf("rest: type %q: %w: %w", t.Name(), pulperr.Invalid, err)
 	}
-	// References are PRNs here, and those do not depend on the path of an API.
+	// References are PRNs here, and those do not depend on the path of an API; see WithHrefs for others.
 	l := links.New(defaultRoot + "api/v3/")
 	return &Serializer[T]{
 		typ: t, links: l, fields: schema.Writable(fields),
@@ -42,10 +42,18 @@ func NewSerializer[T any](registry *models.Registry, t *models.Type[T]) (*Serial
 	}, nil
 }
 
+// WithHrefs returns the serializer that takes the hrefs of an API as references, besides PRNs.
+func (s *Serializer[T]) WithHrefs(a *API) *Serializer[T] {
+	with := *s
+	with.links = a.site.links
+	return &with
+}
+
 // Decode returns the row that a dictionary describes. It is not saved. data is a value that encoding/json writes as an
 // object: a map, a struct, a [json.RawMessage]. Members have the names and forms that they have in a request; those
-// that are left out get their defaults; references are PRNs. The row is checked as POST checks it: each field, the
-// unique ones against the database, then models.Validator and [ContextValidator]. db must be bound to a domain.
+// that are left out get their defaults; references are PRNs, and after WithHrefs hrefs too; each must name a row of its
+// kind in the domain of db. The row is checked as POST checks it: each field, the unique ones against the database,
+// then models.Validator and [ContextValidator]. db must be bound to a domain.
 //
 // A digest that [SingleArtifact] computes from the file of a request is an ordinary field here, because the caller has
 // it from upstream. A file:// URL of a remote is refused.

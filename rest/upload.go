@@ -3,6 +3,7 @@ package rest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"mime/multipart"
 
 	"github.com/pulpgo/pulpcore/hashlib"
@@ -66,9 +67,9 @@ func (u *Upload) Save(ctx context.Context) (*models.Artifact, error) {
 }
 
 // Temporary puts the file into the store as a temporary file, for a task that gets its ID, and compares it with what
-// expect says, if it is not nil. The task turns it into an artifact by [models.ArtifactFromTemporaryFile], or deletes it;
-// one that is left is removed after TMPFILE_PROTECTION_TIME. An upload is either saved or temporary. Mirrors
-// PulpTemporaryFile.init_and_validate and save.
+// expect says, if it is not nil. The task turns it into an artifact by [models.ArtifactFromTemporaryFile], or deletes
+// it; one that is left is removed after TMPFILE_PROTECTION_TIME, and stays if that is 0. An upload is either saved or
+// temporary. Mirrors PulpTemporaryFile.init_and_validate and save.
 //
 // Errors: FieldErrors for a file of another size or with other digests; Unsupported for a digest that is not allowed.
 func (u *Upload) Temporary(ctx context.Context, expect *hashlib.Expect) (*models.TemporaryFile, error) {
@@ -90,11 +91,51 @@ func (u *Upload) save(ctx context.Context) (a *models.Artifact, isNew bool, err 
 	return a, a.ID == id, err
 }
 
-// take returns the function that streams the file of a request into the store.
-func (in *input) take(ctx context.Context, q *request) wire.FileFunc {
+// SaveUpload reads the form of a request to a route, which has a file in one of its fields, completes a content unit
+// from the file and dispatches the task that saves both: what [SingleArtifact] does, for clients with a form of their
+// own. The path of the file in the unit is what the client calls the file. Further fields of the form are not read, and
+// a further file is refused. repository may be nil; see also [SaveContent].
+//
+// Errors: FieldErrors for the field if it has no file, or its name cannot be a path; those of the unit's
+// [FileInitializer] and of its validators; those of SaveContent.
+func SaveUpload[X, T any](
+	ctx context.Context, r *Request[T], field string, unit *X, repository models.AnyRepository,
+) (*Accepted, error) {
+	row, ok := any(unit).(models.AnyContent)
+	if !ok {
+		return nil, fmt.Errorf("rest: %T is not content; give SaveUpload a row of a content type", unit)
+	}
+	in := &input{}
+	// The file is dropped unless it was saved.
+	defer in.close()
+	if _, err := wire.ReadBody(r.request.w, r.HTTP, in.take(ctx, r.request, field)); err != nil {
+		return nil, err
+	}
+	if in.upload == nil {
+		return nil, FieldErrors{field: {"No file was submitted."}}
+	}
+	if !models.ValidPath(in.upload.name) {
+		return nil, FieldErrors{field: {"Relative path is not in canonical form. " + in.upload.name}}
+	}
+	f, err := in.upload.File(ctx, in.upload.name)
+	if err != nil {
+		return nil, err
+	}
+	digests, err := digestFieldsOf(r.DB.Registry(), typeOf(r.DB.Registry(), row))
+	if err != nil {
+		return nil, err
+	}
+	if err := completeFrom(ctx, unit, f, digests, nil); err != nil {
+		return nil, err
+	}
+	return SaveContent(ctx, r, unit, &NewContent{Files: []*File{f}, Repository: repository})
+}
+
+// take returns the function that streams the file in a field of a request into the store.
+func (in *input) take(ctx context.Context, q *request, field string) wire.FileFunc {
 	return func(name string, part *multipart.Part) error {
 		switch {
-		case name != "file":
+		case name != field:
 			return FieldErrors{name: {wire.MsgUnexpected}}
 		case in.upload != nil:
 			return FieldErrors{name: {"Only one file can be uploaded at a time."}}

@@ -43,6 +43,8 @@ type ViewSet[T any] struct {
 	// once, distributions by a task, content that has a field called like a digest on the wire (sha256) as by
 	// [SingleArtifact], and other content and publications not at all; see [Create] and [Publish].
 	Create Creator[T]
+	// Update reads further fields from PUT and PATCH and is called with them. The zero value reads none.
+	Update Updater[T]
 	// ReadOnly leaves out update, delete, labels and a repository's modify, and create unless Create is set: rows are
 	// listed and read, and changed by Actions and tasks only.
 	ReadOnly bool
@@ -58,6 +60,7 @@ type view struct {
 	answers  *rowSchema
 	columns  []*schema.Field // of a new row, on the wire or not
 	create   *creation       // nil if there is none
+	updating *updating
 	newRow   func() models.Row
 	list     func(ctx context.Context, db *models.DB, where ...models.Cond) ([]models.Row, error)
 	count    func(ctx context.Context, db *models.DB, where ...models.Cond) (int64, error)
@@ -104,6 +107,7 @@ func (vs ViewSet[T]) mount(c *compiler) {
 			c.fault("%s: create: %w", v.what, err)
 		}
 	}
+	v.updating = vs.Update.of(c, v)
 	own := make([]member, len(vs.Members))
 	for i, m := range vs.Members {
 		own[i] = m.member

@@ -122,7 +122,9 @@ func (s *Set) Handler(next slog.Handler) slog.Handler {
 // itself, see pulpcore.App.Log. Nil options are the defaults.
 //
 // Errors: Invalid for a handler that is not registered; Unavailable for a file that cannot be written.
-func (s *Set) OpenLog(opts *LogOptions) (*slog.Logger, io.Closer, error) { return s.core.Logging.open(opts) }
+func (s *Set) OpenLog(opts *LogOptions) (*slog.Logger, io.Closer, error) {
+	return s.core.Logging.open(opts)
+}
 
 // CheckLogHandlers returns a fault for each handler of LOGGING that names a [slog.Handler] which is not registered
 // under one of the known names.

@@ -5,6 +5,8 @@
 //
 // All of them wrap handlers and work in any server. An App of pulpcore wraps its own handlers with them. A host wraps
 // its other handlers itself, or serves them with App.Serve.
+//
+// Package webserver/proxyconf writes the configurations of reverse proxies in front of an App.
 package webserver
 
 import (

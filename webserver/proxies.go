@@ -57,8 +57,8 @@ const (
 	clientCert     = "X-Client-Cert"
 )
 
-// forwarding returns all headers that only a proxy may set.
-func forwarding() []string {
+// ForwardingHeaders returns the names of all headers that only a proxy may set.
+func ForwardingHeaders() []string {
 	return []string{
 		forwardedFor, forwardedProto, forwardedHost, "X-Forwarded-Port", "X-Forwarded-Server", "X-Real-Ip", "Forwarded",
 		clientCert,
@@ -100,7 +100,7 @@ func (p *Proxies) clients(r *http.Request) *http.Request {
 	// The copy of the request shares its headers with the original, which handlers around this one still use.
 	r.Header = said.Clone()
 	// They are removed for untrusted clients as well: an inner handler could not know that the client forged them.
-	for _, name := range forwarding() {
+	for _, name := range ForwardingHeaders() {
 		delete(r.Header, name)
 	}
 	if !trusted {

@@ -148,7 +148,7 @@ func (c *filterCheck) call(f *gojq.Func) {
 	isVariable := strings.HasPrefix(f.Name, "$") && f.Name != "$ENV" && f.Name != "$__loc__"
 	switch {
 	case isVariable, slices.Contains(pickers(), f.Name):
-	case slices.Contains(growers(), f.Name) && !(f.Name == "split" && len(f.Args) > 1): // with flags it is a regular expression
+	case slices.Contains(growers(), f.Name) && (f.Name != "split" || len(f.Args) == 1): // split with flags takes a pattern
 		c.growth++
 	case f.Name == "test" && len(f.Args) == 1 && isConstant(f.Args[0]):
 	case f.Name == "test":

@@ -47,8 +47,11 @@ func TestHeader(t *testing.T) {
 		{"no JSON", ".", []string{encoded(`secret`)}, false},
 		{"more than JSON", ".", []string{encoded(`"secret" "secret"`)}, false},
 		{"texts put together", `.a + "\(.b)" | ltrimstr("x")`, []string{encoded(`{"a": "xsec", "b": "ret"}`)}, true},
-		{"a condition", `.a[] | select(.k == "b" and (.v | test("^s"))) | .v`,
-			[]string{encoded(`{"a": [{"k": "a", "v": "x"}, {"k": "b", "v": "secret"}]}`)}, true},
+		{
+			"a condition", `.a[] | select(.k == "b" and (.v | test("^s"))) | .v`,
+			[]string{encoded(`{"a": [{"k": "a", "v": "x"}, {"k": "b", "v": "secret"}]}`)},
+			true,
+		},
 		{"a variable", `.k as $k | .v[$k] // "none"`, []string{encoded(`{"k": "a", "v": {"a": "secret"}}`)}, true},
 		{"an encoded part", `.a | @base64d | fromjson | .b`, []string{encoded(`{"a": "eyJiIjoic2VjcmV0In0="}`)}, true},
 	} {

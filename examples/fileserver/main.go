@@ -7,6 +7,7 @@
 //	fileserver content          only the content app
 //	fileserver worker           only the workers
 //	fileserver migrate          bring the database schema up to date and exit
+//	fileserver proxy nginx      print a configuration of nginx for the settings and exit; "proxy apache" likewise
 //	fileserver task             one task, for a worker that starts it as a process of its own
 //	fileserver check            look for impossible states of tasks, print them and exit, with 1 if there are any
 //	fileserver checksums        print which artifacts do not agree with ALLOWED_CONTENT_CHECKSUMS and exit, with 1 if any
@@ -55,8 +56,8 @@ func main() {
 	}
 }
 
-var errUsage = errors.New("usage: fileserver [demo [FOLDER] | api | content | worker | migrate | check |\n" +
-	"  checksums | fix-checksums | rotate-db-key | reset-admin]")
+var errUsage = errors.New("usage: fileserver [demo [FOLDER] | api | content | worker | migrate |\n" +
+	"  proxy nginx | proxy apache | check | checksums | fix-checksums | rotate-db-key | reset-admin]")
 
 func run(ctx context.Context, out io.Writer, args []string) (err error) {
 	command := "all"
@@ -66,6 +67,10 @@ func run(ctx context.Context, out io.Writer, args []string) (err error) {
 	// Before the settings are read: the demo has its own.
 	if command == "demo" {
 		return runDemo(ctx, out, args)
+	}
+	// It needs the settings only: a configuration is often made on another machine than the database's.
+	if command == "proxy" {
+		return writeProxyConfig(out, args)
 	}
 	if len(args) > 0 {
 		return errUsage

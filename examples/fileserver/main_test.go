@@ -51,9 +51,26 @@ func TestDemo(t *testing.T) {
 	}
 }
 
+func TestProxyConfig(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("PULP_DEPLOY_ROOT", filepath.Join(dir, "pulp"))
+	for server, want := range map[string]string{
+		"nginx":  "proxy_pass http://pulp-content;",
+		"apache": `ProxyPassMatch "^/pulp/content(?:/|\z|\?)" "http://127.0.0.1:24817" nocanon`,
+	} {
+		var out strings.Builder
+		if err := run(t.Context(), &out, []string{"proxy", server}); err != nil || !strings.Contains(out.String(), want) {
+			t.Errorf("run(proxy %s) = %v, %s; want %s", server, err, out.String(), want)
+		}
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("it made %v, %v", left, err)
+	}
+}
+
 func TestUsage(t *testing.T) {
 	t.Parallel()
-	for _, args := range [][]string{{"nonsense"}, {"api", "more"}, {"demo", "a", "b"}} {
+	for _, args := range [][]string{{"nonsense"}, {"api", "more"}, {"demo", "a", "b"}, {"proxy"}, {"proxy", "caddy"}} {
 		if err := run(t.Context(), &strings.Builder{}, args); !errors.Is(err, errUsage) {
 			t.Errorf("run(%q) = %v, want %v", args, err, errUsage)
 		}

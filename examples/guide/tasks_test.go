@@ -46,8 +46,12 @@ func importNotes(ctx context.Context, env *tasking.Env, a ImportArgs) (err error
 	defer bytes.Close()
 	return env.Progress(ctx, "Importing Notes", "note.importing", func(p *tasking.Progress) error {
 		var units []*models.ContentWithFiles
-		for lines := bufio.NewScanner(bytes); lines.Scan(); {
+		lines := bufio.NewScanner(bytes)
+		for lines.Scan() {
 			units = append(units, &models.ContentWithFiles{Content: &Note{Title: lines.Text()}})
+		}
+		if err := lines.Err(); err != nil { // a file that was read in part is not a shorter file
+			return err
 		}
 		if err := models.SaveContents(ctx, env.DB, units); err != nil {
 			return err

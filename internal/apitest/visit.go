@@ -18,7 +18,10 @@ import (
 	"github.com/pulpgo/pulpcore/tasking/worker"
 )
 
-const file = "file_file" // what the operations of the file plugin have in their names
+const (
+	base = "/pulp/api/v3/" // of the API
+	file = "file_file"     // what the operations of the file plugin have in their names
+)
 
 // visit makes the requests, in an order in which each finds what it needs.
 func (w *walk) visit(t *testing.T) {
@@ -134,7 +137,7 @@ func (w *walk) visitContent(t *testing.T, repo, artifact string) {
 	t.Helper()
 	const op = "content_file_files_create"
 	first := w.task(t, w.do(t, ask{op: op, want: http.StatusAccepted, body: map[string]any{
-		"relative_path": "a", "file": []byte("a"), "repository": repo, "pulp_labels": `{"k": null}`,
+		"relative_path": "a", "file": []byte("a"), "repository": repo, "pulp_labels": `{"k": null}`, "overwrite": false,
 	}}))
 	second := w.task(t, w.do(t, ask{op: op, want: http.StatusAccepted, body: map[string]any{
 		"relative_path": "b", "artifact": artifact,
@@ -146,14 +149,14 @@ func (w *walk) visitContent(t *testing.T, repo, artifact string) {
 		}))
 		t.Cleanup(upstream.Close)
 		w.task(t, w.do(t, ask{op: op, want: http.StatusAccepted, body: map[string]any{
-			"relative_path": "c", "file_url": upstream.URL + "/c",
+			"relative_path": "c", "file_url": upstream.URL + "/c", "downloader_config": `{"headers": [{"X-A": "b"}]}`,
 		}}))
 	}
 	w.do(t, ask{op: "content_file_files_read", at: first, want: http.StatusOK})
 	w.label(t, "content_file_files", first)
 	const modify = "repositories_" + file + "_modify"
 	w.task(t, w.do(t, ask{op: modify, at: repo, want: http.StatusAccepted, body: map[string]any{
-		"add_content_units": []any{second}, "remove_content_units": []any{}, "base_version": repo + "versions/1/",
+		"add_content_units": []any{second}, "remove_content_units": []any{}, "base_version": repo + "versions/1/", "overwrite": false,
 	}}))
 	unknown := map[string]any{"add_content_units": []any{nowhere(second)}}
 	w.do(t, ask{op: modify, at: repo, body: unknown, want: http.StatusBadRequest})
@@ -211,7 +214,6 @@ func (w *walk) visitGroups(t *testing.T) {
 	if _, err := w.DB.Bun().NewInsert().Model(row).Exec(ctx); err != nil {
 		t.Fatal(err)
 	}
-	const base = "/pulp/api/v3/"
 	at := base + "task-groups/" + together.ID.String() + "/"
 	canceled := map[string]any{"state": "canceled"}
 	w.do(t, ask{op: "task_groups_read", at: at, want: http.StatusOK})

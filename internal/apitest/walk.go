@@ -104,6 +104,8 @@ func (w *walk) refusals(t *testing.T, good ask) {
 	o := w.ops[good.op]
 	if o.Security == nil || len(*o.Security) == 0 {
 		w.compare(t, ask{op: good.op, from: nobody, want: http.StatusOK})
+		tooMany := "?fields=" + strings.Repeat("a,", 300)
+		w.compare(t, ask{op: good.op, from: nobody, query: tooMany, want: http.StatusBadRequest})
 		return
 	}
 	bad := good
@@ -306,10 +308,16 @@ func (w *walk) sample(name string, s *openapi3.Schema) any {
 		return map[string]any{"text": "x", "empty": "", "null": nil}
 	case "headers":
 		return []any{map[string]any{"X-Some": "value"}}
+	case "jq_filter":
+		return ".a"
 	case "name", "base_path":
 		return fmt.Sprint(name, w.serial)
 	}
 	switch {
+	case s.Format == "binary":
+		return []byte("a file")
+	case s.Format == "date-time":
+		return "2020-01-01T00:00:00Z"
 	case s.Format == "uri" && s.Nullable:
 		return nil
 	case len(s.Enum) > 0:
@@ -324,6 +332,8 @@ func (w *walk) sample(name string, s *openapi3.Schema) any {
 		return s.Default == true
 	case s.Type.Is("array"):
 		return []any{}
+	case s.Type.Is("object") && !s.Nullable:
+		return map[string]any{}
 	}
 	return nil
 }

@@ -136,7 +136,7 @@ func (c *Conn) Beside() *bun.DB {
 	// A pool of its own with one connection, so that no other user can keep it busy.
 	db := c.openPool(stdlib.GetConnector(*c.pool.Config().ConnConfig, stdlib.OptionAfterConnect(timesInUTC)), atMostOnce)
 	db.SetMaxOpenConns(1)
-	return bun.NewDB(db, pgdialect.New())
+	return bun.NewDB(db, postgresDialect{pgdialect.New()})
 }
 
 // LockWriter waits for the right to open a write transaction. Postgres grants it at once.
@@ -184,7 +184,7 @@ func openSQLite(rest string) (*Conn, error) {
 	db := c.openPool(sqliteConnector{dsn, d}, sqliteConn)
 	db.SetMaxOpenConns(defaultPoolSize)
 	db.SetMaxIdleConns(defaultPoolSize)
-	c.Bun = bun.NewDB(db, sqlitedialect.New())
+	c.Bun = bun.NewDB(db, sqliteDialect{sqlitedialect.New()})
 	return c, nil
 }
 
@@ -231,7 +231,7 @@ func openPostgres(ctx context.Context, rawURL string) (*Conn, error) {
 	}
 	db := c.openPool(stdlib.GetPoolConnector(pool), atMostOnce)
 	db.SetMaxIdleConns(0) // that is the pool's business
-	c.Bun = bun.NewDB(db, pgdialect.New())
+	c.Bun = bun.NewDB(db, postgresDialect{pgdialect.New()})
 	return c, nil
 }
 

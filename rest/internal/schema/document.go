@@ -13,7 +13,7 @@ import (
 // Operation is an entry of the document.
 type Operation struct {
 	Method   string
-	Path     string // below the base; {pulp_id} and {number} stand for keys
+	Path     string // below the base; {pulp_id}, {nested_id} and {number} stand for keys
 	Absolute bool   // Path is a whole one, whose wildcards stand for any text
 	Entity   string // parameter that stands for the path up to the last key in the document for clients
 	ID       string // operationId
@@ -32,6 +32,7 @@ type Operation struct {
 	Accepted  string // schema of the answer with status 202; default AsyncOperationResponse
 	Anonymous bool   // asks for no log-in
 	Stream    bool   // answers with server-sent events
+	Foreign   bool   // a plugin's own handler answers, so nothing is known of the answers
 }
 
 // Parameter is a parameter of a query.
@@ -117,6 +118,9 @@ func (o *Operation) place(base string, hrefs bool) (string, openapi3.Parameters)
 	if strings.Contains(o.Path, "{pulp_id}") && !hrefs {
 		add("pulp_id", openapi3.NewUUIDSchema())
 	}
+	if strings.Contains(o.Path, "{nested_id}") && !hrefs {
+		add("nested_id", openapi3.NewUUIDSchema())
+	}
 	if strings.Contains(o.Path, "{number}") && !hrefs {
 		add("number", openapi3.NewIntegerSchema())
 	}
@@ -138,23 +142,33 @@ func (o *Operation) describe(c *Components) *openapi3.Operation {
 	if o.Body != "" {
 		op.RequestBody = &openapi3.RequestBodyRef{Value: o.body(c)}
 	}
+	if !o.Anonymous {
+		op.Security = openapi3.NewSecurityRequirements().
+			With(openapi3.NewSecurityRequirement().Authenticate("basicAuth"))
+	}
+	op.Responses = o.responses(c)
+	return op
+}
+
+// responses describes the answers of the operation.
+func (o *Operation) responses(c *Components) *openapi3.Responses {
+	if o.Foreign {
+		answer := openapi3.NewResponse().WithDescription("").WithContent(openapi3.Content{"*/*": openapi3.NewMediaType()})
+		return openapi3.NewResponses(openapi3.WithName("default", answer))
+	}
 	status := o.Status
 	if status == nil {
 		status = []int{http.StatusOK}
 	}
-	op.Responses = openapi3.NewResponsesWithCapacity(len(status))
+	list := openapi3.NewResponsesWithCapacity(len(status) + 2)
 	for _, code := range status {
-		op.Responses.Set(strconv.Itoa(code), &openapi3.ResponseRef{Value: o.response(code)})
+		list.Set(strconv.Itoa(code), &openapi3.ResponseRef{Value: o.response(code)})
 	}
-	if !o.Anonymous {
-		op.Security = openapi3.NewSecurityRequirements().
-			With(openapi3.NewSecurityRequirement().Authenticate("basicAuth"))
-		// Any operation may fail with most of these statuses, so they are declared as two classes.
-		failed := openapi3.NewResponse().WithDescription("").WithJSONSchemaRef(c.ref("ErrorResponse"))
-		op.Responses.Set("4XX", &openapi3.ResponseRef{Value: failed})
-		op.Responses.Set("5XX", &openapi3.ResponseRef{Value: failed})
-	}
-	return op
+	// Any operation may fail with most of these statuses, so they are declared as two classes.
+	failed := openapi3.NewResponse().WithDescription("").WithJSONSchemaRef(c.ref("ErrorResponse"))
+	list.Set("4XX", &openapi3.ResponseRef{Value: failed})
+	list.Set("5XX", &openapi3.ResponseRef{Value: failed})
+	return list
 }
 
 // query returns the query parameters of an operation: its own, and those for pages, order and fields where it has them.

@@ -136,9 +136,11 @@ func (f *Field) IsZero(row any) bool { return f.value(row).IsZero() }
 func (f *Field) Answer(row any) any {
 	v := f.value(row)
 	switch {
-	// The document declares an object, which is never null.
-	case f.Form == Labels && v.IsNil():
-		return models.Labels{}
+	// The document declares an array or an object, which is never null. A row that was made without a value has nil.
+	case v.Kind() == reflect.Slice && v.IsNil() && !f.Nullable:
+		return reflect.MakeSlice(v.Type(), 0, 0).Interface()
+	case v.Kind() == reflect.Map && v.IsNil() && !f.Nullable:
+		return reflect.MakeMap(v.Type()).Interface()
 	case v.Kind() == reflect.Pointer && v.IsNil() && f.Default != nil && !f.Nullable:
 		return f.Default
 	case v.Kind() == reflect.String:

@@ -1,6 +1,7 @@
 package schema
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -166,7 +167,10 @@ func (t Type) parseJSON(v any) (any, []string) {
 		return nil, []string{"Values in it may not be null."}
 	}
 	out := reflect.New(t.elem())
-	if err := json.Unmarshal(raw, out.Interface()); err != nil {
+	d := json.NewDecoder(bytes.NewReader(raw))
+	// A member that is misspelled would be dropped without an error.
+	d.DisallowUnknownFields()
+	if err := d.Decode(out.Interface()); err != nil {
 		return nil, []string{"Value must be valid JSON of the documented form."}
 	}
 	if items, ok := out.Elem().Interface().([]string); ok && t.Choices != nil {

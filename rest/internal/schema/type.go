@@ -149,10 +149,40 @@ func (t Type) base() *openapi3.Schema {
 	case List:
 		return openapi3.NewArraySchema().WithItems(itemSchema(t.elem().Elem()))
 	case JSON:
+		// Any value will do: a schema without a type.
+		if e := t.elem(); e.Kind() == reflect.Interface || e == reflect.TypeFor[json.RawMessage]() {
+			return openapi3.NewSchema()
+		}
+		if s := structSchema(t.elem()); s != nil {
+			return s
+		}
 		return openapi3.NewObjectSchema().WithAnyAdditionalProperties()
 	default:
 		return openapi3.NewStringSchema()
 	}
+}
+
+// structSchema describes a struct by its fields, or returns nil if its JSON is not that of its fields.
+func structSchema(t reflect.Type) *openapi3.Schema {
+	if t.Kind() != reflect.Struct || reflect.PointerTo(t).Implements(reflect.TypeFor[json.Unmarshaler]()) {
+		return nil
+	}
+	for i := range t.NumField() {
+		if sf := t.Field(i); sf.IsExported() && sf.Tag.Get("json") == "" {
+			return nil // encoding/json would name the member after the field, and requests name members in lower case
+		}
+	}
+	fields, faults := StructFields(t)
+	if faults != nil {
+		return nil
+	}
+	s := openapi3.NewObjectSchema()
+	for _, f := range fields {
+		p := f.Schema()
+		p.MinLength = 0 // encoding/json reads the value, and takes an empty text
+		s.WithProperty(f.Name, p)
+	}
+	return s
 }
 
 // itemSchema describes the items of a list. Clients get no more than an object for a struct: what it must hold is

@@ -154,12 +154,14 @@ func readMultipart(w http.ResponseWriter, r *http.Request, boundary string, onFi
 	if onFile == nil {
 		source = http.MaxBytesReader(w, r.Body, maxBody)
 	}
-	reader := multipart.NewReader(source, boundary)
+	end := newEndFinder(source, boundary)
+	reader := multipart.NewReader(end, boundary)
 	b := Body{members: map[string]any{}, form: true}
 	left := int64(maxBody)
 	for range maxParts {
 		part, err := reader.NextPart()
-		if errors.Is(err, io.EOF) {
+		// NextPart also returns io.EOF for a body that was cut off between two parts.
+		if errors.Is(err, io.EOF) && end.found {
 			return b, nil
 		}
 		if err != nil {

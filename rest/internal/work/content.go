@@ -25,6 +25,8 @@ type Source struct {
 	URL      string `json:"url"` // without credentials
 	Username string `json:"username,omitempty"`
 	Password string `json:"password,omitempty"`
+
+	Network *NetworkConfig `json:"network,omitempty"` // nil has the defaults
 }
 
 // Name returns the last part of the path, or "".
@@ -64,9 +66,9 @@ func (complete CompleteFunc) fetch(
 // fetch downloads the file into the store and returns its artifact.
 func (s *Source) fetch(ctx context.Context, env *tasking.Env) (*models.Artifact, error) {
 	// The client belongs to this file alone: there is no remote whose limits it would share with other tasks.
-	c, err := download.New(&download.Config{
-		Username: s.Username, Password: s.Password, Checksums: env.DB.Checksums(), Log: env.Log,
-	})
+	config := s.Config(env.DB.Checksums())
+	config.Log = env.Log
+	c, err := download.New(config)
 	if err != nil {
 		return nil, fmt.Errorf("rest: client for file_url: %w", err)
 	}
@@ -98,7 +100,7 @@ func (a RowArgs) createContent(ctx context.Context, db *models.DB, c models.AnyC
 		return err
 	}
 	if a.Repository != nil {
-		if err := addTo(ctx, db, *a.Repository, c); err != nil {
+		if err := a.addTo(ctx, db, c); err != nil {
 			return err
 		}
 	}
@@ -128,9 +130,9 @@ func (a RowArgs) saveUnit(ctx context.Context, db *models.DB, c models.AnyConten
 	})
 }
 
-// addTo adds a unit to a new version of a repository. A unit that is in the latest version makes none.
-func addTo(ctx context.Context, db *models.DB, repository uuid.UUID, c models.AnyContent) error {
-	row, err := models.Cast(ctx, db, models.RepositoryMaster, repository)
+// addTo adds a unit to a new version of the repository. A unit that is in the latest version makes none.
+func (a RowArgs) addTo(ctx context.Context, db *models.DB, c models.AnyContent) error {
+	row, err := models.Cast(ctx, db, models.RepositoryMaster, *a.Repository)
 	if err != nil {
 		return err
 	}
@@ -139,8 +141,7 @@ func addTo(ctx context.Context, db *models.DB, repository uuid.UUID, c models.An
 		return fmt.Errorf("rest: %T is no repository", row)
 	}
 	_, _, err = models.CreateVersion(ctx, db, repo, nil, func(v *models.NewVersion) error {
-		_, err := v.Add(ctx, []uuid.UUID{c.PulpID()})
-		return err
+		return addUnits(ctx, v, []uuid.UUID{c.PulpID()}, a.KeepPlaces)
 	})
 	return err
 }

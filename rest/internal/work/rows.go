@@ -47,6 +47,7 @@ type RowArgs struct {
 	// For content: its files, and the repository to add it to, if any.
 	Files      []FileArgs `json:"files,omitempty"`
 	Repository *uuid.UUID `json:"repository,omitempty"`
+	KeepPlaces bool       `json:"keep_places,omitempty"` // as in ModifyArgs
 }
 
 // typeOf finds a type by its names.

@@ -17,6 +17,8 @@ type ModifyArgs struct {
 	Add        []uuid.UUID `json:"add"`
 	Remove     []uuid.UUID `json:"remove"`
 	RemoveAll  bool        `json:"remove_all"`
+	// KeepPlaces refuses units that take the place of others. It is false in the arguments of older processes.
+	KeepPlaces bool `json:"keep_places,omitempty"`
 }
 
 func runModify(ctx context.Context, env *tasking.Env, a ModifyArgs) error {
@@ -44,9 +46,19 @@ func runModify(ctx context.Context, env *tasking.Env, a ModifyArgs) error {
 		if _, err := v.Remove(ctx, a.Remove); err != nil {
 			return err
 		}
-		_, err := v.Add(ctx, a.Add)
-		return err
+		return addUnits(ctx, v, a.Add, a.KeepPlaces)
 	})
+	return err
+}
+
+// addUnits adds units to a version. With keepPlaces none of them may take the place of another one.
+func addUnits(ctx context.Context, v *models.NewVersion, ids []uuid.UUID, keepPlaces bool) error {
+	if keepPlaces {
+		if err := models.CheckOverwrite(ctx, v, ids); err != nil {
+			return err
+		}
+	}
+	_, err := v.Add(ctx, ids)
 	return err
 }
 

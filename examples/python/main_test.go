@@ -1,0 +1,95 @@
+package main
+
+import (
+	"context"
+	"io/fs"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// maxLines is what the whole example may have: lines of code behind the imports, without comments and blank lines.
+const maxLines = 485
+
+func TestLines(t *testing.T) {
+	t.Parallel()
+	lines := 0
+	err := filepath.WalkDir(".", func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		src, err := os.ReadFile(path)
+		_, code, _ := strings.Cut(string(src), "\n)\n")
+		for line := range strings.Lines(code) {
+			if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "//") {
+				lines++
+			}
+		}
+		return err
+	})
+	if err != nil || lines > maxLines || lines < maxLines/2 {
+		t.Errorf("the example has %d lines of code, %v, want at most %d", lines, err, maxLines)
+	}
+}
+
+// TestRun starts the program, asks it for its status as the administrator that it has made, and ends it.
+func TestRun(t *testing.T) {
+	addr := freeAddr(t)
+	t.Setenv("PULP_DEPLOY_ROOT", t.TempDir())
+	t.Setenv("PULP_LISTEN", addr)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- run(ctx, "secret") }()
+	waitFor(t, addr)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/pulp/api/v3/remotes/python/python/", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.SetBasicAuth("admin", "secret")
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		t.Errorf("the list of remotes is answered with %s, want 200", res.Status)
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Errorf("run = %v, want nil after the end of its context", err)
+	}
+}
+
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// waitFor returns once a server accepts connections.
+func waitFor(t *testing.T, addr string) {
+	t.Helper()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(time.Minute)
+	for {
+		conn, err := net.Dial("tcp", addr)
+		if err == nil {
+			_ = conn.Close()
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("nothing listens on %s: %v", addr, err)
+		}
+	}
+}
