@@ -168,7 +168,8 @@ func (a *App) Proxies() *webserver.Proxies { return a.front.proxies }
 func (a *App) Limits() *webserver.Limits { return webserverLimits(a.set.Core()) }
 
 // WaitForFetches waits until no file is fetched from a remote on demand. A client has the last byte of such a file
-// before the file is stored; after this call it is. New fetches are accepted meanwhile, and waited for too.
+// before the file is stored; after this call it is, and the tasks that add pulled units to repositories are dispatched.
+// New fetches are accepted meanwhile, and waited for too.
 //
 // Errors: the cause of ctx.
 func (a *App) WaitForFetches(ctx context.Context) error { return a.served.Idle(ctx) }

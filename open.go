@@ -118,7 +118,7 @@ func (p *plan) open(ctx context.Context, opts *Options, log *slog.Logger, opened
 	if opts.Authenticator != nil {
 		auth = rest.FirstOf(opts.Authenticator, auth)
 	}
-	served, err := content.New(db, store, downloads, p.contentOptions(opts, log, auth))
+	served, err := content.New(db, store, downloads, p.contentOptions(opts, log, auth, queue))
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,8 @@ import (
 	"os"
 	"strings"
 
+	"github.com/google/uuid"
+
 	"github.com/pulpgo/pulpcore/content"
 	"github.com/pulpgo/pulpcore/download"
 	"github.com/pulpgo/pulpcore/models"
@@ -57,10 +59,14 @@ func webserverLimits(core settings.Core) *webserver.Limits {
 	}
 }
 
-func (p *plan) contentOptions(opts *Options, log *slog.Logger, auth rest.Authenticator) *content.Options {
+func (p *plan) contentOptions(opts *Options, log *slog.Logger, auth rest.Authenticator, queue *tasking.Queue,
+) *content.Options {
 	o := contentOptions(p.set.Core())
 	o.Routes, o.Log, o.Origins = p.content, named(log, "content"), p.front.origins
 	o.Authorize = downloaders(auth, opts.Authorizer)
+	o.AddContent = func(ctx context.Context, repository uuid.UUID, units []uuid.UUID) error {
+		return rest.AddContent(ctx, queue, repository, units)
+	}
 	return o
 }
 

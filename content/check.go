@@ -1,6 +1,7 @@
 package content
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"reflect"
@@ -41,7 +42,7 @@ func Check(registry *models.Registry, opts *Options, parts ...Part) []error {
 	}
 	for t := range registry.Types() {
 		plugin, _, _ := strings.Cut(t.Name(), ".")
-		for _, err := range checkHooks(t) {
+		for _, err := range append(checkHooks(t), checkPulls(registry, t)...) {
 			faults = append(faults, fmt.Errorf("plugin %q: type %q: %w", plugin, t.Name(), err))
 		}
 	}
@@ -61,7 +62,16 @@ func checkHooks(t models.AnyType) []error {
 		return hook.Faults(row, guard)
 	case models.DistributionMaster:
 		return hook.Faults(row, reflect.TypeFor[Handler](), reflect.TypeFor[Lister](), reflect.TypeFor[HeaderSetter](),
-			reflect.TypeFor[PublicationServer]())
+			reflect.TypeFor[PublicationServer](), reflect.TypeFor[PullThrough]())
 	}
 	return nil
+}
+
+// checkPulls finds distributions that would pull without a remote.
+func checkPulls(registry *models.Registry, t models.AnyType) []error {
+	if _, pulls := t.New().(PullThrough); !pulls || len(registry.PullsFrom(t)) > 0 {
+		return nil
+	}
+	return []error{errors.New("it has the method RemoteUnit, which is never called, because no such distribution can " +
+		"have a remote; give models.Define a models.PullsFrom")}
 }

@@ -2,6 +2,8 @@
 // distribution whose base path a request begins with, asks its content guard, and answers with a file of the
 // distribution's publication or repository version, or with a listing.
 //
+// A distribution whose type is a [PullThrough] also serves what only its remote has.
+//
 // Bytes that are not here yet are fetched from their remote while the client reads them: once, however many clients
 // ask at a time, hashed and stored on the way. A client never gets the whole of a file with wrong bytes: the last block
 // is withheld until the digests were found right, and the connection is cut if they are wrong.
@@ -60,6 +62,10 @@ type Options struct {
 	// [Guard.Permit] does. Nil refuses every request.
 	Authorize func(ctx context.Context, r *Request, guard models.AnyContentGuard) error
 
+	// AddContent adds units to a repository, see [PullThrough]. It dispatches a task, because the caller does not wait for
+	// the new version. Default: units that were pulled are served, and not added.
+	AddContent func(ctx context.Context, repository uuid.UUID, units []uuid.UUID) error
+
 	// FailureCooldown is how long a remote is not asked again for a file of which it sent wrong bytes. Default
 	// DefaultFailureCooldown; less than 0 is no time at all.
 	FailureCooldown time.Duration
@@ -94,14 +100,14 @@ type Options struct {
 
 // App is the content app of one domain. It is an http.Handler, safe for concurrent use.
 type App struct {
-	db      *models.DB
-	store   *storage.Store
-	finder  *lookup.Finder
-	fetcher *fetcher
-	files   *fileServer
-	site    *site
-	routes  *routeMux // of plugins; nil without any
-	border  http.Handler
+	db     *models.DB
+	store  *storage.Store
+	finder *lookup.Finder
+	jobs   *jobs // fetches and what follows them
+	files  *fileServer
+	site   *site
+	routes *routeMux // of plugins; nil without any
+	border http.Handler
 
 	authorize func(ctx context.Context, r *Request, guard models.AnyContentGuard) error
 }
@@ -120,16 +126,18 @@ func New(db *models.DB, store *storage.Store, downloads *download.Pool, opts *Op
 		faults = append(faults, errors.New("the database handle is bound to no domain; make it with DB.InDomain"))
 	}
 	faults = append(faults, o.fill()...)
-	a := &App{
-		db: db, store: store, finder: lookup.New(db), fetcher: newFetcher(db, store, downloads, o), authorize: o.Authorize,
-	}
+	a := &App{db: db, store: store, finder: lookup.New(db), jobs: newJobs(), authorize: o.Authorize}
+	fetches := newFetcher(db, store, downloads, a.jobs, o)
+	pulls := newPuller(fetches)
 	a.files = &fileServer{
-		db: db, store: store, fetcher: a.fetcher, log: o.Log, opts: o,
+		db: db, store: store, fetcher: fetches, pulls: pulls, log: o.Log, opts: o,
 		redirect: (o.RedirectToObjectStorage == nil || *o.RedirectToObjectStorage) && store.CanSign(),
 	}
 	a.site = &site{
 		app: a, db: db, finder: a.finder, files: a.files, log: o.Log, prefix: o.Prefix,
 		guards:   &guards{db: db, log: o.Log, timeout: o.GuardTimeout},
+		pulls:    pulls,
+		adopter:  newAdopter(o, a.jobs),
 		listings: &listings{db: db, prefix: o.Prefix, hideGuarded: o.HideGuarded, pageSize: o.PageSize},
 	}
 	routes, routeFaults := newRoutes(a, o.Prefix, a.site, o.Routes)
@@ -234,19 +242,20 @@ func (a *App) ServeFile(contentArtifactID uuid.UUID, name string, header http.He
 // Close cuts all fetches short, waits for them and refuses new ones. Incomplete files are not stored. It may be
 // called more than once. Call it once no request is served any more; see also [App.Drain].
 func (a *App) Close() error {
-	a.fetcher.close()
+	a.jobs.close()
 	return a.finder.Close()
 }
 
 // Idle waits until no fetch from a remote is running. By then, what was fetched is stored, also if its clients have
-// gone. Fetches that begin meanwhile are waited for too; none is refused.
+// gone, and the tasks that add pulled units to repositories are dispatched. Fetches that begin meanwhile are waited for
+// too; none is refused.
 //
 // Errors: the cause of ctx.
-func (a *App) Idle(ctx context.Context) error { return a.fetcher.idle(ctx) }
+func (a *App) Idle(ctx context.Context) error { return a.jobs.idle(ctx) }
 
 // Drain refuses new fetches and waits for the running ones, also if their clients have gone. When ctx is done it cuts
 // the rest short, as Close does, and returns the cause of ctx.
 func (a *App) Drain(ctx context.Context) error {
-	err := a.fetcher.drain(ctx)
+	err := a.jobs.drain(ctx)
 	return errors.Join(err, a.Close())
 }

@@ -336,7 +336,7 @@ func TestCheckReportsAllFaultsByPlugin(t *testing.T) {
 	t.Parallel()
 	registry, faults := models.Check(models.PluginModels{Plugin: "odd", Types: []models.AnyType{
 		models.Define[noGuard]("odd.none"), models.Define[wrongGuard]("odd.wrong"), models.Define[wrongHooks]("odd.hooks"),
-		nil,
+		models.Define[Puller]("odd.puller"), nil,
 	}}, models.PluginModels{Plugin: "test", Types: []models.AnyType{owns, stricts, guards}})
 	if len(faults) != 1 {
 		t.Fatalf("models.Check = %v, want the nil type", faults)
@@ -374,6 +374,8 @@ func TestCheckReportsAllFaultsByPlugin(t *testing.T) {
 			`content.HeaderSetter has ContentHeaders(*content.Request) http.Header` + instead,
 		`plugin "odd": type "odd.hooks": method NeedsPublication(context.Context) (bool, error) is never called, because a ` +
 			`content.PublicationServer has NeedsPublication() bool` + instead,
+		`plugin "odd": type "odd.puller": it has the method RemoteUnit, which is never called, because no such distribution ` +
+			`can have a remote; give models.Define a models.PullsFrom`,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("Check (-want +got):\n%s", diff)

@@ -34,8 +34,8 @@ type (
 )
 
 // headersOf returns the headers of the answer with the file at the request's path.
-func (s *site) headersOf(req *Request) http.Header {
-	h := http.Header{"Content-Type": {s.files.contentType(req.Path)}}
+func (s *fileServer) headersOf(req *Request) http.Header {
+	h := http.Header{"Content-Type": {s.contentType(req.Path)}}
 	if setter, ok := req.Distribution.(HeaderSetter); ok {
 		for name, values := range setter.ContentHeaders(req) {
 			switch name = http.CanonicalHeaderKey(name); name {

@@ -75,7 +75,7 @@ func openExample(ctx context.Context) (*models.DB, *storage.Store, func()) {
 	if err != nil {
 		log.Fatal(err)
 	}
-	registry, err := models.NewRegistry(models.PluginModels{Plugin: "test", Types: []models.AnyType{files, repos, distributions}})
+	registry, err := models.NewRegistry(models.PluginModels{Plugin: "test", Types: []models.AnyType{files, parcels, repos, distributions}})
 	if err != nil {
 		log.Fatal(err)
 	}

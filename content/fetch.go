@@ -35,8 +35,6 @@ type flight struct {
 	spool   *spool
 	cancel  context.CancelCauseFunc
 
-	ended chan struct{} // closed when all of the flight has ended, also its storing
-
 	// Guarded by fetcher.mu.
 	clients  int
 	retained bool // the file will be stored: the fetch goes on without clients
@@ -51,19 +49,16 @@ type fetcher struct {
 	opts      *Options
 	gate      *gate
 	demoted   *demotions
+	jobs      *jobs // its flights, and other work of the App
 
 	mu      sync.Mutex
-	closed  bool
 	flights map[uuid.UUID]*flight // by content artifact
-	live    map[*flight]struct{}  // flights that have not ended, with those that no client can join any more
-	running sync.WaitGroup        // of flights
 }
 
-func newFetcher(db *models.DB, store *storage.Store, downloads *download.Pool, o *Options) *fetcher {
+func newFetcher(db *models.DB, store *storage.Store, downloads *download.Pool, jobs *jobs, o *Options) *fetcher {
 	return &fetcher{
 		db: db, store: store, downloads: downloads, log: o.Log, opts: o, gate: newGate(o.MaxFetches, maxGateWait),
-		demoted: newDemotions(o.FailureCooldown), flights: map[uuid.UUID]*flight{},
-		live: map[*flight]struct{}{},
+		demoted: newDemotions(o.FailureCooldown), jobs: jobs, flights: map[uuid.UUID]*flight{},
 	}
 }
 
@@ -77,75 +72,6 @@ func (fe *fetcher) sources(ctx context.Context, f *lookup.File) ([]*lookup.Remot
 	return list, nil
 }
 
-// close cuts all fetches short, waits for them and refuses new ones.
-func (fe *fetcher) close() {
-	fe.mu.Lock()
-	// Under the lock of join, so that no fetch starts after Wait has begun.
-	fe.closed = true
-	for _, f := range fe.flights {
-		f.cancel(errClosed)
-	}
-	fe.mu.Unlock()
-	// Without the lock, which each fetch needs for its end.
-	fe.running.Wait()
-}
-
-// drain refuses new fetches and waits for the running ones, until ctx is done.
-func (fe *fetcher) drain(ctx context.Context) error {
-	fe.mu.Lock()
-	fe.closed = true
-	fe.mu.Unlock()
-	done := make(chan struct{})
-	go func() { // ends with the last fetch, which close cuts short
-		defer close(done)
-		fe.running.Wait()
-	}()
-	select {
-	case <-done:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
-
-// idle waits until no fetch runs, or until ctx is done. It waits for fetches that begin during the call, too.
-func (fe *fetcher) idle(ctx context.Context) error {
-	for {
-		// Not running.Wait, because new fetches may begin here, and a WaitGroup must not go up from zero during Wait.
-		fl := fe.anyLive()
-		if fl == nil {
-			return nil
-		}
-		select {
-		case <-fl.ended:
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
-}
-
-// anyLive returns a flight that has not ended, or nil.
-func (fe *fetcher) anyLive() *flight {
-	fe.mu.Lock()
-	defer fe.mu.Unlock()
-	for fl := range fe.live {
-		return fl
-	}
-	return nil
-}
-
-// fly runs a flight that is in live.
-func (fe *fetcher) fly(ctx context.Context, fl *flight) {
-	// Deferred, because a hook of a plugin may end the goroutine by runtime.Goexit.
-	defer func() {
-		fe.mu.Lock()
-		delete(fe.live, fl)
-		fe.mu.Unlock()
-		close(fl.ended)
-	}()
-	fl.run(ctx)
-}
-
 // join returns the flight that fetches a file, a new one if there is none. Without sources it returns a running
 // flight, or nil.
 func (fe *fetcher) join(ctx context.Context, f *lookup.File, sources []*lookup.RemoteSource) (*flight, error) {
@@ -157,18 +83,16 @@ func (fe *fetcher) join(ctx context.Context, f *lookup.File, sources []*lookup.R
 		return nil, nil //nolint:nilnil // documented
 	}
 	if fl == nil {
-		if fe.closed {
-			return nil, errClosed
+		fl = &flight{
+			fetcher: fe, id: f.ContentArtifactID, file: f, sources: sources, spool: newSpool(fe.opts.WorkDir),
 		}
 		// The flight outlives the request that started it, because other clients may join, and the file may have to be
 		// stored.
-		ctx, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
-		fl = &flight{
-			fetcher: fe, id: f.ContentArtifactID, file: f, sources: sources, spool: newSpool(fe.opts.WorkDir), cancel: cancel,
-			ended: make(chan struct{}),
+		var err error
+		if fl.cancel, err = fe.jobs.start(ctx, fl.run); err != nil {
+			return nil, err
 		}
-		fe.flights[f.ContentArtifactID], fe.live[fl] = fl, struct{}{}
-		fe.running.Go(func() { fe.fly(ctx, fl) })
+		fe.flights[f.ContentArtifactID] = fl
 	}
 	fl.clients++
 	fl.spool.retain()
@@ -205,7 +129,6 @@ func (fe *fetcher) remove(f *flight) {
 
 // run fetches the file and ends the flight. A panic ends it with an error.
 func (f *flight) run(ctx context.Context) {
-	defer f.cancel(nil)
 	defer f.spool.release()
 	// The error of the flight if fetch panics or calls runtime.Goexit.
 	err := errInterrupted

@@ -25,6 +25,7 @@ type fileServer struct {
 	db       *models.DB
 	store    *storage.Store
 	fetcher  *fetcher
+	pulls    *puller
 	log      *slog.Logger
 	opts     *Options
 	redirect bool // clients get signed URLs of the store

@@ -1,6 +1,7 @@
 package content
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -8,6 +9,8 @@ import (
 	"time"
 
 	"github.com/pulpgo/pulpcore/content/internal/lookup"
+	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/pulperr"
 )
 
 // serveAbsent answers with a file whose bytes are at a remote.
@@ -25,6 +28,13 @@ func (s *fileServer) serveAbsent(to *answer, f *lookup.File) error {
 			}
 		}
 	}
+	unit, err := s.pulls.unitOf(ctx, f)
+	if err != nil {
+		return err
+	}
+	if unit != nil {
+		return s.serveWithUnit(to, f, unit, sources)
+	}
 	flight, err := s.fetcher.join(ctx, f, sources)
 	if err != nil {
 		return err
@@ -38,6 +48,29 @@ func (s *fileServer) serveAbsent(to *answer, f *lookup.File) error {
 		return s.serveArrived(to, f)
 	}
 	return err
+}
+
+// serveWithUnit answers with a file of a unit whose files are fetched together.
+func (s *fileServer) serveWithUnit(to *answer, f *lookup.File, unit models.RemoteUnit, sources []*lookup.RemoteSource,
+) error {
+	ctx := to.r.Context()
+	fault := error(errNotFound)
+	for _, source := range sources {
+		remote, err := source.Remote(ctx, s.db)
+		if err == nil {
+			_, err = s.pulls.pull(ctx, remote, unit)
+		}
+		if err == nil {
+			return s.serveArrived(to, f)
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if fault = worse(fault, pullError(err)); errors.Is(err, pulperr.Invalid) || errors.Is(err, pulperr.Conflict) {
+			fault = errors.Join(fault, source.MarkFailed(ctx, s.db))
+		}
+	}
+	return fault
 }
 
 // serveArrived answers with a file that another client's fetch may have brought between the look at the database, that

@@ -25,6 +25,7 @@ type Request struct {
 	Path string
 
 	site   *site
+	pulls  *puller
 	source *chosenSource
 	asked  *asked // nil before a guard was asked
 }

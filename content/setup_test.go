@@ -68,7 +68,7 @@ type (
 var (
 	files         = models.Define[File]("test.file")
 	remotes       = models.Define[Remote]("test.test")
-	repos         = models.Define[Repo]("test.test", models.Accepts(files))
+	repos         = models.Define[Repo]("test.test", models.Accepts(files, parcels))
 	publications  = models.Define[Publication]("test.test")
 	distributions = models.Define[Distribution]("test.test")
 	stricts       = models.Define[Strict]("test.strict")
@@ -220,7 +220,7 @@ func newSite(t testing.TB, dbURL string, o *siteOptions) *site {
 func openDB(t testing.TB, url string) *models.DB {
 	t.Helper()
 	return modelstest.Open(t, url, nil, models.PluginModels{Plugin: "test", Types: []models.AnyType{
-		files, remotes, repos, publications, distributions, stricts, owns, guards, mutes, nexts, limits,
+		files, remotes, repos, publications, distributions, stricts, owns, guards, mutes, nexts, limits, parcels, pullers,
 	}})
 }
 

@@ -21,6 +21,8 @@ type site struct {
 	files    *fileServer
 	listings *listings
 	guards   *guards
+	pulls    *puller
+	adopter  *adopter
 	routes   *routeMux // of plugins; nil without any
 	log      *slog.Logger
 	prefix   string
@@ -86,7 +88,7 @@ func (s *site) serve(w http.ResponseWriter, r *http.Request) error {
 
 func (s *site) newRequest(r *http.Request, d models.AnyDistribution, path string) *Request {
 	return &Request{
-		HTTP: r, App: s.app, DB: s.db, Distribution: d, Path: path, site: s, source: new(chosenSource),
+		HTTP: r, App: s.app, DB: s.db, Distribution: d, Path: path, site: s, pulls: s.pulls, source: new(chosenSource),
 	}
 }
 
@@ -147,6 +149,9 @@ func (s *site) serveDistribution(w http.ResponseWriter, req *Request) error {
 		return s.serveCheckpoint(w, req)
 	}
 	source, err := req.chosen(ctx)
+	if errors.Is(err, pulperr.NotFound) {
+		return s.servePulled(w, req, err)
+	}
 	if err != nil {
 		return err
 	}
@@ -162,7 +167,7 @@ func (s *site) serveSource(w http.ResponseWriter, req *Request, source *lookup.S
 	// The file first: most requests are for files, which then cost no query for a folder.
 	file, err := s.finder.File(ctx, source, p)
 	if err == nil {
-		return s.files.serveFile(&answer{w: w, r: req.HTTP, header: s.headersOf(req), name: path.Base(p)}, file)
+		return s.files.serveFile(&answer{w: w, r: req.HTTP, header: s.files.headersOf(req), name: path.Base(p)}, file)
 	}
 	if !errors.Is(err, pulperr.NotFound) {
 		return err
@@ -172,7 +177,7 @@ func (s *site) serveSource(w http.ResponseWriter, req *Request, source *lookup.S
 		return err
 	}
 	if !folder {
-		return errNotFound
+		return s.servePulled(w, req, errNotFound)
 	}
 	redirectToFolder(w, req.HTTP)
 	return nil
@@ -205,7 +210,7 @@ func (s *site) serveFolder(w http.ResponseWriter, req *Request, from *lookup.Sou
 	index := req.at(req.Path + "index.html")
 	file, err := s.finder.File(req.HTTP.Context(), from, index.Path)
 	if err == nil {
-		return s.files.serveFile(&answer{w: w, r: req.HTTP, header: s.headersOf(index), name: "index.html"}, file)
+		return s.files.serveFile(&answer{w: w, r: req.HTTP, header: s.files.headersOf(index), name: "index.html"}, file)
 	}
 	if !errors.Is(err, pulperr.NotFound) {
 		return err

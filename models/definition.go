@@ -29,7 +29,7 @@ type definition struct {
 	master   Master
 	newRow   func() Row
 	accepts  []*definition // content types that a repository may hold
-	remotes  []*definition // remote types that a repository syncs from
+	remotes  []*definition // remote types that a repository syncs from, or a distribution pulls from
 	replace  bool          // units may get other bytes
 	fallible []string      // faults noted by options, reported at Open
 }
@@ -63,9 +63,9 @@ type Option func(*definition)
 // Strings in keys and indexes have at most 2,000 bytes, and all columns of one together 2,500. A table that was
 // released changes by a migration, see [NextMigration].
 //
-// Optional methods of *T are hooks: [Validator]; of a repository [VersionInitializer], [VersionFinalizer] and
-// [VersionObserver]; those of distributions and guards are in package content. Open refuses a method with the name of
-// a hook and another signature.
+// Optional methods of *T are hooks: [Validator]; of content [RemoteUnit]; of a repository [VersionInitializer],
+// [VersionFinalizer] and [VersionObserver]; those of distributions and guards are in package content. Open refuses a
+// method with the name of a hook and another signature.
 func Define[T any, P Entity[T]](name string, opts ...Option) *Type[T] {
 	d := &definition{
 		name:   name,
@@ -98,18 +98,27 @@ func Accepts(types ...AnyType) Option {
 
 // SyncsFrom names the remote types that a repository can sync from.
 func SyncsFrom(types ...AnyType) Option {
-	return func(d *definition) {
-		if d.master != RepositoryMaster {
-			d.fallible = append(d.fallible, "SyncsFrom is for repositories; drop it from models.Define")
-			return
+	return func(d *definition) { d.from("SyncsFrom", RepositoryMaster, "repositories", types) }
+}
+
+// PullsFrom names the remote types that a distribution can pull units from when a client asks for them, see
+// content.PullThrough. The API shows the column remote of such a distribution, and of no other.
+func PullsFrom(types ...AnyType) Option {
+	return func(d *definition) { d.from("PullsFrom", DistributionMaster, "distributions", types) }
+}
+
+// from adds the remote types that an option names, which is for one master.
+func (d *definition) from(option string, m Master, masters string, types []AnyType) {
+	if d.master != m {
+		d.fallible = append(d.fallible, option+" is for "+masters+"; drop it from models.Define")
+		return
+	}
+	for _, t := range types {
+		if t.Master() != RemoteMaster {
+			d.fallible = append(d.fallible, option+": "+t.Name()+" is no remote type; leave it out")
+			continue
 		}
-		for _, t := range types {
-			if t.Master() != RemoteMaster {
-				d.fallible = append(d.fallible, "SyncsFrom: "+t.Name()+" is no remote type; leave it out")
-				continue
-			}
-			d.remotes = append(d.remotes, t.definition())
-		}
+		d.remotes = append(d.remotes, t.definition())
 	}
 }
 

@@ -34,7 +34,8 @@ type PublishedMetadata struct {
 }
 
 // Distribution is the master of distributions: the base path under which the content app serves a publication, a
-// repository version, or whatever is newest in a repository. At most one of the three is set.
+// repository version, or whatever is newest in a repository. At most one of the three is set. Types with [PullsFrom]
+// also serve what the remote has.
 type Distribution struct {
 	MasterModel
 	Name                string     `bun:"name" json:"name"`           // unique within the domain
@@ -44,7 +45,7 @@ type Distribution struct {
 	Checkpoint          bool       `bun:"checkpoint" json:"checkpoint"`          // kept as the state of a time
 	ContentGuardID      *uuid.UUID `bun:"content_guard_id" json:"content_guard"` // nil: no check before a download
 	PublicationID       *uuid.UUID `bun:"publication_id" json:"publication"`
-	RemoteID            *uuid.UUID `bun:"remote_id" json:"-"`
+	RemoteID            *uuid.UUID `bun:"remote_id" json:"-"` // in the API of types with [PullsFrom]
 	RepositoryID        *uuid.UUID `bun:"repository_id" json:"repository"`
 	RepositoryVersionID *uuid.UUID `bun:"repository_version_id" json:"repository_version"`
 }

@@ -148,8 +148,15 @@ func (r *Registry) Accepts(t AnyType) []string {
 }
 
 // SyncsFrom returns the remote types that a repository of type t can sync from.
-func (r *Registry) SyncsFrom(t AnyType) []string {
-	var names []string
+func (r *Registry) SyncsFrom(t AnyType) []string { return remoteNames(t, RepositoryMaster) }
+
+// PullsFrom returns the remote types that a distribution of type t can pull from.
+func (r *Registry) PullsFrom(t AnyType) []string { return remoteNames(t, DistributionMaster) }
+
+func remoteNames(t AnyType, m Master) (names []string) {
+	if t.Master() != m {
+		return nil
+	}
 	for _, d := range t.definition().remotes {
 		names = append(names, d.name)
 	}

@@ -13,6 +13,14 @@ import (
 // wrongHooks has methods that are hooks by their name only.
 type wrongHooks struct{ models.Repository }
 
+// wrongUnit has a FetchUnit without an error.
+type wrongUnit struct {
+	models.Content
+	Name string `pulp:"natural"`
+}
+
+func (*wrongUnit) FetchUnit(context.Context, *models.Pull) []models.PulledFile { return nil }
+
 func (*wrongHooks) Validate(context.Context) error                { return nil }
 func (*wrongHooks) FinalizeNewVersion(v *models.NewVersion) error { return nil }
 
@@ -41,6 +49,7 @@ func TestCheckFindsWhatWouldBeIgnored(t *testing.T) {
 	set := models.PluginModels{Plugin: "bad", Types: []models.AnyType{
 		models.Define[lossy]("bad.lossy"),
 		models.Define[wrongHooks]("bad.hooks"),
+		models.Define[wrongUnit]("bad.unit"),
 		nil,
 	}, Migrations: fstest.MapFS{
 		"0001_a.up.sql": {Data: []byte("{{.nope}}")}, "0001_a.down.sql": {Data: []byte("x")},
@@ -62,7 +71,8 @@ func TestCheckFindsWhatWouldBeIgnored(t *testing.T) {
 		`type "bad.lossy": field C: it is a []string, which no index can hold`,
 		`type "bad.hooks": method Validate(context.Context) error is never called, because a models.Validator has Validate() error`,
 		`type "bad.hooks": method FinalizeNewVersion(*models.NewVersion) error is never called`,
-		`plugin "bad": type 3 is nil`,
+		`plugin "bad": type 4 is nil`,
+		`type "bad.unit": method FetchUnit(context.Context, *models.Pull) []models.PulledFile is never called`,
 		`plugin "bad": migration "0001_a.up.sql": template`,
 		`plugin "bad": migration 0001_b lacks its up or its down file, or that is empty`,
 		`plugin "bad": migration 0001_b is number 2 in their order; number the files from 0001 without gaps, this one 0002_b`,

@@ -49,6 +49,8 @@ func TestNewRegistryReportsEveryFault(t *testing.T) {
 		samePRN struct{ models.Remote }
 		repoBad struct{ models.Repository }
 		guard   struct{ models.ContentGuard }
+
+		distribution struct{ models.Distribution }
 	)
 	stray := models.Define[Note]("stray.note")
 	set := models.PluginModels{Plugin: "bad", Types: []models.AnyType{
@@ -63,7 +65,8 @@ func TestNewRegistryReportsEveryFault(t *testing.T) {
 		models.Define[clashA]("bad.x_content"),
 		models.Define[Stranger]("Bad.Name"),
 		models.Define[repoBad]("bad.repo", models.Accepts(stray, remotes), models.SyncsFrom(stray)),
-		models.Define[guard]("bad.guard", models.Accepts(notes)),
+		models.Define[guard]("bad.guard", models.Accepts(notes), models.PullsFrom(remotes)),
+		models.Define[distribution]("bad.distribution", models.PullsFrom(notes)),
 	}}
 	_, err := models.NewRegistry(set, models.PluginModels{Plugin: "bad"}, models.PluginModels{Plugin: "core"}, models.PluginModels{
 		Plugin: "bad_x", Types: []models.AnyType{models.Define[clashB]("bad_x.content"), models.Define[clashA]("other.a")},
@@ -83,6 +86,8 @@ func TestNewRegistryReportsEveryFault(t *testing.T) {
 		`type "bad.repo": Accepts: test.test is no content type`,
 		`type "bad.repo": SyncsFrom: stray.note is no remote type`,
 		`type "bad.guard": Accepts is for repositories`,
+		`type "bad.guard": PullsFrom is for distributions`,
+		`type "bad.distribution": PullsFrom: test.note is no remote type`,
 		`type "bad_x.content": its table bad_x_content_content is that of type "bad.x_content"`,
 		`type "other.a": the name does not start with the plugin's name; change it in models.Define to "bad_x.…"`,
 		`plugin "bad": it is given twice`,

@@ -41,6 +41,10 @@ func newSchema(d *definition) (*schema, []error) {
 		} else {
 			s.masterCols = append(s.masterCols, f.Column)
 		}
+		// The master hides the column, because most types of distributions have no use for it.
+		if d.master == DistributionMaster && d.remotes != nil && f.Column == "remote_id" {
+			f.JSON = "remote"
+		}
 		for _, err := range append(wrong, f.check()...) {
 			faults = append(faults, fmt.Errorf("field %s: %w", bf.GoName, err))
 		}
@@ -173,6 +177,9 @@ func (r schemaReader) wrongHooks() []error {
 	if r.master == RepositoryMaster {
 		hooks = append(hooks, reflect.TypeFor[VersionInitializer](), reflect.TypeFor[VersionFinalizer](),
 			reflect.TypeFor[VersionObserver]())
+	}
+	if r.master == ContentMaster {
+		hooks = append(hooks, reflect.TypeFor[RemoteUnit]())
 	}
 	return hook.Faults(reflect.PointerTo(r.goType), hooks...)
 }

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/pulpgo/pulpcore/hashlib"
+	"github.com/pulpgo/pulpcore/pulperr"
 	"github.com/pulpgo/pulpcore/storage"
 )
 
@@ -165,6 +167,19 @@ func NewArtifact(ctx context.Context, db *DB, store *storage.Store, r io.Reader,
 			return nil, fmt.Errorf("models: artifact: %w", err)
 		}
 	}
+}
+
+// ArtifactFromFile is [NewArtifact] for a file of this machine, such as one that a task has downloaded. The file stays
+// where it is.
+//
+// Errors: those of NewArtifact; Unavailable if the file cannot be read.
+func ArtifactFromFile(ctx context.Context, db *DB, store *storage.Store, path string) (*Artifact, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("models: artifact from a file: %w: %w", pulperr.Unavailable, err)
+	}
+	defer f.Close()
+	return NewArtifact(ctx, db, store, f, nil)
 }
 
 // storeAttempts is how often bytes are stored that are removed each time before their row is saved.

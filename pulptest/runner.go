@@ -64,15 +64,16 @@ func (r *runner) runPending(ctx context.Context) error {
 // settle returns when all tasks have ended and all fetched files are stored.
 func (r *runner) settle(ctx context.Context) error {
 	for {
+		// First, because the end of a fetch may dispatch a task.
+		if err := r.app.WaitForFetches(ctx); err != nil {
+			return err
+		}
 		if err := r.work(ctx); err != nil {
 			return err
 		}
 		left, err := r.unfinished(ctx)
-		if err != nil {
+		if err != nil || len(left) == 0 {
 			return err
-		}
-		if len(left) == 0 {
-			return r.app.WaitForFetches(ctx)
 		}
 		if !r.hasWorker() {
 			return fmt.Errorf("the task %s is %s, and no worker is started that could end it", left[0].Name, left[0].State)

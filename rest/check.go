@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -149,9 +150,13 @@ func urlFault(raw string, allowed []string) string {
 	return ""
 }
 
-// checkDistribution finds a base path that clients cannot use, and sources that exclude each other.
-func checkDistribution(_ context.Context, _ checker, row models.Row, faults FieldErrors) error {
+// checkDistribution finds a base path that clients cannot use, sources that exclude each other, and a remote of another
+// plugin.
+func checkDistribution(ctx context.Context, c checker, row models.Row, faults FieldErrors) error {
 	d := as[models.AnyDistribution](row).AsDistribution()
+	if err := checkPull(ctx, c, row, faults); err != nil {
+		return err
+	}
 	if d.BasePath != "" && faults["base_path"] == nil && !validBasePath(d.BasePath) {
 		faults.Add("base_path", "Relative path is not in canonical form. "+d.BasePath)
 	}
@@ -164,6 +169,23 @@ func checkDistribution(_ context.Context, _ checker, row models.Row, faults Fiel
 	if sources > 1 {
 		faults.Add(NonField,
 			"Only one of the attributes 'repository', 'repository_version' and 'publication' may be used simultaneously.")
+	}
+	return nil
+}
+
+// checkPull finds a remote of a type that the distribution cannot pull from.
+func checkPull(ctx context.Context, c checker, row models.Row, faults FieldErrors) error {
+	id, t := as[models.AnyDistribution](row).AsDistribution().RemoteID, typeOf(c.db.Registry(), row)
+	if id == nil || t == nil || faults["remote"] != nil {
+		return nil
+	}
+	remote, err := models.Cast(ctx, c.db, models.RemoteMaster, *id)
+	if err != nil {
+		return fmt.Errorf("rest: remote of a distribution: %w", err)
+	}
+	if !slices.Contains(c.db.Registry().PullsFrom(t), remote.PulpType()) {
+		faults.Add("remote", fmt.Sprintf("Type for Remote '%s' does not match Distribution '%s'.", remote.PulpType(),
+			t.Name()))
 	}
 	return nil
 }

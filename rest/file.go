@@ -2,10 +2,14 @@ package rest
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
+	"os"
 	"sync"
 
 	"github.com/pulpgo/pulpcore/models"
+	"github.com/pulpgo/pulpcore/pulperr"
 	"github.com/pulpgo/pulpcore/storage"
 )
 
@@ -27,6 +31,28 @@ func (f *File) Open(ctx context.Context) (*FileBytes, error) {
 		return nil, err
 	}
 	return &FileBytes{reader: r}, nil
+}
+
+// CopyTo copies the bytes into a new file of a directory, for packages that take the name of a file and no reader. The
+// caller removes it. A directory that is meant for that is the setting WORKING_DIRECTORY.
+//
+// Errors: those of Open; Unavailable if the file cannot be written.
+func (f *File) CopyTo(ctx context.Context, dir string) (path string, err error) {
+	from, err := f.Open(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer from.Close()
+	to, err := os.CreateTemp(dir, "pulp-file-")
+	if err != nil {
+		return "", fmt.Errorf("rest: copy of a file: %w: %w", pulperr.Unavailable, err)
+	}
+	_, err = io.Copy(to, from)
+	if err = errors.Join(err, to.Close()); err != nil {
+		_ = os.Remove(to.Name())
+		return "", fmt.Errorf("rest: copy of a file: %w: %w", pulperr.Unavailable, err)
+	}
+	return to.Name(), nil
 }
 
 // FileBytes are the bytes of a [File]. They are an [io.ReadSeekCloser], and an [io.ReaderAt] for packages such as

@@ -29,6 +29,9 @@ func newFetcher(env *tasking.Env, limit int) *fetcher {
 
 // unit fetches the missing files of a unit side by side and returns how many. The first failure stops the others.
 func (f *fetcher) unit(ctx context.Context, dc *DeclarativeContent) (n int64, err error) {
+	if unit, ok := dc.Content.(models.RemoteUnit); ok {
+		return f.together(ctx, dc, unit)
+	}
 	group, gctx := errgroup.WithContext(ctx)
 	for _, da := range dc.Artifacts {
 		if da.saved() || da.Deferred {

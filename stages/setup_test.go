@@ -53,7 +53,7 @@ var (
 	files   = models.Define[File]("test.file")
 	packs   = models.Define[Pack]("test.pack")
 	remotes = models.Define[Remote]("test.test")
-	repos   = models.Define[Repo]("test.test", models.Accepts(files, packs), models.SyncsFrom(remotes))
+	repos   = models.Define[Repo]("test.test", models.Accepts(files, packs, pairs), models.SyncsFrom(remotes))
 )
 
 type jobArgs struct {
@@ -88,7 +88,7 @@ func setup(t testing.TB, url string, opts ...func(*models.DBOptions, *storage.Op
 		o(dbOpts, storeOpts)
 	}
 	db := modelstest.Open(t, url, dbOpts, models.PluginModels{
-		Plugin: "test", Types: []models.AnyType{files, packs, remotes, repos},
+		Plugin: "test", Types: []models.AnyType{files, packs, pairs, remotes, repos},
 	})
 	store, err := storage.Open(t.Context(), "mem://", storeOpts)
 	must(t, err)

@@ -107,3 +107,17 @@ WHERE ca.pulp_id = ? AND c.pulp_domain_id = ?`, contentArtifactID, db.Domain().I
 	}
 	return row.file(), nil
 }
+
+// UnitOf returns the key and the type of the unit that a content artifact belongs to.
+//
+// Errors: NotFound.
+func UnitOf(ctx context.Context, db *models.DB, contentArtifactID uuid.UUID) (uuid.UUID, string, error) {
+	var row struct {
+		ID   uuid.UUID `bun:"pulp_id"`
+		Type string    `bun:"pulp_type"`
+	}
+	err := db.Bun().NewRaw(`SELECT c.pulp_id, c.pulp_type FROM core_contentartifact AS ca
+JOIN core_content AS c ON c.pulp_id = ca.content_id
+WHERE ca.pulp_id = ? AND c.pulp_domain_id = ?`, contentArtifactID, db.Domain().ID).Scan(ctx, &row)
+	return row.ID, row.Type, rowError(err, "content artifact", contentArtifactID.String())
+}

@@ -52,3 +52,12 @@ func (s *RemoteSource) MarkFailed(ctx context.Context, db *models.DB) error {
 		return rowError(err, "remote artifact", s.ID.String())
 	})
 }
+
+// IsFrom reports whether files of a unit can be fetched from a remote, which an earlier sync or fetch has shown.
+func IsFrom(ctx context.Context, db *models.DB, unit, remote uuid.UUID) (bool, error) {
+	is, err := db.Bun().NewSelect().TableExpr("core_contentartifact AS ca").
+		Join("JOIN core_remoteartifact AS ra ON ra.content_artifact_id = ca.pulp_id").
+		Where("ca.content_id = ?", unit).Where("ra.remote_id = ?", remote).
+		Where("ra.pulp_domain_id = ?", db.Domain().ID).Exists(ctx)
+	return is, rowError(err, "remote artifacts of", unit.String())
+}

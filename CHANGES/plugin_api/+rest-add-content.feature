@@ -1,0 +1,1 @@
+`rest.AddContent` dispatches the task that adds units to a repository; `content.Options.AddContent` takes it for pulled units.
