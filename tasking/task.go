@@ -7,7 +7,11 @@ import (
 	"reflect"
 	"time"
 
+	"github.com/google/uuid"
+
+	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulperr"
+	"github.com/pulpgo/pulpcore/tasking/group"
 	"github.com/pulpgo/pulpcore/tasking/internal/attempt"
 	"github.com/pulpgo/pulpcore/tasking/internal/engine"
 )
@@ -90,6 +94,37 @@ func (t *Task[A]) Dispatch(ctx context.Context, q *Queue, args A, opts *Dispatch
 		return nil, err
 	}
 	return &Ticket{TaskID: s.Row.ID, State: state}, nil
+}
+
+// DispatchGroup dispatches a task for each of several arguments as a complete group with one progress report, all of
+// them or none. A report without a Total has the number of tasks; their function increments it by Env.Group.Progress.
+//
+// Errors: those of Dispatch.
+func (t *Task[A]) DispatchGroup(
+	ctx context.Context, q *Queue, description string, args []A, report group.Report,
+) (*group.Group, error) {
+	if report.Total == 0 {
+		report.Total = int64(len(args))
+	}
+	var id uuid.UUID
+	err := q.db.Tx(ctx, func(ctx context.Context, tx *models.Tx) error {
+		inside := q.In(tx.DB)
+		g, err := inside.NewGroup(ctx, description, report)
+		if err != nil {
+			return err
+		}
+		id = g.ID
+		for _, a := range args {
+			if _, err := t.Dispatch(ctx, inside, a, &DispatchOptions{Group: g}); err != nil {
+				return err
+			}
+		}
+		return g.Finish(ctx)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return group.Of(q.core, q.db, id), nil // not bound to the transaction
 }
 
 // Spec returns the task with its arguments as package schedule stores it. It has no use outside of the task engine.

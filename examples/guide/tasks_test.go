@@ -128,18 +128,20 @@ func Example_temporaryFile() {
 	// Example 2: verify the digest while it is saved.
 	wrong := &hashlib.Expect{Digests: hashlib.SHA256Hex(strings.Repeat("0", 64))}
 	_, err = models.NewTemporaryFile(ctx, app.DB(), app.Store(), strings.NewReader("bread\n"), wrong)
-	fmt.Println(err != nil)
+	mismatch, ok := errors.AsType[*hashlib.DigestMismatchError](err)
+	fmt.Println(ok, mismatch.Algorithm)
 
 	// Example 3: make it an artifact.
 	artifact, err := models.ArtifactFromTemporaryFile(ctx, app.DB(), app.Store(), file)
 	if err != nil {
-		err = file.Delete(ctx, app.DB(), app.Store())
+		fmt.Println(err, file.Delete(ctx, app.DB(), app.Store()))
+		return
 	}
-	fmt.Println(artifact.Size, err)
+	fmt.Println(artifact.Size)
 	// Output:
 	// 5 28b3e2ba
-	// true
-	// 5 <nil>
+	// true sha256
+	// 5
 }
 
 // importAction is POST <repository>/import/ with a file.
@@ -191,18 +193,16 @@ func shoutAction() rest.Action[Repository] {
 		if err != nil {
 			return nil, err
 		}
-		g, err := r.Queue.NewGroup(ctx, "Shouting",
-			group.Report{Message: "Shouting notes", Code: "note.shouting", Total: int64(len(notes))})
+		var args []ShoutArgs
+		for _, note := range notes {
+			args = append(args, ShoutArgs{models.RefOf(note)})
+		}
+		tasks, err := Shout.DispatchGroup(ctx, r.Queue, "Shouting", args,
+			group.Report{Message: "Shouting notes", Code: "note.shouting"})
 		if err != nil {
 			return nil, err
 		}
-		for _, note := range notes {
-			args := ShoutArgs{models.RefOf(note)}
-			if _, err := Shout.Dispatch(ctx, r.Queue, args, &tasking.DispatchOptions{Group: g}); err != nil {
-				return nil, err
-			}
-		}
-		return r.AcceptGroup(g), g.Finish(ctx)
+		return r.AcceptGroup(tasks), nil
 	})
 }
 

@@ -12,13 +12,13 @@ import (
 	"time"
 )
 
-// maxLines is what the whole example may have: lines of code behind the imports, without comments and blank lines.
-const maxLines = 485
+// maxLines is what the plugin, without the host, may have: lines of code behind the imports, without comments and blank lines.
+const maxLines = 450
 
 func TestLines(t *testing.T) {
 	t.Parallel()
 	lines := 0
-	err := filepath.WalkDir(".", func(path string, _ fs.DirEntry, err error) error {
+	err := filepath.WalkDir("python", func(path string, _ fs.DirEntry, err error) error {
 		if err != nil || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
 			return err
 		}
@@ -32,7 +32,7 @@ func TestLines(t *testing.T) {
 		return err
 	})
 	if err != nil || lines > maxLines || lines < maxLines/2 {
-		t.Errorf("the example has %d lines of code, %v, want at most %d", lines, err, maxLines)
+		t.Errorf("the plugin has %d lines of code, %v, want at most %d", lines, err, maxLines)
 	}
 }
 

@@ -158,3 +158,45 @@ func TestGroupCancelGoesOnAfterALockedMember(t *testing.T) {
 	}
 	b.wait(ids["held"], models.Canceled)
 }
+
+// TestDispatchGroup dispatches the tasks of a group together. One that cannot be stored takes the others and the group
+// with it.
+func TestDispatchGroup(t *testing.T) {
+	t.Parallel()
+	type args struct{ Name string }
+	count := tasking.Define[args]("test.count")
+	each(t, func(t *testing.T, b *bench) {
+		report := group.Report{Message: "Counted", Code: "test.counted"}
+		huge := args{string(make([]byte, 17<<20))} // more than the arguments of a task may have
+		if _, err := count.DispatchGroup(t.Context(), b.q, "g", []args{{"a"}, huge}, report); !errors.Is(err, pulperr.Invalid) {
+			t.Errorf("DispatchGroup = %v, want Invalid", err)
+		}
+		for _, table := range []string{"core_task", "core_taskgroup", "core_groupprogressreport"} {
+			n, err := b.db.Bun().NewSelect().Table(table).Count(t.Context())
+			if err != nil || n != 0 {
+				t.Errorf("%s has %d rows, %v, want none", table, n, err)
+			}
+		}
+		g, err := count.DispatchGroup(t.Context(), b.q, "g", []args{{"a"}, {"b"}}, report)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.run(worker.Options{Bindings: []tasking.Binding{
+			count.Bind(func(ctx context.Context, env *tasking.Env, _ args) error {
+				return env.Group.Progress("test.counted").Add(ctx, 1)
+			}),
+		}})
+		eventually(t, "the end of the group", func() bool {
+			counts, err := g.Counts(t.Context())
+			return err == nil && counts[models.Completed] == 2
+		})
+		row, err := g.Row(t.Context())
+		if err != nil || !row.AllTasksDispatched {
+			t.Errorf("Row() = %+v, %v, want a complete group", row, err)
+		}
+		reports, err := g.Reports(t.Context())
+		if err != nil || len(reports) != 1 || reports[0].Total != 2 || reports[0].Done != 2 {
+			t.Errorf("Reports() = %+v, %v, want 2 of 2", reports, err)
+		}
+	})
+}

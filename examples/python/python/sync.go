@@ -29,21 +29,12 @@ func syncProjects(ctx context.Context, r *rest.Request[Repository], in *RemoteIn
 	if err != nil {
 		return nil, err
 	}
-	var tasks *group.Group
-	err = r.DB.Tx(ctx, func(ctx context.Context, tx *models.Tx) error { // all tasks or none
-		queue := r.Queue.In(tx.DB)
-		report := group.Report{Message: "Synced projects", Code: "sync.projects", Total: int64(len(remote.Projects))}
-		if tasks, err = queue.NewGroup(ctx, "Sync of "+remote.Name, report); err != nil {
-			return err
-		}
-		for _, name := range remote.Projects {
-			args := ProjectArgs{SyncArgs{Remote: models.RefOf(remote), Repository: models.RefOf(r.Row)}, name}
-			if _, err := SyncProject.Dispatch(ctx, queue, args, &tasking.DispatchOptions{Group: tasks}); err != nil {
-				return err
-			}
-		}
-		return tasks.Finish(ctx)
-	})
+	var args []ProjectArgs
+	for _, name := range remote.Projects {
+		args = append(args, ProjectArgs{SyncArgs{Remote: models.RefOf(remote), Repository: models.RefOf(r.Row)}, name})
+	}
+	tasks, err := SyncProject.DispatchGroup(ctx, r.Queue, "Sync of "+remote.Name, args,
+		group.Report{Message: "Synced projects", Code: "sync.projects"})
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,1 @@
+`Task.DispatchGroup` dispatches a task for each of several arguments as a group, all of them or none.
