@@ -24,8 +24,6 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
-	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -41,138 +39,31 @@ import (
 	"github.com/pulpgo/pulpcore"
 	"github.com/pulpgo/pulpcore/examples/fileserver/file"
 	"github.com/pulpgo/pulpcore/examples/fileserver/taskpage"
-	"github.com/pulpgo/pulpcore/models"
-	"github.com/pulpgo/pulpcore/settings"
-	"github.com/pulpgo/pulpcore/tasking/inspect"
-	"github.com/pulpgo/pulpcore/tasking/worker"
+	"github.com/pulpgo/pulpcore/pulpcmd"
+	"github.com/pulpgo/pulpcore/pulpcmd/s3"
 )
 
 func main() {
+	if len(os.Args) < 2 || os.Args[1] != "demo" {
+		program().Main()
+		return
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	context.AfterFunc(ctx, stop) // a second Ctrl-C does not wait for running tasks
-	if err := run(ctx, os.Stdout, os.Args[1:]); err != nil {
+	err := runDemo(ctx, os.Stdout, os.Args[2:])
+	stop()
+	if err != nil {
 		log.Fatal(err)
 	}
 }
 
-var errUsage = errors.New("usage: fileserver [demo [FOLDER] | api | content | worker | migrate |\n" +
-	"  proxy nginx | proxy apache | check | checksums | fix-checksums | rotate-db-key | reset-admin]")
-
-func run(ctx context.Context, out io.Writer, args []string) (err error) {
-	command := "all"
-	if len(args) > 0 {
-		command, args = args[0], args[1:]
-	}
-	// Before the settings are read: the demo has its own.
-	if command == "demo" {
-		return runDemo(ctx, out, args)
-	}
-	// It needs the settings only: a configuration is often made on another machine than the database's.
-	if command == "proxy" {
-		return writeProxyConfig(out, args)
-	}
-	if len(args) > 0 {
-		return errUsage
-	}
-	set, err := load()
-	if err != nil {
-		return err
-	}
-	slog.SetDefault(set.Logger(os.Stderr)) // for deprecation warnings, which have no other logger
-	// Before the App is opened, because Open refuses a database with an older schema.
-	if command == "migrate" {
-		return pulpcore.Migrate(ctx, set, file.Plugin())
-	}
-	serve, ok := roles()[command]
-	if !ok {
-		return errUsage
-	}
-	store, err := openStore(ctx, set)
-	if err != nil {
-		return err
-	}
-	opts := &pulpcore.Options{
-		Store: store, TaskCommand: taskCommand,
-		// Open refuses the database that these two are for.
-		IgnoreChecksums: command == "checksums" || command == "fix-checksums",
-	}
-	app, err := pulpcore.OpenWith(ctx, set, opts, file.Plugin())
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, app.Close()) }()
-	return serve(ctx, out, app)
-}
-
-// taskCommand is this program as the process of one task.
-func taskCommand() *exec.Cmd {
-	self, err := os.Executable()
-	if err != nil {
-		self = os.Args[0]
-	}
-	return exec.Command(self, "task") //nolint:gosec // our own program
-}
-
-// role is what a process does with the App.
-type role func(ctx context.Context, out io.Writer, app *pulpcore.App) error
-
-func roles() map[string]role {
-	return map[string]role{
-		"all": func(ctx context.Context, out io.Writer, app *pulpcore.App) error {
-			if err := firstStart(ctx, out, app); err != nil {
-				return err
-			}
-			if err := tellPage(out, app); err != nil {
-				return err
-			}
-			return pulpcore.RunAll(ctx,
-				func(ctx context.Context) error {
-					return app.Serve(ctx, app.Settings().Core().Listen, withTaskPage(app, app.Handler()))
-				},
-				func(ctx context.Context) error { return app.Work(ctx, 0, worker.KindAPI, worker.KindContent) },
-			)
-		},
-		"api": func(ctx context.Context, out io.Writer, app *pulpcore.App) error {
-			if err := firstStart(ctx, out, app); err != nil {
-				return err
-			}
-			if err := tellPage(out, app); err != nil {
-				return err
-			}
-			return serveRole(ctx, app, "api", withTaskPage(app, app.API()))
-		},
-		"content": func(ctx context.Context, _ io.Writer, app *pulpcore.App) error {
-			return serveRole(ctx, app, "content", app.Content())
-		},
-		"worker": func(ctx context.Context, _ io.Writer, app *pulpcore.App) error {
-			return app.Work(ctx, 0)
-		},
-		"task": func(ctx context.Context, _ io.Writer, app *pulpcore.App) error {
-			return app.RunIsolated(ctx)
-		},
-		"check": func(ctx context.Context, out io.Writer, app *pulpcore.App) error {
-			return check(ctx, out, app)
-		},
-		"checksums":     reportChecksums,
-		"fix-checksums": fixChecksums,
-		"rotate-db-key": func(ctx context.Context, out io.Writer, app *pulpcore.App) error {
-			n, err := models.RotateKey(ctx, app.DB())
-			_, _ = fmt.Fprintf(out, "%d secrets were encrypted with the first key\n", n)
-			return err
-		},
-		"reset-admin": func(ctx context.Context, out io.Writer, app *pulpcore.App) error {
-			return newAdminPassword(ctx, out, app)
+// program has all commands but demo, which has settings of its own.
+func program() *pulpcmd.Program {
+	return &pulpcmd.Program{
+		Name: "fileserver", Plugins: []*pulpcore.Plugin{file.Plugin()}, Store: s3.Open, SetLogger: slog.SetDefault,
+		Wrap: func(out io.Writer, app *pulpcore.App, h http.Handler) (http.Handler, error) {
+			return withTaskPage(app, h), tellPage(out, app)
 		},
 	}
-}
-
-func serveRole(ctx context.Context, app *pulpcore.App, kind string, h http.Handler) error {
-	return pulpcore.RunAll(ctx,
-		// The status lists a server, and other processes count it as alive, only while its heartbeat comes.
-		func(ctx context.Context) error { return app.Heartbeat(ctx, kind) },
-		func(ctx context.Context) error { return app.Serve(ctx, app.Settings().Core().Listen, h) },
-	)
 }
 
 // withTaskPage serves the page of tasks beside h.
@@ -213,55 +104,7 @@ func runDemo(ctx context.Context, out io.Writer, args []string) error {
 	case 1:
 		return demo(ctx, out, args[0])
 	}
-	return errUsage
-}
-
-func load() (*settings.Set, error) {
-	configured := settings.OptionalFile("/etc/pulp/settings.toml")
-	// A file that the operator names must exist; the file at the default place need not.
-	if path := os.Getenv("PULP_SETTINGS"); path != "" {
-		configured = settings.File(path)
-	}
-	return settings.Load(configured, settings.Env("PULP_"))
-}
-
-// firstStart makes the admin when there is none yet.
-func firstStart(ctx context.Context, out io.Writer, app *pulpcore.App) error {
-	password := rand.Text()
-	created, err := app.CreateAdmin(ctx, password)
-	if err != nil || !created {
-		return err
-	}
-	return tell(out, password)
-}
-
-func newAdminPassword(ctx context.Context, out io.Writer, app *pulpcore.App) error {
-	password := rand.Text()
-	if err := app.SetAdminPassword(ctx, password); err != nil {
-		return err
-	}
-	return tell(out, password)
-}
-
-func check(ctx context.Context, out io.Writer, app *pulpcore.App) error {
-	found, err := inspect.Check(ctx, app.Queue().DB())
-	if err != nil {
-		return err
-	}
-	for _, v := range found {
-		if _, err := fmt.Fprintln(out, v); err != nil {
-			return err
-		}
-	}
-	if len(found) > 0 {
-		return fmt.Errorf("%d violations, which are faults of the task engine; please report them", len(found))
-	}
-	return nil
-}
-
-func tell(out io.Writer, password string) error {
-	_, err := fmt.Fprintf(out, "The user %q has the password %s\n", pulpcore.AdminName, password)
-	return err
+	return fmt.Errorf("%w: fileserver demo [FOLDER]", pulpcmd.ErrUsage)
 }
 
 // goEnv returns a variable of the go command.

@@ -16,11 +16,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/pulpgo/pulpcore"
-	"github.com/pulpgo/pulpcore/examples/fileserver/file"
 	"github.com/pulpgo/pulpcore/internal/dbtest"
-	"github.com/pulpgo/pulpcore/models"
-	"github.com/pulpgo/pulpcore/settings"
+	"github.com/pulpgo/pulpcore/pulpcmd"
 )
 
 func writeTree(t *testing.T) string {
@@ -43,7 +40,7 @@ func writeTree(t *testing.T) string {
 func TestDemo(t *testing.T) {
 	t.Parallel()
 	var out strings.Builder
-	if err := run(t.Context(), &out, []string{"demo", writeTree(t)}); err != nil {
+	if err := runDemo(t.Context(), &out, []string{writeTree(t)}); err != nil {
 		t.Fatal(err)
 	}
 	if want := "demo: 4 files, 250004 bytes, all digests match\n"; !strings.HasSuffix(out.String(), want) {
@@ -51,95 +48,13 @@ func TestDemo(t *testing.T) {
 	}
 }
 
-func TestProxyConfig(t *testing.T) {
-	dir := t.TempDir()
-	t.Setenv("PULP_DEPLOY_ROOT", filepath.Join(dir, "pulp"))
-	for server, want := range map[string]string{
-		"nginx":  "proxy_pass http://pulp-content;",
-		"apache": `ProxyPassMatch "^/pulp/content(?:/|\z|\?)" "http://127.0.0.1:24817" nocanon`,
-	} {
-		var out strings.Builder
-		if err := run(t.Context(), &out, []string{"proxy", server}); err != nil || !strings.Contains(out.String(), want) {
-			t.Errorf("run(proxy %s) = %v, %s; want %s", server, err, out.String(), want)
-		}
-	}
-	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
-		t.Errorf("it made %v, %v", left, err)
-	}
-}
-
-func TestUsage(t *testing.T) {
+func TestDemoUsage(t *testing.T) {
 	t.Parallel()
-	for _, args := range [][]string{{"nonsense"}, {"api", "more"}, {"demo", "a", "b"}, {"proxy"}, {"proxy", "caddy"}} {
-		if err := run(t.Context(), &strings.Builder{}, args); !errors.Is(err, errUsage) {
-			t.Errorf("run(%q) = %v, want %v", args, err, errUsage)
-		}
+	if err := runDemo(t.Context(), &strings.Builder{}, []string{"a", "b"}); !errors.Is(err, pulpcmd.ErrUsage) {
+		t.Errorf("demo of two folders = %v, want %v", err, pulpcmd.ErrUsage)
 	}
-	if err := run(t.Context(), &strings.Builder{}, []string{"demo", "no such folder"}); err == nil {
+	if err := runDemo(t.Context(), &strings.Builder{}, []string{"no such folder"}); err == nil {
 		t.Error("demo of a folder that does not exist succeeds")
-	}
-}
-
-func TestCheckTellsWhatIsBroken(t *testing.T) {
-	t.Parallel()
-	set, err := settings.Load(settings.Value("DEPLOY_ROOT", t.TempDir()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	app, err := pulpcore.Open(t.Context(), set, file.Plugin())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer app.Close()
-	var out strings.Builder
-	if err := check(t.Context(), &out, app); err != nil || out.String() != "" {
-		t.Errorf("check() = %v and prints %q, want nothing", err, out.String())
-	}
-	_, err = app.DB().Bun().NewRaw(`INSERT INTO core_taskresource (rkey, exclusive, seq, task_id)
-		VALUES (1, TRUE, 1, '00000000-0000-0000-0000-000000000001')`).Exec(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := check(t.Context(), &out, app); err == nil || !strings.Contains(out.String(), "reservations: task 0000") {
-		t.Errorf("check() = %v and prints %q, want a violation", err, out.String())
-	}
-}
-
-// TestChecksumCommands changes ALLOWED_CONTENT_CHECKSUMS of a server that has an artifact.
-func TestChecksumCommands(t *testing.T) {
-	t.Setenv("PULP_DEPLOY_ROOT", t.TempDir())
-	t.Setenv("PULP_SETTINGS", "")
-	t.Setenv("PULP_LOGGING", `{"root": {"level": "ERROR"}}`)
-	ctx := t.Context()
-	t.Setenv("PULP_ALLOWED_CONTENT_CHECKSUMS", `["sha256", "md5"]`)
-	set, err := load()
-	if err != nil {
-		t.Fatal(err)
-	}
-	app, err := pulpcore.Open(ctx, set, file.Plugin())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err = models.NewArtifact(ctx, app.DB(), app.Store(), strings.NewReader("abc"), nil); err != nil {
-		t.Fatal(err)
-	}
-	if err := app.Close(); err != nil {
-		t.Fatal(err)
-	}
-	t.Setenv("PULP_ALLOWED_CONTENT_CHECKSUMS", `["sha256", "sha512"]`)
-	for _, step := range []struct{ command, out, fault string }{
-		{"check", "", "1 lack sha512, 1 have md5. Run the command of this program that calls models.FixChecksums"},
-		{"checksums", "sha512  allowed    1 artifacts lack it\n", "run fileserver fix-checksums"},
-		{"fix-checksums", "1 artifacts got digests, 0 lost forbidden ones, 0 are broken; 3 bytes were read\n", ""},
-		{"checksums", "md5     forbidden  0 artifacts have it\n", ""},
-		{"check", "", ""},
-	} {
-		var out strings.Builder
-		err := run(ctx, &out, []string{step.command})
-		if !strings.Contains(out.String(), step.out) || (err == nil) != (step.fault == "") ||
-			err != nil && !strings.Contains(err.Error(), step.fault) {
-			t.Errorf("%s prints %q and fails with %v, want %q and %q", step.command, out.String(), err, step.out, step.fault)
-		}
 	}
 }
 

@@ -29,7 +29,7 @@ func layers() [][]string {
 		{"stages", "content"},
 		{"rest"},
 		{""},
-		{"certguard", "pulptest"},
+		{"certguard", "pulptest", "pulpcmd"},
 	}
 }
 

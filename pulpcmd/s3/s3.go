@@ -1,4 +1,8 @@
-package main
+// Package s3 lets the program of package pulpcmd keep artifacts in S3. It is a package of its own because of the size
+// of the driver.
+//
+//	p := &pulpcmd.Program{Name: "myserver", Store: s3.Open}
+package s3
 
 import (
 	"context"
@@ -6,11 +10,14 @@ import (
 
 	"github.com/pulpgo/pulpcore/settings"
 	"github.com/pulpgo/pulpcore/storage"
-	"github.com/pulpgo/pulpcore/storage/s3storage" // a host chooses its drivers: this one can keep artifacts in S3
+	"github.com/pulpgo/pulpcore/storage/s3storage"
 )
 
-// openStore opens artifacts in S3, or returns nil to leave a folder to the App.
-func openStore(ctx context.Context, set *settings.Set) (*storage.Store, error) {
+// Open opens the store that STORAGE_URL names, if that is one of S3, or else returns nil, which leaves a folder to the
+// App. It is a value of pulpcmd.Program.Store. It sets AWS_… variables of the process to STORAGE_CREDENTIALS.
+//
+// Errors: those of storage.Open.
+func Open(ctx context.Context, set *settings.Set) (*storage.Store, error) {
 	core := set.Core()
 	if core.StorageURL.Scheme() != "s3" {
 		return nil, nil

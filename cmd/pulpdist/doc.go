@@ -1,0 +1,17 @@
+// Command pulpdist makes a server from a list of plugins. It takes the place of Pulp's installer.
+//
+//	pulpdist build FILE [--dry-run] [--out DIR] [--no-prerequisites] [--timeout DURATION]
+//
+// FILE is described at docs/distribution.md; examples/customdist/dist.yaml is one. The folder DIR, by default one named
+// like the distribution in the folder of FILE, must not exist. It gets:
+//
+//	src/main.go, src/go.mod, src/settings.yaml   the program, which "go build" in src makes again
+//	NAME                                         the binary
+//	nginx.conf, apache.conf                      configurations of reverse proxies, as "NAME proxy nginx" prints them
+//	NAME-api.service, …                          units of systemd: API, content app, workers
+//	Containerfile                                an image with the binary
+//	install.sh                                   installs all of it on this or another host; may be run again
+//
+// A build works in a temporary folder beside DIR and renames it at the end, so DIR is complete or does not exist. What
+// custom steps and package managers have changed elsewhere is not taken back.
+package main
