@@ -22,8 +22,13 @@ type host struct {
 	dir string
 }
 
-// open opens an App with plugins, whose every client is the superuser. Settings are given as pairs of key and value.
+// open opens an App with a plugin, whose every client is the superuser. Settings are given as pairs of key and value.
 func open(plugin *pulpcore.Plugin, pairs ...any) *host {
+	return openWith(&pulpcore.Options{Authenticator: everybodyIsAdmin{}}, plugin, pairs...)
+}
+
+// openWith is open with other options.
+func openWith(options *pulpcore.Options, plugin *pulpcore.Plugin, pairs ...any) *host {
 	dir, err := os.MkdirTemp("", "guide-")
 	if err != nil {
 		log.Fatal(err)
@@ -36,9 +41,8 @@ func open(plugin *pulpcore.Plugin, pairs ...any) *host {
 	if err != nil {
 		log.Fatal(err)
 	}
-	app, err := pulpcore.OpenWith(context.Background(), set, &pulpcore.Options{
-		Authenticator: everybodyIsAdmin{}, IgnoreSubprocess: true, Log: slog.New(slog.DiscardHandler),
-	}, plugin)
+	options.IgnoreSubprocess, options.Log = true, slog.New(slog.DiscardHandler)
+	app, err := pulpcore.OpenWith(context.Background(), set, options, plugin)
 	if err != nil {
 		log.Fatal(err)
 	}
