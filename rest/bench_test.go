@@ -60,32 +60,62 @@ func (d *discard) Header() http.Header         { return d.header }
 func (d *discard) Write(p []byte) (int, error) { return len(p), nil }
 func (d *discard) WriteHeader(status int)      { d.status = status }
 
-// serve measures a handler. The request is made anew each time, and the answer is not kept.
-func serve(b *testing.B, h http.Handler, method, target string, body func() string, want, rows int) {
+// benchRequest is a request that a benchmark sends again and again.
+type benchRequest struct {
+	method, target string
+	body           func() string // nil without a body
+	want           int           // status
+}
+
+// send sends the request to a handler. The request is made anew each time, and the answer is not kept.
+func (e benchRequest) send(tb testing.TB, h http.Handler) {
+	tb.Helper()
+	var r *http.Request
+	if e.body == nil {
+		r = httptest.NewRequest(e.method, e.target, nil)
+	} else {
+		r = httptest.NewRequest(e.method, e.target, strings.NewReader(e.body()))
+		r.Header.Set("Content-Type", "application/json")
+	}
+	r.SetBasicAuth(admin, password)
+	w := &discard{header: http.Header{}}
+	h.ServeHTTP(w, r)
+	if w.status != e.want {
+		tb.Fatalf("%s %s = %d, want %d", e.method, e.target, w.status, e.want)
+	}
+}
+
+// measure measures a handler. With rows it reports the allocations for each of so many rows.
+func (e benchRequest) measure(b *testing.B, h http.Handler, rows int) {
 	b.Helper()
 	b.ReportAllocs()
 	for b.Loop() {
-		var r *http.Request
-		if body == nil {
-			r = httptest.NewRequest(method, target, nil)
-		} else {
-			r = httptest.NewRequest(method, target, strings.NewReader(body()))
-			r.Header.Set("Content-Type", "application/json")
-		}
-		r.SetBasicAuth(admin, password)
-		w := &discard{header: http.Header{}}
-		h.ServeHTTP(w, r)
-		if w.status != want {
-			b.Fatalf("%s %s = %d, want %d", method, target, w.status, want)
-		}
+		e.send(b, h)
 	}
 	if rows > 0 {
-		b.ReportMetric(testing.AllocsPerRun(20, func() {
-			r := httptest.NewRequest(method, target, nil)
-			r.SetBasicAuth(admin, password)
-			h.ServeHTTP(&discard{header: http.Header{}}, r)
-		})/float64(rows), "allocs/row")
+		b.ReportMetric(testing.AllocsPerRun(20, func() { e.send(b, h) })/float64(rows), "allocs/row")
 	}
+}
+
+// compare sends the request to two handlers in turns and reports the medians and their ratio: the load of a machine
+// changes between two benchmarks, and hardly between two requests.
+func (e benchRequest) compare(b *testing.B, bare, api http.Handler) {
+	b.Helper()
+	var took [2][]time.Duration
+	for b.Loop() {
+		for i, h := range []http.Handler{bare, api} {
+			start := time.Now()
+			e.send(b, h)
+			took[i] = append(took[i], time.Since(start))
+		}
+	}
+	median := func(list []time.Duration) float64 {
+		slices.Sort(list)
+		return float64(list[len(list)/2])
+	}
+	b.ReportMetric(median(took[0])/1e3, "bare-µs")
+	b.ReportMetric(median(took[1])/1e3, "api-µs")
+	b.ReportMetric(median(took[1])/median(took[0]), "api/bare")
 }
 
 // bareRow is a repository as the API answers about it.
@@ -227,8 +257,10 @@ func BenchmarkListPage(b *testing.B) {
 		if diff := cmp.Diff(string(answer.body), bare.Body.String()); diff != "" {
 			b.Fatalf("the bare handler answers otherwise:\n%s", diff)
 		}
-		b.Run(d.Name+"/bare", func(b *testing.B) { serve(b, list, "GET", target, nil, http.StatusOK, rows) })
-		b.Run(d.Name+"/api", func(b *testing.B) { serve(b, api.api, "GET", target, nil, http.StatusOK, rows) })
+		e := benchRequest{method: "GET", target: target, want: http.StatusOK}
+		b.Run(d.Name+"/bare", func(b *testing.B) { e.measure(b, list, rows) })
+		b.Run(d.Name+"/api", func(b *testing.B) { e.measure(b, api.api, rows) })
+		b.Run(d.Name+"/ratio", func(b *testing.B) { e.compare(b, list, api.api) })
 	}
 }
 
@@ -325,8 +357,10 @@ func BenchmarkCreate(b *testing.B) {
 			n++
 			return fmt.Sprintf(`{"name": "%d"}`, n)
 		}
-		b.Run(d.Name+"/bare", func(b *testing.B) { serve(b, bare, "POST", target, body, http.StatusCreated, 0) })
-		b.Run(d.Name+"/api", func(b *testing.B) { serve(b, api.api, "POST", target, body, http.StatusCreated, 0) })
+		e := benchRequest{"POST", target, body, http.StatusCreated}
+		b.Run(d.Name+"/bare", func(b *testing.B) { e.measure(b, bare, 0) })
+		b.Run(d.Name+"/api", func(b *testing.B) { e.measure(b, api.api, 0) })
+		b.Run(d.Name+"/ratio", func(b *testing.B) { e.compare(b, bare, api.api) })
 	}
 }
 
@@ -334,7 +368,8 @@ func BenchmarkRead(b *testing.B) {
 	for _, d := range dbtest.URLs(b) {
 		api := setup(b, d.URL, nil)
 		repo := api.create("repositories/file/file/", map[string]any{"name": "r"})
-		b.Run(d.Name, func(b *testing.B) { serve(b, api.api, "GET", repo, nil, http.StatusOK, 1) })
+		e := benchRequest{method: "GET", target: repo, want: http.StatusOK}
+		b.Run(d.Name, func(b *testing.B) { e.measure(b, api.api, 0) })
 	}
 }
 
