@@ -16,7 +16,8 @@ import (
 )
 
 var errUsage = pulperr.Public(pulperr.Invalid,
-	"usage: pulpdist build FILE [--dry-run] [--out DIR] [--no-prerequisites] [--timeout DURATION]")
+	"usage: pulpdist build FILE [--dry-run] [--out DIR] [--no-prerequisites] [--timeout DURATION], or "+
+		"pulpdist init plugin NAME [--module PATH] [--out DIR] [--pulpcore DIR]")
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -29,6 +30,9 @@ func main() {
 }
 
 func run(ctx context.Context, out io.Writer, args []string) error {
+	if len(args) > 0 && args[0] == "init" {
+		return runInit(out, args[1:])
+	}
 	if len(args) < 2 || args[0] != "build" {
 		return errUsage
 	}

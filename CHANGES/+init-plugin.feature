@@ -1,0 +1,1 @@
+`pulpdist init plugin NAME` makes the module of a new plugin, whose tests pass.
