@@ -15,7 +15,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -33,9 +32,6 @@ type program struct {
 	path string
 }
 
-// noticed has the programs whose absence was reported on standard error.
-var noticed sync.Map
-
 // find returns an installed server. Without one it skips the test, loudly; with PULP_TEST_STRICT=1 the test fails.
 func find(t *testing.T, kind proxyconf.Server) *program {
 	t.Helper()
@@ -48,14 +44,7 @@ func find(t *testing.T, kind proxyconf.Server) *program {
 			return &program{kind, path}
 		}
 	}
-	notice := fmt.Sprintf("LEFT OUT: the configurations of %s are not tested (%s is not installed)", kind, names[0])
-	if os.Getenv(dbtest.StrictEnv) == "1" {
-		t.Fatal(notice + "; " + dbtest.StrictEnv + " wants it")
-	}
-	if _, again := noticed.LoadOrStore(kind, true); !again {
-		fmt.Fprintln(os.Stderr, "!!!! "+notice)
-	}
-	t.Skip(notice)
+	dbtest.LeaveOut(t, fmt.Sprintf("the configurations of %s", kind), names[0]+" is not installed")
 	return nil
 }
 

@@ -8,11 +8,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/pulpgo/pulpcore/examples/python/python"
+	"github.com/pulpgo/pulpcore/internal/dbtest"
 	"github.com/pulpgo/pulpcore/models"
 	"github.com/pulpgo/pulpcore/pulptest"
 )
@@ -20,21 +20,13 @@ import (
 // pythonEnv names a Python interpreter with pip and twine; "make services" installs one.
 const pythonEnv = "PULP_TEST_PYTHON"
 
-var leftOut = sync.OnceFunc(func() {
-	fmt.Fprintf(os.Stderr, "\n!!!! LEFT OUT: pip and twine (%s is not set: a Python interpreter with both)\n\n", pythonEnv)
-})
-
 // tool runs a program of Python, such as pip, and returns what it has printed. It has no other configuration than its
 // arguments.
 func tool(t *testing.T, args ...string) (string, error) {
 	t.Helper()
 	interpreter := os.Getenv(pythonEnv)
 	if interpreter == "" {
-		if os.Getenv("PULP_TEST_STRICT") == "1" {
-			t.Fatalf("%s is not set", pythonEnv)
-		}
-		leftOut()
-		t.Skipf("%s is not set", pythonEnv)
+		dbtest.LeaveOut(t, "pip and twine", pythonEnv+" is not set: a Python interpreter with both")
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
