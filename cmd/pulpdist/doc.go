@@ -3,8 +3,8 @@
 //	pulpdist init plugin NAME [--module PATH] [--out DIR] [--pulpcore DIR]
 //	pulpdist build FILE [--dry-run] [--out DIR] [--no-prerequisites] [--timeout DURATION]
 //
-// init makes the module of a new plugin, with a type, a remote, a sync, views, a guard, a setting, tests and CI. Without
-// DIR of --pulpcore it takes a released version of the library. NAME is made of a-z and 0-9.
+// init makes the module of a new plugin, with a type, a remote, a sync, views, a guard, a setting, tests and CI.
+// Without DIR of --pulpcore it takes a released version of the library. NAME is made of a-z and 0-9.
 //
 // FILE is described at docs/distribution.md; examples/customdist/dist.yaml is one. The folder DIR, by default one named
 // like the distribution in the folder of FILE, must not exist. It gets:

@@ -72,20 +72,22 @@ func runInit(out io.Writer, args []string) error {
 	if s.Core != "" {
 		next = ""
 	}
-	_, err := fmt.Fprintf(out, "%s has the plugin %s; now: cd %[1]s && %[3]sgo mod tidy && make test\n", s.out, s.Name, next)
+	_, err := fmt.Fprintf(out, "%s has the plugin %s; now: cd %[1]s && %[3]sgo mod tidy && make test\n", s.out, s.Name,
+		next)
 	return err
 }
 
 func (s scaffold) check() error {
 	switch {
 	case !pluginName.MatchString(s.Name):
-		return pulperr.Public(pulperr.Invalid, "%q cannot be the name of a plugin; take up to 31 of a-z and 0-9, beginning with "+
-			"a letter", s.Name)
+		return pulperr.Public(pulperr.Invalid, "%q cannot be the name of a plugin; take up to 31 of a-z and 0-9, beginning "+
+			"with a letter", s.Name)
 	case token.IsKeyword(s.Name), s.Name == "core", s.Name == "main":
-		return pulperr.Public(pulperr.Invalid, "%q cannot be the name of a plugin, because Go or Pulp uses it; take another one",
-			s.Name)
+		return pulperr.Public(pulperr.Invalid, "%q cannot be the name of a plugin, because Go or Pulp uses it; take another "+
+			"one", s.Name)
 	case !importPattern.MatchString(s.Module):
-		return pulperr.Public(pulperr.Invalid, "%q is not the path of a Go module; write it as in example.com/%s", s.Module, s.Name)
+		return pulperr.Public(pulperr.Invalid, "%q is not the path of a Go module; write it as in example.com/%s",
+			s.Module, s.Name)
 	}
 	return nil
 }
