@@ -111,19 +111,15 @@ func leaveOut(tb testing.TB, notice string, aloud func(), tell func(...any)) {
 	tell(notice)
 }
 
-// noticed has the notices of LeaveOut that were printed.
-var noticed sync.Map
-
-// LeaveOut skips a test for want of a program or a server, loudly: the notice, "LEFT OUT: what (why)", is printed on
-// standard error once. With StrictEnv the test fails instead.
-func LeaveOut(tb testing.TB, what, why string) {
-	tb.Helper()
+// LeaveOut returns a function that skips tests for want of a program or a server, loudly: it prints the notice "LEFT
+// OUT: what (why)" on standard error once. With StrictEnv the tests fail instead.
+func LeaveOut(what, why string) func(tb testing.TB) {
 	notice := fmt.Sprintf("LEFT OUT: %s (%s)", what, why)
-	leaveOut(tb, notice, func() {
-		if _, again := noticed.LoadOrStore(notice, true); !again {
-			fmt.Fprintln(os.Stderr, "!!!! "+notice)
-		}
-	}, tb.Skip)
+	aloud := loudly(notice)
+	return func(tb testing.TB) {
+		tb.Helper()
+		leaveOut(tb, notice, aloud, tb.Skip)
+	}
 }
 
 // databaseURL returns the URL of another database on the same server.

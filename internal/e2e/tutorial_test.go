@@ -26,7 +26,7 @@ func TestTutorial(t *testing.T) {
 	}
 	for _, program := range []string{"bash", "curl", "make", "sha256sum"} {
 		if _, err := exec.LookPath(program); err != nil {
-			dbtest.LeaveOut(t, "the tutorial", program+" not found")
+			dbtest.LeaveOut("the tutorial", program+" not found")(t)
 		}
 	}
 	root, err := filepath.Abs("../..")

@@ -44,7 +44,7 @@ func find(t *testing.T, kind proxyconf.Server) *program {
 			return &program{kind, path}
 		}
 	}
-	dbtest.LeaveOut(t, fmt.Sprintf("the configurations of %s", kind), names[0]+" is not installed")
+	dbtest.LeaveOut(fmt.Sprintf("the configurations of %s", kind), names[0]+" is not installed")(t)
 	return nil
 }
 

@@ -20,13 +20,15 @@ import (
 // pythonEnv names a Python interpreter with pip and twine; "make services" installs one.
 const pythonEnv = "PULP_TEST_PYTHON"
 
+var leaveOut = dbtest.LeaveOut("pip and twine", pythonEnv+" is not set: a Python interpreter with both")
+
 // tool runs a program of Python, such as pip, and returns what it has printed. It has no other configuration than its
 // arguments.
 func tool(t *testing.T, args ...string) (string, error) {
 	t.Helper()
 	interpreter := os.Getenv(pythonEnv)
 	if interpreter == "" {
-		dbtest.LeaveOut(t, "pip and twine", pythonEnv+" is not set: a Python interpreter with both")
+		leaveOut(t)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
