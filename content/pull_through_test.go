@@ -161,6 +161,26 @@ func TestPullThrough(t *testing.T) {
 	})
 }
 
+// TestPullThroughAsksTheGuard makes sure that a client whom the guard refuses neither gets a file nor has it fetched.
+func TestPullThroughAsksTheGuard(t *testing.T) {
+	each(t, nil, func(t *testing.T, s *site) {
+		up := shop(t, opened())
+		s.puller(up.URL, nil)
+		d, err := pullers.One(t.Context(), s.db, models.Eq("base_path", "x"))
+		s.must(err)
+		s.protect(d, "sesame")
+		if got := s.get("/pulp/content/x/a.head", "Token", "nonsense"); got.StatusCode != 403 {
+			t.Errorf("GET without the token = %d %q, want 403", got.StatusCode, got.body)
+		}
+		if n, saved := up.requests.Load(), s.saved(); n != 0 || saved != nil {
+			t.Errorf("the upstream was asked %d times, and %q are saved, want nothing", n, saved)
+		}
+		if got := s.get("/pulp/content/x/a.head", "Token", "sesame"); got.StatusCode != 200 || got.body != "head of a" {
+			t.Errorf("GET with the token = %d %q", got.StatusCode, got.body)
+		}
+	})
+}
+
 func TestPulledUnitsAreAddedTogether(t *testing.T) {
 	t.Parallel()
 	added := &adoptions{err: errors.New("the queue is down")}

@@ -377,7 +377,7 @@ func (s *site) absent(policy models.Policy, url string, e *hashlib.Expect) uuid.
 }
 
 // protect gives a distribution a guard that wants a token.
-func (s *site) protect(d *Distribution, token string) *Guard {
+func (s *site) protect(d models.AnyDistribution, token string) *Guard {
 	s.t.Helper()
 	g := &Guard{Token: token}
 	g.Name = uniqueName()
