@@ -20,7 +20,7 @@ func TestProxyConfig(t *testing.T) {
 		{Pattern: "/other/", Handler: http.NotFoundHandler()},
 	}}
 	set, err := settings.Load(
-		settings.Value("LISTEN", ":1234"), settings.Value("API_ROOT", "/root/"), settings.Value("CONTENT_PATH_PREFIX", "/files/"),
+		settings.Value("LISTEN", ":1234"), settings.Value("API_ROOT", "/base/"), settings.Value("CONTENT_PATH_PREFIX", "/files/"),
 		settings.Value("HTTP_BODY_TIMEOUT", "7s"), settings.Value("ENABLED_PLUGINS", []string{"notes"}))
 	if err != nil {
 		t.Fatal(err)
@@ -37,7 +37,7 @@ func TestProxyConfig(t *testing.T) {
 		t.Fatal(err)
 	}
 	for want, times := range map[string]int{
-		"server 127.0.0.1:1234;": 2, "client_body_timeout 7s;": 1, "location /root/ {\n            proxy_pass http://pulp-api;": 1,
+		"server 127.0.0.1:1234;": 2, "client_body_timeout 7s;": 1, "location /base/ {\n            proxy_pass http://pulp-api;": 1,
 		"location /files/ {\n            proxy_pass http://pulp-content;": 1, "location /raw/ {": 1, "proxy_set_header X-Note \"yes\";": 1,
 		"location /static/ { root /srv; }": 1, "/other/": 0,
 	} {

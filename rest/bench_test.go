@@ -271,7 +271,7 @@ type bareCreate struct {
 	ids        []string // in the statements, to be replaced
 }
 
-// newBareCreate finds the keys in the statements, which differ from those that were there before.
+// newBareCreate finds the keys of new rows in the recorded statements, which each request replaces by fresh keys.
 func newBareCreate(api *bundle, statements []string, name string) *bareCreate {
 	c := &bareCreate{db: api.db.Conn().Bun.DB}
 	domain := api.db.Domain().ID.String()

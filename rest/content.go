@@ -198,7 +198,7 @@ func (c *singleInput) check(ctx context.Context, q *request, v *view, in *input,
 	return err
 }
 
-// checkNetwork adds the faults of the downloader_config, those that a remote with the same settings would have.
+// checkNetwork adds the faults of downloader_config: the checks of remotes judge a remote with the same settings.
 func (c *singleInput) checkNetwork(q *request, faults FieldErrors) {
 	if c.Network == nil {
 		return

@@ -17,7 +17,7 @@ type LogOptions struct {
 	// Console is a handler of the host in place of the handler "console". It has a level of its own, so that of the root
 	// does not apply to it; those of other loggers do. Default: what LOGGING says, standard error if nothing.
 	Console slog.Handler
-	// Handlers are those that LOGGING refers to by names.
+	// Handlers are the handlers of hosts and plugins, by the names under which LOGGING.handlers refers to them.
 	Handlers map[string]slog.Handler
 }
 

@@ -7,10 +7,10 @@ import (
 	"strings"
 )
 
-// Negotiate returns the media type of the answer to a request: of those that the server offers, the one to which the
-// header Accept gives the highest quality, and the first of several. The most specific range that matches an offer
-// decides its quality, see section 12.5.1 of RFC 9110. A client without the header accepts every offer, so it gets the
-// first. "" is returned if the client accepts none.
+// Negotiate returns the media type of the answer to a request: the offer with the highest quality in the header Accept,
+// and the first of several. The most specific range that matches an offer decides its quality, see section 12.5.1 of
+// RFC 9110. A client without the header accepts every offer, so it gets the first. "" is returned if the client accepts
+// none.
 //
 // Add "Vary: Accept" to answers that depend on it, so that caches keep them apart.
 func Negotiate(r *http.Request, offers ...string) (best string) {

@@ -88,7 +88,7 @@ func (b *builder) jobs(dir, src string) []job {
 	binary := filepath.Join(dir, d.Name)
 	jobs := b.prerequisites()
 	for _, p := range d.Plugins {
-		jobs = append(jobs, d.steps(p.Package+": before", p.Before)...)
+		jobs = append(jobs, stepJobs(d.dir, p.Package+": before", p.Before)...)
 	}
 	jobs = append(jobs, job{
 		title: "write src/main.go, src/go.mod and src/settings.yaml", do: func() error { return d.writeSource(src) },
@@ -107,12 +107,13 @@ func (b *builder) jobs(dir, src string) []job {
 		title: "write units of systemd, Containerfile and install.sh", do: func() error { return d.writeInstall(dir) },
 	})
 	for _, p := range d.Plugins {
-		jobs = append(jobs, d.steps(p.Package+": after", p.After)...)
+		jobs = append(jobs, stepJobs(d.dir, p.Package+": after", p.After)...)
 	}
 	return jobs
 }
 
-func (d *distribution) steps(title string, steps []step) []job {
+// stepJobs returns the jobs of custom steps, which run in the folder dir.
+func stepJobs(dir, title string, steps []step) []job {
 	var jobs []job
 	for i, s := range steps {
 		name := s.Name
@@ -123,7 +124,7 @@ func (d *distribution) steps(title string, steps []step) []job {
 		if timeout == 0 {
 			timeout = 10 * time.Minute
 		}
-		jobs = append(jobs, job{title: fmt.Sprintf("%s: %q", title, name), args: s.Run, dir: d.dir, timeout: timeout})
+		jobs = append(jobs, job{title: fmt.Sprintf("%s: %q", title, name), args: s.Run, dir: dir, timeout: timeout})
 	}
 	return jobs
 }

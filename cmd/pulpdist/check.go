@@ -17,9 +17,8 @@ var (
 	packagePattern  = regexp.MustCompile(`\A[A-Za-z0-9][A-Za-z0-9.+:_-]*\z`)
 )
 
-// check returns all faults, joined.
-func (d *distribution) check() error {
-	var c checker
+// distribution returns all faults of a distribution, joined.
+func (c *checker) distribution(d *distribution) error {
 	c.form("name", d.Name, namePattern, "lowercase letters, digits and -")
 	c.form("user", d.User, namePattern, "lowercase letters, digits and -")
 	c.source("pulpcore", d.Core)
@@ -32,7 +31,7 @@ func (d *distribution) check() error {
 	c.settings("settings", d.Settings, settings)
 	for i, p := range d.Plugins {
 		at := fmt.Sprintf("plugins[%d]", i)
-		p.check(&c, at)
+		p.check(c, at)
 		if first, twice := seen[p.Package+"."+p.Function]; twice {
 			c.fault("%s: %s.%s is plugins[%d] already; remove one", at, p.Package, p.Function, first)
 		} else {

@@ -126,7 +126,7 @@ func parse(raw []byte) (*distribution, error) {
 		return nil, fmt.Errorf("%w: the file has more than one document; make a file of each", pulperr.Invalid)
 	}
 	d.complete()
-	if err := d.check(); err != nil {
+	if err := new(checker).distribution(d); err != nil {
 		return nil, fmt.Errorf("%w: %w", pulperr.Invalid, err)
 	}
 	return d, nil

@@ -151,7 +151,7 @@ func TestComparison(t *testing.T) {
 				t.Errorf("without a fragment (-want +got):\n%s", diff)
 			}
 			other := tt.fragment
-			other.plugin = !other.plugin // it is told to the wrong readers
+			other.plugin = !other.plugin // the fragment lies in the folder for the other readers
 			if diff := cmp.Diff(tt.want, comparison{old, now, []fragment{other}}.faults()); diff != "" {
 				t.Errorf("with a fragment for others (-want +got):\n%s", diff)
 			}

@@ -32,8 +32,8 @@ func (g *Composite) Validate() error {
 func (g *Composite) Combined() []uuid.UUID { return g.Guards }
 
 // Permit implements [content.Guard]. The guards are asked in their order until one permits the request. If none does,
-// the answer has the reasons of those that refused it. If a guard fails instead of refusing, Permit returns an error of
-// the same kind.
+// the client gets the reason of each guard. If a guard fails instead of refusing, Permit returns an error of the
+// same kind.
 func (g *Composite) Permit(ctx context.Context, r *content.Request) error {
 	if len(g.Guards) == 0 {
 		return nil

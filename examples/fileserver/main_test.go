@@ -4,8 +4,6 @@ import (
 	"bufio"
 	"context"
 	"errors"
-	"fmt"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -17,6 +15,7 @@ import (
 	"time"
 
 	"github.com/pulpgo/pulpcore/internal/dbtest"
+	"github.com/pulpgo/pulpcore/internal/nettest"
 	"github.com/pulpgo/pulpcore/pulpcmd"
 )
 
@@ -71,12 +70,12 @@ func TestRolesApart(t *testing.T) {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
 	root := t.TempDir()
-	contentAddr := freeAddr(t)
+	contentAddr := nettest.FreeAddr(t)
 	env := append(os.Environ(), "PULP_SETTINGS=", "PULP_DEPLOY_ROOT="+root, "PULP_DATABASE_URL="+dbtest.Postgres(t),
 		"PULP_REDIS_URL="+dbtest.RedisURL(t), "PULP_STORAGE_URL="+s3+"&prefix="+filepath.Base(root)+"/",
 		"PULP_CONTENT_ORIGIN=http://"+contentAddr, "PULP_WORKERS=2")
 
-	apiAddr := freeAddr(t)
+	apiAddr := nettest.FreeAddr(t)
 	out := start(t, bin, append(env, "PULP_LISTEN="+apiAddr), "api")
 	password := ""
 	for lines := bufio.NewScanner(out); lines.Scan(); {
@@ -100,8 +99,8 @@ func TestRolesApart(t *testing.T) {
 	upstream := httptest.NewServer(up)
 	defer upstream.Close()
 	c := &client{base: "http://" + apiAddr, username: "admin", password: password, http: &http.Client{}}
-	waitFor(t, apiAddr)
-	waitFor(t, contentAddr)
+	nettest.Await(t, apiAddr)
+	nettest.Await(t, contentAddr)
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	if err := syncFrom(ctx, c, upstream.URL, b, int64(len(up.entries))); err != nil {
@@ -158,34 +157,4 @@ func start(t *testing.T, bin string, env []string, role string) *os.File {
 		_ = r.Close()
 	})
 	return r
-}
-
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
-
-// waitFor returns once a server accepts connections.
-func waitFor(t *testing.T, addr string) {
-	t.Helper()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	deadline := time.After(time.Minute)
-	for {
-		conn, err := net.Dial("tcp", addr)
-		if err == nil {
-			_ = conn.Close()
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatal(fmt.Errorf("nobody listens on %s: %w", addr, err))
-		}
-	}
 }

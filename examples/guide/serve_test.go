@@ -2,27 +2,22 @@ package guide_test
 
 import (
 	"context"
-	"net"
 	"net/http"
 	"testing"
 	"time"
+
+	"github.com/pulpgo/pulpcore/internal/nettest"
 )
 
 // TestServe runs the host of docs/hosts.md until its context ends.
 func TestServe(t *testing.T) {
 	app := open(Plugin())
 	defer app.close()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := l.Addr().String()
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
+	addr := nettest.FreeAddr(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- serve(ctx, app.App, addr) }()
+	nettest.Await(t, addr)
 	for path, want := range map[string]int{"/": 200, "/pulp/api/v3/status/": 200, "/pulp/content/none/": 404} {
 		if got := status(t, "http://"+addr+path); got != want {
 			t.Errorf("GET %s = %d, want %d", path, got, want)
@@ -39,23 +34,17 @@ func TestServe(t *testing.T) {
 	}
 }
 
-// status asks until the server listens.
+// status asks for a URL.
 func status(t *testing.T, url string) int {
 	t.Helper()
-	deadline, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	for {
-		req, err := http.NewRequestWithContext(deadline, http.MethodGet, url, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		res, err := http.DefaultClient.Do(req)
-		if err == nil {
-			_ = res.Body.Close()
-			return res.StatusCode
-		}
-		if deadline.Err() != nil {
-			t.Fatal(err)
-		}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
 	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = res.Body.Close()
+	return res.StatusCode
 }

@@ -3,13 +3,13 @@ package main
 import (
 	"context"
 	"io/fs"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
+
+	"github.com/pulpgo/pulpcore/internal/nettest"
 )
 
 // maxLines is what the plugin, without the host, may have: lines of code behind the imports, without comments and blank lines.
@@ -38,13 +38,13 @@ func TestLines(t *testing.T) {
 
 // TestRun starts the program, asks it for its status as the administrator that it has made, and ends it.
 func TestRun(t *testing.T) {
-	addr := freeAddr(t)
+	addr := nettest.FreeAddr(t)
 	t.Setenv("PULP_DEPLOY_ROOT", t.TempDir())
 	t.Setenv("PULP_LISTEN", addr)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- run(ctx, "secret") }()
-	waitFor(t, addr)
+	nettest.Await(t, addr)
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/pulp/api/v3/remotes/python/python/", nil)
 	if err != nil {
 		t.Fatal(err)
@@ -61,35 +61,5 @@ func TestRun(t *testing.T) {
 	cancel()
 	if err := <-ended; err != nil {
 		t.Errorf("run = %v, want nil after the end of its context", err)
-	}
-}
-
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
-
-// waitFor returns once a server accepts connections.
-func waitFor(t *testing.T, addr string) {
-	t.Helper()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	deadline := time.After(time.Minute)
-	for {
-		conn, err := net.Dial("tcp", addr)
-		if err == nil {
-			_ = conn.Close()
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("nothing listens on %s: %v", addr, err)
-		}
 	}
 }

@@ -4,7 +4,6 @@ package e2e_test
 
 import (
 	"context"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,6 +14,7 @@ import (
 	"time"
 
 	"github.com/pulpgo/pulpcore/internal/dbtest"
+	"github.com/pulpgo/pulpcore/internal/nettest"
 )
 
 var shellBlock = regexp.MustCompile("(?ms)^```sh\n(.*?)^```")
@@ -41,19 +41,11 @@ func TestTutorial(t *testing.T) {
 	for _, block := range shellBlock.FindAllSubmatch(text, -1) {
 		script += string(block[1])
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := l.Addr().String()
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "bash", "-c", script)
 	cmd.Dir = root
-	cmd.Env = append(os.Environ(), "PULP_LISTEN="+addr, "TMPDIR="+t.TempDir())
+	cmd.Env = append(os.Environ(), "PULP_LISTEN="+nettest.FreeAddr(t), "TMPDIR="+t.TempDir())
 	// The server of the tutorial ends with its shell, also if that fails halfway.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	kill := func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }

@@ -1,4 +1,4 @@
-// Package nettest has clients that do not behave, for tests of servers.
+// Package nettest has addresses for servers of tests, and clients that do not behave.
 package nettest
 
 import (
